@@ -1,0 +1,72 @@
+# Every target sets up what it needs in $(VENV), once: a stamp file there is newer than pyproject.toml when nothing
+# is left to do. To use an environment of your own: make demo VENV="$VIRTUAL_ENV" (or VENV="$CONDA_PREFIX").
+
+VENV   ?= .venv
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+# Twice quiet: errors still show, the long list of downloads does not.
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+
+# The first of these that exists is what JupyterLab opens.
+START := $(firstword $(wildcard notebooks/00_start_here.ipynb notebooks) .)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lab test lint clean
+
+help:  ## show this list
+	@echo "sdcda_tutorial: count crowds in real photographs, learning from synthetic ones"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Each does its own set-up in $(VENV) the first time. Another place: VENV=DIR; another Python: PYTHON=python3.12"
+
+setup: $(VENV)/.stamp-run  ## create the virtual environment and install the package (once)
+	@echo "Ready: $(BIN)/sdcda --help"
+
+demo: $(VENV)/.stamp-run  ## train with and without adaptation on the mini world; table and pictures in build/demo
+	@$(BIN)/sdcda demo --out build/demo
+
+lab: $(VENV)/.stamp-lab  ## open the notebooks in JupyterLab
+	@set --; \
+	if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
+		echo "No display here: open the address with ?token= that JupyterLab prints below. Ctrl-C twice ends it."; \
+		set -- --no-browser; \
+	fi; \
+	if [ "$$(id -u)" = 0 ]; then set -- "$$@" --allow-root; fi; \
+	exec $(BIN)/python -m jupyterlab "$$@" $(START)
+
+test: $(VENV)/.stamp-dev  ## run all tests; a part of them: make test PYTEST_ARGS="-m 'not slow'"
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.stamp-dev  ## check style, formatting and types (ruff, mypy)
+	@$(BIN)/python -m ruff check
+	@$(BIN)/python -m ruff format --check
+	@$(BIN)/python -m mypy
+
+clean:  ## remove build/ and the caches; keeps runs/, data/ and the environment
+	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . \( -path './$(VENV)' -o -path ./runs -o -path ./data -o -path ./.git \) -prune \
+		-o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Asking for pip, not for python, mends an environment whose creation was cut off.
+$(VENV)/.stamp-run: pyproject.toml
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+			{ echo "Python 3.10 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }; \
+		echo "Creating a virtual environment in $(VENV)"; \
+		$(PYTHON) -m venv $(VENV); }
+	@echo "Installing PyTorch and the other packages into $(VENV): once, 2 to 15 minutes, up to 6 GB of disk"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.stamp-lab: $(VENV)/.stamp-run
+	@echo "Installing JupyterLab into $(VENV): once, about a minute"
+	@$(PIP) -e '.[lab]'
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-run
+	@echo "Installing the tools for tests and style into $(VENV): once, about a minute"
+	@$(PIP) -e '.[test,dev]'
+	@touch $@

@@ -1,0 +1,185 @@
+"""Methods × seeds on the mini world: Table 1 at a scale where every figure can be had in minutes.
+
+Each seed is a new world *and* a new training, so the spread is what a reader of the package would meet. Everything that
+is done stays done: a benchmark that was interrupted goes on where it was.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdcda_tutorial.datasets import MINI_ROOT, open_dataset
+from sdcda_tutorial.evaluation import Results, evaluate
+from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.losses import LossWeights
+from sdcda_tutorial.scenes import ensure_mini_world
+from sdcda_tutorial.training import MINI, Hardware, Preset
+from sdcda_tutorial.training.adaptation import AdaptationConfig
+from sdcda_tutorial.training.checkpoints import load_counter, versions
+from sdcda_tutorial.training.experiment import Experiment
+
+EARLY = "noadapt-early"  # the warm start itself: source-only, stopped where the adaptation begins
+
+
+def _controls(preset: Preset) -> dict[str, AdaptationConfig]:
+    on, off = preset.adaptation, LossWeights(0, 0, 0)
+    return {
+        # S learns the crowd of the source only: is it the target's background that helps, or the second task?
+        "s-source": replace(on, weights=replace(off, seg_source=on.weights.seg_source)),
+        # No loss on the target at all, but its images pass through E: is it only the batch norm statistics?
+        "bn-target": replace(on, weights=off, target_batch_norm=True),
+    }
+
+
+METHOD_TITLES: dict[str, str] = {
+    EARLY: "NoAdapt (early)",
+    "noadapt": "NoAdapt",
+    "bn-target": "batch norm sees target",
+    "s-source": "S on source only",
+    "fd": "FD",
+    "se": "SE",
+    "se+fd": "SE+FD",
+}
+
+
+def run_seed(
+    seed: int,
+    methods: Sequence[str],
+    preset: Preset,
+    folder: str | Path,
+    *,
+    world: str | Path | None = None,
+    hardware: Hardware | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, dict[str, Results]]:
+    """Train and evaluate `methods` on the mini world of `seed`.
+
+    Args:
+        methods: keys of `METHOD_TITLES`.
+        folder: of this seed; see `training.experiment`. Evaluations lie beside each run as source.json and target.json.
+        world: where the mini world is or will be; by default in `folder`.
+    Returns:
+        method -> {"source": results on the source's test images, "target": on the target's}.
+    """
+    folder = Path(folder)
+    root = ensure_mini_world(world or folder / "world", seed=seed)
+    experiment = Experiment(
+        folder,
+        preset,
+        source=open_dataset(f"mini-source:{root}", "train", cache=True),
+        target=open_dataset(f"mini-target:{root}", "train", cache=True),
+        boxes=open_dataset(f"mini-third:{root}", "train", cache=True),
+        seed=seed,
+        hardware=hardware or Hardware(),
+    )
+    tests = {domain: open_dataset(f"mini-{domain}:{root}", "test", cache=True) for domain in ("source", "target")}
+    results: dict[str, dict[str, Results]] = {}
+    for method in methods:
+        say(METHOD_TITLES.get(method, method))
+        if method == EARLY:
+            checkpoint = experiment.warm_start()
+            assert checkpoint is not None, "the preset has no warm start"
+        else:
+            checkpoint = experiment.train(method, _controls(preset).get(method), resume=True)
+        results[method] = {}
+        for domain, test in tests.items():
+            path = checkpoint.parent / f"{domain}.json"
+            if not path.exists():
+                counter, card = load_counter(checkpoint)
+                about = {"method": method, "seed": seed, "domain": domain, "chosen": card["chosen"]}
+                evaluate(counter, test, kernel=preset.adaptation.kernel, about=about, progress=False).to_json(path)
+            results[method][domain] = Results.from_json(path)
+    return results
+
+
+def provenance() -> dict[str, Any]:
+    """When, on what and with what: what every stored result carries."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "versions": versions(),
+        "hardware": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+    }
+
+
+def summarise(folder: str | Path, per_seed: Mapping[int, Mapping[str, Mapping[str, Results]]]) -> dict[str, Any]:
+    """Totals of every seed and method, and their mean and standard deviation (ddof 1) over the seeds."""
+    methods = list(next(iter(per_seed.values())))
+    cells: list[dict[str, Any]] = [
+        {"seed": seed, "method": method, "domain": domain, **found.totals()}
+        for seed, by_method in per_seed.items()
+        for method, by_domain in by_method.items()
+        for domain, found in by_domain.items()
+    ]
+    summary = {}
+    for method in methods:
+        for domain in ("source", "target"):
+            rows = [cell for cell in cells if cell["method"] == method and cell["domain"] == domain]
+            percent = [100 * row["mae"] / row["mean_count"] for row in rows]
+            figures = {key: [row[key] for row in rows] for key in ("mae", "mse", "psnr", "ssim", "background", "crowd")}
+            figures["mae_percent_of_mean_count"] = percent
+            summary[f"{method} / {domain}"] = {key: _mean_and_sd(values) for key, values in figures.items()}
+    return {"seeds": list(per_seed), "summary": summary, "cells": cells, "seconds": _seconds(Path(folder), per_seed)}
+
+
+def _mean_and_sd(values: Sequence[float]) -> dict[str, float | None]:
+    sd = round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None
+    return {"mean": round(float(np.mean(values)), 4), "sd": sd}
+
+
+def _seconds(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, dict[str, float]]:
+    """Training time of every part of every seed, from the runs' own records."""
+    from sdcda_tutorial.training import checkpoints
+
+    return {
+        str(seed): {
+            path.parent.name: checkpoints.load(path)[1]["state"]["seconds"]
+            for path in sorted((folder / f"seed_{seed}").glob("*/last.safetensors"))
+        }
+        for seed in per_seed
+    }
+
+
+def run_benchmark(
+    seeds: Sequence[int],
+    methods: Sequence[str],
+    preset: Preset,
+    folder: str | Path,
+    *,
+    hardware: Hardware | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """All methods on all seeds; `folder`/results.json is written anew after each seed."""
+    folder = Path(folder)
+    per_seed: dict[int, dict[str, dict[str, Results]]] = {}
+    path = folder / "results.json"
+    kept = read_json(path).get("provenance") if path.exists() else None
+    for seed in seeds:
+        per_seed[seed] = run_seed(
+            seed, methods, preset, folder / f"seed_{seed}", hardware=hardware,
+            say=lambda line, seed=seed: say(f"seed {seed}: {line}"),  # type: ignore[misc]
+        )  # fmt: skip
+        write_json(path, {"provenance": kept or provenance(), **summarise(folder, per_seed)})
+    return dict(read_json(path))
+
+
+def run_demo(seed: int, folder: str | Path, *, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """NoAdapt and SE+FD on one mini world, for `report.save_demo`."""
+    folder = Path(folder)
+    methods = ("noadapt", "se+fd")
+    results = run_seed(seed, methods, MINI, folder, world=MINI_ROOT if seed == 0 else None, say=say)
+    root = MINI_ROOT if seed == 0 else folder / "world"
+    return {
+        "provenance": {**provenance(), "seed": seed},
+        "results": {METHOD_TITLES[method]: results[method]["target"] for method in methods},
+        "counters": {METHOD_TITLES[m]: load_counter(folder / m / "model.safetensors")[0] for m in methods},
+        "dataset": open_dataset(f"mini-target:{root}", "test"),
+        "kernel": MINI.adaptation.kernel,
+    }

@@ -1,0 +1,92 @@
+"""Crowd data sets in their native formats, all read as `Sample`: an image and the geometry that labels it.
+
+    dataset = open_dataset("shanghaitech-b:~/data/ShanghaiTech", split="test")
+    sample = dataset[0]  # sample.image (H, W, 3) uint8, sample.points (N, 2) as (x, y)
+
+The mini world is written in the same formats, so it goes through the same loaders. None of this imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sdcda_tutorial.datasets.base import CrowdDataset
+from sdcda_tutorial.datasets.crowdhuman import CrowdHuman
+from sdcda_tutorial.datasets.gcc import GCC
+from sdcda_tutorial.datasets.image_folder import ImageFolder
+from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.datasets.shanghaitech import ShanghaiTech
+from sdcda_tutorial.errors import InputError
+
+__all__ = [
+    "DATASET_NAMES",
+    "GCC",
+    "MINI_ROOT",
+    "CrowdDataset",
+    "CrowdHuman",
+    "ImageFolder",
+    "Sample",
+    "ShanghaiTech",
+    "open_dataset",
+]
+
+MINI_ROOT = Path("data/mini")  # where `sdcda data mini` writes, seen from the folder of the project
+
+
+def _crowdhuman(root: Path, split: str | None, **options: Any) -> CrowdDataset:
+    # Its test set has no labels; as everywhere, the validation part is what one tests on.
+    return CrowdHuman(root, "val" if split == "test" else split or "train", **options)
+
+
+def _images(root: Path, split: str | None, **options: Any) -> CrowdDataset:
+    return ImageFolder(root, **options)  # a folder of photographs is not split
+
+
+def _shanghaitech(part: str | None) -> Callable[..., CrowdDataset]:
+    def make(root: Path, split: str | None, **options: Any) -> CrowdDataset:
+        return ShanghaiTech(root, part, split or "train", **options)
+
+    return make
+
+
+_LOADERS: dict[str, Callable[..., CrowdDataset]] = {
+    "gcc": GCC,
+    "shanghaitech-a": _shanghaitech("A"),
+    "shanghaitech-b": _shanghaitech("B"),
+    "shanghaitech": _shanghaitech(None),
+    "crowdhuman": _crowdhuman,
+    "images": _images,
+}
+_MINI: dict[str, tuple[str, str]] = {  # name: (loader, folder within the mini world)
+    "mini-source": ("gcc", "source"),
+    "mini-target": ("shanghaitech-b", "target"),
+    "mini-third": ("crowdhuman", "third"),
+}
+DATASET_NAMES = (*_LOADERS, *_MINI)
+
+
+def open_dataset(spec: str, split: str | None = "train", **options: Any) -> CrowdDataset:
+    """Open a data set named `name:root`, such as "gcc:~/data/GCC"; the mini world needs no root.
+
+    Args:
+        spec: one of `DATASET_NAMES`, a colon, and the folder (~ is expanded).
+        split: "train" or "test" ("val" for CrowdHuman, where "test" means the same); None is all of GCC and the
+            training part of the others.
+        options: passed on, such as size, max_side, cache.
+    Raises:
+        InputError: unknown name, no root given, or whatever the loader finds wrong.
+    """
+    name, _, root = spec.partition(":")
+    if name in _MINI:
+        loader, folder = _MINI[name]
+        world = Path(root).expanduser() if root else MINI_ROOT
+        if not (world / folder).is_dir():
+            raise InputError(f"{world / folder} is not a folder; make the mini world with `sdcda data mini`")
+        return _LOADERS[loader](world / folder, split=split, **options)
+    if name not in _LOADERS:
+        raise InputError(f"unknown data set {name!r} in {spec!r}; known are {', '.join(DATASET_NAMES)}")
+    if not root:
+        raise InputError(f"{spec!r} does not say where the data is; write {name}:FOLDER")
+    return _LOADERS[name](Path(root).expanduser(), split=split, **options)

@@ -1,0 +1,198 @@
+"""What all data sets share: a sequence of samples, read on demand, resized on request.
+
+A loader (gcc.py, shanghaitech.py, crowdhuman.py, image_folder.py) does two things. When it is made it lists its
+images, so that a wrong path or a missing annotation shows at once and not in the third hour of training. And for one
+image it reads the labels, in the coordinates of the file. Everything else is here, once.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+import os
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at_least
+from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.datasets.transforms import Size, clip_boxes, keep_inside, resize_image, resize_labels
+from sdcda_tutorial.errors import InputError
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entry of a data set's list: enough to find and read a sample later.
+
+    Attributes:
+        name: unique within the data set.
+        image: path of the picture.
+        annotation: whatever the loader needs to read the labels: a path, or labels already parsed.
+    """
+
+    name: str
+    image: Path
+    annotation: Any = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of one image as its file tells them, in stored pixels; points and boxes may lie outside.
+
+    Attributes:
+        points: (N, 2) as (x, y).
+        boxes: (M, 4) as (x0, y0, x1, y1).
+        mask: (H, W) uint8 0/1, or None.
+        attributes: as in `Sample`.
+    """
+
+    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    mask: np.ndarray | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class CrowdDataset(Sequence[Sample]):
+    """A list of images with labels.
+
+    Args:
+        name: what to call the data set in tables and messages.
+        records: one per image.
+        size: resize every sample to this (height, width).
+        max_side: or: shrink samples whose longer side exceeds this, keeping the aspect; smaller ones stay.
+        cache: keep decoded samples in memory. For small sets: a 768×1024 sample takes 2.4 MB (a mask 0.8 MB more), and
+            each worker process of a data loader keeps its own.
+    Raises:
+        InputError: no records, two of one name, or an impossible size.
+    """
+
+    upright = False  # points are in stored pixels, so EXIF is not applied; ImageFolder, without points, differs
+
+    def __init__(
+        self,
+        name: str,
+        records: Iterable[Record],
+        *,
+        size: Size | None = None,
+        max_side: int | None = None,
+        cache: bool = False,
+    ) -> None:
+        self.name = name
+        self._records = list(records)
+        if not self._records:
+            raise InputError(f"{name}: no images found; check the folder")
+        twice = [record for record, number in Counter(record.name for record in self._records).items() if number > 1]
+        if twice:
+            raise InputError(f"{name}: {len(twice)} names occur twice, first {twice[0]}; remove the duplicates")
+        if size is not None and max_side is not None:
+            raise InputError(f"{name}: give size or max_side, not both")
+        if (size is not None and min(size) < 1) or (max_side is not None and max_side < 1):
+            raise InputError(f"{name}: size and max_side are in pixels, at least 1")
+        self.size = None if size is None else (int(size[0]), int(size[1]))
+        self.max_side = max_side
+        self._cache: dict[str, Sample] | None = {} if cache else None
+
+    @property
+    def image_paths(self) -> list[Path]:
+        """Path of every image, in order."""
+        return [record.image for record in self._records]
+
+    @property
+    def names(self) -> list[str]:
+        """Name of every sample, in order; unique."""
+        return [record.name for record in self._records]
+
+    @property
+    def cached(self) -> bool:
+        """Whether decoded samples are kept in memory."""
+        return self._cache is not None
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]  # no slices: `subset` says it better
+        record = self._records[operator.index(index)]
+        if self._cache is None:
+            return self._load(record)
+        if record.name not in self._cache:
+            self._cache[record.name] = self._load(record)
+        return self._cache[record.name]
+
+    def read_image(self, index: int) -> np.ndarray:
+        """Image `index` as its sample has it, (H, W, 3) uint8, without looking at any label."""
+        return self._decode(self._records[operator.index(index)])[0]
+
+    def subset(self, indices: Iterable[int]) -> CrowdDataset:
+        """The same data set with only these images, in this order (a held-out part, a quick trial)."""
+        chosen = copy.copy(self)  # shares the cache: it goes by name
+        chosen._records = [self._records[operator.index(index)] for index in indices]
+        return chosen
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}: {len(self)} images>"
+
+    @abstractmethod
+    def _labels(self, record: Record, size: Size) -> Labels:
+        """Labels of one image, whose file holds `size` (height, width) pixels."""
+
+    def _load(self, record: Record) -> Sample:
+        image, stored = self._decode(record)
+        labels = self._labels(record, stored)
+        inside = ((labels.points >= 0) & (labels.points < stored[::-1])).all(axis=1)
+        sample = Sample(
+            image=image,
+            points=keep_inside(labels.points[inside], stored),
+            boxes=clip_boxes(labels.boxes, stored),
+            mask=labels.mask,
+            name=record.name,
+            dropped=int((~inside).sum()),
+            attributes=labels.attributes,
+        )
+        return sample if sample.size == stored else replace(sample, **resize_labels(sample, stored, sample.size))
+
+    def _decode(self, record: Record) -> tuple[np.ndarray, Size]:
+        """The picture at the wanted size, and the size its file has."""
+        if self.size is None and self.max_side is None:
+            image = read_image(record.image, upright=self.upright)
+            return image, image.shape[:2]
+        target = self._target(image_size(record.image, upright=self.upright))
+        image, stored = read_image_at_least(record.image, target, upright=self.upright)
+        return resize_image(image, target), stored
+
+    def _target(self, stored: Size) -> Size:
+        if self.size is not None:
+            return self.size
+        assert self.max_side is not None
+        scale = min(1.0, self.max_side / max(stored))
+        return max(1, round(stored[0] * scale)), max(1, round(stored[1] * scale))
+
+
+def existing_folder(root: str | os.PathLike[str], layout: str) -> Path:
+    """`root` with ~ expanded; when it is no folder, an InputError that says what should be in it."""
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; expected {layout}")
+    return folder
+
+
+def listing(folder: Path) -> set[str]:
+    """Names in a folder, empty when there is no such folder: one system call instead of one per file."""
+    return set(os.listdir(folder)) if folder.is_dir() else set()
+
+
+def refuse_missing(missing: Sequence[Path], of: int, what: str) -> None:
+    """An InputError when any of the `of` expected files is missing: the first one, and how many."""
+    if missing:
+        raise InputError(f"{missing[0]} is missing ({len(missing)} of {of} {what} are); complete or re-extract the set")
+
+
+def known_split(split: str, known: Sequence[str], name: str) -> str:
+    """`split`, or an InputError that lists those there are."""
+    if split not in known:
+        raise InputError(f"{name} has no split {split!r}; choose one of {', '.join(known)}")
+    return split

@@ -1,0 +1,95 @@
+"""Crowd masks z: 1 = crowd, 0 = background, uint8 arrays of (height, width).
+
+Sources of masks: silhouettes that come with a data set (GCC), rectangles around boxes (what a detector's labels give:
+rough, and the reason for Eq. 8), rectangles around head points (where there is nothing better), and the prediction of
+a segmentation model (the pseudo-masks of the target).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import maximum_filter
+
+from sdcda_tutorial.density import inside, neighbour_distance
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import atomic_path
+
+
+def from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The union of (M, 4) boxes (x0, y0, x1, y1) in pixels; every pixel that a box touches is crowd.
+
+    Drawn without a loop: each box adds +1 and -1 at its corners, and the double running sum counts the boxes that
+    cover each pixel.
+    """
+    height, width = size
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    x0, x1 = (np.clip(edge, 0, width).astype(int) for edge in (np.floor(boxes[:, 0]), np.ceil(boxes[:, 2])))
+    y0, y1 = (np.clip(edge, 0, height).astype(int) for edge in (np.floor(boxes[:, 1]), np.ceil(boxes[:, 3])))
+    corners = np.zeros((height + 1, width + 1), dtype=np.int32)
+    kept = (x1 > x0) & (y1 > y0)
+    x0, x1, y0, y1 = x0[kept], x1[kept], y0[kept], y1[kept]
+    for rows, columns, sign in ((y0, x0, 1), (y0, x1, -1), (y1, x0, -1), (y1, x1, 1)):
+        np.add.at(corners, (rows, columns), sign)
+    covered = corners.cumsum(axis=0).cumsum(axis=1)[:height, :width]
+    return (covered > 0).astype(np.uint8)
+
+
+def from_points(
+    points: np.ndarray,
+    size: tuple[int, int],
+    *,
+    radius: float | None = None,
+    body: float = 2.0,
+    limits: tuple[float, float] = (4.0, 24.0),
+) -> np.ndarray:
+    """Rectangles around (N, 2) head points (x, y) in pixels: the mask of a data set that has points only.
+
+    Args:
+        points: heads; those outside the image are left out.
+        size: (height, width).
+        radius: half the width of a rectangle in pixels; by default half the mean distance to the 3 nearest heads,
+            which follows the perspective as far as the crowd is dense.
+        body: how far a rectangle reaches below the head, in radii.
+        limits: the default radius is kept within these, in pixels.
+    """
+    points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    points = points[inside(points, size)]
+    r = np.clip(neighbour_distance(points) / 2, *limits) if radius is None else np.full(len(points), radius)
+    x, y = points.T
+    return from_boxes(np.stack([x - r, y - r, x + r, y + body * r], axis=1), size)
+
+
+def from_probability(probability: np.ndarray, threshold: float = 0.5, *, dilate: int = 0) -> np.ndarray:
+    """Crowd where the (H, W) probability is above `threshold`, grown by `dilate` pixels to every side."""
+    mask = (np.asarray(probability) > threshold).astype(np.uint8)
+    return maximum_filter(mask, size=2 * dilate + 1) if dilate else mask
+
+
+def write_png(path: str | Path, mask: np.ndarray) -> None:
+    """Write a mask as a PNG of 0 and 255, so that an image viewer shows it, atomically."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, format="PNG")
+
+
+def read_png(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read a mask; anything but 0 is crowd.
+
+    Raises:
+        InputError: the file is missing or broken, or it is not of `size` (height, width).
+    """
+    try:
+        with Image.open(path) as image:
+            mask = (np.asarray(image.convert("L")) > 0).astype(np.uint8)
+    except FileNotFoundError:
+        raise InputError(f"mask {path} does not exist; make the masks with `sdcda masks`") from None
+    except OSError as error:
+        raise InputError(f"mask {path} cannot be read ({error}); make it again with `sdcda masks`") from None
+    if size is not None and mask.shape != tuple(size):
+        raise InputError(
+            f"mask {path} is {mask.shape[1]}x{mask.shape[0]} but its image is {size[1]}x{size[0]}; "
+            "make it again with `sdcda masks`"
+        )
+    return mask

@@ -1,0 +1,103 @@
+"""How good is a counter: Eq. 11 on the counts, PSNR and SSIM on the maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Variant = Literal["standard", "authors"]
+
+
+def count_errors(truth: Sequence[float] | np.ndarray, pred: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """(MAE, MSE) of the counts of N images, in people, Eq. 11. "MSE" is the *root* of the mean square, as in the paper.
+
+    Raises:
+        ValueError: the lengths differ, or there is no image.
+    """
+    y, y_hat = np.asarray(truth, dtype=np.float64), np.asarray(pred, dtype=np.float64)
+    if y.shape != y_hat.shape or y.size == 0:
+        raise ValueError(f"need as many predictions as truths, and at least one: {y.shape} and {y_hat.shape}")
+    error = y - y_hat
+    return float(np.abs(error).mean()), float(np.sqrt(np.square(error).mean()))
+
+
+def psnr(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> float:
+    """Peak signal-to-noise ratio of one density map, in dB; higher is better.
+
+    Args:
+        pred, truth: (H, W) maps in the same unit.
+        variant: "standard" takes the maximum of the true map as the peak. "authors", after their later code, divides
+            truth and prediction each by its *own* maximum first, so a map that is wrong by a factor scores perfectly.
+    Returns:
+        NaN for "standard" where the true map is empty (there is no peak), infinity where the maps are equal.
+    """
+    pred, truth = _maps(pred, truth)
+    if variant == "authors":
+        pred, truth = _to_own_peak(pred), _to_own_peak(truth)
+        peak = 255.0
+    else:
+        peak = float(truth.max())
+    if peak <= 0:
+        return math.nan
+    error = float((pred - truth).square().mean())
+    return math.inf if error == 0 else 10 * math.log10(peak * peak / error)
+
+
+def ssim(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> float:
+    """Structural similarity of one density map, at most 1; higher is better.
+
+    Args:
+        pred, truth: (H, W) maps in the same unit.
+        variant: "standard" is torchmetrics' SSIM (11 × 11 Gaussian window, σ 1.5) with the maximum of the true map as
+            the data range. "authors", after their later code: non-overlapping 11 × 11 blocks, plain *sums* over a
+            block where the definition has means, C1 = 0.01² and C2 = 0.03² whatever the range.
+    Returns:
+        NaN for "standard" where the true map is empty, or where a map has a side below 11 pixels.
+    """
+    pred, truth = _maps(pred, truth)
+    if min(truth.shape) < 11:
+        return math.nan
+    if variant == "authors":
+        return _block_ssim(pred, truth)
+    peak = float(truth.max())
+    if peak <= 0:
+        return math.nan
+    # torchmetrics is slow to import, so only where it is needed.
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    # On maps divided by the peak: the same value (SSIM's constants scale with the range), better conditioned.
+    similarity = structural_similarity_index_measure(
+        (pred / peak)[None, None], (truth / peak)[None, None], data_range=1.0
+    )
+    assert isinstance(similarity, Tensor)  # a tuple only where one asks for the full image
+    return float(similarity)
+
+
+def _maps(pred: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    if pred.shape != truth.shape or pred.ndim != 2:
+        raise ValueError(f"need two maps of one size (H, W), not {tuple(pred.shape)} and {tuple(truth.shape)}")
+    return pred.double(), truth.double()
+
+
+def _to_own_peak(density: Tensor) -> Tensor:
+    peak = density.max()
+    return density / peak * 255 if peak > 0 else density
+
+
+def _block_ssim(pred: Tensor, truth: Tensor) -> float:
+    rows, columns = (side // 11 for side in truth.shape)  # what does not fill a block is left out
+
+    def block_sums(values: Tensor) -> Tensor:
+        return values[: rows * 11, : columns * 11].reshape(rows, 11, columns, 11).sum(dim=(1, 3))
+
+    s1, s2 = block_sums(truth), block_sums(pred)
+    variances = block_sums(truth * truth) + block_sums(pred * pred) - s1 * s1 - s2 * s2
+    covariance = block_sums(truth * pred) - s1 * s2
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = (2 * s1 * s2 + c1) * (2 * covariance + c2) / ((s1 * s1 + s2 * s2 + c1) * (variances + c2))
+    return float(torch.mean(similarity))

@@ -1,0 +1,9 @@
+"""The four sub-networks of Fig. 1: E extracts features f, C draws density ŷ, S the crowd mask ẑ, D tells domains."""
+
+from sdcda_tutorial.models.crowd_counter import CrowdCounter
+from sdcda_tutorial.models.density_estimator import DensityEstimator
+from sdcda_tutorial.models.feature_discriminator import FeatureDiscriminator
+from sdcda_tutorial.models.feature_extractor import FeatureExtractor
+from sdcda_tutorial.models.semantic_extractor import SemanticExtractor
+
+__all__ = ["CrowdCounter", "DensityEstimator", "FeatureDiscriminator", "FeatureExtractor", "SemanticExtractor"]

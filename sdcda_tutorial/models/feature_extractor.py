@@ -1,0 +1,85 @@
+"""E, the feature extractor: f = E(x; θe), Eq. 1. VGG16 with batch norm, without its classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import vgg
+
+from sdcda_tutorial.errors import InputError
+
+# VGG16 ("configuration D" of its paper): channels of each 3×3 convolution, M = 2×2 max pooling.
+_BLOCKS: list[int | str] = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512]
+_LAST_LAYER = {16: len(_BLOCKS), 8: _BLOCKS.index("M", 10)}  # conv5_3 or conv4_3
+
+# What torchvision's weights were trained with; kept for random weights too, so that there is one normalisation.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class FeatureExtractor(nn.Module):
+    """VGG16-BN up to conv5_3 (stride 16) or conv4_3 (stride 8), ReLU included.
+
+    The normalisation is part of the network, and so of the checkpoint: whoever loads it cannot normalise wrongly.
+
+    Args:
+        stride: 16 as in the paper, or 8 for small images whose heads are a few pixels wide.
+        width: multiplies every channel count; 1 is VGG16, 1/4 the mini preset.
+
+    Shapes:
+        x: (B, 3, H, W) RGB in [0, 1], H and W multiples of `stride`.
+        f: (B, `channels`, H / stride, W / stride), never negative.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, stride: int = 16, width: float = 1.0) -> None:
+        super().__init__()
+        if stride not in _LAST_LAYER:
+            raise ValueError(f"stride is 16 or 8, not {stride}")
+        blocks = [c if c == "M" else max(1, round(int(c) * width)) for c in _BLOCKS[: _LAST_LAYER[stride]]]
+        self.stride, self.width, self.channels = stride, width, int(blocks[-1])
+        self.features = vgg.make_layers(blocks, batch_norm=True)
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features((x - self.mean) / self.std)
+
+    def load_imagenet(self, weights_file: str | Path | None = None) -> None:
+        """Fill in torchvision's ImageNet weights of VGG16-BN, downloaded or read from a file given by hand.
+
+        Args:
+            weights_file: a state dict of `torchvision.models.vgg16_bn`, for machines without a network.
+
+        Raises:
+            InputError: the width is not 1, or the weights can be neither downloaded nor read.
+        """
+        if self.width != 1:
+            raise InputError(f"ImageNet weights fit width 1 only, not {self.width}; drop the pretrained option")
+        weights = vgg.VGG16_BN_Weights.IMAGENET1K_V1
+        try:
+            if weights_file is None:
+                state = weights.get_state_dict(progress=True, check_hash=True)
+            else:
+                state = torch.load(weights_file, map_location="cpu", weights_only=True)
+        except Exception as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise InputError(
+                f"cannot get the VGG16-BN weights from {weights_file or weights.url} ({reason}); "
+                "download them elsewhere and pass --weights FILE, or pass --random-weights"
+            ) from None
+        ours = self.features.state_dict()
+        missing = [key for key in ours if f"features.{key}" not in state]
+        if missing:
+            raise InputError(
+                f"{weights_file} is no state dict of torchvision's vgg16_bn: features.{missing[0]} is missing"
+            )
+        self.features.load_state_dict({key: state[f"features.{key}"] for key in ours})

@@ -1,0 +1,89 @@
+"""Pictures in one style: colour-blind safe, and every one with a text that says what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.files import atomic_path
+
+DENSITY = "magma"  # even in lightness, so it can be read in grey and by every kind of colour vision
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.dpi": 110,
+    "savefig.dpi": 150,
+}
+
+
+def panel(
+    samples: Sequence[Sample],
+    truths: Sequence[Tensor],
+    predictions: Mapping[str, Sequence[Tensor]],
+) -> Figure:
+    """Fig. 2 of the paper: one row an image; the image, the true map, then one column a method, counts printed.
+
+    All maps of a row share one colour scale, that of the true map, so that a brighter spot is more people.
+
+    Args:
+        samples: images.
+        truths: (H, W) true density map of each.
+        predictions: title -> (H, W) predicted map of each image.
+    """
+    columns = ["image", "truth", *predictions]
+    with matplotlib.rc_context(STYLE):
+        height, width = samples[0].size
+        figure = Figure(figsize=(2.6 * len(columns), 2.6 * len(samples) * height / width + 0.5), layout="constrained")
+        axes = figure.subplots(len(samples), len(columns), squeeze=False)
+        for i, sample in enumerate(samples):
+            brightest = max(float(truths[i].max()), 1e-6)
+            axes[i, 0].imshow(sample.image)
+            maps = [truths[i], *(maps_of_method[i] for maps_of_method in predictions.values())]
+            for j, density in enumerate(maps, start=1):
+                axes[i, j].imshow(np.asarray(density), cmap=DENSITY, vmin=0, vmax=brightest)
+                count = f"{float(density.sum()):.1f}" if j > 1 else f"{sample.count}"
+                axes[i, j].text(
+                    0.97, 0.95, count, transform=axes[i, j].transAxes, color="white", ha="right", va="top",
+                    fontweight="bold",
+                )  # fmt: skip
+        for j, title in enumerate(columns):
+            axes[0, j].set_title(title)
+        for axis in axes.flat:
+            axis.set_axis_off()
+    return figure
+
+
+def overlay(image: np.ndarray, density: Tensor) -> Figure:
+    """A photograph with the predicted density laid over it, and the count in the corner."""
+    values = np.asarray(density)
+    # Transparent where nobody is; the square root shows single heads beside dense crowds.
+    strength = np.sqrt(values / max(float(values.max()), 1e-6))
+    colours = matplotlib.colormaps[DENSITY](0.25 + 0.75 * strength)
+    colours[..., 3] = np.clip(strength, 0, 1) * 0.85
+    with matplotlib.rc_context(STYLE):
+        height, width = values.shape
+        figure = Figure(figsize=(8, 8 * height / width))
+        axis = figure.add_axes((0, 0, 1, 1))
+        axis.imshow(image)
+        axis.imshow(colours)
+        axis.text(
+            0.98, 0.97, f"{float(density.sum()):.1f} people", transform=axis.transAxes, ha="right", va="top",
+            color="white", fontsize=14, fontweight="bold", bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0},
+        )  # fmt: skip
+        axis.set_axis_off()
+    return figure
+
+
+def save(figure: Figure, path: str | Path, description: str) -> None:
+    """Write a PNG atomically; `description`, what a reader who cannot see the picture should know, goes into it."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Description": description, "Software": None})

@@ -1,0 +1,20 @@
+"""Training: the adaptation of the paper, and the mask model that it needs."""
+
+from sdcda_tutorial.training.adaptation import AdaptationConfig, adapt
+from sdcda_tutorial.training.loop import Hardware
+from sdcda_tutorial.training.presets import METHODS, MINI, PAPER, PRESETS, Preset
+from sdcda_tutorial.training.segmentation import SegmenterConfig, train_segmenter, write_pseudo_masks
+
+__all__ = [
+    "METHODS",
+    "MINI",
+    "PAPER",
+    "PRESETS",
+    "AdaptationConfig",
+    "Hardware",
+    "Preset",
+    "SegmenterConfig",
+    "adapt",
+    "train_segmenter",
+    "write_pseudo_masks",
+]

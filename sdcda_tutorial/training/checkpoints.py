@@ -1,0 +1,142 @@
+"""Checkpoints: one safetensors file each, weights as tensors, everything else as JSON in its header.
+
+One file, because one file can be replaced in one step: a kill during the writing leaves the old checkpoint, not half
+of a new one. safetensors, because loading a stranger's weights must not run a stranger's code.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import atomic_path
+from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
+
+
+def save(path: str | Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
+    """Write tensors and their card (anything JSON can hold) to `path`, atomically."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        try:
+            save_file(contiguous, temporary, metadata={"card": json.dumps(card, ensure_ascii=False)})
+        except SafetensorError as error:  # a full disk reaches us as this
+            raise OSError(str(error)) from error
+
+
+def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read back what `save` wrote, on the CPU.
+
+    Raises:
+        InputError: the file is missing, broken, or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"checkpoint {path} does not exist; give a .safetensors file that training has written")
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = json.loads((file.metadata() or {})["card"])
+            return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"checkpoint {path} is broken ({error}); restore it or train again") from None
+    except (KeyError, json.JSONDecodeError):
+        raise InputError(f"checkpoint {path} was not written by this package; it has no card in its header") from None
+
+
+def load_counter(path: str | Path) -> tuple[CrowdCounter, dict[str, Any]]:
+    """The crowd counter E + C of a checkpoint, ready to predict, and the checkpoint's card."""
+    tensors, card = load(path)
+    counter = CrowdCounter(**_architecture(card, "counter", path))
+    load_weights(counter, tensors, "counter", path)
+    return counter.eval(), card
+
+
+def load_segmenter(path: str | Path) -> tuple[nn.ModuleDict, dict[str, Any]]:
+    """E and S of a checkpoint (the mask model, or an adapted one that kept its S), and the checkpoint's card."""
+    tensors, card = load(path)
+    architecture = _architecture(card, "counter", path)
+    counter = CrowdCounter(**architecture)
+    segmenter = nn.ModuleDict({"E": counter.E, "S": SemanticExtractor(counter.E.channels, counter.E.stride)})
+    load_weights(segmenter["E"], tensors, "counter.E", path)
+    load_weights(segmenter["S"], tensors, "S", path)
+    return segmenter.eval(), card
+
+
+def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str, path: str | Path) -> None:
+    """Fill `module` from the tensors named prefix.*, whatever precision they were stored in.
+
+    Raises:
+        InputError: a weight is missing or has another shape.
+    """
+    state = module.state_dict()
+    for name, ours in state.items():
+        theirs = tensors.get(f"{prefix}.{name}")
+        if theirs is None or theirs.shape != ours.shape:
+            has = "nothing" if theirs is None else f"shape {tuple(theirs.shape)}"
+            raise InputError(
+                f"checkpoint {path} is of another architecture: {prefix}.{name} should have shape {tuple(ours.shape)}, "
+                f"the file has {has}; choose the checkpoint or the options that belong together"
+            )
+        ours.copy_(theirs)  # in place, so that the memory order (channels-last) stays
+
+
+def module_tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """All weights and buffers, named module.parameter."""
+    return {f"{name}.{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
+
+
+def optimizer_tensors(optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:
+    """The state of the optimisers (Adam's moments and step counts), named optimizer.NAME.PARAMETER_INDEX.KEY."""
+    return {
+        f"optimizer.{name}.{index}.{key}": value
+        for name, optimizer in optimizers.items()
+        for index, state in optimizer.state_dict()["state"].items()
+        for key, value in state.items()
+    }
+
+
+def restore_optimizers(optimizers: Mapping[str, Optimizer], tensors: Mapping[str, Tensor], path: str | Path) -> None:
+    """Undo `optimizer_tensors`, bit for bit."""
+    for name, optimizer in optimizers.items():
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for index, parameter in enumerate(parameters):
+            prefix = f"optimizer.{name}.{index}."
+            for full_name in (key for key in tensors if key.startswith(prefix)):
+                value, key = tensors[full_name], full_name.removeprefix(prefix)
+                if value.ndim == 0:  # Adam's step count
+                    optimizer.state[parameter][key] = value.clone()
+                elif value.shape == parameter.shape:
+                    # In the memory order of the parameter, as the optimiser itself would have made it.
+                    optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(value)
+                else:
+                    raise InputError(f"checkpoint {path} does not fit this run: {full_name} has another shape")
+
+
+def versions() -> dict[str, str]:
+    """What produced a result: package versions and the machine's processor."""
+    found = {"python": platform.python_version(), "cpu_capability": torch.backends.cpu.get_cpu_capability()}
+    for package in ("sdcda-tutorial", "torch", "torchvision", "numpy", "lightning-fabric"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a folder on the path instead of an installation
+            found[package] = "not installed"
+    return found
+
+
+def _architecture(card: Mapping[str, Any], key: str, path: str | Path) -> dict[str, Any]:
+    try:
+        return dict(card["architecture"][key])
+    except (KeyError, TypeError):
+        raise InputError(
+            f"checkpoint {path} does not say its architecture; was it written by another program?"
+        ) from None

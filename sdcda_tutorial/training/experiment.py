@@ -1,0 +1,121 @@
+"""From data to a trained counter: mask model, pseudo-masks, warm start, adaptation, in one folder.
+
+What several methods share is made once, when the first of them needs it, and found again by the next:
+
+    FOLDER/segmenter/     the mask model              FOLDER/noadapt/   a run per method,
+    FOLDER/masks/         the target's pseudo-masks   FOLDER/se+fd/     see `training.loop`
+    FOLDER/warm_start/    source-only training that every method begins with
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sdcda_tutorial.datasets.base import CrowdDataset
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.training.adaptation import AdaptationConfig, adapt
+from sdcda_tutorial.training.loop import Hardware
+from sdcda_tutorial.training.presets import Preset
+from sdcda_tutorial.training.segmentation import train_segmenter, write_pseudo_masks
+
+
+@dataclass
+class Experiment:
+    """One seed of one experiment.
+
+    Args:
+        folder: where everything goes; parts that are there already are used, unfinished ones are gone on with.
+        preset: settings of all parts.
+        source: labelled images to train on.
+        target: images to adapt to; labels are not read. None is enough for "noadapt".
+        boxes: data set to train the mask model on, where there are no `masks` yet.
+        masks: folder of ready pseudo-masks of the target, instead of our own.
+        segmenter: checkpoint of a ready mask model, instead of our own.
+        seed: of the mask model and of every training.
+    """
+
+    folder: Path
+    preset: Preset
+    source: CrowdDataset
+    target: CrowdDataset | None = None
+    boxes: CrowdDataset | None = None
+    masks: Path | None = None
+    segmenter: Path | None = None
+    vgg_weights: Path | None = None
+    seed: int = 0
+    hardware: Hardware = field(default_factory=Hardware)
+
+    def train(self, method: str, config: AdaptationConfig | None = None, *, resume: bool = False) -> Path:
+        """Train one method and give the path of its model.
+
+        Args:
+            method: names the run's folder, and the configuration where none is given: see `Preset.method`.
+            config: another configuration, for ablations.
+            resume: go on with a run of this method that was interrupted.
+        """
+        config = replace(config or self.preset.method(method), seed=self.seed)
+        folder = self.folder / method
+        if (folder / "config.json").exists() and not resume:  # before the long parts, not after
+            raise InputError(f"{folder} already holds a run; pass --resume to go on, or choose another --out")
+        return adapt(
+            self.source,
+            self.target if config.needs_target else None,
+            config,
+            folder,
+            pseudo_masks=self.pseudo_masks() if config.weights.seg_target > 0 else None,
+            init=self.warm_start(),
+            vgg_weights=self.vgg_weights,
+            hardware=self.hardware,
+            resume=resume,
+            description=method,
+        )
+
+    def warm_start(self) -> Path | None:
+        """Source-only training before the adaptation: the "early" baseline, and where every method begins."""
+        if self.preset.warm_start is None:
+            return None
+        return adapt(
+            self.source,
+            None,
+            replace(self.preset.warm_start, seed=self.seed),
+            self.folder / "warm_start",
+            vgg_weights=self.vgg_weights,
+            hardware=self.hardware,
+            resume=True,
+            description="warm start",
+        )
+
+    def mask_model(self) -> Path:
+        """Our own segmenter, or the one that was given."""
+        if self.segmenter is not None:
+            return self.segmenter
+        if self.boxes is None:
+            raise InputError(
+                "this method needs pseudo-masks of the target; name a data set with boxes to train the mask model on "
+                "(--boxes crowdhuman:ROOT), a mask model (--segmenter FILE) or ready masks (--masks FOLDER)"
+            )
+        return train_segmenter(
+            self.boxes,
+            replace(self.preset.segmenter, seed=self.seed),
+            self.folder / "segmenter",
+            vgg_weights=self.vgg_weights,
+            hardware=self.hardware,
+            resume=True,
+        )
+
+    def pseudo_masks(self) -> Path:
+        """The folder of the target's pseudo-masks."""
+        if self.masks is not None:
+            return self.masks
+        if self.target is None:
+            raise InputError("pseudo-masks are of a target, but no target was given; name one with --target")
+        settings = self.preset.segmenter
+        return write_pseudo_masks(
+            self.mask_model(),
+            self.target,
+            self.folder / "masks",
+            threshold=settings.threshold,
+            dilate=settings.dilate,
+            scales=settings.scales,
+        )

@@ -1,0 +1,92 @@
+"""The two sets of settings: the paper's scale, and the same modules on a laptop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.losses import LossWeights
+from sdcda_tutorial.training.adaptation import AdaptationConfig
+from sdcda_tutorial.training.batches import Augmentation, DensityKernel
+from sdcda_tutorial.training.segmentation import SegmenterConfig
+
+Method = Literal["noadapt", "se", "fd", "se+fd"]
+METHODS: tuple[Method, ...] = ("noadapt", "se", "fd", "se+fd")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of a whole experiment.
+
+    Attributes:
+        segmenter: the mask model.
+        adaptation: the method, with all λ switched on; `method` switches off.
+        warm_start: source-only training that comes first, or None to begin with the adaptation as the paper does.
+    """
+
+    segmenter: SegmenterConfig
+    adaptation: AdaptationConfig
+    warm_start: AdaptationConfig | None
+
+    def method(self, name: str) -> AdaptationConfig:
+        """The adaptation with the λ that do not belong to the method set to zero."""
+        on = self.adaptation.weights
+        weights = {
+            "noadapt": LossWeights(0, 0, 0),
+            "se": replace(on, adversarial=0.0),
+            "fd": replace(on, seg_source=0.0, seg_target=0.0),
+            "se+fd": on,
+        }
+        if name not in weights:
+            raise InputError(f"unknown method {name!r}; known are {', '.join(METHODS)}")
+        return replace(self.adaptation, weights=weights[name])
+
+
+PAPER = Preset(
+    segmenter=SegmenterConfig(pretrained=True),
+    adaptation=AdaptationConfig(
+        weights=LossWeights(0.01, 0.01, 0.001),
+        epochs=200,
+        pretrained=True,
+    ),
+    warm_start=None,
+)
+
+_MINI_NETWORK = AdaptationConfig(
+    weights=LossWeights(0, 0, 0),
+    steps=700,
+    stride=8,  # heads are 3 to 6 pixels wide: at stride 16 they share a cell of f with their neighbours
+    width=0.25,
+    label_factor=10.0,
+    kernel=DensityKernel(sigma=2.0, kernel_size=15),
+    source=Augmentation((96, 96), jitter=0.2),
+    learning_rate=1e-3,
+    schedule="polynomial",
+    weight_decay=0.0,
+    discriminator_width=0.25,
+    validate_every=175,
+)
+MINI = Preset(
+    segmenter=SegmenterConfig(
+        steps=700,
+        stride=8,
+        width=0.25,
+        learning_rate=2e-3,
+        augmentation=Augmentation((64, 80), scale=(0.3, 0.7), jitter=0.2),
+    ),
+    warm_start=_MINI_NETWORK,
+    adaptation=replace(
+        _MINI_NETWORK,
+        weights=LossWeights(0.01, 0.01, 1e-4),
+        steps=300,
+        batch_size=4,
+        source=Augmentation((128, 160), jitter=0.2),
+        target=Augmentation((128, 160)),
+        learning_rate=5e-4,
+        discriminator_rate=2.5e-4,
+        validate_every=75,
+    ),
+)
+
+PRESETS = {"paper": PAPER, "mini": MINI}

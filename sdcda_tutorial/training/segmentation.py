@@ -1,0 +1,216 @@
+"""Pseudo-masks: a crowd segmenter trained on detection boxes, and its predictions on the target (end of Sec. 2.2).
+
+The paper trains "a model with the CrowdHuman dataset to generate the semantic label" and says no more about it. Ours is
+E followed by S, trained with Eq. 7 on rectangles: boxes are what a detection data set has. That is why its masks are
+rough and rectangular, and why Eq. 8-9 trust their background only.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from sdcda_tutorial import losses, masks
+from sdcda_tutorial.datasets.base import CrowdDataset
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
+from sdcda_tutorial.training import checkpoints
+from sdcda_tutorial.training.adaptation import file_digest
+from sdcda_tutorial.training.batches import Augmentation, Batches, default_workers, mask_path
+from sdcda_tutorial.training.loop import Hardware, Run, polynomial, require_finite
+
+PROVENANCE = "provenance.json"
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """Everything that decides the mask model, apart from its data.
+
+    Attributes:
+        augmentation: its `scale` shrinks the large people of the boxes' domain to the size they have in the target.
+        threshold, dilate, scales: how `write_pseudo_masks` turns probabilities into masks; see there.
+    """
+
+    steps: int = 20000
+    batch_size: int = 8
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation((480, 640), scale=(0.25, 1.0), jitter=0.2))
+    stride: int = 16
+    width: float = 1.0
+    pretrained: bool = False
+    learning_rate: float = 1e-4
+    threshold: float = 0.3
+    dilate: int = 2
+    scales: tuple[float, ...] = (1.0,)
+    save_every: int = 100
+    seed: int = 0
+
+
+class Segmenter(nn.Module):
+    """E followed by S: images (B, 3, H, W) -> logits (B, 1, H, W)."""
+
+    def __init__(self, config: SegmenterConfig) -> None:
+        super().__init__()
+        counter = CrowdCounter(config.stride, config.width)
+        self.architecture, self.E = counter.architecture, counter.E
+        self.S = SemanticExtractor(self.E.channels, config.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.S(self.E(x))
+
+
+def train_segmenter(
+    dataset: CrowdDataset,
+    config: SegmenterConfig,
+    folder: str | Path,
+    *,
+    vgg_weights: str | Path | None = None,
+    hardware: Hardware | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train the mask model on a data set with boxes (or masks, or points), and give the path of its checkpoint.
+
+    Raises:
+        InputError: the folder is in use, or the data is broken.
+        TrainingStopped: the loss became NaN or infinite.
+    """
+    hardware, folder = hardware or Hardware(), Path(folder)
+    fabric = hardware.launch()
+    torch.manual_seed(config.seed)
+    segmenter = Segmenter(config)
+    if config.pretrained and not (resume and (folder / "last.safetensors").exists()):
+        segmenter.E.load_imagenet(vgg_weights)
+    segmenter.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(segmenter.parameters(), config.learning_rate)
+    wrapped, optimizer = fabric.setup(segmenter, optimizer)
+    run = Run(
+        folder,
+        config={**asdict(config), "boxes_data": {"name": dataset.name, "images": len(dataset)}},
+        card={"kind": "segmenter", "architecture": {"counter": segmenter.architecture}},
+        modules={"counter.E": segmenter.E, "S": segmenter.S},
+        optimizers={"segmenter": optimizer},
+        fabric=fabric,
+    )
+    start = run.begin(resume)
+    on_gpu = fabric.device.type == "cuda"
+    batches = Batches(
+        dataset,
+        config.batch_size,
+        config.augmentation,
+        seed=config.seed,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+    ).from_step(
+        start,
+        config.steps,
+        workers=default_workers(on_gpu) if hardware.workers is None else hardware.workers,
+        pin_memory=on_gpu,
+    )
+
+    def step_function(step: int) -> dict[str, Tensor]:
+        batch = {key: fabric.to_device(value) for key, value in next(batches).items()}
+        loss = losses.source_segmentation_loss(wrapped(batch["image"]), batch["mask"])
+        require_finite({"segmentation": loss}, step, folder)
+        optimizer.zero_grad()
+        fabric.backward(loss)
+        optimizer.step()
+        return {"segmentation": loss}
+
+    return run.train(
+        step_function,
+        start=start,
+        steps=config.steps,
+        description="mask model",
+        learning_rate=lambda step: {"segmenter": polynomial(config.learning_rate, step, config.steps)},
+        save_every=config.save_every,
+    )
+
+
+@torch.inference_mode()
+def crowd_probability(segmenter: nn.ModuleDict, image: np.ndarray, scales: Sequence[float] = (1.0,)) -> np.ndarray:
+    """Probability of crowd at each pixel: the largest over the image seen at several scales.
+
+    Args:
+        segmenter: E and S, as `checkpoints.load_segmenter` gives them.
+        image: (H, W, 3) uint8.
+        scales: 2 shows the segmenter the people twice as large; several serve crowds of all sizes.
+    Returns:
+        (H, W) float32 in [0, 1].
+    """
+    device = next(segmenter.parameters()).device
+    x = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float().div(255)
+    size, stride = image.shape[:2], segmenter["E"].stride
+    largest = torch.zeros(1, 1, *size, device=device)
+    for scale in scales:
+        # To the nearest multiple of the stride, so that nothing has to be padded.
+        fitted = [max(stride, round(side * scale / stride) * stride) for side in size]
+        resized = F.interpolate(x, size=fitted, mode="bilinear", antialias=True, align_corners=False)
+        logits = segmenter["S"](segmenter["E"](resized.contiguous(memory_format=torch.channels_last)))
+        largest = torch.maximum(largest, F.interpolate(logits.sigmoid().float(), size=size, mode="bilinear"))
+    return largest[0, 0].cpu().numpy()
+
+
+def write_pseudo_masks(
+    checkpoint: str | Path,
+    target: CrowdDataset,
+    folder: str | Path,
+    *,
+    threshold: float = 0.3,
+    dilate: int = 2,
+    scales: Sequence[float] = (1.0,),
+) -> Path:
+    """Predict the crowd mask of every target image and write it as NAME.png, with a file that tells its origin.
+
+    A mask that exists from the same checkpoint and options is kept, so an interrupted run goes on where it was.
+
+    Args:
+        checkpoint: mask model, as `train_segmenter` leaves it.
+        target: only its images are read.
+        folder: where to write; foreign files there are left alone, foreign masks are refused.
+        threshold: crowd where the probability is above it. Low, since only the background will be trusted: a missed
+            person does harm (it is taught as background), a bit too much crowd does not.
+        dilate: pixels by which the crowd grows to every side, for the same reason.
+        scales: see `crowd_probability`.
+    Returns:
+        The folder.
+    Raises:
+        InputError: no segmenter in the checkpoint, or the folder holds masks of another origin.
+    """
+    folder = Path(folder)
+    segmenter, _ = checkpoints.load_segmenter(checkpoint)
+    segmenter.to(memory_format=torch.channels_last)
+    origin = {
+        "weights_sha256": file_digest(checkpoint),
+        "target": target.name,
+        "images": len(target),
+        "threshold": threshold,
+        "dilate": dilate,
+        "scales": list(scales),
+    }
+    provenance = folder / PROVENANCE
+    if provenance.exists():
+        known = read_json(provenance)
+        changed = [key for key in origin if known.get(key) != origin[key]]
+        if changed:
+            key = changed[0]
+            raise InputError(
+                f"{folder} holds masks made with {key} = {known.get(key)}, not {origin[key]}; choose another folder"
+            )
+    else:
+        if any(folder.rglob("*.png")):
+            raise InputError(f"{folder} holds PNGs without a {PROVENANCE}; choose an empty folder for the masks")
+        write_json(provenance, {**origin, "date": datetime.date.today().isoformat()})
+    for index, name in enumerate(tqdm(target.names, desc="pseudo-masks", unit="image", dynamic_ncols=True)):
+        path = mask_path(folder, name)
+        if not path.exists():
+            probability = crowd_probability(segmenter, target.read_image(index), scales)
+            masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))
+    return folder

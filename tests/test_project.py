@@ -1,0 +1,146 @@
+"""The promises of the project's own files: packages, commands, links, light imports, short sources."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pytest brings tomli where Python has no tomllib
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sdcda_tutorial"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+TEXTS = ["README.md", "CONTRIBUTING.md"]
+# Packages that conda-forge calls by another name than PyPI does.
+CONDA_NAMES = {"pytorch": "torch", "playwright-python": "playwright"}
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def code_of(markdown: str) -> str:
+    """Fenced blocks and `inline` code of a text, where a command means what it says."""
+    fenced = re.findall(r"^```.*?\n(.*?)^```", markdown, flags=re.M | re.S)
+    rest = re.sub(r"^```.*?^```", "", markdown, flags=re.M | re.S)
+    return "\n".join(fenced + re.findall(r"`([^`]+)`", rest))
+
+
+def lower_bound(requirement: Requirement) -> str:
+    (bound,) = requirement.specifier  # exactly one bound: neither a pin nor an upper limit
+    assert bound.operator == ">=", f"{requirement}: a lower bound is wanted, no pin"
+    return bound.version
+
+
+def bounds_of_pyproject() -> dict[str, str]:
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    requirements = [Requirement(line) for group in groups for line in group]
+    names = [requirement.name for requirement in requirements]
+    assert len(names) == len(set(names)), "a package is named twice"
+    python = Requirement(f"python{project['requires-python']}")
+    return {requirement.name: lower_bound(requirement) for requirement in [*requirements, python]}
+
+
+def environment_lines() -> list[tuple[str, str]]:
+    """(requirement, reason) of each dependency; read as text, because the reasons are comments."""
+    dependencies = read("environment.yml").split("dependencies:\n")[1]
+    entries = [line.strip()[2:] for line in dependencies.splitlines() if line.strip().startswith("- ")]
+    pairs = [entry.partition("  # ") for entry in entries if entry != "pip:"]
+    return [(requirement, reason.strip()) for requirement, _, reason in pairs]
+
+
+def test_environment_and_pyproject_name_the_same_packages_and_bounds():
+    conda = {}
+    for line, _ in environment_lines():
+        if line not in ("pip", "-e ."):
+            requirement = Requirement(line)
+            conda[CONDA_NAMES.get(requirement.name, requirement.name)] = lower_bound(requirement)
+    assert conda == bounds_of_pyproject()
+
+
+def test_every_package_of_the_environment_has_a_reason():
+    assert [line for line, reason in environment_lines() if len(reason) < 10] == []
+
+
+def test_version_is_the_same_everywhere():
+    (version,) = re.findall(r'^__version__ = "(.+)"', (PACKAGE / "__init__.py").read_text(), flags=re.M)
+    assert f"\nversion: {version}\n" in read("CITATION.cff")
+
+
+def test_import_is_light():
+    heavy = ["torch", "torchvision", "torchmetrics", "lightning", "lightning_fabric", "matplotlib", "numpy", "scipy"]
+    code = f"import sys, sdcda_tutorial; print([name for name in {heavy} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_no_file_is_called_utils():
+    assert [path.name for path in PACKAGE.rglob("*") if re.match(r"(utils?|helpers?|misc|common)\b", path.stem)] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_sources_stay_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def make_targets() -> set[str]:
+    return set(re.search(r"^\.PHONY: (.+)$", read("Makefile"), flags=re.M)[1].split())
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_make_commands_in_texts_exist(text):
+    named = set(re.findall(r"\bmake ([a-z][a-z-]*)", code_of(read(text))))
+    assert named, "no make command found: has the text changed its form?"
+    assert named <= make_targets()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_help_lists_every_target():
+    run = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(re.findall(r"^  make ([a-z-]+) +\S", run.stdout, flags=re.M)) == make_targets()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_a_finished_set_up_is_not_repeated(tmp_path):
+    """Stamps newer than pyproject.toml: `make demo` has nothing to install."""
+    for stamp in ("run", "lab", "dev"):
+        (tmp_path / f".stamp-{stamp}").touch()
+    command = ["make", "--no-print-directory", "--dry-run", "demo", "lab", "test", "lint", f"VENV={tmp_path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"{tmp_path}/bin/sdcda demo" in run.stdout
+    assert "pip" not in run.stdout
+
+
+def commands_of_readme() -> dict[str, set[str]]:
+    """Each `sdcda` command that the README shows, with the options it is shown with."""
+    shown: dict[str, set[str]] = {}
+    for command, rest in re.findall(r"\bsdcda ([a-z]+)([^\n#]*)", code_of(read("README.md"))):
+        shown.setdefault(command, set()).update(re.findall(r"--[a-z-]+", rest))
+    return shown
+
+
+@pytest.mark.parametrize("command", commands_of_readme())
+def test_readme_commands_are_those_of_the_program(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    run = subprocess.run(
+        [sys.executable, "-m", "sdcda_tutorial", command, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert commands_of_readme()[command] <= set(re.findall(r"--[a-z-]+", run.stdout))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_links_to_local_files_resolve(text):
+    links = re.findall(r"\]\(([^)\s]+)\)", read(text)) + re.findall(r'(?:src|href)="([^"]+)"', read(text))
+    local = [link.partition("#")[0] for link in links if not re.match(r"[a-z]+:|#", link)]
+    assert [link for link in local if not (ROOT / link).exists()] == []
