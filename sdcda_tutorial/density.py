@@ -72,6 +72,10 @@ def density_map(
     Raises:
         ValueError: the points are not (N, 2) or not finite, sigma is not positive, or kernel_size is not odd.
     """
+    if not 0 < sigma < np.inf or kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"sigma must be positive and kernel_size odd, not {sigma} and {kernel_size}")
+    if kernel not in ("fixed", "adaptive"):
+        raise ValueError(f'kernel is "fixed" or "adaptive", not {kernel!r}')
     heads = np.asarray(points, dtype=np.float64)
     if heads.size == 0:
         return torch.zeros(size)
@@ -79,21 +83,18 @@ def density_map(
         raise ValueError(f"points must be (N, 2), not {heads.shape}")
     if not np.isfinite(heads).all():
         raise ValueError("points must be finite; there is a NaN or an infinity among them")
-    if sigma <= 0 or kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"sigma must be positive and kernel_size odd, not {sigma} and {kernel_size}")
     heads = heads[inside(heads, size)]
     if kernel == "fixed":
         sigmas = np.full(len(heads), sigma)
         radius = np.full(len(heads), kernel_size // 2)
-    elif kernel == "adaptive":
+    else:
         sigmas = adaptive_sigma(heads, alone=sigma)
         radius = np.ceil(3 * sigmas).astype(np.int64)
-    else:
-        raise ValueError(f'kernel is "fixed" or "adaptive", not {kernel!r}')
     height, width = size
     along_x = _kernels(heads[:, 0], width, sigmas, radius)
     along_y = _kernels(heads[:, 1], height, sigmas, radius)
-    return torch.from_numpy((along_y.T @ along_x).toarray())
+    # A transposed row format is a column format, and would give a map that lies in memory column after column.
+    return torch.from_numpy((along_y.T.tocsr() @ along_x).toarray())
 
 
 def _kernels(position: np.ndarray, length: int, sigma: np.ndarray, radius: np.ndarray) -> csr_array:

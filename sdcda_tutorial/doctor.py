@@ -30,17 +30,18 @@ def examine() -> list[Check]:
     checks = [Check(sys.version_info >= (3, 10), f"Python {sys.version.split()[0]}", "install Python 3.10 or newer")]
     checks += [_package(name) for name in PACKAGES]
     if all(check.ok for check in checks):
-        checks += [_device(), _bfloat16()]
-    return [*checks, _data()]
+        checks += [_device(), _bfloat16(), _data()]
+    return checks
 
 
 def _package(name: str) -> Check:
     mend = f"pip install {name}"
     try:
         found = version(name)
-        importlib.import_module(IMPORTED_AS.get(name, name))
     except PackageNotFoundError:
         return Check(False, f"{name} is not installed", mend)
+    try:
+        importlib.import_module(IMPORTED_AS.get(name, name))
     except Exception as error:  # an installed package that does not import is as good as none, whatever it raises
         return Check(False, f"{name} {found} does not import: {str(error).partition(chr(10))[0]}", mend)
     return Check(True, f"{name} {found}")

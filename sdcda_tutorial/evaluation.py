@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from sdcda_tutorial import metrics
+from sdcda_tutorial import masks, metrics
+from sdcda_tutorial.datasets.image_folder import ImageFolder
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import read_json, write_json, write_text
@@ -116,7 +117,7 @@ class Results:
                 known: dict[str, Any] = {key: np.nan if value is None else value for key, value in row.items()}
                 rows.append(Row(**known))
             return cls(rows, stored["about"])
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, AttributeError):
             raise InputError(f"{path} holds no evaluation; make one with `sdcda evaluate`") from None
 
     def to_csv(self, path: str | Path) -> None:
@@ -150,7 +151,11 @@ def evaluate(
         kernel: draws the true maps for PSNR, SSIM and the background; that of the training.
         variant: of PSNR and SSIM, see `metrics`.
         about: kept with the results.
+    Raises:
+        InputError: the data set is empty, has no labels, or holds a broken file.
     """
+    if isinstance(dataset, ImageFolder):  # against the zeros of no labels any figure would be nonsense
+        raise InputError(f"{dataset.name} has no labels to measure against; `sdcda predict` counts without them")
     kernel = kernel or DensityKernel()
     rows = []
     for index in tqdm(range(len(dataset)), desc="evaluate", unit="image", disable=not progress, dynamic_ncols=True):
@@ -175,16 +180,34 @@ def evaluate(
     return Results(rows, {**(about or {}), "kernel": asdict(kernel), "variant": variant})
 
 
-@torch.inference_mode()
+def mask_quality(dataset: Sequence[Sample], folder: str | Path) -> dict[str, float]:
+    """How good are the pseudo-masks in `folder`, measured with head points: for reports, never for training.
+
+    Returns:
+        heads_inside: share of the heads that lie on crowd pixels. The others are taught as background: it should be 1.
+        crowd_share: share of all pixels that are called crowd; what is left is what Eq. 9 can learn from.
+    """
+    inside, heads, shares = 0, 0, []
+    for sample in dataset:
+        mask = masks.read_png(masks.path_of(folder, sample.name), sample.size)
+        columns, rows = sample.points.astype(int).T
+        inside, heads = inside + int(mask[rows, columns].sum()), heads + sample.count
+        shares.append(float(mask.mean()))
+    return {"heads_inside": inside / heads if heads else float("nan"), "crowd_share": float(np.mean(shares))}
+
+
+@torch.no_grad()  # inference_mode would give a map that nobody may change or differentiate through
 def predict_density(model: nn.Module, image: np.ndarray) -> Tensor:
     """Density map of one (H, W, 3) uint8 image: (H, W) float32 on the CPU, people per pixel; its sum is the count."""
-    device = next(model.parameters()).device
-    was_training = model.training
+    device = next(model.parameters(), torch.empty(0)).device
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()  # batch norm and dropout must not depend on this one image
-    x = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float().div(255)
-    density = model(x)[0, 0].float().cpu()
-    model.train(was_training)
-    return density
+    try:
+        x = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float().div(255)
+        return model(x)[0, 0].float().cpu()
+    finally:
+        for module, training in modes:  # one by one: a part may be frozen in a model that trains
+            module.training = training
 
 
 def _mean(values: Sequence[float]) -> float:

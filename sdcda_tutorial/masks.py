@@ -21,16 +21,17 @@ from sdcda_tutorial.files import atomic_path
 def from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The union of (M, 4) boxes (x0, y0, x1, y1) in pixels; every pixel that a box touches is crowd.
 
+    A box without an area (x1 <= x0 or y1 <= y0) is not drawn.
+
     Drawn without a loop: each box adds +1 and -1 at its corners, and the double running sum counts the boxes that
     cover each pixel.
     """
     height, width = size
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
     x0, x1 = (np.clip(edge, 0, width).astype(int) for edge in (np.floor(boxes[:, 0]), np.ceil(boxes[:, 2])))
     y0, y1 = (np.clip(edge, 0, height).astype(int) for edge in (np.floor(boxes[:, 1]), np.ceil(boxes[:, 3])))
     corners = np.zeros((height + 1, width + 1), dtype=np.int32)
-    kept = (x1 > x0) & (y1 > y0)
-    x0, x1, y0, y1 = x0[kept], x1[kept], y0[kept], y1[kept]
     for rows, columns, sign in ((y0, x0, 1), (y0, x1, -1), (y1, x0, -1), (y1, x1, 1)):
         np.add.at(corners, (rows, columns), sign)
     covered = corners.cumsum(axis=0).cumsum(axis=1)[:height, :width]
@@ -68,6 +69,11 @@ def from_probability(probability: np.ndarray, threshold: float = 0.5, *, dilate:
     return maximum_filter(mask, size=2 * dilate + 1) if dilate else mask
 
 
+def path_of(folder: str | Path, name: str) -> Path:
+    """Where the mask of the image called `name` lies. Names may hold slashes (GCC), which stay folders."""
+    return Path(folder) / f"{name}.png"
+
+
 def write_png(path: str | Path, mask: np.ndarray) -> None:
     """Write a mask as a PNG of 0 and 255, so that an image viewer shows it, atomically."""
     with atomic_path(path) as temporary:
@@ -85,7 +91,7 @@ def read_png(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarra
             mask = (np.asarray(image.convert("L")) > 0).astype(np.uint8)
     except FileNotFoundError:
         raise InputError(f"mask {path} does not exist; make the masks with `sdcda masks`") from None
-    except OSError as error:
+    except Exception as error:  # on damaged files Pillow raises SyntaxError, ValueError, IndexError and more
         raise InputError(f"mask {path} cannot be read ({error}); make it again with `sdcda masks`") from None
     if size is not None and mask.shape != tuple(size):
         raise InputError(

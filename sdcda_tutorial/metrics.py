@@ -49,15 +49,15 @@ def psnr(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> float:
 
 
 def ssim(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> float:
-    """Structural similarity of one density map, at most 1; higher is better.
+    """Structural similarity of one density map, 1 for equal maps; higher is better.
 
     Args:
         pred, truth: (H, W) maps in the same unit.
         variant: "standard" is torchmetrics' SSIM (11 × 11 Gaussian window, σ 1.5) with the maximum of the true map as
             the data range. "authors", after their later code: non-overlapping 11 × 11 blocks, plain *sums* over a
-            block where the definition has means, C1 = 0.01² and C2 = 0.03² whatever the range.
+            block where the definition has means (so it can exceed 1), C1 = 0.01² and C2 = 0.03² whatever the range.
     Returns:
-        NaN for "standard" where the true map is empty, or where a map has a side below 11 pixels.
+        NaN for "standard" where the true map is empty, and for both where the maps have a side below 11 pixels.
     """
     pred, truth = _maps(pred, truth)
     if min(truth.shape) < 11:
@@ -70,9 +70,10 @@ def ssim(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> float:
     # torchmetrics is slow to import, so only where it is needed.
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    # On maps divided by the peak: the same value (SSIM's constants scale with the range), better conditioned.
+    # On maps divided by the peak: the same value, since SSIM's constants scale with the range, but well conditioned,
+    # so that float32 will do; convolving in float64 takes ten times as long.
     similarity = structural_similarity_index_measure(
-        (pred / peak)[None, None], (truth / peak)[None, None], data_range=1.0
+        (pred / peak).float()[None, None], (truth / peak).float()[None, None], data_range=1.0
     )
     assert isinstance(similarity, Tensor)  # a tuple only where one asks for the full image
     return float(similarity)

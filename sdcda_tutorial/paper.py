@@ -26,7 +26,7 @@ SYMBOLS = (
     Symbol("Xs, Xt", "the two data sets, of Ns and Nt images", "5", "datasets.CrowdDataset"),
     Symbol("x", "an image, RGB, H × W pixels", "1", "datasets.Sample.image"),
     Symbol("y", "its head positions; of the target they are never read in training", "6", "datasets.Sample.points"),
-    Symbol("F(y)", "density map of y: a Gaussian of weight 1 a head, so its sum is the count", "6", "density.density_map"),
+    Symbol("F(y)", "density map of y: a Gaussian of weight 1 a head; its sum is the count", "6", "density.density_map"),
     Symbol("zs", "crowd mask of the source: 1 crowd, 0 background", "7", "training.batches.crowd_mask"),
     Symbol("zt", "pseudo-mask of the target: rough, right about the background", "8, 9", "training.write_pseudo_masks"),
     Symbol("E", "feature extractor, VGG16 with batch norm", "1", "models.FeatureExtractor"),
@@ -134,8 +134,9 @@ SLIPS = (
         "lower MSE on UCF-QNRF (384.5, SE+FD 390.2).",
     ),
     Slip(
-        "“Shanghai B and UCF-QNRF datasets, both are the congested datasets”",
-        "A must be meant: by the paper's own account an image of A has 501 people on average, one of B about 123.",
+        "“For the Shanghai B and UCS-QNRF datasets, both are the congested datasets”",
+        "UCF-QNRF is, B is not, so A must be meant: by the paper's own account an image of A "
+        "has 501 people on average, one of B about 123.",
     ),
     Slip(
         "MAE and MSE on ShanghaiTech B “dropped by 31.3% and 26.7%”",
@@ -194,7 +195,8 @@ LEDGER = (
     Choice("label scale", "not said", "C³ framework: density × 100, for GCC × 1000",
         "× 100, mini × 10, undone in every count; it enters Eq. 6 squared and so decides what the λ weigh",
         "`training.AdaptationConfig(label_factor)`"),
-    Choice("reductions in Eq. 6, 7, 9, 10", "sums over pixels, 1/N over images; no 1/N in Eq. 10", "means (nn.MSELoss)",
+    Choice("reductions in Eq. 6, 7, 9, 10",
+        "sums over pixels (understood in Eq. 7 and 9), 1/N over images; no 1/N in Eq. 10", "means (nn.MSELoss)",
         "means over pixels and images. Eq. 6, 7 and 9 keep the paper's ratio (at equal label scale); Eq. 10 does not: "
         "at equal λd it weighs HW / hw times more than the sum, 153,600 for a 480×640 crop",
         "not switchable; λd takes up the difference"),
@@ -203,26 +205,27 @@ LEDGER = (
         "not switchable in training; the other reading is there to compare, `losses.target_entropy_loss`"),
     Choice("length and schedule", "Adam at 1e-5, batch 8; no more",
         "C³ framework: 200 epochs, rate × 0.995 an epoch, weight decay 1e-4",
-        "C³'s, epochs over the source; mini: 300 steps after the warm start, rate 5e-4 falling to 0, no decay",
+        "C³'s, epochs over the source; mini: after the warm start 300 steps, batch 4, rate 5e-4 falling to 0",
         "`training.AdaptationConfig(steps, epochs, batch_size, learning_rate, schedule, weight_decay)`"),
     Choice("batch norm over two domains", "not said", "AdaptSegNet: source and target go through the network apart",
         "both in one pass through E and S, so their statistics mix; C sees the source only",
         "not switchable to two passes; `training.AdaptationConfig(target_batch_norm)` gives the baseline the mix too"),
     Choice("choice of the model", "not said", "C³ framework: the epoch best on the test set",
         "lowest MAE on a random tenth of the source, kept out of training; checked in the second half, every 500 steps "
-        "(mini 100); target labels never choose",
+        "(mini 75); target labels never choose",
         "`training.AdaptationConfig(holdout, validate_every)`; holdout 0 keeps the last step"),
     Choice("mask model for zt", "trained on CrowdHuman; “it would not be elaborated here”", "–",
         "E + S, Eq. 7 on visible boxes as rectangles (boxes marked ignore are background), images shrunk at random; "
-        "crowd above 0.3, grown by 2 pixels; mini: the larger of scales 1 and 2",
+        "crowd above 0.3, grown by 2 pixels",
         "`training.SegmenterConfig(steps, augmentation, threshold, dilate, scales)`, `datasets.CrowdHuman(box)`"),
     Choice("Scene Regularization of GCC", "“adopted the Scene Regularization [16] to select the images”; no rules",
-        "for each target bounds on level, hour, weather, count and filling", "not applied: every image of the list",
+        "for each target bounds on level, hour, weather, count and filling",
+        "not applied: all images but one black screen",
         "`datasets.CrowdDataset.subset`, by hand: level, hour and weather are in `datasets.Sample.attributes`"),
     Choice("size and look of images", "random crops of 480×640",
         "C³ framework: every set resized its own way, flips, each set's mean and deviation; NLT: GCC's for all",
         "stored size (enlarged where a crop does not fit), flips, ImageNet's mean and deviation inside E; mini: crops "
-        "of 128×160, colour jitter on the source",
+        "of 96×96 in the warm start, then 128×160, colour jitter on the source",
         "`datasets.CrowdDataset(size, max_side)`, `training.batches.Augmentation(crop, scale, jitter)`; "
         "the normalisation is fixed"),
     Choice("points outside the image, true count", "“ground truth counting value”",
@@ -248,11 +251,11 @@ _COLUMNS = {
 
 def as_markdown(records: Iterable[Any]) -> str:
     """A Markdown table of any of the records above: `as_markdown(LEDGER)`, `as_markdown(EQUATIONS.values())`."""
-    records = list(records)
-    names = [field.name for field in fields(records[0])]
-    lines = [[_COLUMNS.get(name, (name, ""))[0] for name in names], ["---"] * len(names)]
+    rows = []
     for record in records:
-        values = {name: getattr(record, name) for name in names}
-        shown = {name: ("yes" if v else "no") if isinstance(v, bool) else v for name, v in values.items()}
-        lines.append([_COLUMNS.get(name, ("", "{}"))[1].format(value) for name, value in shown.items()])
+        columns = [_COLUMNS.get(field.name, (field.name, "{}")) for field in fields(record)]
+        values = [getattr(record, field.name) for field in fields(record)]
+        texts = [{True: "yes", False: "no"}[value] if isinstance(value, bool) else value for value in values]
+        rows.append([form.format(text) for (_, form), text in zip(columns, texts, strict=True)])
+    lines = [[heading for heading, _ in columns], ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

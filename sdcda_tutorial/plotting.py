@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from sdcda_tutorial.datasets.sample import Sample
@@ -32,7 +33,8 @@ def panel(
 ) -> Figure:
     """Fig. 2 of the paper: one row an image; the image, the true map, then one column a method, counts printed.
 
-    All maps of a row share one colour scale, that of the true map, so that a brighter spot is more people.
+    All maps of a row share one colour scale, that of the true map, so that a brighter spot is more people. Where nobody
+    is, it is that of the predictions.
 
     Args:
         samples: images.
@@ -45,9 +47,9 @@ def panel(
         figure = Figure(figsize=(2.6 * len(columns), 2.6 * len(samples) * height / width + 0.5), layout="constrained")
         axes = figure.subplots(len(samples), len(columns), squeeze=False)
         for i, sample in enumerate(samples):
-            brightest = max(float(truths[i].max()), 1e-6)
             axes[i, 0].imshow(sample.image)
             maps = [truths[i], *(maps_of_method[i] for maps_of_method in predictions.values())]
+            brightest = float(truths[i].max()) or max(*(float(density.max()) for density in maps), 1e-6)
             for j, density in enumerate(maps, start=1):
                 axes[i, j].imshow(np.asarray(density), cmap=DENSITY, vmin=0, vmax=brightest)
                 count = f"{float(density.sum()):.1f}" if j > 1 else f"{sample.count}"
@@ -66,12 +68,13 @@ def overlay(image: np.ndarray, density: Tensor) -> Figure:
     """A photograph with the predicted density laid over it, and the count in the corner."""
     values = np.asarray(density)
     # Transparent where nobody is; the square root shows single heads beside dense crowds.
-    strength = np.sqrt(values / max(float(values.max()), 1e-6))
+    strength = np.sqrt(np.clip(values / max(float(values.max()), 1e-6), 0, 1))
     colours = matplotlib.colormaps[DENSITY](0.25 + 0.75 * strength)
-    colours[..., 3] = np.clip(strength, 0, 1) * 0.85
+    colours[..., 3] = strength * 0.85
     with matplotlib.rc_context(STYLE):
         height, width = values.shape
-        figure = Figure(figsize=(8, 8 * height / width))
+        inch = max(height, width) / 8  # the longer side is 8 inches, whatever the photograph's shape
+        figure = Figure(figsize=(max(width / inch, 0.1), max(height / inch, 0.1)))
         axis = figure.add_axes((0, 0, 1, 1))
         axis.imshow(image)
         axis.imshow(colours)
@@ -83,7 +86,17 @@ def overlay(image: np.ndarray, density: Tensor) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: str | Path, description: str) -> None:
-    """Write a PNG atomically; `description`, what a reader who cannot see the picture should know, goes into it."""
+def save(figure: Figure, path: str | Path, description: str, origin: str | None = None) -> None:
+    """Write a PNG atomically, and into it what `origin_of` gives and what one who cannot see the picture should know."""
+    metadata = {"Description": description, "Software": None, "Source": origin}
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Description": description, "Software": None})
+        figure.savefig(temporary, format="png", metadata=metadata)
+
+
+def origin_of(path: str | Path) -> str | None:
+    """The `origin` with which `save` wrote a picture; None for every other file."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Source")
+    except (OSError, SyntaxError, ValueError):
+        return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,16 @@ import numpy as np
 from torch import nn
 
 from sdcda_tutorial.datasets.base import CrowdDataset
-from sdcda_tutorial.evaluation import Results, predict_density
+from sdcda_tutorial.datasets.images import read_image
+from sdcda_tutorial.datasets.transforms import resize_image
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.evaluation import Results, evaluate, predict_density
 from sdcda_tutorial.files import write_json, write_text
+from sdcda_tutorial.metrics import Variant
+from sdcda_tutorial.models import CrowdCounter
+from sdcda_tutorial.training.adaptation import file_digest
 from sdcda_tutorial.training.batches import DensityKernel
+from sdcda_tutorial.training.checkpoints import load_counter, versions
 
 HEADER = ("method", "MAE", "MSE", "PSNR", "SSIM", "background", "crowd")
 
@@ -34,8 +42,8 @@ def table(results: Mapping[str, Results]) -> str:
     first = next(iter(results.values()))
     return (
         _markdown(HEADER, rows)
-        + f"\n{len(first.rows)} images, {first.mean_count:.1f} people each on average. background: people predicted where "
-        "nobody is; crowd: people predicted too many (+) or too few (-) where there are some."
+        + f"\n{len(first.rows)} images, {first.mean_count:.1f} people each on average. background: people predicted "
+        "where nobody is; crowd: people predicted too many (+) or too few (-) where there are some."
     )
 
 
@@ -73,7 +81,7 @@ def save_panel(
     errors = np.abs([row.error for row in next(iter(results.values())).rows])
     order = np.argsort(errors)
     chosen = [int(order[round(q * (len(order) - 1))]) for q in np.linspace(0.5, 0.9, images)]
-    samples = [dataset[index] for index in chosen]
+    samples = [dataset[index] for index in dict.fromkeys(chosen)]  # a small data set has fewer images than that
     predictions = {title: [predict_density(m, sample.image) for sample in samples] for title, m in counters.items()}
     figure = plotting.panel(samples, [kernel.draw(sample) for sample in samples], predictions)
     counts = "; ".join(
@@ -82,6 +90,60 @@ def save_panel(
         for i, sample in enumerate(samples)
     )
     plotting.save(figure, path, f"Images, true density maps and predicted ones. {counts}.")
+
+
+def compare(
+    checkpoints: Sequence[Path], dataset: CrowdDataset, out: Path, variant: Variant, about: dict[str, Any]
+) -> dict[str, Results]:
+    """Evaluate checkpoints on one data set; write rows (TITLE.json, TITLE.csv) and panel to `out`; title -> results.
+
+    Nothing is written before everything is counted. Files that an earlier evaluation left there are replaced.
+    """
+    counters: dict[str, CrowdCounter] = {}
+    cards: dict[str, dict[str, Any]] = {}
+    for path in checkpoints:  # all of them before the first long evaluation
+        counter, card = load_counter(path)
+        if "config" not in card:
+            raise InputError(f"checkpoint {path} is one to resume from; give the model.safetensors beside it")
+        title = _title(path, counters)
+        counters[title], cards[title] = counter, {**card, "weights_sha256": file_digest(path)}
+    kernels = {title: DensityKernel(**card["config"]["kernel"]) for title, card in cards.items()}
+    about = {"data": dataset.name, "size": dataset.size, "versions": versions(), **about}
+    results = {}
+    for title, counter in counters.items():
+        origin = {"title": title, **{key: cards[title][key] for key in ("weights_sha256", "chosen")}, **about}
+        results[title] = evaluate(counter, dataset, kernel=kernels[title], variant=variant, about=origin)
+    for title, found in results.items():
+        found.to_json(out / f"{title}.json")
+        found.to_csv(out / f"{title}.csv")
+    save_panel(out / "panel.png", dataset, results, counters, next(iter(kernels.values())))
+    return results
+
+
+def save_overlay(out: Path, photo: Path, counter: nn.Module, max_side: int | None = None) -> str:
+    """Count the people of a photograph and write the overlay to `out`; says the count and where the overlay is.
+
+    It is called like the photograph, and replaces nothing but an earlier overlay of the same photograph: where there
+    is anything else (another photograph of that name, a picture of the user's own) it becomes NAME-2.png and so on.
+
+    Args:
+        max_side: a photograph whose longer side exceeds this is shrunk to it first.
+    """
+    from sdcda_tutorial import plotting
+
+    image = read_image(photo, upright=True)
+    scale = 1.0 if max_side is None else min(1.0, max_side / max(image.shape[:2]))
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    image = resize_image(image, (height, width))
+    density = predict_density(counter, image)
+    origin = file_digest(photo)
+    names = itertools.chain([f"{photo.stem}.png"], (f"{photo.stem}-{number}.png" for number in itertools.count(2)))
+    paths = (out / name for name in names)
+    path = next(path for path in paths if not path.exists() or plotting.origin_of(path) == origin)
+    count = f"{float(density.sum()):.1f} people"
+    description = f"{photo.name} with the predicted density: {count}"
+    plotting.save(plotting.overlay(image, density), path, description, origin)
+    return f"{count}, {path}"
 
 
 def save_demo(out: Path, found: Mapping[str, Any], say: Callable[[str], None]) -> None:
@@ -95,6 +157,12 @@ def save_demo(out: Path, found: Mapping[str, Any], say: Callable[[str], None]) -
     )
     save_panel(out / "panel.png", found["dataset"], results, found["counters"], found["kernel"])
     say(f"\n{text}\n\ntable.md, results.json and panel.png are in {out}")
+
+
+def _title(path: Path, taken: Container[str]) -> str:
+    """A checkpoint is known by its run's folder, or by its own name where that is not the same for all."""
+    name = path.resolve().parent.name if path.stem == "model" else path.stem
+    return next(t for t in itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2))) if t not in taken)
 
 
 def _plus_minus(figure: Mapping[str, float | None]) -> str:

@@ -131,11 +131,29 @@ def test_resize_keeps_mask_image_and_heads_aligned(sample: Sample, vertical: flo
 @given(block_samples(), st.integers(0, 2**32 - 1))
 def test_random_transforms_keep_everything_aligned(sample: Sample, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    scaled = T.random_scale(sample, 0.5, 2, rng)
-    assert scaled.count == sample.count
-    cropped = T.random_crop(T.random_flip(scaled, rng), (24, 40), rng)
-    assert cropped.size == (24, 40)
+    cropped = T.random_crop(T.random_flip(sample, rng), (24, 40), rng)
+    scaled = T.random_scaled_crop(sample, (24, 40), 0.5, 2, rng)
+    assert cropped.size == scaled.size == (24, 40)
     assert_aligned(cropped)
+    assert_aligned(scaled)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_a_scaled_crop_resizes_by_the_factor(factor: float) -> None:
+    # A ramp of brightness along x: its slope tells the scale, wherever the crop lies.
+    ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :, None], (120, 200, 3))
+    shown = T.random_scaled_crop(Sample(np.ascontiguousarray(ramp)), (40, 60), factor, factor, np.random.default_rng(0))
+    assert shown.size == (40, 60)
+    slope = (float(shown.image[20, 50, 0]) - float(shown.image[20, 10, 0])) / 40
+    assert slope == pytest.approx(1 / factor, rel=0.05)
+
+
+def test_a_scaled_crop_of_a_small_image_is_shrunk_only_until_it_fits() -> None:
+    sample = block_world([(0, 0)], (50, 70))
+    shown = T.random_scaled_crop(sample, (40, 60), 0.1, 0.1, np.random.default_rng(0))
+    assert shown.size == (40, 60)
+    tiny = T.random_scaled_crop(sample, (100, 100), 0.5, 0.5, np.random.default_rng(0))  # enlarged, as random_crop does
+    assert tiny.size == (100, 100)
 
 
 def test_the_same_seed_gives_the_same_sample() -> None:
@@ -143,7 +161,7 @@ def test_the_same_seed_gives_the_same_sample() -> None:
 
     def draw(seed: int) -> Sample:
         rng = np.random.default_rng(seed)
-        return T.color_jitter(T.random_crop(T.random_scale(sample, 0.5, 2, rng), (16, 16), rng), rng)
+        return T.color_jitter(T.random_scaled_crop(sample, (16, 16), 0.5, 2, rng), rng)
 
     np.testing.assert_array_equal(draw(1).image, draw(1).image)
     assert any((draw(1).image != draw(seed).image).any() for seed in range(2, 8))
@@ -217,4 +235,4 @@ def test_nothing_writes_into_its_input() -> None:
         array.flags.writeable = False
     rng = np.random.default_rng(0)
     T.flip(frozen), T.crop(frozen, 1, 2, (9, 9)), T.resize(frozen, (11, 13)), T.color_jitter(frozen, rng)
-    T.random_crop(frozen, (60, 60), rng), T.random_scale(frozen, 0.5, 2, rng), T.random_flip(frozen, rng)
+    T.random_crop(frozen, (60, 60), rng), T.random_scaled_crop(frozen, (9, 9), 0.5, 2, rng), T.random_flip(frozen, rng)

@@ -121,13 +121,21 @@ def random_flip(sample: Sample, rng: np.random.Generator, probability: float = 0
     return flip(sample) if rng.random() < probability else sample
 
 
-def random_scale(sample: Sample, low: float, high: float, rng: np.random.Generator) -> Sample:
-    """Resize both sides by one factor from [low, high], log-uniform: halving is as likely as doubling."""
+def random_scaled_crop(sample: Sample, size: Size, low: float, high: float, rng: np.random.Generator) -> Sample:
+    """A random window of the image resized by a factor from [low, high], log-uniform: halving is as likely as doubling.
+
+    The window that becomes `size` is cut out first and resized then, so that a large photograph is not resized whole.
+    An image that would become smaller than `size` is shrunk only until it fits.
+    """
     if not 0 < low <= high:
         raise ValueError(f"need 0 < low <= high, got {low} and {high}")
     factor = math.exp(rng.uniform(math.log(low), math.log(high)))
-    height, width = sample.size
-    return resize(sample, (max(1, round(height * factor)), max(1, round(width * factor))))
+    fits = max(side / full for full, side in zip(sample.size, size, strict=True))  # the factor at which it just fits
+    factor = max(factor, min(1.0, fits))
+    height, width = (max(1, round(side / factor)) for side in size)
+    if fits <= 1:  # rounding must not make the window larger than the image
+        height, width = min(height, sample.size[0]), min(width, sample.size[1])
+    return resize(random_crop(sample, (height, width), rng), size)
 
 
 def color_jitter(

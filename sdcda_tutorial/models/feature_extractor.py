@@ -76,10 +76,13 @@ class FeatureExtractor(nn.Module):
                 f"cannot get the VGG16-BN weights from {weights_file or weights.url} ({reason}); "
                 "download them elsewhere and pass --weights FILE, or pass --random-weights"
             ) from None
-        ours = self.features.state_dict()
-        missing = [key for key in ours if f"features.{key}" not in state]
-        if missing:
-            raise InputError(
-                f"{weights_file} is no state dict of torchvision's vgg16_bn: features.{missing[0]} is missing"
-            )
+        # Files older than PyTorch 0.4.1 lack batch norm's counter of batches, which plays no part here.
+        ours = {key: value for key, value in self.features.state_dict().items() if "num_batches_tracked" not in key}
+        state = state if isinstance(state, dict) else {}
+        for key, value in ours.items():
+            if getattr(state.get(f"features.{key}"), "shape", None) != value.shape:
+                raise InputError(
+                    f"{weights_file or weights.url} is no state dict of torchvision's vgg16_bn: "
+                    f"features.{key} is missing or of another shape"
+                )
         self.features.load_state_dict({key: state[f"features.{key}"] for key in ours})

@@ -1,4 +1,4 @@
-"""Three backgrounds: a clean game, a cluttered photograph, and city streets for the third domain.
+"""Three backgrounds: a clean game, a cluttered photograph, and streets and parks for the third domain.
 
 This is where the domains differ. The source has flat shapes in muted colours; the target has foliage made of dots the
 size of heads, stones, signs, many windows and rough ground. A counter that has only seen the source takes much of that
@@ -28,8 +28,10 @@ def paint_background(scene: Scene, rng: np.random.Generator, strength: float) ->
         _game(stage)
     elif scene.domain == "target":
         _photograph(stage, strength)
-    else:
+    elif rng.random() < 0.5:
         _street(stage)
+    else:
+        _park(stage)
     return stage
 
 
@@ -95,6 +97,21 @@ def _street(stage: Stage) -> None:
         _sunshade(stage, rng.uniform(0, stage.width), stage.row_where(rng.uniform(22, 48)))
     for _ in range(rng.integers(0, 14)):
         _stone(stage, rng.uniform(0, stage.width), rng.uniform(base + 4, stage.height))
+
+
+def _park(stage: Stage) -> None:
+    """Lawn, trees and hedges before a row of houses: photographs of people are taken everywhere."""
+    rng = stage.rng
+    stage.ground(stage.vary((112, 124, 84), 16), stage.vary((128, 134, 104), 12), patches=9, grain=7)
+    _skyline(stage, REAL_WALLS, blocks=int(rng.integers(2, 6)), window_size=0.42)
+    for _ in range(rng.poisson(3)):
+        _tree(stage, rng.uniform(0, stage.width), stage.row_where(rng.uniform(12, 36)))
+    for _ in range(rng.poisson(1.5)):
+        _hedge(stage, rng.uniform(-40, stage.width), stage.row_where(rng.uniform(12, 30)))
+    for _ in range(rng.poisson(2)):
+        _sign(stage, rng.uniform(0, stage.width), stage.row_where(rng.uniform(16, 40)))
+    for _ in range(rng.integers(0, 20)):
+        _stone(stage, rng.uniform(0, stage.width), rng.uniform(stage.horizon + 8, stage.height))
 
 
 def _pick(rng: np.random.Generator, palette: tuple[Colour, ...]) -> Colour:

@@ -28,7 +28,7 @@ from sdcda_tutorial.scenes.native_formats import GCC_LISTS, ODGT, write_crowdhum
 from sdcda_tutorial.scenes.scene import Domain, Split, geometry_digest, sample_scene, scene_generator
 
 GENERATOR = "sdcda_tutorial.scenes"
-VERSION = 2  # raise it whenever the pictures or the geometry change: worlds of another version are made again
+VERSION = 3  # raise it whenever the pictures or the geometry change: worlds of another version are made again
 MANIFEST = "manifest.json"
 _CHUNK = 20  # images per task of a worker process
 _PARENT = "SDCDA_MINI_WORLD_PARENT"

@@ -148,6 +148,8 @@ def adapt(
     """
     hardware, folder = hardware or Hardware(), Path(folder)
     fabric = hardware.launch()
+    if config.batch_size < 1 or config.steps < 0:
+        raise InputError(f"cannot do {config.steps} steps of {config.batch_size} images; give positive numbers")
     trained_on, held_out = split_source(source, config)
     steps = config.total_steps(len(trained_on))
     if config.needs_target and target is None:
@@ -156,6 +158,12 @@ def adapt(
         raise InputError(
             "λt > 0 needs pseudo-masks of the target; make them with `sdcda masks` and give --masks FOLDER"
         )
+    # Made before anything is written: a missing mask must not leave a folder that counts as a run.
+    unlabelled = (
+        PseudoMasked(target, pseudo_masks if config.weights.seg_target > 0 else None)
+        if config.needs_target and target is not None
+        else None
+    )
 
     torch.manual_seed(config.seed)
     networks = Networks(config)
@@ -165,7 +173,8 @@ def adapt(
         else None
     )
     if init is not None:
-        tensors, _ = checkpoints.load(init)
+        tensors, card = checkpoints.load(init)
+        checkpoints.refuse_other_architecture(card, networks.counter.architecture, init)
         checkpoints.load_weights(networks.counter, tensors, "counter", init)
     elif config.pretrained and not (resume and (folder / "last.safetensors").exists()):
         networks.counter.E.load_imagenet(vgg_weights)
@@ -207,8 +216,8 @@ def adapt(
         if is_source:
             dataset = trained_on
         else:
-            assert target is not None
-            dataset = PseudoMasked(target, pseudo_masks if config.weights.seg_target > 0 else None)
+            assert unlabelled is not None
+            dataset = unlabelled
         made = Batches(
             dataset,
             config.batch_size,
@@ -328,6 +337,6 @@ def file_digest(path: str | Path) -> str:
 def folder_digest(folder: Path) -> str:
     """As `file_digest`, of all PNGs below a folder and their names."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.png")):
+    for path in sorted(folder.rglob("[!.]*.png")):  # a dot begins what a killed writer left behind
         digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     return digest.hexdigest()[:16]

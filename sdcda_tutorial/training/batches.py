@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from sdcda_tutorial import masks
 from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.datasets.sample import Sample
-from sdcda_tutorial.datasets.transforms import color_jitter, random_crop, random_flip, random_scale
+from sdcda_tutorial.datasets.transforms import color_jitter, random_crop, random_flip, random_scaled_crop
 from sdcda_tutorial.density import Kernel, density_map
 from sdcda_tutorial.errors import InputError
 
@@ -34,7 +34,7 @@ class Augmentation:
 
     Attributes:
         crop: (height, width) of the random window, multiples of the stride.
-        scale: range of a random resize before the crop; (1, 1) for none.
+        scale: range of a random factor on the image before the crop (`random_scaled_crop`); (1, 1) for none.
         jitter: strength of the colour changes; 0 for none.
     """
 
@@ -43,9 +43,11 @@ class Augmentation:
     jitter: float = 0.0
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if self.scale != (1.0, 1.0):
-            sample = random_scale(sample, *self.scale, rng)
-        sample = random_flip(random_crop(sample, self.crop, rng), rng)
+        if self.scale == (1.0, 1.0):
+            sample = random_crop(sample, self.crop, rng)
+        else:
+            sample = random_scaled_crop(sample, self.crop, *self.scale, rng)
+        sample = random_flip(sample, rng)
         if self.jitter:
             j = self.jitter
             sample = color_jitter(sample, rng, brightness=j, contrast=j, saturation=j, channel=j / 2)
@@ -89,7 +91,7 @@ class PseudoMasked(Sequence[Sample]):
         self.dataset, self.mask_folder = dataset, None if mask_folder is None else Path(mask_folder)
         self._samples: dict[int, Sample] = {}
         if self.mask_folder is not None:
-            missing = [name for name in dataset.names if not mask_path(self.mask_folder, name).exists()]
+            missing = [name for name in dataset.names if not masks.path_of(self.mask_folder, name).exists()]
             if missing:
                 raise InputError(
                     f"{len(missing)} of {len(dataset)} pseudo-masks are missing in {self.mask_folder}, first "
@@ -104,16 +106,11 @@ class PseudoMasked(Sequence[Sample]):
             name = self.dataset.names[index]
             sample = Sample(self.dataset.read_image(index), name=name)
             if self.mask_folder is not None:
-                sample = replace(sample, mask=masks.read_png(mask_path(self.mask_folder, name), sample.size))
+                sample = replace(sample, mask=masks.read_png(masks.path_of(self.mask_folder, name), sample.size))
             if not self.dataset.cached:
                 return sample
             self._samples[index] = sample
         return self._samples[index]
-
-
-def mask_path(folder: Path, name: str) -> Path:
-    """Where the pseudo-mask of the image called `name` lies. Names may hold slashes (GCC), which stay folders."""
-    return folder / f"{name}.png"
 
 
 class Batches(Dataset[Batch]):
@@ -180,7 +177,7 @@ class Batches(Dataset[Batch]):
 
     def from_step(self, start: int, stop: int, *, workers: int = 0, pin_memory: bool = False) -> Iterator[Batch]:
         """The batches of steps start ... stop - 1, prepared ahead by `workers` processes."""
-        return iter(
+        loaded = iter(
             DataLoader(
                 self,
                 batch_size=None,  # one item is a whole batch already
@@ -190,6 +187,16 @@ class Batches(Dataset[Batch]):
                 prefetch_factor=4 if workers else None,
             )
         )
+        return _one_line_errors(loaded) if workers else loaded
+
+
+def _one_line_errors(loaded: Iterator[Batch]) -> Iterator[Batch]:
+    """A worker's error comes with the worker's traceback for its message; its last line is what we wrote."""
+    try:
+        yield from loaded
+    except InputError as error:
+        *traceback, last = str(error).rstrip().splitlines()
+        raise InputError(last.partition(f"{InputError.__name__}: ")[2] if traceback else last) from None
 
 
 def default_workers(on_gpu: bool) -> int:

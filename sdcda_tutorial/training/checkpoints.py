@@ -53,6 +53,17 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"checkpoint {path} was not written by this package; it has no card in its header") from None
 
 
+def export(path: str | Path, out: str | Path, about: Mapping[str, Any] | None = None) -> None:
+    """Copy a model to `out` at half the size: kernels as float16, the rest (biases, batch norm) as they are.
+
+    Args:
+        about: added to the card, such as the figures that the model reached.
+    """
+    tensors, card = load(path)
+    halved = {name: tensor.half() if tensor.ndim == 4 else tensor for name, tensor in tensors.items()}
+    save(out, halved, {**card, **(about or {})})
+
+
 def load_counter(path: str | Path) -> tuple[CrowdCounter, dict[str, Any]]:
     """The crowd counter E + C of a checkpoint, ready to predict, and the checkpoint's card."""
     tensors, card = load(path)
@@ -90,6 +101,17 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str, 
         ours.copy_(theirs)  # in place, so that the memory order (channels-last) stays
 
 
+def refuse_other_architecture(card: Mapping[str, Any], wanted: Mapping[str, Any], path: str | Path) -> None:
+    """What no shape shows, such as the label factor: an InputError when the card's counter is not the wanted one."""
+    has = _architecture(card, "counter", path)
+    changed = sorted(key for key in has.keys() | wanted.keys() if has.get(key) != wanted.get(key))
+    if changed:
+        raise InputError(
+            f"checkpoint {path} is of another architecture: {changed[0]} is {has.get(changed[0])}, "
+            f"not {wanted.get(changed[0])}; choose the checkpoint or the options that belong together"
+        )
+
+
 def module_tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     """All weights and buffers, named module.parameter."""
     return {f"{name}.{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
@@ -111,7 +133,10 @@ def restore_optimizers(optimizers: Mapping[str, Optimizer], tensors: Mapping[str
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for index, parameter in enumerate(parameters):
             prefix = f"optimizer.{name}.{index}."
-            for full_name in (key for key in tensors if key.startswith(prefix)):
+            stored = [key for key in tensors if key.startswith(prefix)]
+            if not stored:  # going on without the moments would give another result without a word
+                raise InputError(f"checkpoint {path} does not fit this run: {prefix}* is missing")
+            for full_name in stored:
                 value, key = tensors[full_name], full_name.removeprefix(prefix)
                 if value.ndim == 0:  # Adam's step count
                     optimizer.state[parameter][key] = value.clone()

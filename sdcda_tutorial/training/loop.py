@@ -138,14 +138,18 @@ class Run:
             )
             if validated and validate is not None:
                 error = validate()
+                if not math.isfinite(error):
+                    raise TrainingStopped(f"the validation error is not finite after step {done}; {_kept(self.folder)}")
                 history.append({"step": done, "validation": round(error, 5)})
                 if error < best["validation"]:
                     best = {"step": done, "validation": error}
                     self._write_model(best)
             if done % save_every == 0 or done == steps:
                 self._save(done, best, history, self._seconds + time.perf_counter() - began)
-        if validate is None:
+        # A finished run that is begun again keeps its file: others may know it by its digest.
+        if validate is None and (start < steps or not self.model_path.exists()):
             self._write_model({"step": steps, "validation": math.inf})
+        self.fabric.barrier()  # no process goes on to read the model before it is written
         return self.model_path
 
     # The folder -----------------------------------------------------------------------------------------------------
@@ -163,7 +167,9 @@ class Run:
         self._best, self._history, self._seconds = {"step": 0, "validation": math.inf}, [], 0.0
         config_path, last = self.folder / "config.json", self.folder / "last.safetensors"
         config = json.loads(json.dumps(self.config))  # tuples become lists, as they will in the file
-        if config_path.exists():
+        in_use = config_path.exists() or last.exists()
+        self.fabric.barrier()  # every process has looked before the first one writes
+        if in_use:
             if not resume:
                 raise InputError(f"{self.folder} already holds a run; pass --resume to go on, or choose another --out")
             asked = read_json(config_path)
@@ -180,6 +186,8 @@ class Run:
         if not last.exists():
             return 0
         tensors, card = checkpoints.load(last)
+        if "state" not in card:
+            raise InputError(f"checkpoint {last} holds a model but no state to go on from; choose another --out")
         for name, module in self.modules.items():
             checkpoints.load_weights(module, tensors, name, last)
         checkpoints.restore_optimizers(self.optimizers, tensors, last)
@@ -210,6 +218,9 @@ class Run:
             "precision": self.fabric.strategy.precision.state_dict(),
         }
         tensors = checkpoints.module_tensors(self.modules) | checkpoints.optimizer_tensors(self.optimizers)
+        broken = next((name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())), None)
+        if broken is not None:  # a finite loss may have an infinite gradient; the last good checkpoint stays
+            raise TrainingStopped(f"{broken} is not finite after step {step}; {_kept(self.folder)}")
         checkpoints.save(self.folder / "last.safetensors", tensors, {**self.card, "state": state})
 
     def _write_model(self, best: dict[str, Any]) -> None:
@@ -233,11 +244,14 @@ def require_finite(terms: Mapping[str, Tensor], step: int, folder: Path) -> None
     if bool(torch.isfinite(values).all()):
         return
     wrong = next(name for name, value in zip(terms, values.tolist(), strict=True) if not math.isfinite(value))
+    raise TrainingStopped(f"the {wrong} loss is not finite at step {step}; {_kept(folder)}")
+
+
+def _kept(folder: Path) -> str:
+    """The end of a message: what is left of a run that stopped, and what to try."""
     last = folder / "last.safetensors"
     kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint had been written yet"
-    raise TrainingStopped(
-        f"the {wrong} loss is not finite at step {step}; {kept}; try a lower learning rate or float32"
-    )
+    return f"{kept}; try a lower learning rate or float32"
 
 
 def polynomial(rate: float, step: int, steps: int, power: float = 0.9) -> float:

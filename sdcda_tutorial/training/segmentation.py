@@ -25,7 +25,7 @@ from sdcda_tutorial.files import read_json, write_json
 from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.adaptation import file_digest
-from sdcda_tutorial.training.batches import Augmentation, Batches, default_workers, mask_path
+from sdcda_tutorial.training.batches import Augmentation, Batches, default_workers
 from sdcda_tutorial.training.loop import Hardware, Run, polynomial, require_finite
 
 PROVENANCE = "provenance.json"
@@ -196,6 +196,7 @@ def write_pseudo_masks(
         "scales": list(scales),
     }
     provenance = folder / PROVENANCE
+    some = any(folder.rglob("*.png"))  # first: another process of this run may write between the two looks
     if provenance.exists():
         known = read_json(provenance)
         changed = [key for key in origin if known.get(key) != origin[key]]
@@ -205,11 +206,11 @@ def write_pseudo_masks(
                 f"{folder} holds masks made with {key} = {known.get(key)}, not {origin[key]}; choose another folder"
             )
     else:
-        if any(folder.rglob("*.png")):
+        if some:
             raise InputError(f"{folder} holds PNGs without a {PROVENANCE}; choose an empty folder for the masks")
         write_json(provenance, {**origin, "date": datetime.date.today().isoformat()})
     for index, name in enumerate(tqdm(target.names, desc="pseudo-masks", unit="image", dynamic_ncols=True)):
-        path = mask_path(folder, name)
+        path = masks.path_of(folder, name)
         if not path.exists():
             probability = crowd_probability(segmenter, target.read_image(index), scales)
             masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))

@@ -1,0 +1,70 @@
+"""What several test files share: a mini world of a few images, and processes that may be killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdcda_tutorial import masks
+from sdcda_tutorial.datasets import CrowdDataset, open_dataset
+from sdcda_tutorial.scenes import MiniWorldSettings, ensure_mini_world
+
+TINY_WORLD = MiniWorldSettings(source_train=8, source_test=2, target_train=6, target_test=2, third_train=6)
+
+
+@pytest.fixture(scope="session")
+def mini_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a mini world of 24 images, 192×256 as always."""
+    return ensure_mini_world(tmp_path_factory.mktemp("mini") / "world", settings=TINY_WORLD, progress=False)
+
+
+@pytest.fixture(scope="session")
+def source(mini_world: Path) -> CrowdDataset:
+    return open_dataset(f"mini-source:{mini_world}", "train", cache=True)
+
+
+@pytest.fixture(scope="session")
+def target(mini_world: Path) -> CrowdDataset:
+    return open_dataset(f"mini-target:{mini_world}", "train", cache=True)
+
+
+@pytest.fixture(scope="session")
+def third(mini_world: Path) -> CrowdDataset:
+    return open_dataset(f"mini-third:{mini_world}", "train", cache=True)
+
+
+@pytest.fixture(scope="session")
+def pseudo_masks(target: CrowdDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Masks of the target as a perfect mask model would give them."""
+    folder = tmp_path_factory.mktemp("pseudo_masks")
+    for sample in target:
+        masks.write_png(masks.path_of(folder, sample.name), masks.from_points(sample.points, sample.size))
+    return folder
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., multiprocessing.process.BaseProcess]]:
+    """`start(function, *args)` runs a function of a test module in a process of its own and gives the process."""
+    import torch
+
+    # A fork is ready at once, where a new Python would import torch for seconds; but what CUDA has started in this
+    # process does not survive a fork.
+    ways = multiprocessing.get_all_start_methods()
+    way = next(w for w in ("fork", "forkserver", "spawn") if w in ways and not (w == "fork" and torch.cuda.is_available()))
+    context = multiprocessing.get_context(way)
+    running = []
+
+    def run(function: Callable[..., None], *args: Any) -> multiprocessing.process.BaseProcess:
+        process = context.Process(target=function, args=args)  # type: ignore[attr-defined]
+        process.start()
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.kill()
+        process.join()

@@ -1,0 +1,148 @@
+"""Files are there whole or not at all: through a kill, a full disk, an error in the middle."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdcda_tutorial import files
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import atomic_path, read_json, write_json, write_text
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals, umask and resource limits are POSIX")
+
+
+def only(folder: Path) -> Path:
+    """The one entry of a folder: nothing temporary lies beside it."""
+    (entry,) = folder.iterdir()
+    return entry
+
+
+def test_the_new_text_replaces_the_old_and_folders_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "text.json"
+    write_text(path, "old")
+    write_text(str(path), "λ = 0.01\n")
+    assert only(path.parent).read_bytes() == "λ = 0.01\n".encode()
+    write_json(path, {"λ": [1, None, 2.5]})
+    assert read_json(path) == {"λ": [1, None, 2.5]}
+    assert "λ" in path.read_text(encoding="utf-8")
+
+
+def test_until_the_block_ends_a_reader_sees_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    write_text(path, "old")
+    with atomic_path(path) as temporary:
+        assert temporary.parent == path.parent  # a move within one file system
+        assert temporary.suffix == ".txt"  # writers that go by the suffix
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def test_any_error_in_the_block_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    write_text(path, "old")
+    for error in (RuntimeError("bug"), KeyboardInterrupt()):
+        with pytest.raises(type(error)), atomic_path(path) as temporary:  # not dressed up as something else
+            temporary.write_text("half")
+            raise error
+        assert only(tmp_path).read_text() == "old"
+    with pytest.raises(TypeError):
+        write_json(path, {"not JSON": object()})
+    assert only(tmp_path).read_text() == "old"
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
+def test_disk_full_is_one_line_and_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    path = tmp_path / "text.txt"
+    write_text(path, "old")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, call, full)
+    with pytest.raises(InputError, match=r"cannot write .*text\.txt: No space left on device; free some space") as caught:
+        write_text(path, "new")
+    assert "\n" not in str(caught.value)
+    assert only(tmp_path).read_text() == "old"
+
+
+def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write"):
+        write_text(tmp_path / "file" / "below.txt", "new")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="cannot write"):
+        write_text(tmp_path / "folder", "new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@posix
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_permissions_are_those_of_any_new_file(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "text.txt", "new")
+        assert os.umask(umask) == umask  # asking for the umask sets it: it must be set back
+    finally:
+        os.umask(before)
+    assert (tmp_path / "text.txt").stat().st_mode & 0o777 == mode
+
+
+def write_half_and_die(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("ha")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def write_with_little_space(path: Path, report: Path) -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    try:
+        write_text(path, "x" * 1_000_000)
+    except InputError as error:
+        report.write_text(str(error))
+
+
+@posix
+def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path: Path, start: Callable[..., Any]) -> None:
+    path = tmp_path / "text.txt"
+    write_text(path, "old")
+    process = start(write_half_and_die, path)
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    write_text(path, "new")  # whatever the killed one left is in nobody's way
+    assert path.read_text() == "new"
+
+
+@posix
+def test_no_space_for_the_whole_leaves_the_old_file(tmp_path: Path, start: Callable[..., Any]) -> None:
+    path, report = tmp_path / "data" / "text.txt", tmp_path / "report"
+    write_text(path, "old")
+    process = start(write_with_little_space, path, report)
+    process.join(60)
+    assert process.exitcode == 0
+    assert report.read_text().startswith(f"cannot write {path}: ")
+    assert "\n" not in report.read_text()
+    assert only(path.parent).read_text() == "old"
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"half": ', b"\xff\xfe{}"])
+def test_unreadable_json_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "config.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"config\.json") as caught:
+        read_json(path)
+    assert "\n" not in str(caught.value)
