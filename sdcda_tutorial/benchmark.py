@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from sdcda_tutorial.datasets import MINI_ROOT, open_dataset
-from sdcda_tutorial.evaluation import Results, evaluate
+from sdcda_tutorial.evaluation import Results, evaluate, mask_quality
 from sdcda_tutorial.files import read_json, write_json
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.scenes import ensure_mini_world
 from sdcda_tutorial.training import MINI, Hardware, Preset
 from sdcda_tutorial.training.adaptation import AdaptationConfig
-from sdcda_tutorial.training.checkpoints import load_counter, versions
+from sdcda_tutorial.training.checkpoints import export, load, load_counter, versions
 from sdcda_tutorial.training.experiment import Experiment
 
 EARLY = "noadapt-early"  # the warm start itself: source-only, stopped where the adaptation begins
@@ -97,6 +97,10 @@ def run_seed(
                 about = {"method": method, "seed": seed, "domain": domain, "chosen": card["chosen"]}
                 evaluate(counter, test, kernel=preset.adaptation.kernel, about=about, progress=False).to_json(path)
             results[method][domain] = Results.from_json(path)
+    quality = folder / "mask_quality.json"
+    if (folder / "masks").exists() and not quality.exists():  # after all training: it reads the labels of the target
+        labelled = open_dataset(f"mini-target:{root}", "train", cache=True)
+        write_json(quality, mask_quality(labelled, folder / "masks"))
     return results
 
 
@@ -126,7 +130,13 @@ def summarise(folder: str | Path, per_seed: Mapping[int, Mapping[str, Mapping[st
             figures = {key: [row[key] for row in rows] for key in ("mae", "mse", "psnr", "ssim", "background", "crowd")}
             figures["mae_percent_of_mean_count"] = percent
             summary[f"{method} / {domain}"] = {key: _mean_and_sd(values) for key, values in figures.items()}
-    return {"seeds": list(per_seed), "summary": summary, "cells": cells, "seconds": _seconds(Path(folder), per_seed)}
+    return {
+        "seeds": list(per_seed),
+        "summary": summary,
+        "cells": cells,
+        "mask_quality": _mask_quality(Path(folder), per_seed),
+        "seconds": _seconds(Path(folder), per_seed),
+    }
 
 
 def _mean_and_sd(values: Sequence[float]) -> dict[str, float | None]:
@@ -134,13 +144,17 @@ def _mean_and_sd(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": round(float(np.mean(values)), 4), "sd": sd}
 
 
+def _mask_quality(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, Any]:
+    """What `run_seed` measured of each seed's pseudo-masks, where it made any."""
+    paths = {str(seed): folder / f"seed_{seed}" / "mask_quality.json" for seed in per_seed}
+    return {seed: read_json(path) for seed, path in paths.items() if path.exists()}
+
+
 def _seconds(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, dict[str, float]]:
     """Training time of every part of every seed, from the runs' own records."""
-    from sdcda_tutorial.training import checkpoints
-
     return {
         str(seed): {
-            path.parent.name: checkpoints.load(path)[1]["state"]["seconds"]
+            path.parent.name: load(path)[1]["state"]["seconds"]
             for path in sorted((folder / f"seed_{seed}").glob("*/last.safetensors"))
         }
         for seed in per_seed
@@ -168,6 +182,21 @@ def run_benchmark(
         )  # fmt: skip
         write_json(path, {"provenance": kept or provenance(), **summarise(folder, per_seed)})
     return dict(read_json(path))
+
+
+def keep_models(folder: str | Path, methods: Sequence[str], seed: int, out: str | Path) -> list[Path]:
+    """Copy the mask model and a model per method of a finished seed to `out`, at half precision, with their figures."""
+    run, kept = Path(folder) / f"seed_{seed}", []
+    for name in ("segmenter", *methods):
+        model = run / ("warm_start" if name == EARLY else name) / "model.safetensors"
+        about: dict[str, Any] = {"method": name, "seed": seed, "data": "mini world"}
+        for domain in ("source", "target"):
+            evaluation = model.parent / f"{domain}.json"
+            if evaluation.exists():
+                about[f"{domain}_test"] = Results.from_json(evaluation).totals()
+        kept.append(Path(out) / f"{name}.safetensors")
+        export(model, kept[-1], about)
+    return kept
 
 
 def run_demo(seed: int, folder: str | Path, *, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:

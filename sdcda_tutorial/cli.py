@@ -193,10 +193,11 @@ def benchmark(
     seeds: Annotated[str, typer.Option(help="numbers with commas; each is a new world and a new training")] = "1,2,3",
     methods: Annotated[str, typer.Option(help="names with commas, or all")] = "all",
     out: Annotated[Path, typer.Option(help="folder; what is done there stays done")] = Path("build/benchmark"),
+    keep: Annotated[Path | None, typer.Option(help="also copy the first seed's models here, in half precision")] = None,
 ) -> None:
     """Methods × seeds on the mini world: train, evaluate, table with the spread. Resumes after an interruption."""
     from sdcda_tutorial import report
-    from sdcda_tutorial.benchmark import METHOD_TITLES, run_benchmark
+    from sdcda_tutorial.benchmark import METHOD_TITLES, keep_models, run_benchmark
     from sdcda_tutorial.training import MINI
 
     chosen = list(METHOD_TITLES) if methods == "all" else [name.strip() for name in methods.split(",")]
@@ -205,7 +206,10 @@ def benchmark(
         raise InputError(f"unknown method {unknown[0]!r}; known are {', '.join(METHOD_TITLES)}")
     if not re.fullmatch(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", seeds):
         raise InputError(f"seeds are whole numbers from 0 up with commas, not {seeds!r}")
-    found = run_benchmark([int(seed) for seed in seeds.split(",")], chosen, MINI, out, say=typer.echo)
+    numbers = [int(seed) for seed in seeds.split(",")]
+    found = run_benchmark(numbers, chosen, MINI, out, say=typer.echo)
+    if keep is not None:
+        keep_models(out, chosen, numbers[0], keep)
     typer.echo(report.spread_table(found, METHOD_TITLES))
     typer.echo(f"everything is in {out / 'results.json'}")
 
