@@ -22,8 +22,8 @@ from sdcda_tutorial.files import read_json, write_json
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.scenes import ensure_mini_world
 from sdcda_tutorial.training import MINI, Hardware, Preset
-from sdcda_tutorial.training.adaptation import AdaptationConfig
 from sdcda_tutorial.training.checkpoints import export, load, load_counter, versions
+from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.experiment import Experiment
 
 EARLY = "noadapt-early"  # the warm start itself: source-only, stopped where the adaptation begins

@@ -70,6 +70,8 @@ def masks(
     preset: PresetOption = "mini",
     segmenter: Segmenter = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="probability above it is crowd")] = None,
+    scale: Annotated[str | None, typer.Option(help="LOW,HIGH: resizes people to the size in the target")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="steps of training, not the preset's")] = None,
     size: SizeOption = None,
     weights: Weights = None,
     random_weights: RandomWeights = False,
@@ -81,8 +83,14 @@ def masks(
     from sdcda_tutorial.training.experiment import Experiment
 
     settings, hardware = _preset(preset, random_weights), _hardware(precision, devices)
-    if threshold is not None:
-        settings = replace(settings, segmenter=replace(settings.segmenter, threshold=threshold))
+    model = settings.segmenter
+    model = replace(
+        model,
+        threshold=model.threshold if threshold is None else threshold,
+        augmentation=model.augmentation if scale is None else replace(model.augmentation, scale=_range(scale)),
+        steps=model.steps if steps is None else steps,
+    )
+    settings = replace(settings, segmenter=model)
     data = _open(target, "target", "train", size)
     experiment = Experiment(
         out, settings, source=data, target=data, boxes=None if segmenter else _boxes(boxes, target, size),
@@ -259,10 +267,19 @@ def _preset(name: str, random_weights: bool) -> Preset:
     if name not in PRESETS:
         raise InputError(f"unknown preset {name!r}; known are {', '.join(PRESETS)}")
     preset = PRESETS[name]
-    if not random_weights:
-        return preset
-    segmenter, adaptation = (replace(part, pretrained=False) for part in (preset.segmenter, preset.adaptation))
+    segmenter = replace(preset.segmenter, pretrained=preset.segmenter.pretrained and not random_weights)
+    adaptation = replace(preset.adaptation, pretrained=preset.adaptation.pretrained and not random_weights)
     return replace(preset, segmenter=segmenter, adaptation=adaptation)
+
+
+def _range(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not 0 < low <= high < float("inf"):
+        raise InputError(f"--scale is LOW,HIGH, such as 0.5,1.5, not {text!r}")
+    return low, high
 
 
 def _hardware(precision: str, devices: int) -> Hardware:
@@ -288,7 +305,7 @@ def _open(spec: str, role: str, split: str, size: str | None) -> CrowdDataset:
 
         ensure_mini_world(MINI_ROOT)
         spec = f"mini-{role}"
-    dataset = open_dataset(spec, split, cache=True, **options)
+    dataset = open_dataset(spec, split, **options).cache_if_small()
     if role != "target" and isinstance(dataset, ImageFolder):
         raise InputError(f"{spec} has no labels to learn from; unlabelled photographs can be a --target only")
     return dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -68,3 +69,19 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"{path} does not exist") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is not readable JSON ({error}); restore or delete it") from None
+
+
+def file_digest(path: str | Path) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of a file: enough to see that two are not the same."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def folder_digest(folder: Path) -> str:
+    """As `file_digest`, of all PNGs below a folder and their names."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("[!.]*.png")):  # a dot begins what a killed writer left behind
+        digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -39,7 +39,7 @@ def source_segmentation_loss(logits: Tensor, mask: Tensor) -> Tensor:
         ValueError: shapes differ, or the mask holds anything but 0 and 1.
     """
     _check_mask(logits, mask)
-    return F.binary_cross_entropy_with_logits(logits, mask.float())
+    return F.binary_cross_entropy_with_logits(logits, mask.to(logits.dtype))
 
 
 def masked_prediction(prob: Tensor, mask: Tensor) -> Tensor:

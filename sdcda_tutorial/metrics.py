@@ -53,9 +53,10 @@ def ssim(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> float:
 
     Args:
         pred, truth: (H, W) maps in the same unit.
-        variant: "standard" is torchmetrics' SSIM (11 × 11 Gaussian window, σ 1.5) with the maximum of the true map as
-            the data range. "authors", after their later code: non-overlapping 11 × 11 blocks, plain *sums* over a
-            block where the definition has means (so it can exceed 1), C1 = 0.01² and C2 = 0.03² whatever the range.
+        variant: "standard" is torchmetrics' SSIM (11 × 11 Gaussian window, σ 1.5, borders reflected) with the maximum
+            of the true map as the data range. "authors", after their later code: non-overlapping 11 × 11 blocks, plain
+            *sums* over a block where the definition has means (so it can exceed 1), C1 = 0.01² and C2 = 0.03² whatever
+            the range.
     Returns:
         NaN for "standard" where the true map is empty, and for both where the maps have a side below 11 pixels.
     """

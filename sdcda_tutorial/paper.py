@@ -205,14 +205,14 @@ LEDGER = (
         "not switchable in training; the other reading is there to compare, `losses.target_entropy_loss`"),
     Choice("length and schedule", "Adam at 1e-5, batch 8; no more",
         "C³ framework: 200 epochs, rate × 0.995 an epoch, weight decay 1e-4",
-        "C³'s, epochs over the source; mini: after the warm start 300 steps, batch 4, rate 5e-4 falling to 0",
+        "C³'s, epochs over the source; mini: 300 steps after the warm start, rate falling to 0, no decay",
         "`training.AdaptationConfig(steps, epochs, batch_size, learning_rate, schedule, weight_decay)`"),
     Choice("batch norm over two domains", "not said", "AdaptSegNet: source and target go through the network apart",
         "both in one pass through E and S, so their statistics mix; C sees the source only",
         "not switchable to two passes; `training.AdaptationConfig(target_batch_norm)` gives the baseline the mix too"),
     Choice("choice of the model", "not said", "C³ framework: the epoch best on the test set",
-        "lowest MAE on a random tenth of the source, kept out of training; checked in the second half, every 500 steps "
-        "(mini 75); target labels never choose",
+        "lowest MAE on a random tenth of the source, kept out of training; looked at every 500 steps (mini: more often)"
+        " of the second half; target labels never choose",
         "`training.AdaptationConfig(holdout, validate_every)`; holdout 0 keeps the last step"),
     Choice("mask model for zt", "trained on CrowdHuman; “it would not be elaborated here”", "–",
         "E + S, Eq. 7 on visible boxes as rectangles (boxes marked ignore are background), images shrunk at random; "
@@ -224,8 +224,8 @@ LEDGER = (
         "`datasets.CrowdDataset.subset`, by hand: level, hour and weather are in `datasets.Sample.attributes`"),
     Choice("size and look of images", "random crops of 480×640",
         "C³ framework: every set resized its own way, flips, each set's mean and deviation; NLT: GCC's for all",
-        "stored size (enlarged where a crop does not fit), flips, ImageNet's mean and deviation inside E; mini: crops "
-        "of 96×96 in the warm start, then 128×160, colour jitter on the source",
+        "stored size (enlarged where a crop does not fit), flips, ImageNet's mean and deviation inside E; mini: "
+        "smaller crops, colour jitter on the source",
         "`datasets.CrowdDataset(size, max_side)`, `training.batches.Augmentation(crop, scale, jitter)`; "
         "the normalisation is fixed"),
     Choice("points outside the image, true count", "“ground truth counting value”",

@@ -87,7 +87,10 @@ def overlay(image: np.ndarray, density: Tensor) -> Figure:
 
 
 def save(figure: Figure, path: str | Path, description: str, origin: str | None = None) -> None:
-    """Write a PNG atomically, and into it what `origin_of` gives and what one who cannot see the picture should know."""
+    """Write a PNG atomically; `description`, what a reader who cannot see the picture should know, goes into it.
+
+    So does `origin`, which `origin_of` gives back.
+    """
     metadata = {"Description": description, "Software": None, "Source": origin}
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", metadata=metadata)

@@ -54,7 +54,9 @@ def start() -> Iterator[Callable[..., multiprocessing.process.BaseProcess]]:
     # A fork is ready at once, where a new Python would import torch for seconds; but what CUDA has started in this
     # process does not survive a fork.
     ways = multiprocessing.get_all_start_methods()
-    way = next(w for w in ("fork", "forkserver", "spawn") if w in ways and not (w == "fork" and torch.cuda.is_available()))
+    way = next(
+        w for w in ("fork", "forkserver", "spawn") if w in ways and not (w == "fork" and torch.cuda.is_available())
+    )
     context = multiprocessing.get_context(way)
     running = []
 

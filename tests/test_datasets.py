@@ -462,3 +462,11 @@ def test_real_files(spec: str, split: str, images: int, heads: int, outside: int
     assert counts.sum() == heads and counts[:, 1].sum() == outside
     small = open_dataset(spec.format(REAL), split, max_side=256)
     assert [sample.count for sample in small] == counts[:, 0].tolist()
+
+
+def test_only_a_small_data_set_is_cached(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.new("RGB", (40, 30)).save(tmp_path / f"{number}.png")
+    assert ImageFolder(tmp_path).cache_if_small(limit=3 * 40 * 30 * 4).cached
+    assert not ImageFolder(tmp_path).cache_if_small(limit=3 * 40 * 30 * 4 - 1).cached
+    assert ImageFolder(tmp_path, size=(15, 20)).cache_if_small(limit=3 * 20 * 15 * 4).cached

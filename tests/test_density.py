@@ -166,9 +166,8 @@ def test_adaptive_sigma_by_hand() -> None:
     np.testing.assert_allclose(adaptive_sigma(square), 0.3 * distance)
     with_a_far_one = np.vstack([square, [[500.0, 500]]])  # only the three nearest count, so the square does not notice
     np.testing.assert_allclose(adaptive_sigma(with_a_far_one), [0.3 * distance] * 4 + [15])
-    np.testing.assert_allclose(
-        neighbour_distance(square[:3]), [10, (10 + 10 * math.sqrt(2)) / 2] + [(10 + 10 * math.sqrt(2)) / 2]
-    )  # two others are all there are
+    longer = (10 + 10 * math.sqrt(2)) / 2
+    np.testing.assert_allclose(neighbour_distance(square[:3]), [10, longer, longer])  # two others are all there are
 
 
 def test_two_heads_are_each_others_only_neighbour() -> None:
@@ -245,7 +244,7 @@ def test_moving_the_heads_moves_the_map(heads: list, down: int, right: int, kern
     """Away from the borders: 46 px is the farthest an adaptive kernel reaches."""
     points = np.array(heads) + 46
     density = density_map(points, (150, 150), kernel=kernel)
-    moved = density_map(points + [right, down], (150, 150), kernel=kernel)
+    moved = density_map(points + np.array([right, down]), (150, 150), kernel=kernel)
     torch.testing.assert_close(moved, density.roll((down, right), (0, 1)), rtol=1e-4, atol=1e-7)
 
 

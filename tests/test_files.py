@@ -70,7 +70,9 @@ def test_disk_full_is_one_line_and_leaves_the_old_file(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(files.os, call, full)
-    with pytest.raises(InputError, match=r"cannot write .*text\.txt: No space left on device; free some space") as caught:
+    with pytest.raises(
+        InputError, match=r"cannot write .*text\.txt: No space left on device; free some space"
+    ) as caught:
         write_text(path, "new")
     assert "\n" not in str(caught.value)
     assert only(tmp_path).read_text() == "old"

@@ -206,7 +206,7 @@ def test_all_gradients_by_differences() -> None:
 @pytest.mark.parametrize("z", [0, 1])
 @pytest.mark.parametrize("x", [-100.0, 100.0])
 def test_extreme_logits_have_finite_losses_and_gradients(x: float, z: int, dtype: torch.dtype) -> None:
-    """-log of the probability given to the truth is 100 where it is wrong and 0 where it is right; slopes are ±1 and 0."""
+    """-log of the probability given to the truth: 100 where it is wrong, 0 where it is right; slopes are ±1 and 0."""
     expected = {
         losses.source_segmentation_loss: 100 if (x > 0) != z else 0,
         losses.target_segmentation_loss: 100 if x > 0 and z == 0 else 0,

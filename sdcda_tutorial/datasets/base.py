@@ -112,6 +112,13 @@ class CrowdDataset(Sequence[Sample]):
         """Whether decoded samples are kept in memory."""
         return self._cache is not None
 
+    def cache_if_small(self, limit: int = 2**30) -> CrowdDataset:
+        """Keep decoded samples in memory if all of them, taken to be as large as the first, fit into `limit` bytes."""
+        height, width = self._target(image_size(self._records[0].image, upright=self.upright))
+        if self._cache is None and len(self) * height * width * 4 <= limit:  # three bytes of image, one of mask
+            self._cache = {}
+        return self
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -157,7 +164,7 @@ class CrowdDataset(Sequence[Sample]):
 
     def _decode(self, record: Record) -> tuple[np.ndarray, Size]:
         """The picture at the wanted size, and the size its file has."""
-        if self.size is None and self.max_side is None:
+        if self.size is None and self.max_side is None:  # without a look into the header first
             image = read_image(record.image, upright=self.upright)
             return image, image.shape[:2]
         target = self._target(image_size(record.image, upright=self.upright))
@@ -167,7 +174,8 @@ class CrowdDataset(Sequence[Sample]):
     def _target(self, stored: Size) -> Size:
         if self.size is not None:
             return self.size
-        assert self.max_side is not None
+        if self.max_side is None:
+            return stored
         scale = min(1.0, self.max_side / max(stored))
         return max(1, round(stored[0] * scale)), max(1, round(stored[1] * scale))
 

@@ -1,9 +1,10 @@
 """Training: the adaptation of the paper, and the mask model that it needs."""
 
-from sdcda_tutorial.training.adaptation import AdaptationConfig, adapt
+from sdcda_tutorial.training.adaptation import adapt
+from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
 from sdcda_tutorial.training.loop import Hardware
 from sdcda_tutorial.training.presets import METHODS, MINI, PAPER, PRESETS, Preset
-from sdcda_tutorial.training.segmentation import SegmenterConfig, train_segmenter, write_pseudo_masks
+from sdcda_tutorial.training.segmentation import train_segmenter, write_pseudo_masks
 
 __all__ = [
     "METHODS",

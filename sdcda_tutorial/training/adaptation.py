@@ -15,9 +15,8 @@ adaptation, SE, FD and SE+FD are one loop with different weights.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,71 +29,18 @@ from sdcda_tutorial import losses
 from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.losses import LossWeights
+from sdcda_tutorial.files import file_digest, folder_digest
 from sdcda_tutorial.models import CrowdCounter, FeatureDiscriminator, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.batches import (
     STREAMS,
-    Augmentation,
     Batch,
     Batches,
-    DensityKernel,
     PseudoMasked,
     default_workers,
 )
+from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.loop import Hardware, Run, polynomial, require_finite
-
-
-@dataclass(frozen=True)
-class AdaptationConfig:
-    """Everything that decides the result of `adapt`, apart from the data. See `training.presets` for the two presets.
-
-    Attributes:
-        weights: λs, λt, λd of Eq. 5; all zero is training without adaptation.
-        steps: optimisation steps; or give `epochs` over the source and leave `steps` zero.
-        batch_size: source images a step, and as many target images; over all processes.
-        stride, width, kernels, label_factor: see `CrowdCounter`.
-        pretrained: begin with ImageNet weights in E (they need width 1).
-        target_batch_norm: pass the target through E even where no λ asks for it, so that the batch norm statistics
-            see both domains: a control, not a method.
-        learning_rate, schedule, weight_decay: Adam for E, C, S. "polynomial" falls to zero; "epochs" is the C³
-            framework's factor 0.995 an epoch.
-        discriminator_rate: Adam (0.9, 0.99) for D, same schedule.
-        holdout: part of the source that is not trained on but chooses the model.
-    """
-
-    weights: LossWeights = field(default_factory=LossWeights)
-    steps: int = 0
-    epochs: int = 0
-    batch_size: int = 8
-    source: Augmentation = field(default_factory=lambda: Augmentation((480, 640)))
-    target: Augmentation = field(default_factory=lambda: Augmentation((480, 640)))
-    kernel: DensityKernel = field(default_factory=DensityKernel)
-    stride: int = 16
-    width: float = 1.0
-    kernels: str = "paper"
-    label_factor: float = 100.0
-    pretrained: bool = False
-    target_batch_norm: bool = False
-    learning_rate: float = 1e-5
-    schedule: Literal["polynomial", "epochs"] = "epochs"
-    weight_decay: float = 1e-4
-    discriminator_rate: float = 1e-4
-    discriminator_width: float = 1.0
-    holdout: float = 0.1
-    validate_every: int = 500
-    seed: int = 0
-
-    @property
-    def needs_target(self) -> bool:
-        return self.weights.seg_target > 0 or self.weights.adversarial > 0 or self.target_batch_norm
-
-    @property
-    def needs_semantic_extractor(self) -> bool:
-        return self.weights.seg_source > 0 or self.weights.seg_target > 0
-
-    def total_steps(self, images: int) -> int:
-        return self.steps or max(1, self.epochs * images // self.batch_size)
 
 
 class Networks(nn.Module):
@@ -324,19 +270,3 @@ def _describe(dataset: CrowdDataset) -> dict[str, Any]:
     """What a checkpoint says about its data: name, number of images, size; no paths, which are nobody's business."""
     size = None if dataset.size is None else list(dataset.size)
     return {"name": dataset.name, "images": len(dataset), "size": size, "max_side": dataset.max_side}
-
-
-def file_digest(path: str | Path) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of a file: enough to see that two are not the same."""
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-
-
-def folder_digest(folder: Path) -> str:
-    """As `file_digest`, of all PNGs below a folder and their names."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("[!.]*.png")):  # a dot begins what a killed writer left behind
-        digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    return digest.hexdigest()[:16]

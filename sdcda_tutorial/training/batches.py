@@ -73,8 +73,10 @@ def crowd_mask(sample: Sample) -> np.ndarray:
     """z of a labelled sample: its own mask, else rectangles from its boxes, else from its points. (H, W) uint8."""
     if sample.mask is not None:
         return sample.mask
-    if len(sample.boxes):
-        return masks.from_boxes(sample.boxes, sample.size)
+    # CrowdHuman's "ignore" regions are people too dense or too hidden to box: crowd, or at least not background.
+    ignored = sample.attributes.get("ignored", np.zeros((0, 4)))
+    if len(sample.boxes) or len(ignored):
+        return masks.from_boxes(np.concatenate([sample.boxes, ignored]), sample.size)
     return masks.from_points(sample.points, sample.size)
 
 

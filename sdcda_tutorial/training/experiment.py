@@ -14,7 +14,8 @@ from pathlib import Path
 
 from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.training.adaptation import AdaptationConfig, adapt
+from sdcda_tutorial.training.adaptation import adapt
+from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.loop import Hardware
 from sdcda_tutorial.training.presets import Preset
 from sdcda_tutorial.training.segmentation import train_segmenter, write_pseudo_masks

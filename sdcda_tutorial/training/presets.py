@@ -7,9 +7,8 @@ from typing import Literal
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.losses import LossWeights
-from sdcda_tutorial.training.adaptation import AdaptationConfig
 from sdcda_tutorial.training.batches import Augmentation, DensityKernel
-from sdcda_tutorial.training.segmentation import SegmenterConfig
+from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
 
 Method = Literal["noadapt", "se", "fd", "se+fd"]
 METHODS: tuple[Method, ...] = ("noadapt", "se", "fd", "se+fd")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,37 +21,14 @@ from tqdm.auto import tqdm
 from sdcda_tutorial import losses, masks
 from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.files import file_digest, read_json, write_json
 from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.adaptation import file_digest
-from sdcda_tutorial.training.batches import Augmentation, Batches, default_workers
+from sdcda_tutorial.training.batches import Batches, default_workers
+from sdcda_tutorial.training.config import SegmenterConfig
 from sdcda_tutorial.training.loop import Hardware, Run, polynomial, require_finite
 
 PROVENANCE = "provenance.json"
-
-
-@dataclass(frozen=True)
-class SegmenterConfig:
-    """Everything that decides the mask model, apart from its data.
-
-    Attributes:
-        augmentation: its `scale` shrinks the large people of the boxes' domain to the size they have in the target.
-        threshold, dilate, scales: how `write_pseudo_masks` turns probabilities into masks; see there.
-    """
-
-    steps: int = 20000
-    batch_size: int = 8
-    augmentation: Augmentation = field(default_factory=lambda: Augmentation((480, 640), scale=(0.25, 1.0), jitter=0.2))
-    stride: int = 16
-    width: float = 1.0
-    pretrained: bool = False
-    learning_rate: float = 1e-4
-    threshold: float = 0.3
-    dilate: int = 2
-    scales: tuple[float, ...] = (1.0,)
-    save_every: int = 100
-    seed: int = 0
 
 
 class Segmenter(nn.Module):

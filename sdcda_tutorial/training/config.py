@@ -1,0 +1,84 @@
+"""What one decides before a training: the adaptation's settings and the mask model's. Values are in `presets.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sdcda_tutorial.losses import LossWeights
+from sdcda_tutorial.training.batches import Augmentation, DensityKernel
+
+
+@dataclass(frozen=True)
+class AdaptationConfig:
+    """Everything that decides the result of `adapt`, apart from the data. See `training.presets` for the two presets.
+
+    Attributes:
+        weights: λs, λt, λd of Eq. 5; all zero is training without adaptation.
+        steps: optimisation steps; or give `epochs` over the source and leave `steps` zero.
+        batch_size: source images a step, and as many target images; over all processes.
+        stride, width, kernels, label_factor: see `CrowdCounter`.
+        pretrained: begin with ImageNet weights in E (they need width 1).
+        target_batch_norm: pass the target through E even where no λ asks for it, so that the batch norm statistics
+            see both domains: a control, not a method.
+        learning_rate, schedule, weight_decay: Adam for E, C, S. "polynomial" falls to zero; "epochs" is the C³
+            framework's factor 0.995 an epoch.
+        discriminator_rate: Adam (0.9, 0.99) for D, same schedule.
+        holdout: part of the source that is not trained on but chooses the model.
+    """
+
+    weights: LossWeights = field(default_factory=LossWeights)
+    steps: int = 0
+    epochs: int = 0
+    batch_size: int = 8
+    source: Augmentation = field(default_factory=lambda: Augmentation((480, 640)))
+    target: Augmentation = field(default_factory=lambda: Augmentation((480, 640)))
+    kernel: DensityKernel = field(default_factory=DensityKernel)
+    stride: int = 16
+    width: float = 1.0
+    kernels: str = "paper"
+    label_factor: float = 100.0
+    pretrained: bool = False
+    target_batch_norm: bool = False
+    learning_rate: float = 1e-5
+    schedule: Literal["polynomial", "epochs"] = "epochs"
+    weight_decay: float = 1e-4
+    discriminator_rate: float = 1e-4
+    discriminator_width: float = 1.0
+    holdout: float = 0.1
+    validate_every: int = 500
+    seed: int = 0
+
+    @property
+    def needs_target(self) -> bool:
+        return self.weights.seg_target > 0 or self.weights.adversarial > 0 or self.target_batch_norm
+
+    @property
+    def needs_semantic_extractor(self) -> bool:
+        return self.weights.seg_source > 0 or self.weights.seg_target > 0
+
+    def total_steps(self, images: int) -> int:
+        return self.steps or max(1, self.epochs * images // self.batch_size)
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """Everything that decides the mask model, apart from its data.
+
+    Attributes:
+        augmentation: its `scale` shrinks the large people of the boxes' domain to the size they have in the target.
+        threshold, dilate, scales: how `write_pseudo_masks` turns probabilities into masks; see there.
+    """
+
+    steps: int = 20000
+    batch_size: int = 8
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation((480, 640), scale=(0.25, 1.0), jitter=0.2))
+    stride: int = 16
+    width: float = 1.0
+    pretrained: bool = False
+    learning_rate: float = 1e-4
+    threshold: float = 0.3
+    dilate: int = 2
+    scales: tuple[float, ...] = (1.0,)
+    save_every: int = 100
+    seed: int = 0
