@@ -215,7 +215,7 @@ LEDGER = (
         " of the second half; target labels never choose",
         "`training.AdaptationConfig(holdout, validate_every)`; holdout 0 keeps the last step"),
     Choice("mask model for zt", "trained on CrowdHuman; “it would not be elaborated here”", "–",
-        "E + S, Eq. 7 on visible boxes as rectangles (boxes marked ignore are background), images shrunk at random; "
+        "E + S, Eq. 7 on visible boxes as rectangles (boxes marked ignore are crowd too), images shrunk at random; "
         "crowd above 0.3, grown by 2 pixels",
         "`training.SegmenterConfig(steps, augmentation, threshold, dilate, scales)`, `datasets.CrowdHuman(box)`"),
     Choice("Scene Regularization of GCC", "“adopted the Scene Regularization [16] to select the images”; no rules",

@@ -108,7 +108,7 @@ def compare(
         title = _title(path, counters)
         counters[title], cards[title] = counter, {**card, "weights_sha256": file_digest(path)}
     kernels = {title: DensityKernel(**card["config"]["kernel"]) for title, card in cards.items()}
-    about = {"data": dataset.name, "size": dataset.size, "versions": versions(), **about}
+    about = {"data": dataset.describe(), "versions": versions(), **about}
     results = {}
     for title, counter in counters.items():
         origin = {"title": title, **{key: cards[title][key] for key in ("weights_sha256", "chosen")}, **about}

@@ -213,7 +213,7 @@ def test_disk_full_keeps_the_old_checkpoint(path: Path, monkeypatch: pytest.Monk
         raise error
 
     monkeypatch.setattr(checkpoints, "save_file", full)
-    with pytest.raises(InputError, match="cannot write .*No space left") as caught:
+    with pytest.raises(InputError, match=r"cannot write .*No space left") as caught:
         checkpoints.save(path, {"a": torch.zeros(3)}, {})
     one_line(caught, path)
     assert path.read_bytes() == old and list(path.parent.iterdir()) == [path]

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from sdcda_tutorial import losses, masks
@@ -574,7 +574,7 @@ def test_a_folder_in_use_is_left_alone(kind: str, data: Data, unbroken: dict[str
     shutil.copytree(folder, tmp_path / "lost")
     (tmp_path / "lost" / CONFIG).unlink()  # a checkpoint is a run, whether or not its options are known
     for resume in (False, True):
-        with pytest.raises(InputError, match="already holds a run|config.json does not exist"):
+        with pytest.raises(InputError, match=r"already holds a run|config\.json does not exist"):
             train(kind, data, tmp_path / "lost", resume=resume)
 
 

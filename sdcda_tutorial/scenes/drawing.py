@@ -13,7 +13,7 @@ from sdcda_tutorial.scenes.people import draw_people, silhouettes, visible_boxes
 from sdcda_tutorial.scenes.scene import Scene
 from sdcda_tutorial.scenes.stage import SCALE
 
-DEFAULT_STRENGTH = 0.40
+DEFAULT_STRENGTH = 0.55
 
 
 @dataclass(frozen=True)

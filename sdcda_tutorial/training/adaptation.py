@@ -144,8 +144,8 @@ def adapt(
         folder,
         config={
             **asdict(config),
-            "source_data": _describe(source),
-            "target_data": _describe(target) if config.needs_target and target is not None else None,
+            "source_data": source.describe(),
+            "target_data": target.describe() if config.needs_target and target is not None else None,
             "pseudo_masks": None if config.weights.seg_target == 0 else folder_digest(Path(str(pseudo_masks))),
             "init": None if init is None else file_digest(init),
         },
@@ -264,9 +264,3 @@ def _schedule(config: AdaptationConfig, steps: int, images: int) -> Callable[[in
         return both if config.weights.adversarial > 0 else {"networks": both["networks"]}
 
     return rates
-
-
-def _describe(dataset: CrowdDataset) -> dict[str, Any]:
-    """What a checkpoint says about its data: name, number of images, size; no paths, which are nobody's business."""
-    size = None if dataset.size is None else list(dataset.size)
-    return {"name": dataset.name, "images": len(dataset), "size": size, "max_side": dataset.max_side}

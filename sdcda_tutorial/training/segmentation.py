@@ -70,7 +70,7 @@ def train_segmenter(
     wrapped, optimizer = fabric.setup(segmenter, optimizer)
     run = Run(
         folder,
-        config={**asdict(config), "boxes_data": {"name": dataset.name, "images": len(dataset)}},
+        config={**asdict(config), "boxes_data": dataset.describe()},
         card={"kind": "segmenter", "architecture": {"counter": segmenter.architecture}},
         modules={"counter.E": segmenter.E, "S": segmenter.S},
         optimizers={"segmenter": optimizer},
@@ -166,8 +166,7 @@ def write_pseudo_masks(
     segmenter.to(memory_format=torch.channels_last)
     origin = {
         "weights_sha256": file_digest(checkpoint),
-        "target": target.name,
-        "images": len(target),
+        "target": target.describe(),
         "threshold": threshold,
         "dilate": dilate,
         "scales": list(scales),
