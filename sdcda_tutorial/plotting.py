@@ -92,7 +92,7 @@ def save(figure: Figure, path: str | Path, description: str, origin: str | None 
     So does `origin`, which `origin_of` gives back.
     """
     metadata = {"Description": description, "Software": None, "Source": origin}
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, matplotlib.rc_context(STYLE):
         figure.savefig(temporary, format="png", metadata=metadata)
 
 

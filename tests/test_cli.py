@@ -243,7 +243,7 @@ def test_evaluate_writes_rows_and_a_panel_and_prints_a_table(evaluated: tuple[Pa
         assert f"| {method:7} | {results.mae:.2f} | {results.mse:.2f} | " in printed
         assert len((out / f"{method}.csv").read_text().splitlines()) == 1 + 5
         about = results.about
-        assert (about["title"], about["split"], about["size"]) == (method, "test", None)
+        assert (about["title"], about["split"], about["data"]["size"]) == (method, "test", None)
         assert about["kernel"]["sigma"] == 2.0 and len(about["weights_sha256"]) == 16
     with Image.open(out / "panel.png") as panel:
         assert panel.format == "PNG"
@@ -257,7 +257,7 @@ def test_evaluate_again_replaces_the_old_files_and_leaves_others(trained: dict[s
         (tmp_path / name).write_text("old")
     ran("evaluate", "--checkpoint", MODELS["se"], "--out", tmp_path, "--size", "80x90", "--variant", "authors")
     results = Results.from_json(tmp_path / "se.json")
-    assert results.about["size"] == [80, 90] and results.about["variant"] == "authors"
+    assert results.about["data"]["size"] == [80, 90] and results.about["variant"] == "authors"
     assert (tmp_path / "se.csv").read_text().startswith("name,count,predicted,")
     assert (tmp_path / "panel.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "noadapt.json").read_text() == (tmp_path / "notes.txt").read_text() == "old"

@@ -18,12 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sdcda_tutorial import losses
 from sdcda_tutorial.datasets.base import CrowdDataset
@@ -128,17 +129,24 @@ def adapt(
     networks.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(networks.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     wrapped, optimizer = fabric.setup(networks, optimizer)
-    modules: dict[str, nn.Module] = {"counter": networks.counter}
+    modules: dict[str, nn.Module] = {"networks": networks}
     optimizers: dict[str, Any] = {"networks": optimizer}
-    if networks.S is not None:
-        modules["S"] = networks.S
+    average: AveragedModel | None = None
+    if config.average > 0:
+        # Single steps, adversarial ones above all, swing the counts up and down; their running mean does not.
+        average = AveragedModel(networks, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True)
+        modules["average"] = average
+    deployed = networks if average is None else cast(Networks, average.module)
+    parts: dict[str, nn.Module] = {"counter": deployed.counter}
+    if deployed.S is not None:
+        parts["S"] = deployed.S
     wrapped_discriminator: Any = None
     if discriminator is not None:
         discriminator_optimizer = torch.optim.Adam(
             discriminator.parameters(), config.discriminator_rate, betas=(0.9, 0.99)
         )
         wrapped_discriminator, optimizers["D"] = fabric.setup(discriminator, discriminator_optimizer)
-        modules["D"] = discriminator
+        modules["D"] = parts["D"] = discriminator
 
     run = Run(
         folder,
@@ -151,6 +159,7 @@ def adapt(
         },
         card={"kind": "adaptation", "architecture": {"counter": networks.counter.architecture}},
         modules=modules,
+        deployed=parts,
         optimizers=optimizers,
         fabric=fabric,
     )
@@ -205,6 +214,8 @@ def adapt(
         optimizer.zero_grad()
         fabric.backward(total)
         optimizer.step()
+        if average is not None:
+            average.update_parameters(networks)
 
         if wrapped_discriminator is not None:
             f = f.detach()
@@ -225,7 +236,7 @@ def adapt(
         steps=steps,
         description=description,
         learning_rate=_schedule(config, steps, len(trained_on)),
-        validate=None if held_out is None else lambda: _count_error(networks.counter, held_out, fabric),
+        validate=None if held_out is None else lambda: _count_error(deployed.counter, held_out, fabric),
         validate_every=config.validate_every,
     )
 

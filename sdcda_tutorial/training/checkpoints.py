@@ -66,7 +66,7 @@ def export(path: str | Path, out: str | Path, about: Mapping[str, Any] | None = 
 
 def load_counter(path: str | Path) -> tuple[CrowdCounter, dict[str, Any]]:
     """The crowd counter E + C of a checkpoint, ready to predict, and the checkpoint's card."""
-    tensors, card = load(path)
+    tensors, card = _load_model(path)
     counter = CrowdCounter(**_architecture(card, "counter", path))
     load_weights(counter, tensors, "counter", path)
     return counter.eval(), card
@@ -74,7 +74,7 @@ def load_counter(path: str | Path) -> tuple[CrowdCounter, dict[str, Any]]:
 
 def load_segmenter(path: str | Path) -> tuple[nn.ModuleDict, dict[str, Any]]:
     """E and S of a checkpoint (the mask model, or an adapted one that kept its S), and the checkpoint's card."""
-    tensors, card = load(path)
+    tensors, card = _load_model(path)
     architecture = _architecture(card, "counter", path)
     counter = CrowdCounter(**architecture)
     segmenter = nn.ModuleDict({"E": counter.E, "S": SemanticExtractor(counter.E.channels, counter.E.stride)})
@@ -156,6 +156,13 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:  # run from a folder on the path instead of an installation
             found[package] = "not installed"
     return found
+
+
+def _load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, card = load(path)
+    if "state" in card:
+        raise InputError(f"checkpoint {path} is the state of a run, to go on from; use the model.safetensors beside it")
+    return tensors, card
 
 
 def _architecture(card: Mapping[str, Any], key: str, path: str | Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class AdaptationConfig:
         learning_rate, schedule, weight_decay: Adam for E, C, S. "polynomial" falls to zero; "epochs" is the C³
             framework's factor 0.995 an epoch.
         discriminator_rate: Adam (0.9, 0.99) for D, same schedule.
+        average: decay of the running mean of the weights that is kept as the model; 0 keeps the last step's weights.
         holdout: part of the source that is not trained on but chooses the model.
     """
 
@@ -45,6 +46,7 @@ class AdaptationConfig:
     weight_decay: float = 1e-4
     discriminator_rate: float = 1e-4
     discriminator_width: float = 1.0
+    average: float = 0.0
     holdout: float = 0.1
     validate_every: int = 500
     seed: int = 0

@@ -79,7 +79,8 @@ class Run:
         folder: where everything is written; new, unless `resume`.
         config: what was asked for, JSON-able; a resumed run must ask for the same.
         card: what the checkpoints say about themselves (architecture, data, ...).
-        modules: by name, as the checkpoint names them.
+        modules: all that training changes, by name: what last.safetensors holds.
+        deployed: what model.safetensors holds, by name.
         optimizers: by name.
         fabric: device and precision.
     """
@@ -88,6 +89,7 @@ class Run:
     config: Mapping[str, Any]
     card: Mapping[str, Any]
     modules: Mapping[str, nn.Module]
+    deployed: Mapping[str, nn.Module]
     optimizers: Mapping[str, Optimizer]
     fabric: Fabric
 
@@ -231,7 +233,7 @@ class Run:
                 "chosen": _finite(best),
                 "versions": checkpoints.versions(),
             }
-            checkpoints.save(self.model_path, checkpoints.module_tensors(self.modules), card)
+            checkpoints.save(self.model_path, checkpoints.module_tensors(self.deployed), card)
 
 
 def require_finite(terms: Mapping[str, Tensor], step: int, folder: Path) -> None:

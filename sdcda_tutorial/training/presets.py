@@ -64,6 +64,7 @@ _MINI_NETWORK = AdaptationConfig(
     learning_rate=2e-3,
     schedule="polynomial",
     weight_decay=0.0,
+    average=0.98,
     discriminator_width=0.25,
     validate_every=175,
 )

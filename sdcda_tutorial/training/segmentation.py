@@ -72,7 +72,8 @@ def train_segmenter(
         folder,
         config={**asdict(config), "boxes_data": dataset.describe()},
         card={"kind": "segmenter", "architecture": {"counter": segmenter.architecture}},
-        modules={"counter.E": segmenter.E, "S": segmenter.S},
+        modules={"segmenter": segmenter},
+        deployed={"counter.E": segmenter.E, "S": segmenter.S},
         optimizers={"segmenter": optimizer},
         fabric=fabric,
     )
