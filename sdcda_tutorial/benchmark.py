@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from sdcda_tutorial.datasets import MINI_ROOT, open_dataset
 from sdcda_tutorial.evaluation import Results, evaluate, mask_quality
@@ -109,7 +110,13 @@ def provenance() -> dict[str, Any]:
     return {
         "date": datetime.date.today().isoformat(),
         "versions": versions(),
-        "hardware": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+        "hardware": {
+            "processor": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+            "system": platform.system(),
+        },
     }
 
 

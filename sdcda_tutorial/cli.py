@@ -7,16 +7,31 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from sdcda_tutorial.cli_options import (
+    Boxes,
+    Devices,
+    Precision,
+    PresetOption,
+    RandomWeights,
+    Seed,
+    Segmenter,
+    SizeOption,
+    Source,
+    Target,
+    Weights,
+    choose_hardware,
+    find_preset,
+    open_boxes,
+    open_data,
+    scale_range,
+)
 from sdcda_tutorial.errors import InputError, TrainingStopped
 
-if TYPE_CHECKING:  # torch takes seconds to import: commands import what they need when they run
-    from sdcda_tutorial.datasets import CrowdDataset
-    from sdcda_tutorial.training import Hardware, Preset
-
+# torch takes seconds to import: commands import what they need when they run.
 app = typer.Typer(
     help="Semantic consistency for cross-domain crowd counting: the mini world, the training, the evaluation.",
     add_completion=False,
@@ -25,18 +40,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets: make the mini world.")
 app.add_typer(data_app, name="data")
-
-Source = Annotated[str, typer.Option(help="labelled data set, name:root, such as gcc:ROOT; mini needs no root")]
-Target = Annotated[str, typer.Option(help="data set to adapt to, such as shanghaitech-b:ROOT or images:ROOT")]
-Boxes = Annotated[str | None, typer.Option(help="data set with boxes for the mask model, such as crowdhuman:ROOT")]
-Segmenter = Annotated[Path | None, typer.Option(help="checkpoint of a mask model that is ready")]
-SizeOption = Annotated[str | None, typer.Option(help="resize every image to HEIGHTxWIDTH, such as 384x576")]
-PresetOption = Annotated[str, typer.Option(help="mini (a laptop) or paper (a GPU)")]
-Weights = Annotated[Path | None, typer.Option(help="file with torchvision's VGG16-BN weights")]
-RandomWeights = Annotated[bool, typer.Option(help="begin with random weights, not ImageNet's")]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="decides everything that is random")]
-Precision = Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed")]
-Devices = Annotated[int, typer.Option(min=1, help="processes, one a device")]
 
 
 @app.command()
@@ -82,18 +85,18 @@ def masks(
     """Train the mask model on boxes and write the pseudo-masks of the target."""
     from sdcda_tutorial.training.experiment import Experiment
 
-    settings, hardware = _preset(preset, random_weights), _hardware(precision, devices)
+    settings, hardware = find_preset(preset, random_weights), choose_hardware(precision, devices)
     model = settings.segmenter
     model = replace(
         model,
         threshold=model.threshold if threshold is None else threshold,
-        augmentation=model.augmentation if scale is None else replace(model.augmentation, scale=_range(scale)),
+        augmentation=model.augmentation if scale is None else replace(model.augmentation, scale=scale_range(scale)),
         steps=model.steps if steps is None else steps,
     )
     settings = replace(settings, segmenter=model)
-    data = _open(target, "target", "train", size)
+    data = open_data(target, "target", "train", size)
     experiment = Experiment(
-        out, settings, source=data, target=data, boxes=None if segmenter else _boxes(boxes, target, size),
+        out, settings, source=data, target=data, boxes=None if segmenter else open_boxes(boxes, target, size),
         segmenter=segmenter, vgg_weights=weights, seed=seed, hardware=hardware,
     )  # fmt: skip
     typer.echo(f"the pseudo-masks are in {experiment.pseudo_masks()}")
@@ -127,7 +130,7 @@ def train(
     from sdcda_tutorial.training.batches import PseudoMasked
     from sdcda_tutorial.training.experiment import Experiment
 
-    settings, hardware = _preset(preset, random_weights), _hardware(precision, devices)
+    settings, hardware = find_preset(preset, random_weights), choose_hardware(precision, devices)
     adaptation = replace(
         settings.adaptation,
         steps=settings.adaptation.steps if steps is None else steps,
@@ -145,13 +148,13 @@ def train(
     settings = replace(settings, adaptation=adaptation, warm_start=warm_start)
     config = settings.method(method)
     needs_masks = config.weights.seg_target > 0
-    source_data = _open(source, "source", "train", size)
-    target_data = _open(target, "target", "train", size) if config.needs_target else None
+    source_data = open_data(source, "source", "train", size)
+    target_data = open_data(target, "target", "train", size) if config.needs_target else None
     if needs_masks and masks is not None and target_data is not None:
         PseudoMasked(target_data, masks)[0]  # masks that are missing or of another --size show before the training
     experiment = Experiment(
         out, settings, source=source_data, target=target_data,
-        boxes=_boxes(boxes, target, size) if needs_masks and not (masks or segmenter) else None,
+        boxes=open_boxes(boxes, target, size) if needs_masks and not (masks or segmenter) else None,
         masks=masks, segmenter=segmenter, vgg_weights=weights, seed=seed, hardware=hardware,
     )  # fmt: skip
     typer.echo(f"the model is {experiment.train(method, resume=resume)}")
@@ -171,7 +174,7 @@ def evaluate(
 
     if variant not in ("standard", "authors"):
         raise InputError(f"variant is standard or authors, not {variant!r}")
-    dataset = _open(target, "target", split, size)
+    dataset = open_data(target, "target", split, size)
     results = report.compare(checkpoint, dataset, out, variant, {"split": split})  # type: ignore[arg-type]
     typer.echo(report.table(results))
     typer.echo(f"rows and panel are in {out}")
@@ -259,60 +262,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _leave(message: str, code: int) -> None:
     typer.echo("sdcda: " + " ".join(message.split()), err=True)
     sys.exit(code)
-
-
-def _preset(name: str, random_weights: bool) -> Preset:
-    from sdcda_tutorial.training import PRESETS
-
-    if name not in PRESETS:
-        raise InputError(f"unknown preset {name!r}; known are {', '.join(PRESETS)}")
-    preset = PRESETS[name]
-    segmenter = replace(preset.segmenter, pretrained=preset.segmenter.pretrained and not random_weights)
-    adaptation = replace(preset.adaptation, pretrained=preset.adaptation.pretrained and not random_weights)
-    return replace(preset, segmenter=segmenter, adaptation=adaptation)
-
-
-def _range(text: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        low, high = 0.0, 0.0
-    if not 0 < low <= high < float("inf"):
-        raise InputError(f"--scale is LOW,HIGH, such as 0.5,1.5, not {text!r}")
-    return low, high
-
-
-def _hardware(precision: str, devices: int) -> Hardware:
-    from sdcda_tutorial.training import Hardware
-
-    if precision not in ("auto", "32-true", "bf16-mixed", "16-mixed"):
-        raise InputError(f"precision is auto, 32-true, bf16-mixed or 16-mixed, not {precision!r}")
-    return Hardware(devices=devices, precision=precision)
-
-
-def _open(spec: str, role: str, split: str, size: str | None) -> CrowdDataset:
-    """Open a data set; plain `mini` stands for the mini world's part of that role, made when it is not there yet."""
-    from sdcda_tutorial.datasets import MINI_ROOT, ImageFolder, open_dataset
-
-    options: dict[str, Any] = {}
-    if size is not None:
-        sides = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", size)
-        if sides is None or 0 in (pixels := (int(sides[1]), int(sides[2]))):
-            raise InputError(f"--size is HEIGHTxWIDTH in pixels, such as 384x576, not {size!r}")
-        options["size"] = pixels
-    if spec == "mini":
-        from sdcda_tutorial.scenes import ensure_mini_world
-
-        ensure_mini_world(MINI_ROOT)
-        spec = f"mini-{role}"
-    dataset = open_dataset(spec, split, **options).cache_if_small()
-    if role != "target" and isinstance(dataset, ImageFolder):
-        raise InputError(f"{spec} has no labels to learn from; unlabelled photographs can be a --target only")
-    return dataset
-
-
-def _boxes(spec: str | None, target: str, size: str | None) -> CrowdDataset | None:
-    """Data for the mask model: what was named, or the mini world's own beside the mini target."""
-    if spec is None:
-        return _open("mini", "third", "train", None) if target == "mini" else None
-    return _open(spec, "third", "train", None if spec.startswith("mini") else size)

@@ -13,12 +13,10 @@ from torch import nn
 from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.datasets.images import read_image
 from sdcda_tutorial.datasets.transforms import resize_image
-from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import Results, evaluate, predict_density
-from sdcda_tutorial.files import write_json, write_text
+from sdcda_tutorial.files import file_digest, write_json, write_text
 from sdcda_tutorial.metrics import Variant
 from sdcda_tutorial.models import CrowdCounter
-from sdcda_tutorial.training.adaptation import file_digest
 from sdcda_tutorial.training.batches import DensityKernel
 from sdcda_tutorial.training.checkpoints import load_counter, versions
 
@@ -103,8 +101,6 @@ def compare(
     cards: dict[str, dict[str, Any]] = {}
     for path in checkpoints:  # all of them before the first long evaluation
         counter, card = load_counter(path)
-        if "config" not in card:
-            raise InputError(f"checkpoint {path} is one to resume from; give the model.safetensors beside it")
         title = _title(path, counters)
         counters[title], cards[title] = counter, {**card, "weights_sha256": file_digest(path)}
     kernels = {title: DensityKernel(**card["config"]["kernel"]) for title, card in cards.items()}

@@ -92,6 +92,17 @@ def test_half_precision_files_load_as_float32(counter: CrowdCounter, path: Path,
         assert torch.equal(value, stored.half().float() if stored.is_floating_point() else stored)
 
 
+def test_an_export_halves_the_kernels_and_nothing_else(counter: CrowdCounter, path: Path, tmp_path: Path) -> None:
+    checkpoints.export(path, tmp_path / "half.safetensors", {"mae": 3.5})
+    loaded, card = checkpoints.load_counter(tmp_path / "half.safetensors")
+    assert card == {**CARD, "mae": 3.5}
+    for name, value in loaded.state_dict().items():
+        stored = counter.state_dict()[name]
+        kernel = name.endswith("weight") and stored.ndim == 4
+        assert torch.equal(value, stored.half().float() if kernel else stored), name
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * path.stat().st_size
+
+
 def test_segmenters_and_adapted_models_with_an_s_load_as_segmenters(counter: CrowdCounter, tmp_path: Path) -> None:
     S = SemanticExtractor(counter.E.channels, 8)
     for modules in ({"counter.E": counter.E, "S": S}, {"counter": counter, "S": S}):

@@ -188,6 +188,15 @@ def test_masks_are_one_picture_an_image(trained: dict[str, str]) -> None:
     assert masks.read_png("runs/mini/masks/IMG_1.png").shape == (96, 112)
 
 
+def test_masks_takes_its_options_from_the_command_line(trained: dict[str, str], tmp_path: Path) -> None:
+    given = ("--steps", 1, "--scale", "0.5,2", "--threshold", 0.9, "--size", "64x80", "--seed", 3)
+    ran("masks", "--target", "mini-target:data/mini", "--boxes", "mini-third:data/mini", "--out", tmp_path, *given)
+    config = json.loads((tmp_path / "segmenter/config.json").read_text())
+    assert (config["steps"], config["augmentation"]["scale"], config["seed"]) == (1, [0.5, 2], 3)
+    assert json.loads((tmp_path / "masks/provenance.json").read_text())["threshold"] == 0.9
+    assert masks.read_png(tmp_path / "masks/IMG_1.png").shape == (64, 80)
+
+
 def test_train_makes_the_networks_that_the_method_asks_for(trained: dict[str, str]) -> None:
     terms = {}
     for method, path in MODELS.items():
@@ -388,6 +397,16 @@ def test_doctor_says_how_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(failures) == 2
 
 
+def test_doctor_looks_for_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PACKAGES", ())  # a matter of other tests
+    ran("data", "mini")
+    assert ran("doctor").endswith("[ OK ] the mini world is in data/mini\n")
+    monkeypatch.chdir(tmp_path)
+    assert ran("doctor").endswith("[ OK ] the mini world will be drawn into data/mini when it is first needed\n")
+    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
+    assert run("doctor").out.endswith(f"[FAIL] {tmp_path} is read-only -> run in a folder that you may write to\n")
+
+
 def test_doctor_survives_the_want_of_what_the_package_itself_needs() -> None:
     code = (
         "import sys; sys.modules['numpy'] = None\n"
@@ -433,6 +452,10 @@ def test_doctor_survives_the_want_of_what_the_package_itself_needs() -> None:
         ("evaluate --checkpoint x --split nosuch", "no split 'nosuch'"),
         ("predict x --checkpoint x --max-side 0", "--max-side"),
         ("masks --threshold 2", "--threshold"),
+        ("masks --steps 0", "--steps"),
+        ("masks --scale 0.5", "--scale is LOW,HIGH"),
+        ("masks --scale 1,0.5", "--scale is LOW,HIGH"),
+        ("masks --scale 0,nan", "--scale is LOW,HIGH"),
         ("benchmark --seeds 1,x", "seeds are whole numbers"),
         ("benchmark --seeds -1", "seeds are whole numbers"),
         ("benchmark --seeds 1,,2", "seeds are whole numbers"),
@@ -567,12 +590,11 @@ def test_bad_checkpoints_are_refused_before_anything_is_written(trained: dict[st
         ("text.safetensors", "checkpoint text.safetensors is broken"),
         ("truncated.safetensors", "checkpoint truncated.safetensors is broken"),
         (MODEL.format("segmenter"), "is of another architecture: counter.C"),
+        ("runs/mini/se/last.safetensors", "to go on from; use the model.safetensors beside it"),
         ("data", "checkpoint data does not exist"),
     ]:
         assert says in refused("evaluate", "--checkpoint", MODELS["se"], "--checkpoint", path)
         assert says in refused("predict", f"{PHOTOS}/IMG_1.jpg", "--checkpoint", path)
-    last = "runs/mini/se/last.safetensors"
-    assert "is one to resume from; give the model.safetensors" in refused("evaluate", "--checkpoint", last)
     other = ("--segmenter", MODELS["fd"])  # a counter without S is no mask model
     assert "is of another architecture: S." in refused("train", "--method", "se", "--out", "runs/new", *other)
     assert "is of another architecture: S." in refused("masks", "--out", "runs/new", *other)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from sdcda_tutorial import __version__
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path
 from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
@@ -150,12 +151,8 @@ def restore_optimizers(optimizers: Mapping[str, Optimizer], tensors: Mapping[str
 def versions() -> dict[str, str]:
     """What produced a result: package versions and the machine's processor."""
     found = {"python": platform.python_version(), "cpu_capability": torch.backends.cpu.get_cpu_capability()}
-    for package in ("sdcda-tutorial", "torch", "torchvision", "numpy", "lightning-fabric"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # run from a folder on the path instead of an installation
-            found[package] = "not installed"
-    return found
+    packages = ("torch", "torchvision", "numpy", "lightning-fabric")
+    return found | {"sdcda-tutorial": __version__} | {package: version(package) for package in packages}
 
 
 def _load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

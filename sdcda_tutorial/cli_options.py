@@ -1,0 +1,88 @@
+"""The options that commands share, and what stands behind a word such as `gcc:ROOT` or `384x576`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sdcda_tutorial.errors import InputError
+
+if TYPE_CHECKING:  # torch takes seconds to import: what needs it is imported when it is asked for
+    from sdcda_tutorial.datasets import CrowdDataset
+    from sdcda_tutorial.training import Hardware, Preset
+
+Source = Annotated[str, typer.Option(help="labelled data set, name:root, such as gcc:ROOT; mini needs no root")]
+Target = Annotated[str, typer.Option(help="data set to adapt to, such as shanghaitech-b:ROOT or images:ROOT")]
+Boxes = Annotated[str | None, typer.Option(help="data set with boxes for the mask model, such as crowdhuman:ROOT")]
+Segmenter = Annotated[Path | None, typer.Option(help="checkpoint of a mask model that is ready")]
+SizeOption = Annotated[str | None, typer.Option(help="resize every image to HEIGHTxWIDTH, such as 384x576")]
+PresetOption = Annotated[str, typer.Option(help="mini (a laptop) or paper (a GPU)")]
+Weights = Annotated[Path | None, typer.Option(help="file with torchvision's VGG16-BN weights")]
+RandomWeights = Annotated[bool, typer.Option(help="begin with random weights, not ImageNet's")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="decides everything that is random")]
+Precision = Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed")]
+Devices = Annotated[int, typer.Option(min=1, help="processes, one a device")]
+
+
+def find_preset(name: str, random_weights: bool) -> Preset:
+    """The preset of that name, without ImageNet's weights if random ones are asked for."""
+    from sdcda_tutorial.training import PRESETS
+
+    if name not in PRESETS:
+        raise InputError(f"unknown preset {name!r}; known are {', '.join(PRESETS)}")
+    preset = PRESETS[name]
+    segmenter = replace(preset.segmenter, pretrained=preset.segmenter.pretrained and not random_weights)
+    adaptation = replace(preset.adaptation, pretrained=preset.adaptation.pretrained and not random_weights)
+    return replace(preset, segmenter=segmenter, adaptation=adaptation)
+
+
+def scale_range(text: str) -> tuple[float, float]:
+    """LOW,HIGH as two numbers."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not 0 < low <= high < float("inf"):
+        raise InputError(f"--scale is LOW,HIGH, such as 0.5,1.5, not {text!r}")
+    return low, high
+
+
+def choose_hardware(precision: str, devices: int) -> Hardware:
+    """Where to train, once the words are known to mean something."""
+    from sdcda_tutorial.training import Hardware
+
+    if precision not in ("auto", "32-true", "bf16-mixed", "16-mixed"):
+        raise InputError(f"precision is auto, 32-true, bf16-mixed or 16-mixed, not {precision!r}")
+    return Hardware(devices=devices, precision=precision)
+
+
+def open_data(spec: str, role: str, split: str, size: str | None) -> CrowdDataset:
+    """Open a data set; plain `mini` stands for the mini world's part of that role, made when it is not there yet."""
+    from sdcda_tutorial.datasets import MINI_ROOT, ImageFolder, open_dataset
+
+    options: dict[str, Any] = {}
+    if size is not None:
+        sides = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", size)
+        if sides is None or 0 in (pixels := (int(sides[1]), int(sides[2]))):
+            raise InputError(f"--size is HEIGHTxWIDTH in pixels, such as 384x576, not {size!r}")
+        options["size"] = pixels
+    if spec == "mini":
+        from sdcda_tutorial.scenes import ensure_mini_world
+
+        ensure_mini_world(MINI_ROOT)
+        spec = f"mini-{role}"
+    dataset = open_dataset(spec, split, **options).cache_if_small()
+    if role != "target" and isinstance(dataset, ImageFolder):
+        raise InputError(f"{spec} has no labels to learn from; unlabelled photographs can be a --target only")
+    return dataset
+
+
+def open_boxes(spec: str | None, target: str, size: str | None) -> CrowdDataset | None:
+    """Data for the mask model: what was named, or the mini world's own beside the mini target."""
+    if spec is None:
+        return open_data("mini", "third", "train", None) if target == "mini" else None
+    return open_data(spec, "third", "train", None if spec.startswith("mini") else size)
