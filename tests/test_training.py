@@ -30,11 +30,13 @@ from sdcda_tutorial import losses, masks
 from sdcda_tutorial.datasets import CrowdDataset, open_dataset
 from sdcda_tutorial.datasets.base import Record
 from sdcda_tutorial.errors import InputError, TrainingStopped
+from sdcda_tutorial.files import file_digest, folder_digest
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.models import CrowdCounter
 from sdcda_tutorial.training import adaptation, checkpoints, segmentation
-from sdcda_tutorial.training.adaptation import AdaptationConfig, adapt, file_digest, folder_digest, split_source
+from sdcda_tutorial.training.adaptation import adapt, split_source
 from sdcda_tutorial.training.batches import Augmentation, Batches, DensityKernel
+from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.experiment import Experiment
 from sdcda_tutorial.training.loop import Hardware, Run
 from sdcda_tutorial.training.presets import METHODS, MINI, PAPER, PRESETS, Preset

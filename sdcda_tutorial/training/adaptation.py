@@ -15,10 +15,11 @@ adaptation, SE, FD and SE+FD are one loop with different weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,18 +29,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sdcda_tutorial import losses
 from sdcda_tutorial.datasets.base import CrowdDataset
-from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import file_digest, folder_digest
 from sdcda_tutorial.models import CrowdCounter, FeatureDiscriminator, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.batches import (
-    STREAMS,
-    Batch,
-    Batches,
-    PseudoMasked,
-    default_workers,
-)
+from sdcda_tutorial.training.batches import SOURCE, TARGET, Batch, Batches, PseudoMasked
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.loop import Hardware, Run, polynomial, require_finite
 
@@ -60,6 +54,100 @@ class Networks(nn.Module):
         f = self.counter.E(xs if xt is None else torch.cat([xs, xt]))
         density = self.counter.C(f[: len(xs)])
         return density, None if self.S is None else self.S(f), f
+
+
+class Adaptation:
+    """The networks of one training, what moves them, and the step that does: Eq. 5.
+
+    Made with random weights; load others into `networks` if you like, then `begin`, then `step` as often as you like.
+
+    Attributes:
+        networks: E, C and S.
+        D: the discriminator, or None where λd = 0.
+        deployed: the networks that become the model: `networks`, or their running mean where the config asks for one.
+        optimizers: "networks" for E, C and S together; "D".
+    """
+
+    def __init__(self, config: AdaptationConfig, fabric: Fabric) -> None:
+        self.config, self.fabric = config, fabric
+        torch.manual_seed(config.seed)
+        self.networks = Networks(config)
+        self.D = (
+            FeatureDiscriminator(self.networks.counter.E.channels, config.discriminator_width)
+            if config.weights.adversarial > 0
+            else None
+        )
+
+    def begin(self) -> None:
+        """Move everything to its device and make the optimisers and the running mean."""
+        config = self.config
+        self.networks.to(memory_format=torch.channels_last)
+        adam = torch.optim.Adam(self.networks.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self._networks, optimizer = self.fabric.setup(self.networks, adam)
+        self.optimizers: dict[str, Any] = {"networks": optimizer}
+        self.average: AveragedModel | None = None
+        self.deployed = self.networks
+        if config.average > 0:
+            # Single steps, adversarial ones above all, swing the counts up and down; their running mean does not.
+            mean = get_ema_multi_avg_fn(config.average)
+            self.average = AveragedModel(self.networks, multi_avg_fn=mean, use_buffers=True)
+            self.deployed = cast(Networks, self.average.module)
+        if self.D is not None:
+            adam = torch.optim.Adam(self.D.parameters(), config.discriminator_rate, betas=(0.9, 0.99))
+            self._D, self.optimizers["D"] = self.fabric.setup(self.D, adam)
+
+    def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
+        """One step of E, C and S, then one of D; the loss terms of both by name, and D's accuracy.
+
+        Args:
+            source: images, density maps and, where λs > 0, masks; see `Batches`.
+            target: images and, where λt > 0, pseudo-masks; None where no λ needs the target.
+        Raises:
+            FloatingPointError: a loss is NaN or infinite; the weights it would have moved are untouched.
+        """
+        weights, xs, n = self.config.weights, source["image"], len(source["image"])
+        density, mask_logits, f = self._networks(xs, None if target is None else target["image"])
+        terms = {"density": losses.density_loss(density, source["density"] * self.config.label_factor)}
+        if mask_logits is not None and weights.seg_source > 0:
+            terms["seg_source"] = losses.source_segmentation_loss(mask_logits[:n], source["mask"])
+        if mask_logits is not None and weights.seg_target > 0 and target is not None:
+            terms["seg_target"] = losses.target_segmentation_loss(mask_logits[n:], target["mask"])
+        if self.D is not None:
+            # E is to change here, not D: the plain module with frozen weights lets the gradient through to f.
+            self.D.requires_grad_(False)
+            with self.fabric.autocast():
+                terms["adversarial"] = losses.adversarial_loss(self.D(f[n:]).float())
+            self.D.requires_grad_(True)
+        require_finite(terms)
+        self._descend("networks", losses.total_loss(weights=weights, **terms))
+        if self.average is not None:
+            self.average.update_parameters(self.networks)
+        return terms if self.D is None else terms | self._step_of_D(f.detach(), n)
+
+    def _step_of_D(self, f: Tensor, n: int) -> dict[str, Tensor]:
+        """D learns to tell the first n features, the source's, from the others."""
+        domain_logits = self._D(f)  # one pass over both domains
+        loss = losses.discriminator_loss(domain_logits[:n], domain_logits[n:])
+        require_finite({"discriminator": loss})
+        self._descend("D", loss)
+        with torch.no_grad():
+            right = (domain_logits[:n] > 0).float().mean() + (domain_logits[n:] < 0).float().mean()
+        return {"discriminator": loss, "D_accuracy": right / 2}
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        self.optimizers[name].zero_grad()
+        self.fabric.backward(loss)
+        self.optimizers[name].step()
+
+    def modules(self) -> dict[str, nn.Module]:
+        """All that training changes, by name."""
+        known = {"networks": self.networks, "average": self.average, "D": self.D}
+        return {name: module for name, module in known.items() if module is not None}
+
+    def parts(self) -> dict[str, nn.Module]:
+        """What the model is made of afterwards, by symbol."""
+        known = {"counter": self.deployed.counter, "S": self.deployed.S, "D": self.D}
+        return {name: module for name, module in known.items() if module is not None}
 
 
 def adapt(
@@ -99,54 +187,18 @@ def adapt(
         raise InputError(f"cannot do {config.steps} steps of {config.batch_size} images; give positive numbers")
     trained_on, held_out = split_source(source, config)
     steps = config.total_steps(len(trained_on))
-    if config.needs_target and target is None:
-        raise InputError("this method learns from target images, but no target was given; name one with --target")
-    if config.weights.seg_target > 0 and pseudo_masks is None:
-        raise InputError(
-            "λt > 0 needs pseudo-masks of the target; make them with `sdcda masks` and give --masks FOLDER"
-        )
-    # Made before anything is written: a missing mask must not leave a folder that counts as a run.
-    unlabelled = (
-        PseudoMasked(target, pseudo_masks if config.weights.seg_target > 0 else None)
-        if config.needs_target and target is not None
-        else None
-    )
+    # Before anything is written: a missing mask must not leave a folder that counts as a run.
+    unlabelled = _unlabelled(target, pseudo_masks, config)
 
-    torch.manual_seed(config.seed)
-    networks = Networks(config)
-    discriminator = (
-        FeatureDiscriminator(networks.counter.E.channels, config.discriminator_width)
-        if config.weights.adversarial > 0
-        else None
-    )
+    adaptation = Adaptation(config, fabric)
+    counter = adaptation.networks.counter
     if init is not None:
         tensors, card = checkpoints.load(init)
-        checkpoints.refuse_other_architecture(card, networks.counter.architecture, init)
-        checkpoints.load_weights(networks.counter, tensors, "counter", init)
+        checkpoints.refuse_other_architecture(card, counter.architecture, init)
+        checkpoints.load_weights(counter, tensors, "counter", init)
     elif config.pretrained and not (resume and (folder / "last.safetensors").exists()):
-        networks.counter.E.load_imagenet(vgg_weights)
-
-    networks.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(networks.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    wrapped, optimizer = fabric.setup(networks, optimizer)
-    modules: dict[str, nn.Module] = {"networks": networks}
-    optimizers: dict[str, Any] = {"networks": optimizer}
-    average: AveragedModel | None = None
-    if config.average > 0:
-        # Single steps, adversarial ones above all, swing the counts up and down; their running mean does not.
-        average = AveragedModel(networks, multi_avg_fn=get_ema_multi_avg_fn(config.average), use_buffers=True)
-        modules["average"] = average
-    deployed = networks if average is None else cast(Networks, average.module)
-    parts: dict[str, nn.Module] = {"counter": deployed.counter}
-    if deployed.S is not None:
-        parts["S"] = deployed.S
-    wrapped_discriminator: Any = None
-    if discriminator is not None:
-        discriminator_optimizer = torch.optim.Adam(
-            discriminator.parameters(), config.discriminator_rate, betas=(0.9, 0.99)
-        )
-        wrapped_discriminator, optimizers["D"] = fabric.setup(discriminator, discriminator_optimizer)
-        modules["D"] = parts["D"] = discriminator
+        counter.E.load_imagenet(vgg_weights)
+    adaptation.begin()
 
     run = Run(
         folder,
@@ -157,88 +209,52 @@ def adapt(
             "pseudo_masks": None if config.weights.seg_target == 0 else folder_digest(Path(str(pseudo_masks))),
             "init": None if init is None else file_digest(init),
         },
-        card={"kind": "adaptation", "architecture": {"counter": networks.counter.architecture}},
-        modules=modules,
-        deployed=parts,
-        optimizers=optimizers,
+        card={"kind": "adaptation", "architecture": {"counter": counter.architecture}},
+        modules=adaptation.modules(),
+        deployed=adaptation.parts(),
+        optimizers=adaptation.optimizers,
         fabric=fabric,
     )
     start = run.begin(resume)
 
-    def batches(domain: Literal["source", "target"]) -> Iterator[Batch]:
-        is_source = domain == "source"
-        dataset: Sequence[Sample]
-        if is_source:
-            dataset = trained_on
-        else:
-            assert unlabelled is not None
-            dataset = unlabelled
-        made = Batches(
-            dataset,
-            config.batch_size,
-            config.source if is_source else config.target,
-            seed=config.seed,
-            stream=STREAMS[domain],
-            kernel=config.kernel if is_source else None,
-            mask=(config.weights.seg_source if is_source else config.weights.seg_target) > 0,
-            rank=fabric.global_rank,
-            world_size=fabric.world_size,
-        )
-        on_gpu = fabric.device.type == "cuda"
-        workers = default_workers(on_gpu) if hardware.workers is None else hardware.workers
-        loaded = made.from_step(start, steps, workers=workers, pin_memory=on_gpu)
-        return ({key: fabric.to_device(value) for key, value in batch.items()} for batch in loaded)
-
-    source_batches = batches("source")
-    target_batches = batches("target") if config.needs_target else None
-
-    def step_function(step: int) -> dict[str, Tensor]:
-        source_batch = next(source_batches)
-        target_batch = None if target_batches is None else next(target_batches)
-        xs, n = source_batch["image"], len(source_batch["image"])
-
-        density, mask_logits, f = wrapped(xs, None if target_batch is None else target_batch["image"])
-        terms = {"density": losses.density_loss(density, source_batch["density"] * config.label_factor)}
-        if mask_logits is not None and config.weights.seg_source > 0:
-            terms["seg_source"] = losses.source_segmentation_loss(mask_logits[:n], source_batch["mask"])
-        if mask_logits is not None and config.weights.seg_target > 0 and target_batch is not None:
-            terms["seg_target"] = losses.target_segmentation_loss(mask_logits[n:], target_batch["mask"])
-        if discriminator is not None:
-            # E is to change here, not D: the plain module with frozen weights lets the gradient through to f.
-            discriminator.requires_grad_(False)
-            with fabric.autocast():
-                terms["adversarial"] = losses.adversarial_loss(discriminator(f[n:]).float())
-            discriminator.requires_grad_(True)
-        require_finite(terms, step, folder)
-        total = losses.total_loss(terms["density"], config.weights, **{k: terms[k] for k in terms if k != "density"})
-        optimizer.zero_grad()
-        fabric.backward(total)
-        optimizer.step()
-        if average is not None:
-            average.update_parameters(networks)
-
-        if wrapped_discriminator is not None:
-            f = f.detach()
-            domain_logits = wrapped_discriminator(f)  # one pass over both domains
-            domain_loss = losses.discriminator_loss(domain_logits[:n], domain_logits[n:])
-            require_finite({"discriminator": domain_loss}, step, folder)
-            optimizers["D"].zero_grad()
-            fabric.backward(domain_loss)
-            optimizers["D"].step()
-            with torch.no_grad():
-                right = (domain_logits[:n] > 0).float().mean() + (domain_logits[n:] < 0).float().mean()
-            terms |= {"discriminator": domain_loss, "D_accuracy": right / 2}
-        return terms
+    shared: dict[str, Any] = {"seed": config.seed, "rank": fabric.global_rank, "world_size": fabric.world_size}
+    source_batches = Batches(
+        trained_on, config.batch_size, config.source,
+        stream=SOURCE, kernel=config.kernel, mask=config.weights.seg_source > 0, **shared,
+    ).on_device(fabric, start, steps, hardware.workers)  # fmt: skip
+    target_batches: Iterator[Batch | None] = itertools.repeat(None)
+    if unlabelled is not None:
+        target_batches = Batches(
+            unlabelled, config.batch_size, config.target,
+            stream=TARGET, mask=config.weights.seg_target > 0, **shared,
+        ).on_device(fabric, start, steps, hardware.workers)  # fmt: skip
 
     return run.train(
-        step_function,
+        lambda step: adaptation.step(next(source_batches), next(target_batches)),
         start=start,
         steps=steps,
         description=description,
         learning_rate=_schedule(config, steps, len(trained_on)),
-        validate=None if held_out is None else lambda: _count_error(deployed.counter, held_out, fabric),
+        validate=None if held_out is None else lambda: _count_error(adaptation.deployed.counter, held_out, fabric),
         validate_every=config.validate_every,
     )
+
+
+def _unlabelled(
+    target: CrowdDataset | None, pseudo_masks: str | Path | None, config: AdaptationConfig
+) -> PseudoMasked | None:
+    """The target without its labels, or None where no λ needs it."""
+    if not config.needs_target:
+        return None
+    if target is None:
+        raise InputError("this method learns from target images, but no target was given; name one with --target")
+    if config.weights.seg_target == 0:
+        return PseudoMasked(target, None)
+    if pseudo_masks is None:
+        raise InputError(
+            "λt > 0 needs pseudo-masks of the target; make them with `sdcda masks` and give --masks FOLDER"
+        )
+    return PseudoMasked(target, pseudo_masks)
 
 
 def split_source(source: CrowdDataset, config: AdaptationConfig) -> tuple[CrowdDataset, CrowdDataset | None]:

@@ -11,10 +11,11 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import cast
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,6 +27,8 @@ from sdcda_tutorial.density import Kernel, density_map
 from sdcda_tutorial.errors import InputError
 
 Batch = dict[str, Tensor]
+
+SOURCE, TARGET = 0, 1  # streams of random numbers, so that the two domains of a run draw different crops
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Batches(Dataset[Batch]):
         batch_size: global, over all processes.
         augmentation: sample -> training example.
         seed: decides everything together with `stream`.
-        stream: tells the data sets of one run apart (0 source, 1 target).
+        stream: tells the data sets of one run apart: SOURCE or TARGET.
         kernel: draw the density maps with it; None where nobody looks at them.
         mask: whether a crowd mask is wanted.
         rank, world_size: this process takes slots rank, rank + world_size, ... of the global batch.
@@ -138,7 +141,7 @@ class Batches(Dataset[Batch]):
         augmentation: Augmentation,
         *,
         seed: int,
-        stream: int = 0,
+        stream: int = SOURCE,
         kernel: DensityKernel | None = None,
         mask: bool = True,
         rank: int = 0,
@@ -191,6 +194,14 @@ class Batches(Dataset[Batch]):
         )
         return _one_line_errors(loaded) if workers else loaded
 
+    def on_device(self, fabric: Fabric, start: int, stop: int, workers: int | None = None) -> Iterator[Batch]:
+        """`from_step`, on the device of `fabric`; `workers` None chooses what suits that device."""
+        on_gpu = fabric.device.type == "cuda"
+        workers = default_workers(on_gpu) if workers is None else workers
+        # Loaded here, not at the first `next`: a new DataLoader draws from torch's generator, which steps have seeded.
+        loaded = self.from_step(start, stop, workers=workers, pin_memory=on_gpu)
+        return (cast(Batch, fabric.to_device(batch)) for batch in loaded)
+
 
 def _one_line_errors(loaded: Iterator[Batch]) -> Iterator[Batch]:
     """A worker's error comes with the worker's traceback for its message; its last line is what we wrote."""
@@ -204,7 +215,3 @@ def _one_line_errors(loaded: Iterator[Batch]) -> Iterator[Batch]:
 def default_workers(on_gpu: bool) -> int:
     """Worker processes for the data: beside a GPU the CPU is free for it; on a CPU they would only be in the way."""
     return min(8, max(1, (os.cpu_count() or 2) - 1)) if on_gpu else 0
-
-
-Domain = Literal["source", "target"]
-STREAMS: dict[Domain, int] = {"source": 0, "target": 1}

@@ -110,7 +110,8 @@ class Run:
         """Run steps start ... steps - 1 and give the path of the chosen model.
 
         Args:
-            step_function: does step number i and returns its loss terms, scalars, to be shown and logged.
+            step_function: does step number i and returns its loss terms, scalars, to be shown and logged; raises
+                FloatingPointError where one is not finite.
             learning_rate: rate of each optimiser at step i: a function of the step, so it needs no saved state.
             validate: lower is better; called every `validate_every` steps from `choose_from` × steps on, and at the
                 end. The best model is kept; without it the last one is.
@@ -129,7 +130,10 @@ class Run:
                     group["lr"] = rate
             # Dropout draws from torch's generator: seeded by the step, a resumed run draws what the unbroken one did.
             torch.manual_seed(int(self.config["seed"]) * 1_000_003 + step)
-            terms = step_function(step)
+            try:
+                terms = step_function(step)
+            except FloatingPointError as broken:
+                raise TrainingStopped(f"{broken} at step {step}; {_kept(self.folder)}") from None
             done = step + 1
             if done % log_every == 0 or done == steps:
                 values = {name: float(value) for name, value in terms.items()}
@@ -236,17 +240,17 @@ class Run:
             checkpoints.save(self.model_path, checkpoints.module_tensors(self.deployed), card)
 
 
-def require_finite(terms: Mapping[str, Tensor], step: int, folder: Path) -> None:
+def require_finite(terms: Mapping[str, Tensor]) -> None:
     """Stop before a NaN or infinite loss reaches the weights.
 
     Raises:
-        TrainingStopped: names the term, the step and where the last good checkpoint is.
+        FloatingPointError: names the term; `Run.train` adds the step and where the last good checkpoint is.
     """
     values = torch.stack([term.detach().float() for term in terms.values()])
     if bool(torch.isfinite(values).all()):
         return
     wrong = next(name for name, value in zip(terms, values.tolist(), strict=True) if not math.isfinite(value))
-    raise TrainingStopped(f"the {wrong} loss is not finite at step {step}; {_kept(folder)}")
+    raise FloatingPointError(f"the {wrong} loss is not finite")
 
 
 def _kept(folder: Path) -> str:

@@ -24,7 +24,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import file_digest, read_json, write_json
 from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.batches import Batches, default_workers
+from sdcda_tutorial.training.batches import Batches
 from sdcda_tutorial.training.config import SegmenterConfig
 from sdcda_tutorial.training.loop import Hardware, Run, polynomial, require_finite
 
@@ -78,25 +78,15 @@ def train_segmenter(
         fabric=fabric,
     )
     start = run.begin(resume)
-    on_gpu = fabric.device.type == "cuda"
     batches = Batches(
-        dataset,
-        config.batch_size,
-        config.augmentation,
-        seed=config.seed,
-        rank=fabric.global_rank,
-        world_size=fabric.world_size,
-    ).from_step(
-        start,
-        config.steps,
-        workers=default_workers(on_gpu) if hardware.workers is None else hardware.workers,
-        pin_memory=on_gpu,
-    )
+        dataset, config.batch_size, config.augmentation,
+        seed=config.seed, rank=fabric.global_rank, world_size=fabric.world_size,
+    ).on_device(fabric, start, config.steps, hardware.workers)  # fmt: skip
 
     def step_function(step: int) -> dict[str, Tensor]:
-        batch = {key: fabric.to_device(value) for key, value in next(batches).items()}
+        batch = next(batches)
         loss = losses.source_segmentation_loss(wrapped(batch["image"]), batch["mask"])
-        require_finite({"segmentation": loss}, step, folder)
+        require_finite({"segmentation": loss})
         optimizer.zero_grad()
         fabric.backward(loss)
         optimizer.step()
