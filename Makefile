@@ -13,12 +13,12 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 START := $(firstword $(wildcard notebooks/00_start_here.ipynb notebooks) .)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test lint clean
+.PHONY: help setup demo lab test lint notebooks sync colab test-browser clean
 
 help:  ## show this list
 	@echo "sdcda_tutorial: count crowds in real photographs, learning from synthetic ones"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "Each does its own set-up in $(VENV) the first time. Another place: VENV=DIR; another Python: PYTHON=python3.12"
 
@@ -37,13 +37,27 @@ lab: $(VENV)/.stamp-lab  ## open the notebooks in JupyterLab
 	if [ "$$(id -u)" = 0 ]; then set -- "$$@" --allow-root; fi; \
 	exec $(BIN)/python -m jupyterlab "$$@" $(START)
 
-test: $(VENV)/.stamp-dev  ## run all tests; a part of them: make test PYTEST_ARGS="-m 'not slow'"
+test: $(VENV)/.stamp-dev  ## run all tests and notebooks; a part of the tests: make test PYTEST_ARGS="-m 'not slow'"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@[ -n "$(PYTEST_ARGS)" ] || $(BIN)/python -m pytest --nbval notebooks
 
 lint: $(VENV)/.stamp-dev  ## check style, formatting and types (ruff, mypy)
 	@$(BIN)/python -m ruff check
 	@$(BIN)/python -m ruff format --check
 	@$(BIN)/python -m mypy
+
+sync: $(VENV)/.stamp-dev  ## bring the notebooks up to their text pairs in notebooks/text; NAMES="01 solutions/06"
+	@$(BIN)/python tools/notebooks.py sync $(NAMES)
+
+notebooks: $(VENV)/.stamp-dev  ## run the notebooks anew and store their outputs; NAMES="01 solutions/06"
+	@$(BIN)/sdcda data mini
+	@$(BIN)/python tools/notebooks.py execute $(NAMES)
+
+colab: $(VENV)/.stamp-dev  ## stamp badge and set-up cell for Colab: make colab REPO=owner/name
+	@$(BIN)/python tools/notebooks.py colab --repo "$(REPO)"
+
+test-browser: $(VENV)/.stamp-dev $(VENV)/.stamp-lab  ## run every notebook in JupyterLab and move every demo (needs Chromium)
+	@$(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
 
 clean:  ## remove build/ and the caches; keeps runs/, data/ and the environment
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,7 +19,7 @@ import torch
 
 from sdcda_tutorial.datasets import MINI_ROOT, open_dataset
 from sdcda_tutorial.evaluation import Results, evaluate, mask_quality
-from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.files import read_json, write_json, write_text
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.scenes import ensure_mini_world
 from sdcda_tutorial.training import MINI, Hardware, Preset
@@ -114,6 +114,7 @@ def provenance() -> dict[str, Any]:
             "processor": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
+            "precision": Hardware().resolved_precision(),
             "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
             "system": platform.system(),
         },
@@ -192,7 +193,10 @@ def run_benchmark(
 
 
 def keep_models(folder: str | Path, methods: Sequence[str], seed: int, out: str | Path) -> list[Path]:
-    """Copy the mask model and a model per method of a finished seed to `out`, at half precision, with their figures."""
+    """Copy the mask model and a model per method of a finished seed to `out`, at half precision, with their figures.
+
+    The log of each training, what `training.loop` calls metrics.jsonl, goes with it as METHOD.jsonl.
+    """
     run, kept = Path(folder) / f"seed_{seed}", []
     for name in ("segmenter", *methods):
         model = run / ("warm_start" if name == EARLY else name) / "model.safetensors"
@@ -203,6 +207,7 @@ def keep_models(folder: str | Path, methods: Sequence[str], seed: int, out: str 
                 about[f"{domain}_test"] = Results.from_json(evaluation).totals()
         kept.append(Path(out) / f"{name}.safetensors")
         export(model, kept[-1], about)
+        write_text(kept[-1].with_suffix(".jsonl"), (model.parent / "metrics.jsonl").read_text(encoding="utf-8"))
     return kept
 
 

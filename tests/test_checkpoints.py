@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
+from sdcda_tutorial.models import CrowdCounter, FeatureDiscriminator, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
 
 ARCHITECTURE = {"stride": 8, "width": 1 / 16, "kernels": "authors", "label_factor": 10.0}
@@ -92,15 +92,31 @@ def test_half_precision_files_load_as_float32(counter: CrowdCounter, path: Path,
         assert torch.equal(value, stored.half().float() if stored.is_floating_point() else stored)
 
 
-def test_an_export_halves_the_kernels_and_nothing_else(counter: CrowdCounter, path: Path, tmp_path: Path) -> None:
+def test_an_export_is_half_the_size_and_counts_the_same(counter: CrowdCounter, path: Path, tmp_path: Path) -> None:
     checkpoints.export(path, tmp_path / "half.safetensors", {"mae": 3.5})
     loaded, card = checkpoints.load_counter(tmp_path / "half.safetensors")
     assert card == {**CARD, "mae": 3.5}
     for name, value in loaded.state_dict().items():
         stored = counter.state_dict()[name]
-        kernel = name.endswith("weight") and stored.ndim == 4
-        assert torch.equal(value, stored.half().float() if kernel else stored), name
+        assert torch.equal(value, stored.half().float() if stored.is_floating_point() else stored), name
     assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * path.stat().st_size
+    x = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert float(loaded(x).sum()) == pytest.approx(float(counter.eval()(x).sum()), rel=5e-3)
+
+
+def test_an_export_leaves_d_out_and_refuses_what_does_not_fit(counter: CrowdCounter, tmp_path: Path) -> None:
+    full = tmp_path / "full.safetensors"
+    D = FeatureDiscriminator(counter.E.channels, 1 / 16)
+    checkpoints.save(full, checkpoints.module_tensors({"counter": counter, "D": D}), CARD)
+    checkpoints.export(full, tmp_path / "half.safetensors")
+    assert not any(name.startswith("D.") for name in checkpoints.load(tmp_path / "half.safetensors")[0])
+    with torch.no_grad():
+        counter.E.features[0].bias[0] = 1e6  # more than float16 holds
+    checkpoints.save(full, checkpoints.module_tensors({"counter": counter}), CARD)
+    with pytest.raises(InputError, match=r"counter.E.features.0.bias .* does not fit into half precision"):
+        checkpoints.export(full, tmp_path / "other.safetensors")
+    assert not (tmp_path / "other.safetensors").exists()
 
 
 def test_segmenters_and_adapted_models_with_an_s_load_as_segmenters(counter: CrowdCounter, tmp_path: Path) -> None:

@@ -46,22 +46,28 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"checkpoint {path} does not exist; give a .safetensors file that training has written")
     try:
         with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {})["card"])
+            card = dict(json.loads((file.metadata() or {})["card"]))
             return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
         raise InputError(f"checkpoint {path} is broken ({error}); restore it or train again") from None
-    except (KeyError, json.JSONDecodeError):
+    except (KeyError, TypeError, ValueError):
         raise InputError(f"checkpoint {path} was not written by this package; it has no card in its header") from None
 
 
 def export(path: str | Path, out: str | Path, about: Mapping[str, Any] | None = None) -> None:
-    """Copy a model to `out` at half the size: kernels as float16, the rest (biases, batch norm) as they are.
+    """Copy a model to `out` at half the size: numbers as float16, and without D, which served the training only.
 
     Args:
         about: added to the card, such as the figures that the model reached.
+    Raises:
+        InputError: a number does not fit into float16.
     """
     tensors, card = load(path)
-    halved = {name: tensor.half() if tensor.ndim == 4 else tensor for name, tensor in tensors.items()}
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("D.")}
+    halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in kept.items()}
+    broken = next((name for name, tensor in halved.items() if not bool(torch.isfinite(tensor).all())), None)
+    if broken is not None:
+        raise InputError(f"{broken} of {path} does not fit into half precision; keep the full checkpoint instead")
     save(out, halved, {**card, **(about or {})})
 
 

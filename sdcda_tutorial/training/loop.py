@@ -51,12 +51,12 @@ class Hardware:
         fabric = Fabric(
             accelerator=self.accelerator,
             devices=self.devices,
-            precision=self._precision(),  # type: ignore[arg-type]
+            precision=self.resolved_precision(),  # type: ignore[arg-type]
         )
         fabric.launch()
         return fabric
 
-    def _precision(self) -> str:
+    def resolved_precision(self) -> str:
         """Half precision where the hardware computes in it; emulated it is many times slower than float32."""
         if self.precision != "auto":
             return self.precision
@@ -66,9 +66,12 @@ class Hardware:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
+    """Whether this processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX), and the library uses it."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+    if not any(getattr(torch.cpu, probe, lambda: False)() for probe in probes):
+        return False
+    # The hardware is not all: ONEDNN_MAX_CPU_ISA may hold the library to older instructions.
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @dataclass

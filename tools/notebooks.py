@@ -1,0 +1,153 @@
+"""Make the notebooks of their text pairs: `sync` copies the text over, `execute` runs it, `colab` stamps a repository.
+
+The text (notebooks/text/NAME.py, jupytext's percent format) is what one edits; the notebook (notebooks/NAME.ipynb) is
+the text with outputs. Solutions are in a folder `solutions` of either.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS, TEXTS = ROOT / "notebooks", ROOT / "notebooks" / "text"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+INTERACTIVE = "Interactive: run this cell to move the controls."
+
+# The first code cell of every notebook. It needs nothing of the package: on Colab it is what installs it.
+BOOTSTRAP = """\
+import sys
+
+REPO = "{repo}"  # OWNER/NAME on GitHub, stamped by `make colab`
+if "google.colab" in sys.modules:
+    import os, subprocess
+    assert REPO, "this copy names no repository: whoever shares it stamps it with `make colab REPO=OWNER/NAME`"
+    folder, address = "/content/" + REPO.split("/")[1], "https://github.com/" + REPO
+    if not os.path.isdir(folder):
+        subprocess.run(["git", "clone", "-q", "--depth=1", address, folder], check=True)
+    os.chdir(folder)
+    import torch, torchvision
+    with open("/content/keep.txt", "w") as file:  # Colab's own PyTorch fits its GPU and stays as it is
+        file.write(f"torch=={{torch.__version__}}\\ntorchvision=={{torchvision.__version__}}\\n")
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-c", "/content/keep.txt", "-e", "."], check=True)
+    sys.path.insert(0, os.getcwd())  # what was just installed is not seen by a Python that is running
+    if not torch.cuda.is_available():
+        print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
+"""
+BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
+
+
+def texts() -> list[Path]:
+    """All text pairs, the notebooks in their order, then the solutions."""
+    return sorted(TEXTS.glob("*.py")) + sorted((TEXTS / "solutions").glob("*.py"))
+
+
+def notebook_of(text: Path) -> Path:
+    return (NOTEBOOKS / text.relative_to(TEXTS)).with_suffix(".ipynb")
+
+
+def sync(text: Path) -> None:
+    """Bring a notebook up to its text; outputs of cells whose code did not change stay."""
+    path = notebook_of(text)
+    new = jupytext.read(text)
+    kept = nbformat.read(path, as_version=4).cells if path.exists() else []
+    for index, cell in enumerate(new.cells):
+        cell.id = f"{index:02d}-{cell.cell_type}"  # the same in every run, so that a difference is one of content
+        cell.metadata.pop("lines_to_next_cell", None)
+        old = next((c for c in kept if c.cell_type == "code" and c.source == cell.source), None)
+        if cell.cell_type == "code" and old is not None:
+            kept.remove(old)
+            cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    write(new, path)
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata.language_info = {"name": "python"}
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.pop("jupytext", None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".tmp")
+    nbformat.write(notebook, partial)
+    os.replace(partial, path)
+
+
+def execute(text: Path) -> None:
+    """Run a notebook from top to bottom and store its outputs, without times and without live widgets."""
+    sync(text)
+    path = notebook_of(text)
+    notebook = nbformat.read(path, as_version=4)
+    began = time.perf_counter()
+    client = NotebookClient(
+        notebook, timeout=900, kernel_name="python3", record_timing=False, store_widget_state=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    )  # fmt: skip
+    client.execute()
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            # Without its live model a stored widget shows an error; a sentence does not.
+            if output.get("data", {}).pop(WIDGET, None) is not None:
+                output["data"] = {"text/plain": INTERACTIVE}
+    write(notebook, path)
+    print(f"{path.relative_to(ROOT)}: {time.perf_counter() - began:.0f} s")
+
+
+def stamp(text: Path, repository: str) -> None:
+    """Write the repository into the bootstrap cell and set (or take away) the Colab badge."""
+    old = text.read_text(encoding="utf-8")
+    new = re.sub(r"^# \[!\[Open in Colab\].*\n#\n", "", old, flags=re.M)
+    if repository:
+        place = notebook_of(text).relative_to(ROOT).as_posix()
+        address = f"https://colab.research.google.com/github/{repository}/blob/main/{place}"
+        new = re.sub(
+            r"^(# # .*\n#\n)",
+            lambda title: f"{title[1]}# {BADGE.format(address=address)}\n#\n",
+            new,
+            count=1,
+            flags=re.M,
+        )
+    cell = '# %% tags=["colab"]\n'
+    new = re.sub(
+        f"^{re.escape(cell)}.*?(?=^# %%)",
+        lambda _: cell + BOOTSTRAP.format(repo=repository) + "\n",
+        new,
+        flags=re.M | re.S,
+    )
+    if new != old:
+        text.write_text(new, encoding="utf-8")
+    sync(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=["sync", "execute", "colab"])
+    parser.add_argument("names", nargs="*", help="notebooks, such as 01 or solutions/06; all of them by default")
+    parser.add_argument("--repo", default="", help="OWNER/NAME for the Colab badges; empty takes them away")
+    arguments = parser.parse_args()
+    if arguments.repo and not re.fullmatch(r"[\w.-]+/[\w.-]+", arguments.repo):
+        sys.exit(f"REPO is OWNER/NAME, not {arguments.repo!r}")
+    chosen = [
+        text
+        for text in texts()
+        if not arguments.names or any(str(text.relative_to(TEXTS)).startswith(name) for name in arguments.names)
+    ]
+    if not chosen:
+        sys.exit(f"no notebook of that name; known are {', '.join(text.stem for text in texts())}")
+    for text in chosen:
+        if arguments.command == "colab":
+            stamp(text, arguments.repo)
+        else:
+            {"sync": sync, "execute": execute}[arguments.command](text)
+
+
+if __name__ == "__main__":
+    main()
