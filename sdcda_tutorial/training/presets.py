@@ -79,7 +79,7 @@ MINI = Preset(
     warm_start=_MINI_NETWORK,
     adaptation=replace(
         _MINI_NETWORK,
-        weights=LossWeights(0.01, 0.01, 1e-5),
+        weights=LossWeights(0.01, 0.01, 0.001),
         steps=300,
         batch_size=4,
         source=Augmentation((128, 160), jitter=0.2),
