@@ -147,7 +147,8 @@ def _density_loss() -> str:
             "half the squared", "distance, ‖" + _symbol("ŷ", "s") + " − " + _symbol("F(y", "s") + ")‖²"),
         _line(INK, (599, 72), (623, 72)), _line(INK, (799, 72), (777, 72)),
         _picture(802, 42, truth, "#14062E"), _text(842, 118, "true map", GREY, 11, extra=_symbol("F(y", "s") + ")"),
-        _text(20, 40, "Eq. 5:", INK, 13, "start", weight="bold"), _text(68, 40, "", INK, 13, "start", _symbol("L", "") + " ="),
+        _text(20, 40, "Eq. 5:", INK, 13, "start", weight="bold"),
+        _text(68, 40, "", INK, 13, "start", _symbol("L", "") + " ="),
         _text(98, 40, "", INK, 13, "start", _symbol("L", "s", "den")),
         _text(20, 62, "moves E, C and S", GREY, 11, "start"),
     ])  # fmt: skip
