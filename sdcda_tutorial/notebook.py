@@ -89,12 +89,12 @@ def result(name: str) -> dict[str, Any]:
 
 def show(figure: Figure, caption: str) -> None:
     """Show a figure with a caption that says what is seen; a screen reader reads the caption for the picture."""
-    display(  # type: ignore[no-untyped-call]
+    display(
         {"image/jpeg": picture(figure), "text/plain": caption},
         raw=True,
         metadata={"image/jpeg": {"alt": caption}},
     )
-    display(Markdown(f"*{caption}*"))  # type: ignore[no-untyped-call]
+    display(Markdown(f"*{caption}*"))
 
 
 def picture(figure: Figure) -> bytes:
@@ -111,7 +111,7 @@ def code(*objects: Any, docstring: bool = False) -> None:
     for item in objects:
         text = textwrap.dedent(inspect.getsource(item))
         texts.append(text if docstring else _without_docstring(text))
-    display(Markdown("```python\n" + "\n\n".join(text.rstrip() for text in texts) + "\n```"))  # type: ignore[no-untyped-call]
+    display(Markdown("```python\n" + "\n\n".join(text.rstrip() for text in texts) + "\n```"))
 
 
 def _without_docstring(text: str) -> str:

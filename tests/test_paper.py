@@ -158,7 +158,7 @@ def told_settings() -> list[tuple[str, list[str]]]:
         ("where E ends", [f"mini: conv4_3, {mini_e.channels} channels, stride {mini.stride}"]),
         ("what E starts from", [f"{warm.steps} source-only steps"]),
         ("D", [f"exactly four, {channels(paper_d)} channels", crop, f"{h}×{w} logits", f"mini: {channels(mini_d)}"]),
-        ("λd", [f"{paper.weights.adversarial}; mini: {mini.weights.adversarial:.4f}"]),
+        ("λd", [f"{paper.weights.adversarial} in both presets"]),
         ("training of D", [f"rate {plain(paper.discriminator_rate)}, mini {plain(mini.discriminator_rate)}"]),
         ("label scale", [f"× {paper.label_factor:g}, mini × {mini.label_factor:g}"]),
         ("reductions in Eq. 6, 7, 9, 10", [f"{height * width // (h * w):,} for a {crop}"]),
@@ -182,6 +182,7 @@ def test_ledger_is_right_where_it_says_that_we_do_as_others_do():
     assert torch.isclose(density_map([[0.2, 0.2]], (40, 40)).sum(), torch.tensor(1.0))  # re-normalised at the corner
     assert paper.pretrained and PAPER.warm_start is None and not mini.pretrained
     assert (paper.learning_rate, paper.batch_size, paper.source.crop) == (1e-5, 8, (480, 640))  # the paper's own
+    assert paper.weights == mini.weights
     assert paper.weights.seg_source == paper.weights.seg_target == mini.weights.seg_source == 0.01
     assert (paper.epochs, paper.schedule, paper.weight_decay) == (200, "epochs", 1e-4)  # C³'s
     assert (mini.schedule, mini.weight_decay) == ("polynomial", 0)

@@ -96,8 +96,13 @@ def resize_labels(sample: Sample, old: Size, new: Size) -> dict[str, Any]:
     mask = sample.mask
     if mask is not None and mask.shape != new:
         mask = np.array(Image.fromarray(mask).resize(new[::-1], Image.Resampling.NEAREST))
-    points = keep_inside(sample.points * scale, new)
-    return {"points": points, "mask": mask, **_move_boxes(sample, lambda boxes: boxes * np.tile(scale, 2))}
+
+    def stretch(boxes: np.ndarray) -> np.ndarray:
+        edge = _float32(*(2 * old[::-1])), _float32(*(2 * new[::-1]))  # right, bottom, right, bottom
+        scaled = boxes * np.tile(scale, 2)
+        return np.where(boxes <= edge[0], np.minimum(scaled, edge[1]), scaled)  # rounding must not leave the image
+
+    return {"points": keep_inside(sample.points * scale, new), "mask": mask, **_move_boxes(sample, stretch)}
 
 
 def resize_to_fit(sample: Sample, at_least: Size) -> Sample:

@@ -53,7 +53,7 @@ def head_kernel(answer: Callable[..., Tensor]) -> None:
 
     middle = kernel(20, 15, 2.0)
     row, column = np.unravel_index(middle.argmax(), SIZE)
-    require((row, column) == (15, 20), f"the peak should be at row 15, column 20, not at {row}, {column}: x is a column.")
+    require((row, column) == (15, 20), f"the peak belongs at row 15, column 20, not at {row}, {column}: x is a column.")
     require(abs(middle.max() - 1) > 1e-6, "its peak is 1, but its *sum* should be: divide by the sum, not the maximum.")
     require(abs(middle.sum() - 1) < 1e-3, f"in the middle the kernel should sum to 1, not {middle.sum():.3f}.")
     ratio = middle[15, 22] / middle[15, 20]
@@ -80,7 +80,7 @@ def head_kernel(answer: Callable[..., Tensor]) -> None:
 def resize_map(answer: Callable[..., Tensor]) -> None:
     F = density_map(POINTS, SIZE)
     half, quarter = answer(F, (15, 20)), answer(F, (15, 10))
-    require(isinstance(half, Tensor) and half.shape == (15, 20), "give a map, a tensor (height, width), of the new size.")
+    require(isinstance(half, Tensor) and half.shape == (15, 20), "give a tensor (height, width) of the new size.")
     total = float(half.sum())
     require(
         abs(total - 0.75) > 0.1,
@@ -94,4 +94,4 @@ def resize_map(answer: Callable[..., Tensor]) -> None:
         abs(total - 3) < 0.1 and abs(float(quarter.sum()) - 3) < 0.1,
         f"3 people should be left, not {total:.2f} and {float(quarter.sum()):.2f}.",
     )
-    require(float((half - torch.full_like(half, 3 / 300)).abs().max()) > 1e-3, "the people should stay where they were.")
+    require(float((half - torch.full_like(half, 3 / 300)).abs().max()) > 1e-3, "people should stay where they were.")

@@ -35,7 +35,7 @@ from sdcda_tutorial.models import CrowdCounter, FeatureDiscriminator, SemanticEx
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.batches import SOURCE, TARGET, Batch, Batches, PseudoMasked
 from sdcda_tutorial.training.config import AdaptationConfig
-from sdcda_tutorial.training.loop import Hardware, Run, polynomial, require_finite
+from sdcda_tutorial.training.loop import Hardware, Run, denormals_are_zero, polynomial, require_finite
 
 
 class Networks(nn.Module):
@@ -150,6 +150,7 @@ class Adaptation:
         return {name: module for name, module in known.items() if module is not None}
 
 
+@denormals_are_zero()
 def adapt(
     source: CrowdDataset,
     target: CrowdDataset | None,

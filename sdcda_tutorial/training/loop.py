@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,9 +47,6 @@ class Hardware:
 
     def launch(self) -> Fabric:
         """A launched Fabric of this description."""
-        if self.accelerator in ("auto", "cpu") and not torch.cuda.is_available():
-            # Weights decay towards zero, and on a CPU the smallest numbers (denormals) are computed in microcode.
-            torch.set_flush_denormal(True)
         fabric = Fabric(
             accelerator=self.accelerator,
             devices=self.devices,
@@ -72,6 +71,20 @@ def cpu_has_bf16() -> bool:
         return False
     # The hardware is not all: ONEDNN_MAX_CPU_ISA may hold the library to older instructions.
     return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@contextmanager
+def denormals_are_zero() -> Iterator[None]:
+    """Weights decay towards zero, and a CPU computes with the smallest numbers (denormals) in slow microcode.
+
+    What follows a training is none of its business: the caller's arithmetic is as exact afterwards as it was before.
+    """
+    were_zero = sys.float_info.min / 2 == 0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(were_zero)
 
 
 @dataclass
@@ -139,7 +152,7 @@ class Run:
                 raise TrainingStopped(f"{broken} at step {step}; {_kept(self.folder)}") from None
             done = step + 1
             if done % log_every == 0 or done == steps:
-                values = {name: float(value) for name, value in terms.items()}
+                values = {name: float(value.detach()) for name, value in terms.items()}
                 history.append({"step": done, **{name: round(value, 7) for name, value in values.items()}})
                 bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
             validated = validate is not None and (

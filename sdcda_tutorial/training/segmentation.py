@@ -26,7 +26,7 @@ from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.batches import Batches
 from sdcda_tutorial.training.config import SegmenterConfig
-from sdcda_tutorial.training.loop import Hardware, Run, polynomial, require_finite
+from sdcda_tutorial.training.loop import Hardware, Run, denormals_are_zero, polynomial, require_finite
 
 PROVENANCE = "provenance.json"
 
@@ -44,6 +44,7 @@ class Segmenter(nn.Module):
         return self.S(self.E(x))
 
 
+@denormals_are_zero()
 def train_segmenter(
     dataset: CrowdDataset,
     config: SegmenterConfig,
