@@ -1,0 +1,63 @@
+"""How far apart two domains lie in f: channel means of whole images, their distance, and a linear probe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from sdcda_tutorial.datasets.sample import Sample
+
+
+@torch.no_grad()
+def pooled_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160)) -> Tensor:
+    """One row an image: each channel of f = E(x) averaged over the middle of the image.
+
+    Args:
+        E: feature extractor, in evaluation mode.
+        samples: images of at least the size of `crop`.
+        crop: (height, width) of the middle part that is looked at, multiples of E's stride.
+    Returns:
+        (images, channels).
+    """
+    rows = []
+    for sample in samples:
+        top, left = ((side - part) // 2 for side, part in zip(sample.size, crop, strict=True))
+        x = torch.from_numpy(sample.image[top : top + crop[0], left : left + crop[1]]).permute(2, 0, 1)[None] / 255
+        rows.append(E(x).mean(dim=(2, 3))[0])  # (channels,)
+    return torch.stack(rows)
+
+
+def channel_gaps(source: Tensor, target: Tensor) -> Tensor:
+    """Distance between the domain means of each channel, in standard deviations within a domain.
+
+    Args:
+        source, target: (images, channels), as `pooled_features` gives them.
+    Returns:
+        (channels,), 0 where the means agree.
+    """
+    within = ((source.var(dim=0) + target.var(dim=0)) / 2).sqrt()
+    return (source.mean(dim=0) - target.mean(dim=0)).abs() / within.clamp(min=1e-6)
+
+
+def linear_probe(source: Tensor, target: Tensor, ridge: float = 10.0) -> float:
+    """How often a weighted sum of the channels tells the domain of an image that it was not fitted to.
+
+    Every other image fits the weights by least squares (+1 source, -1 target), the others are asked.
+
+    Args:
+        source, target: (images, channels).
+        ridge: keeps the weights small where there are more channels than images.
+    Returns:
+        Share of right answers; about 0.5 where there is nothing to tell.
+    """
+    f = torch.cat([source, target]).double()
+    label = torch.cat([torch.ones(len(source)), -torch.ones(len(target))]).double()
+    fitted = torch.arange(len(f)) % 2 == 0
+    mean, deviation = f[fitted].mean(dim=0), f[fitted].std(dim=0).clamp(min=1e-6)
+    f = torch.cat([(f - mean) / deviation, torch.ones(len(f), 1, dtype=f.dtype)], dim=1)  # the last column is the bias
+    seen = f[fitted]
+    weights = torch.linalg.solve(seen.T @ seen + ridge * torch.eye(f.shape[1]).double(), seen.T @ label[fitted])
+    answers = (f[~fitted] @ weights).sign()
+    return float((answers == label[~fitted]).double().mean())
