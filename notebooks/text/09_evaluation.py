@@ -163,7 +163,10 @@ for axis, title, F_hat in zip(axes, ["truth", "mirrored", "half", "nobody", "mov
     axis.imshow(F_hat, cmap=plotting.DENSITY, vmin=0, vmax=float(F.max()))
     axis.set_title(title)
     axis.set_axis_off()
-notebook.show(figure, "The six maps of the table on one colour scale. The haze of the last is so thin that the eye hardly sees it.")
+notebook.show(
+    figure,
+    "The six maps of the table on one colour scale. The haze of the last is so thin that the eye hardly sees it.",
+)
 
 # %% [markdown]
 # Read the table row by row; every figure has a blind spot.
@@ -204,8 +207,9 @@ for name, F_hat in {"zeros in an empty scene": nobody, "31 people in an empty sc
 notebook.code(evaluate)
 
 # %% [markdown]
-# We apply it to every third test image of the target. This is the mini world of seed 0; the stored counters were
-# trained in another one (seed 11) and have seen none of its images.
+# We apply it to every third test image of the target. This is the mini world of seed 0; the stored counters were trained
+# in the world of another seed and have seen none of its images. (Seed 0 is one of the worlds on which the settings were
+# tuned, so these images are for looking; the figures that count come further down.)
 
 # %%
 test = world.target_test.subset(range(0, len(world.target_test), 3))
@@ -246,23 +250,17 @@ notebook.show(
 # NoAdapt's error is in those few images?
 
 # %%
-def worst_tenth(error):
-    """Share of the summed absolute error that the worst tenth of the images has."""
-    ordered = np.sort(np.abs(error))[::-1]
-    return ordered[: len(ordered) // 10].sum() / ordered.sum()
-
-
 noadapt, se = np.abs(errors["NoAdapt"]), np.abs(errors["SE"])
-print("the worst tenth of the images makes more than half of NoAdapt's error:", bool(worst_tenth(noadapt) > 0.5))
+worst = np.sort(noadapt)[::-1][: len(noadapt) // 4].sum() / noadapt.sum()
+print("the worst quarter of the images makes more than half of NoAdapt's error:", bool(worst > 0.5))
 print("mean error (MAE): SE has less than half of NoAdapt's:", bool(se.mean() < noadapt.mean() / 2))
-print("median error:     SE has less than half of NoAdapt's:", bool(np.median(se) < np.median(noadapt) / 2))
-third = bool(results["SE"].background < results["NoAdapt"].background / 3)
-print("background error: SE has less than a third of NoAdapt's:", third)
+background = results["SE"].background < results["NoAdapt"].background / 3
+print("background error: SE has less than a third of NoAdapt's:", bool(background))
+print("SE has the smaller error in every single image:", bool((se < noadapt).all()))
 
 # %% [markdown]
-# A mean and a median that disagree are a message. SE takes away the disasters; on the image in the middle of the order
-# it is no such improvement. Whoever reports only an MAE hides that, in either direction. This was one training of each
-# method, though. One is not enough.
+# A mean over images hides how uneven they are. SE takes away the disasters; it is not better everywhere. And this was one
+# training of each method. One is not enough.
 #
 # ## Fig. 2, rebuilt
 #
@@ -307,10 +305,10 @@ seeds = found["seeds"]
 methods = [method for method in METHOD_TITLES if f"{method} / target" in found["summary"]]
 
 
-def per_seed(method, domain="target", figure="mae"):
-    """A figure of one method, one value a seed, in the order of `seeds`."""
+def per_seed(method, domain="target", figure="mae", found=found):
+    """A figure of one method, one value a seed, in the order of the seeds."""
     cells = {cell["seed"]: cell for cell in found["cells"] if (cell["method"], cell["domain"]) == (method, domain)}
-    return np.array([cells[seed][figure] for seed in seeds])
+    return np.array([cells[seed][figure] for seed in found["seeds"]])
 
 
 places = np.arange(len(methods))[::-1]
@@ -354,37 +352,48 @@ print(f"a coin thrown {n} times falls on the same side every time in {2 * 0.5**n
 # out of the *difference*. Each line below is A − B, in people of MAE; below zero A is better.
 
 # %%
-def compare(a, b):
-    """One line: the differences a - b of every seed, their mean, standard deviation and 95 % interval, and a verdict."""
-    difference = per_seed(a) - per_seed(b)
-    mean, sd = difference.mean(), difference.std(ddof=1)
+def compare(a, b, differences):
+    """One line on A - B: differences of every seed, mean, standard deviation, 95 % interval of the mean, and a verdict."""
+    mean, sd, n = differences.mean(), differences.std(ddof=1), len(differences)
     reach = stats.t.ppf(0.975, n - 1) * sd / np.sqrt(n)
-    lower = int((difference < 0).sum())
     verdict = "undecided" if abs(mean) <= reach else "lower" if mean < 0 else "higher"
-    line = " ".join(f"{value:+6.1f}" for value in difference)
+    values = " ".join(f"{value:+6.1f}" for value in differences) if n <= 5 else f"{n} seeds".center(34)
     print(
-        f"{METHOD_TITLES[a]:>22} − {METHOD_TITLES[b]:<9}{line}  {mean:+6.1f} ± {sd:4.1f}  "
-        f"[{mean - reach:+6.1f}, {mean + reach:+6.1f}]  lower on {lower} of {n}: {verdict}"
+        f"{METHOD_TITLES[a]:>22} − {METHOD_TITLES[b]:<8}{values}  {mean:+6.1f} ± {sd:4.1f}  "
+        f"{mean - reach:+7.2f} to {mean + reach:+6.2f}  lower on {(differences < 0).sum()} of {n}: {verdict}"
     )
-    return verdict
 
 
-print(f"{'A − B':<34}" + " ".join(f"{seed:>6}" for seed in seeds) + "    mean ±  sd     95 % interval")
-pairs = [(method, "noadapt") for method in ("se", "se+fd", "fd", "s-source", "bn-target")] + [("se+fd", "se")]
-verdicts = {pair: compare(*pair) for pair in pairs}
+print(f"{'A − B':<33}" + " ".join(f"{seed:>6}" for seed in seeds) + "    mean ±  sd    95 % interval")
+for a, b in [(method, "noadapt") for method in ("se", "se+fd", "fd", "s-source", "bn-target")] + [("se+fd", "se")]:
+    compare(a, b, per_seed(a) - per_seed(b))
 
 # %% [markdown]
-# How to read it. *Lower* or *higher* means that the interval leaves zero out; *undecided* means that these seeds do not
-# tell, not that there is no difference. The interval supposes that differences are normally distributed, which nobody
-# can check with five. Six comparisons were made at once, so one that only just leaves zero out deserves less trust than
-# its line says. (The coin of the cell above: even five of five on one side, on its own, is no proof.)
+# How to read it. *Lower* or *higher* means that the interval leaves zero out; *undecided* that it does not, and not that
+# there is no difference. A method can be better on every seed and still be "undecided" when its gain differs much from world to
+# world, as with SE here. The interval supposes normal differences, which nobody can check with five. And six comparisons
+# at once make it likelier that one leaves zero out by luck, so one that only just does deserves little trust.
+#
+# There is more to look at. An earlier round on five other fresh seeds differed in one setting only, the weight λd of the
+# adversarial loss. It was replaced, and kept: a result that was run is a result. For methods without D the two rounds are
+# the same experiment, ten seeds of it.
+
+# %%
+first = notebook.result("mini_world_first_confirmation")
+assert not set(first["seeds"]) & set(seeds)
+for a, b in [("se", "noadapt"), ("s-source", "noadapt"), ("bn-target", "noadapt")]:
+    compare(a, b, np.concatenate([per_seed(a, found=one) - per_seed(b, found=one) for one in (first, found)]))
+
+# %% [markdown]
+# Joining the rounds was decided after both had been seen, which a strict judge would mark down; leaving one out would be
+# worse. With ten seeds the gain of SE is clear of zero, on every one of them.
 #
 # ### What the controls rule out
 #
 # SE changes several things at a time. Each control changes one of them, to see whether it would have been enough:
 #
-# - *batch norm sees target*: target images pass through E and no loss uses them. Is it only that the statistics of
-#   the normalisation now fit the target?
+# - *batch norm sees target*: target images pass through E and no loss uses them. Is it only that the statistics of the
+#   normalisation now fit the target?
 # - *S on source only*: Eq. 7 without Eq. 8–9. Is it only the second task?
 # - *FD*: D without S. Is it only that the features of the domains are pulled together?
 
@@ -392,41 +401,48 @@ verdicts = {pair: compare(*pair) for pair in pairs}
 effect = (per_seed("se") - per_seed("noadapt")).mean()
 for control in ("bn-target", "s-source", "fd"):
     part = (per_seed(control) - per_seed("noadapt")).mean() / effect
-    size = "less than a quarter of" if part < 0.25 else "less than half of" if part < 0.5 else "half or more of"
-    print(f"{METHOD_TITLES[control]:<23} alone has {size} the effect of SE; against NoAdapt: {verdicts[control, 'noadapt']}")
+    size = "none" if part <= 0 else "less than half" if part < 0.5 else "half or more"
+    better = (per_seed("se") < per_seed(control)).sum()
+    print(f"{METHOD_TITLES[control]:<23} {size} of SE's mean gain; SE has the lower error on {better} of {n} seeds")
 
 # %% [markdown]
-# Take these lines as they are printed. A control that has only a small part of the effect is not the explanation of SE.
-# That it has *no* effect would be a different claim, and "undecided" does not make it. Of the parts tried here, only
-# the background-only loss on the target, Eq. 8–9, is in SE and in none of the three.
+# Take these lines as they are printed. A control that SE beats on every seed is not the whole explanation of SE. That a
+# control does *nothing* would be a different claim, and nothing here makes it. Of the parts tried, only the
+# background-only loss on the target, Eq. 8–9, is in SE and in none of the three.
 #
 # ### Does D help on top of S?
 #
-# The paper's method is SE + FD. Its Table 1 has no row for SE alone, nor for FD alone. Ours has both, and code decides
-# what to say:
+# The paper's method is SE + FD. Its Table 1 has no row for SE alone, nor for FD alone. Ours has both, and two rounds:
 
 # %%
-difference = per_seed("se+fd") - per_seed("se")
-worse = int((difference > 0).sum())
-print(f"SE+FD has the higher target MAE than SE on {worse} of {n} seeds, by {difference.mean():+.1f} people on average.")
-if verdicts["se+fd", "se"] == "higher":
-    print("A negative result: here the discriminator on top of S made the count worse.")
-elif verdicts["se+fd", "se"] == "lower":
-    print("Here the discriminator on top of S made the count better.")
-else:
-    print("These seeds do not tell whether the discriminator on top of S helps the count.")
-for part in ("background", "crowd"):
-    values = [per_seed(method, figure=part).mean() for method in ("se", "se+fd")]
-    print(f"mean signed {part} error: SE {values[0]:+.1f}, SE+FD {values[1]:+.1f} people an image")
+print("λd now:", MINI.adaptation.weights.adversarial)
+for title, one in {"first round, λd 100 times smaller": first, "this round": found}.items():
+    print(title)
+    for a, b in [("se+fd", "se"), ("fd", "noadapt")]:
+        compare(a, b, per_seed(a, found=one) - per_seed(b, found=one))
 
 # %% [markdown]
-# We print this whichever way it falls. It is a finding about this mini world, these small networks and one λd. It does
-# **not** prove that D is useless, or useful, on photographs; and nothing above says *why* it came out so.
+# Read the two lines of SE+FD − SE together. Each round, taken alone, tells a clean story, and the stories have opposite
+# signs. In the first, D made the count worse on all its seeds. Then λd was chosen anew, on four development seeds:
+
+# %%
+sweep = notebook.result("mini_world_development")["stages"][-1]["mean"]
+for setting, mean in sweep.items():
+    value, rate = setting.removeprefix("lambda_d ").split(", rate of D ")
+    error = mean["mae_percent_of_mean_count"]
+    print(f"λd {value:<7} rate of D {rate:<8} target MAE {error:5.1f} % of the mean count, {mean['seeds']} seeds")
+
+# %% [markdown]
+# λd = 0 is S without D. No other setting is better there, to the digit shown; the best of them, 0.001, was taken, with the
+# labels of the development targets in view, which a user of the method does not have. So what can be said is this: D on top
+# of S moved the count by little, and its sign depends on λd, which was found with labels. That is a negative result about
+# tuning, whatever the last column of this round says. It does **not** prove that D is useless, or useful, on photographs,
+# and nothing above says *why* it came out so.
 #
 # ### The source does not tell
 #
-# Nobody has labels of the target when a model is chosen. Could the error on held-out *source* images have told which
-# method is the good one? The right half of the dot plot has the answer, and in numbers:
+# Nobody has labels of the target when a model is chosen. Could the error on held-out *source* images have told which method
+# is the good one? The right half of the dot plot has the answer, and in numbers:
 
 # %%
 for domain in ("source", "target"):
@@ -436,10 +452,8 @@ for domain in ("source", "target"):
     print(f"ratio {means[worst] / means[best]:.1f}")
 
 # %% [markdown]
-# On the source all methods are nearly alike; on the target they are several times apart. A source error says that
-# training went well and nothing about the shift. So λ and the method cannot be chosen by it, and choosing them by
-# target labels uses labels that one claims not to have. Ours were tuned on development worlds, with the labels of their
-# targets in view, and then fixed; the seeds above came after.
+# On the source all methods are nearly alike; on the target they are several times apart. A source error says that training
+# went well and nothing about the shift: neither the method nor λd can be chosen by it.
 #
 # ## The paper's Table 1
 #
@@ -540,10 +554,10 @@ check("9.4", paired_difference)
 # - MAE and MSE (which is a *root*) see counts and no places. PSNR and SSIM see places, and both may rank a map with
 #   nobody in it above one with everybody slightly misplaced. Say which variant you use.
 # - The split into background and crowd answers the question that the paper asks; none of its four figures does.
-# - In the mini world SE takes most of the target's error away, above all in the background of the images where
-#   NoAdapt goes worst. None of the controls has as much of an effect. Whether D adds to it is printed above, not
-#   presumed.
-# - Five seeds show a large effect and leave a small one open. Compare methods seed by seed.
+# - In the mini world SE takes most of the target's error away, above all in the background of the images where NoAdapt
+#   goes worst. None of the controls does as much. What D adds is small, and its sign depends on λd.
+# - Five seeds show a large effect and leave a small one open. Compare methods seed by seed, and keep every round that was
+#   run.
 # - The source's error does not say which method is good on the target.
 #
 # [← 08 Adversarial training](08_adversarial_training.ipynb) · 10 (image translation) and 11 (real data) are to come
