@@ -24,7 +24,7 @@ def explore(
         works alike in JupyterLab, in Colab and where several demos are open.
     """
     image = ipywidgets.Image(format="jpeg", layout={"max_width": "100%"})
-    problem = ipywidgets.HTML()
+    problem = ipywidgets.HTML().add_class("sdcda-problem")  # by which the tests find it in the page
 
     def draw(*_: Any) -> None:
         try:

@@ -1,0 +1,248 @@
+"""What a reader does in JupyterLab: run a notebook, look at what came out, move the controls by keyboard."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page
+
+RUN_SECONDS = 600  # the most that a notebook may take, on a busy machine too
+STILL_SECONDS = 2.5  # a kernel that has not begun to work for so long will not
+
+OUTPUT = ".jp-OutputArea-output"
+DEMO = f"{OUTPUT}:has(> .jupyter-widgets)"
+CONTROLS = ".noUi-handle, select, button, input, textarea"
+KINDS = ("slider", "select", "button", "checkbox", "radio")
+PROBLEM = ".sdcda-problem"  # where `widgets.explore` shows what its picture failed with
+UNDRAWN = re.compile(r"model not found|error displaying widget|loading widget", re.I)  # words in a widget's place
+
+# Errors of the console that come with every notebook here, whatever is in it.
+HARMLESS: list[str] = []
+
+# Read in the page: the name and the kind of a control, where it stands, what the pictures of a demo are.
+NAME = """e => (e.tagName == 'BUTTON' ? e.innerText || e.title : e.tagName == 'INPUT' ? e.closest('label')?.innerText
+    : e.closest('.jupyter-widgets').querySelector('.widget-label')?.innerText ?? '').trim()"""
+KIND = """e => e.matches('.noUi-handle') ? 'slider' : e.tagName == 'INPUT' ? e.type : e.tagName.toLowerCase()"""
+PLACE = """e => e.matches('.noUi-handle') ? +e.getAttribute('aria-valuenow') : e.tagName == 'SELECT' ? e.selectedIndex
+    : +(e.checked ?? 0)"""
+READING = """e => e.matches('.noUi-handle') ? e.getAttribute('aria-valuetext') : e.tagName == 'SELECT'
+    ? e.options[e.selectedIndex].text : e.tagName == 'BUTTON' ? 'pressed' : e.checked ? 'on' : 'off'"""
+RANGE = """e => e.tagName == 'SELECT' ? [0, e.options.length - 1]
+    : [+e.getAttribute('aria-valuemin'), +e.getAttribute('aria-valuemax')]"""
+LOOK = """async demo => (await Promise.all([...demo.querySelectorAll('img')].map(async image => {
+    const digest = await crypto.subtle.digest('SHA-256', await (await fetch(image.src)).arrayBuffer());
+    return Array.from(new Uint8Array(digest).slice(0, 8)).join('.');
+}))).join(' ')"""
+
+
+@dataclass
+class Opened:
+    """A notebook in a page of its own, and what its console complained of."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    def hear(self, message: ConsoleMessage) -> None:
+        text = f"{message.text} {message.location.get('url', '')}"
+        if message.type == "error" and not any(re.search(pattern, text) for pattern in HARMLESS):
+            self.complaints.append(text)
+
+    def idle(self) -> bool:
+        indicator = self.page.locator(".jp-Notebook-ExecutionIndicator").first
+        return indicator.get_attribute("data-status") == "idle"
+
+    def choose(self, menu: str, entry: str) -> None:
+        for name in (menu, entry):
+            self.page.get_by_role("menuitem", name=name, exact=True).click()
+
+    def run(self) -> list[str]:
+        """Clear the stored outputs and run all cells; what went wrong."""
+        self.choose("Edit", "Clear Outputs of All Cells")
+        self.choose("Run", "Run All Cells")
+        cells, end = self.page.locator(".jp-CodeCell"), time.monotonic() + RUN_SECONDS
+        while True:
+            self.page.wait_for_timeout(200)
+            prompts = cells.locator(".jp-InputPrompt").all_inner_texts()
+            if "[*]:" not in prompts and set(prompts) != {"[ ]:"} and self.idle():
+                break
+            if time.monotonic() > end:
+                return [f"still running after {RUN_SECONDS} s: {' '.join(prompts)}"]
+        left = [
+            str(number)
+            for number, (cell, prompt) in enumerate(zip(cells.all(), prompts, strict=True), start=1)
+            if prompt == "[ ]:" and cell.locator(".cm-content").inner_text().strip()
+        ]
+        return ([f"code cells not run: {', '.join(left)}"] if left else []) + self.wrong()
+
+    def wrong(self) -> list[str]:
+        """What is wrong with the outputs as they are now, and what the console complained of since the last time."""
+        end = time.monotonic() + 15  # widgets are drawn a moment after the kernel is done, pictures are decoded
+        while (faults := self._wrong_now()) and time.monotonic() < end:
+            self.page.wait_for_timeout(250)
+        faults += [f"the console says: {text}" for text in self.complaints]
+        self.complaints.clear()
+        return faults
+
+    def _wrong_now(self) -> list[str]:
+        outputs = self.page.locator(OUTPUT).evaluate_all("all => all.map(e => [e.dataset.mimeType ?? '', e.innerText])")
+        faults = [
+            f"an output shows an error: {text.strip()[-600:]}"
+            for kind, text in outputs
+            if "error" in kind or ("stderr" in kind and "Traceback" in text)
+        ]
+        faults += [f"instead of a widget: {text.strip()[:200]}" for _, text in outputs if UNDRAWN.search(text)]
+        blank = self.page.locator(f"{OUTPUT} img").evaluate_all(
+            "all => all.filter(e => !e.complete || !e.naturalWidth).map(e => e.alt || e.src.slice(0, 80))"
+        )
+        return faults + [f"a picture is not shown: {name}" for name in blank]
+
+    def demos(self) -> list[Demo]:
+        """The widgets that have controls; a progress bar is none."""
+        return [Demo(self, place) for place in self.page.locator(DEMO).all() if place.locator(CONTROLS).count()]
+
+
+class Control:
+    """A handle of a slider, a list, a button or a box to tick."""
+
+    def __init__(self, element: Locator) -> None:
+        self.element = element
+        self.name, self.kind = str(element.evaluate(NAME)), str(element.evaluate(KIND))
+        self.start = self.place()
+
+    def place(self) -> float:
+        return float(self.element.evaluate(PLACE))
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.element.evaluate(READING)}"
+
+    def press(self, key: str, times: int = 1) -> None:
+        # JupyterLab takes an arrow on a closed list for itself; in an open one it chooses.
+        keys = ["Space", *[key] * times, "Enter"] if self.kind == "select" and "Arrow" in key else [key] * times
+        for one in keys:
+            self.element.press(one)
+
+    def step(self) -> str | None:
+        """One step away from where it is; the key that takes it back, if there is one."""
+        there, back = {
+            "slider": ("ArrowRight", "ArrowLeft"),
+            "select": ("ArrowDown", "ArrowUp"),
+            "checkbox": ("Space", "Space"),
+        }.get(self.kind, ("Space", None))
+        if self.kind in ("slider", "select") and self.place() == self.element.evaluate(RANGE)[1]:
+            there, back = str(back), there
+        self.press(there)
+        return back
+
+    def tour(self) -> list[str]:
+        """The keys that take it to both its ends, or through all that it offers."""
+        if self.kind == "select":
+            low, high = self.element.evaluate(RANGE)
+            return ["Home"] + ["ArrowDown"] * (high - low)
+        return ["End", "Home"] if self.kind == "slider" else ["Space"]
+
+    def restore(self) -> None:
+        """Back to where it was when the demo was new."""
+        if self.kind == "checkbox" and self.place() != self.start:
+            self.press("Space")
+        elif self.kind == "select":
+            self.press("Home")
+            if self.start:
+                self.press("ArrowDown", int(self.start))
+        elif self.kind == "slider":
+            self.press("Home")
+            for key, most in (("PageUp", 40), ("ArrowRight", 10)):
+                for _ in range(most):
+                    if self.place() < self.start:
+                        self.press(key)
+                if self.place() > self.start:
+                    self.press("PageDown")
+
+
+class Demo:
+    """Controls with a picture that follows them; collects what does not, and what is worth knowing."""
+
+    def __init__(self, notebook: Opened, place: Locator) -> None:
+        self.notebook, self.place = notebook, place
+        self.faults: list[str] = []
+        self.notes: list[str] = []
+
+    def look(self) -> str:
+        """The pictures as they are now, as one text. One that is just being replaced is asked for again."""
+        end = time.monotonic() + 5
+        while True:
+            try:
+                return str(self.place.evaluate(LOOK))
+            except Error:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+    def settle(self, before: str) -> bool:
+        """Wait until nothing moves any more; whether the pictures are others than `before`."""
+        last, worked, still, end = before, False, time.monotonic(), time.monotonic() + 60
+        while time.monotonic() < end:
+            self.notebook.page.wait_for_timeout(50)
+            busy, now = not self.notebook.idle(), self.look()
+            if busy or now != last:
+                last, worked, still = now, worked or busy, time.monotonic()
+            # A kernel that was busy and no longer is has sent its picture.
+            if time.monotonic() - still > (0.4 if worked or now != before else STILL_SECONDS):
+                break
+        return last != before
+
+    def check(self, control: object) -> None:
+        """Take down the message that stands in the demo, if there is one."""
+        for text in filter(None, (text.strip() for text in self.place.locator(PROBLEM).all_inner_texts())):
+            self.faults.append(f"at {control} the demo says: {text}")
+
+    def follows(self, control: Control) -> bool:
+        """Move a control by one step and back; whether the picture changed."""
+        before, at = self.look(), control.place()
+        back = control.step()
+        changed = self.settle(before)
+        if control.kind not in ("button", "radio") and control.place() == at:
+            self.faults.append(f"the keyboard does not move {control}")
+        self.check(control)
+        if back:
+            now = self.look()
+            control.press(back)
+            self.settle(now)
+        return changed
+
+    def move_all(self, folder: Path, name: str) -> None:
+        """Move every control: one step, then to its ends, with a picture of each in `folder`.
+
+        A control may do nothing in the state in which the demo begins (the width of a fixed kernel while an adaptive
+        one is chosen). It is then tried again in each state that one other control leads to, and must change the
+        picture in one of them.
+        """
+        self.place.scroll_into_view_if_needed()
+        self.place.screenshot(path=folder / f"{name}.png")
+        self.check("the start")
+        if not self.look():
+            self.faults.append("there are controls, but no picture")
+        controls = [Control(element) for element in self.place.locator(CONTROLS).all() if element.is_visible()]
+        self.faults += [f"{c}: no way to move a {c.kind} is known here" for c in controls if c.kind not in KINDS]
+        controls = [control for control in controls if control.kind in KINDS]
+        idle = [control for control in controls if not self.follows(control)]
+        for number, control in enumerate(controls, start=1):
+            for key in control.tour():
+                before, at = self.look(), control.place()
+                control.press(key)
+                if control.place() == at and control.kind not in ("button", "radio"):
+                    continue
+                self.settle(before)
+                self.check(control)
+                for other in [other for other in idle if other is not control]:
+                    if self.follows(other):
+                        self.notes.append(f"{other.name} changes the picture only after {control}")
+                        idle.remove(other)
+            self.place.screenshot(path=folder / f"{name}-{number}.png")
+            before = self.look()
+            control.restore()
+            self.settle(before)
+        self.faults += [f"{control.name} ({control.kind}) never changes the picture" for control in idle]
+        self.notes.append(f"moved: {', '.join(f'{control.name} ({control.kind})' for control in controls)}")

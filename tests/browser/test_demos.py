@@ -1,0 +1,111 @@
+"""Every notebook, as stored and as run in JupyterLab; every control of every demo, moved with the keyboard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from moving import Opened
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PICTURES = ROOT / "build" / "browser"  # what the demos looked like, to be looked at
+
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+DEMO = """\
+import matplotlib.pyplot as plt
+from sdcda_tutorial.widgets import choice, explore, slider
+
+def render(shift, kind, unused):
+    if shift > 2:
+        raise ValueError("too far")
+    figure, axis = plt.subplots(figsize=(3, 2))
+    axis.set_title(f"{shift}" if kind == "shifted" else "still")
+    return figure
+"""
+HAPPY = DEMO.replace("shift > 2", "False").replace('{shift}"', '{shift} {unused}"')
+WIDGETS = """
+explore(render, {
+    "shift": slider("shift", 1, 1, 3, 1), "kind": choice("kind", ["still", "shifted"]),
+    "unused": slider("unused", 0, 0, 1, 1),
+})"""
+
+
+def check_demos(notebook: Opened, name: str) -> tuple[list[str], list[str]]:
+    """Move all demos of a notebook that has run; (what is wrong, what is worth knowing)."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    faults, notes = [], []
+    for number, demo in enumerate(notebook.demos(), start=1):
+        demo.move_all(PICTURES, f"{name}-{number}")
+        faults += [f"demo {number}: {fault}" for fault in demo.faults]
+        notes += [f"demo {number}: {note}" for note in demo.notes]
+    return faults + notebook.wrong(), notes
+
+
+def stored_faults(notebook: Opened, stored: Any) -> list[str]:
+    """What a reader misses who opens the notebook and has not run it."""
+    outputs = [output for cell in stored.cells for output in cell.get("outputs", [])]
+    pictures = sum(any(kind in output.get("data", {}) for kind in ("image/jpeg", "image/png")) for output in outputs)
+    shown = notebook.page.locator(".jp-RenderedImage img").count()
+    missing = [] if shown == pictures else [f"{shown} of {pictures} stored pictures are shown"]
+    return missing + notebook.wrong()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_and_its_demos_follow_their_controls(path: Path, show: Callable[..., Opened]) -> None:
+    began = time.monotonic()
+    stored = nbformat.read(path, as_version=4)
+    notebook = show(path.name)
+    faults = [f"before it is run: {fault}" for fault in stored_faults(notebook, stored)]
+    opened = time.monotonic()
+    faults += notebook.run()
+    ran = time.monotonic()
+    demo_faults, notes = check_demos(notebook, path.stem)
+    if any("sdcda_tutorial.widgets" in cell.source for cell in stored.cells) and not notes:
+        demo_faults.append("it uses a demo, but none is on the page")
+    print(f"opened {opened - began:.0f} s, run {ran - opened:.0f} s, demos {time.monotonic() - ran:.0f} s")
+    print(*notes, *faults, *demo_faults, sep="\n")
+    faults += demo_faults
+    if faults:
+        notebook.page.screenshot(path=PICTURES / f"{path.stem}-failed.png")
+    assert not faults, "\n".join(faults)
+
+
+def made(folder: Path, cells: list[Any]) -> str:
+    """Write a small notebook beside the copies of the real ones."""
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), folder / "made.ipynb")
+    return "made.ipynb"
+
+
+def test_a_failing_picture_and_an_idle_control_are_found(show: Callable[..., Opened], lab: Any) -> None:
+    notebook = show(made(lab.notebooks, [nbformat.v4.new_code_cell(DEMO + WIDGETS)]))
+    assert notebook.run() == []
+    faults, _ = check_demos(notebook, "made")
+    assert "demo 1: at shift = 3 the demo says: ValueError: too far" in faults
+    assert "demo 1: unused (slider) never changes the picture" in faults
+    assert not any("shift (slider)" in fault or "kind (select)" in fault for fault in faults)
+
+
+def test_a_control_that_works_in_another_state_is_no_fault(show: Callable[..., Opened], lab: Any) -> None:
+    notebook = show(made(lab.notebooks, [nbformat.v4.new_code_cell(HAPPY + WIDGETS)]))
+    assert notebook.run() == []
+    faults, notes = check_demos(notebook, "made")
+    assert faults == []
+    assert notes[:2] == [
+        "demo 1: shift changes the picture only after kind = shifted",
+        "demo 1: unused changes the picture only after kind = shifted",
+    ]
+
+
+def test_errors_and_widgets_without_their_model_are_found(show: Callable[..., Opened], lab: Any) -> None:
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "0" * 32, "version_major": 2, "version_minor": 0}}
+    cells = [f"from IPython.display import display\ndisplay({view}, raw=True)", "1 / 0", "3"]
+    notebook = show(made(lab.notebooks, [nbformat.v4.new_code_cell(cell) for cell in cells]))
+    faults = notebook.run()
+    assert "code cells not run: 3" in faults
+    assert any("ZeroDivisionError" in fault for fault in faults)
+    assert any(fault.startswith("instead of a widget") for fault in faults)
