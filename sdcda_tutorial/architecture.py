@@ -6,6 +6,9 @@ Blue is the source, vermilion the target; every line also carries its index s or
 
 from __future__ import annotations
 
+import base64
+import html
+
 from IPython.display import Markdown, display
 
 PARTS = {
@@ -70,7 +73,10 @@ def description(*lit: str) -> str:
 def show(*lit: str) -> None:
     """Show the drawing in a notebook, and under it the same in words."""
     text = description(*lit)
-    data = {"image/svg+xml": drawing(*lit), "text/plain": text}
+    # JupyterLab draws no stored SVG before the notebook is run; as a picture within HTML it does.
+    picture = base64.b64encode(drawing(*lit).encode()).decode()
+    within = f'<img alt="{html.escape(text)}" src="data:image/svg+xml;base64,{picture}">'
+    data = {"image/svg+xml": drawing(*lit), "text/html": within, "text/plain": text}
     display(data, raw=True, metadata={"image/svg+xml": {"alt": text}})
     others = " The rest is pale." if lit and set(lit) != set(PARTS) else ""
     display(Markdown(f"*{text}{others}*"))

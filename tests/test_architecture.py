@@ -1,5 +1,6 @@
 """The drawing of the method: valid, deterministic, lit part by part, and readable without seeing it."""
 
+import base64
 import re
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
@@ -70,6 +71,7 @@ def test_show_gives_picture_title_and_words(monkeypatch):
     picture, caption = shown
     svg, text = picture["image/svg+xml"], picture["text/plain"]
     assert svg == architecture.drawing("D", "adversarial")
+    assert base64.b64decode(picture["text/html"].split("base64,")[1].rstrip('">')).decode() == svg
     assert "Eq. 10" in text and "Eq. 7" not in text
     assert text in caption.data
     root = ElementTree.fromstring(svg)
