@@ -15,7 +15,25 @@
 # **Time** 45 minutes to read and try; runs in about 45 seconds on two CPU cores. **You need** notebook 01; the methods
 # that are compared here are those of notebooks 04 to 08.
 
-# BOOT@@
+# %% tags=["colab"]
+import sys
+
+REPO = ""  # OWNER/NAME on GitHub, stamped by `make colab`
+if "google.colab" in sys.modules:
+    import os, subprocess
+    assert REPO, "this copy names no repository: whoever shares it stamps it with `make colab REPO=OWNER/NAME`"
+    folder, address = "/content/" + REPO.split("/")[1], "https://github.com/" + REPO
+    if not os.path.isdir(folder):
+        subprocess.run(["git", "clone", "-q", "--depth=1", address, folder], check=True)
+    os.chdir(folder)
+    import torch, torchvision
+    with open("/content/keep.txt", "w") as file:  # Colab's own PyTorch fits its GPU and stays as it is
+        file.write(f"torch=={torch.__version__}\ntorchvision=={torchvision.__version__}\n")
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-c", "/content/keep.txt", "-e", "."], check=True)
+    sys.path.insert(0, os.getcwd())  # what was just installed is not seen by a Python that is running
+    if not torch.cuda.is_available():
+        print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
+
 # %%
 from sdcda_tutorial import notebook
 
