@@ -52,7 +52,7 @@ def render_training_replay(logs: Mapping[str, Sequence[Line]], method: str, step
         if values:
             axes[0].plot(later, values, style, color=colour, alpha=0.15, linewidth=1)
             axes[0].plot(*column(log, name, step), style, color=colour, linewidth=1.5, label=label)
-    axes[0].set(yscale="log", ylim=(1e-4, 10), xlim=(0, last), xlabel="step", ylabel="loss of one batch, before its λ")
+    axes[0].set(yscale="log", ylim=(1e-5, 10), xlim=(0, last), xlabel="step", ylabel="loss of one batch, before its λ")
     axes[0].set_title(f"{method} after {step} steps: losses")
     axes[0].legend(fontsize=7, ncols=2, loc="lower left")
 
