@@ -302,11 +302,12 @@ axis.barh(list(shares), list(shares.values()), color=["#000000", "#0072B2", "#D5
 axis.invert_yaxis()
 axis.set_xlabel("% of the pixels without a person that are called crowd")
 notebook.show(figure, "How much of the ground is taken for crowd at the start and after each loss. Shorter is better.")
-print("fewest with Eq. 8-9:", min(shares, key=shares.get) == "Eq. 8-9")
+print("fewest with Eq. 8-9:", min(shares, key=shares.get) == "Eq. 8-9",
+      "  more than at the start with the naive loss:", shares["naive"] > shares["start"])
 
 # %% [markdown]
 # Eq. 8-9 cleaned the background and touched nothing else; ground inside the line that S had wrong is still wrong. The
-# naive loss turned the prediction into the pseudo-mask. The entropy made up its mind, mistakes included.
+# naive loss turned the prediction into the pseudo-mask, which here is worse than the prediction was. The entropy made up its mind, mistakes included.
 #
 # **What this does not prove.** These logits were free. In a network one pixel cannot move alone: what S learns about the
 # hedge outside the line changes what it says about everything that looks similar, inside as well. "Silent" means that
