@@ -12,6 +12,8 @@ from playwright.sync_api import ConsoleMessage, Error, Locator, Page
 RUN_SECONDS = 600  # the most that a notebook may take, on a busy machine too
 STILL_SECONDS = 2.5  # a kernel that has not begun to work for so long will not
 
+SMALL = 1e-9  # of two places of a slider that are the same
+
 OUTPUT = ".jp-OutputArea-output"
 DEMO = f"{OUTPUT}:has(> .jupyter-widgets)"
 CONTROLS = ".noUi-handle, select, button, input, textarea"
@@ -26,12 +28,13 @@ HARMLESS: list[str] = []
 NAME = """e => (e.tagName == 'BUTTON' ? e.innerText || e.title : e.tagName == 'INPUT' ? e.closest('label')?.innerText
     : e.closest('.jupyter-widgets').querySelector('.widget-label')?.innerText ?? '').trim()"""
 KIND = """e => e.matches('.noUi-handle') ? 'slider' : e.tagName == 'INPUT' ? e.type : e.tagName.toLowerCase()"""
-PLACE = """e => e.matches('.noUi-handle') ? +e.getAttribute('aria-valuenow') : e.tagName == 'SELECT' ? e.selectedIndex
-    : +(e.checked ?? 0)"""
+SLIDER = "e.closest('.noUi-target').noUiSlider"  # its own figures: those for screen readers are rounded
+PLACE = f"""e => e.matches('.noUi-handle') ? [{SLIDER}.get(true)].flat()[+e.dataset.handle]
+    : e.tagName == 'SELECT' ? e.selectedIndex : +(e.checked ?? 0)"""
 READING = """e => e.matches('.noUi-handle') ? e.getAttribute('aria-valuetext') : e.tagName == 'SELECT'
     ? e.options[e.selectedIndex].text : e.tagName == 'BUTTON' ? 'pressed' : e.checked ? 'on' : 'off'"""
-RANGE = """e => e.tagName == 'SELECT' ? [0, e.options.length - 1]
-    : [+e.getAttribute('aria-valuemin'), +e.getAttribute('aria-valuemax')]"""
+RANGE = f"""e => e.tagName == 'SELECT' ? [0, e.options.length - 1]
+    : [{SLIDER}.options.range.min, {SLIDER}.options.range.max].flat()"""
 LOOK = """async demo => (await Promise.all([...demo.querySelectorAll('img')].map(async image => {
     const digest = await crypto.subtle.digest('SHA-256', await (await fetch(image.src)).arrayBuffer());
     return Array.from(new Uint8Array(digest).slice(0, 8)).join('.');
@@ -155,9 +158,9 @@ class Control:
             self.press("Home")
             for key, most in (("PageUp", 40), ("ArrowRight", 10)):
                 for _ in range(most):
-                    if self.place() < self.start:
+                    if self.place() < self.start - SMALL:
                         self.press(key)
-                if self.place() > self.start:
+                if self.place() > self.start + SMALL:
                     self.press("PageDown")
 
 
@@ -236,11 +239,12 @@ class Demo:
                     continue
                 self.settle(before)
                 self.check(control)
+                if control.kind == "button" or control.place() != control.start:
+                    self.place.screenshot(path=folder / f"{name}-{number}.png")
                 for other in [other for other in idle if other is not control]:
                     if self.follows(other):
                         self.notes.append(f"{other.name} changes the picture only after {control}")
                         idle.remove(other)
-            self.place.screenshot(path=folder / f"{name}-{number}.png")
             before = self.look()
             control.restore()
             self.settle(before)

@@ -9,7 +9,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from moving import Opened
+from moving import OUTPUT, Opened
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -49,9 +49,11 @@ def check_demos(notebook: Opened, name: str) -> tuple[list[str], list[str]]:
 def stored_faults(notebook: Opened, stored: Any) -> list[str]:
     """What a reader misses who opens the notebook and has not run it."""
     outputs = [output for cell in stored.cells for output in cell.get("outputs", [])]
-    pictures = sum(any(kind in output.get("data", {}) for kind in ("image/jpeg", "image/png")) for output in outputs)
-    shown = notebook.page.locator(".jp-RenderedImage img").count()
-    missing = [] if shown == pictures else [f"{shown} of {pictures} stored pictures are shown"]
+    pictures = sum(any(kind.startswith("image/") for kind in output.get("data", {})) for output in outputs)
+    shown, end = notebook.page.locator(f"{OUTPUT} img"), time.monotonic() + 15
+    while shown.count() < pictures and time.monotonic() < end:  # outputs are drawn one after the other
+        notebook.page.wait_for_timeout(250)
+    missing = [] if shown.count() >= pictures else [f"{shown.count()} of {pictures} stored pictures are shown"]
     return missing + notebook.wrong()
 
 
