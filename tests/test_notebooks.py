@@ -181,20 +181,20 @@ def test_a_lesson_says_what_it_is_for(name: str) -> None:
         assert top.count(part) == 1, part
     text = "\n".join(prose(name))
     assert "## Take away" in last and "## Exercises" in text
-    assert re.search(r"not prove|not show|not say|does not mean|no proof|nothing about", text), (
-        "what a result leaves open"
-    )
+    leaves_open = r"not (prove|show|say|mean|explain|know|tell)|(no|not a) proof|nothing about"
+    assert re.search(leaves_open, " ".join(text.replace("*", "").split())), "what does a result not prove?"
 
 
 @every_lesson
-def test_each_exercise_is_asked_once_and_solved_once(name: str) -> None:
+def test_each_exercise_is_asked_once_and_solved(name: str) -> None:
     assert 2 <= len(exercises(name)) <= 4
     for book, sign in ((name, "… {}: not attempted"), (f"solutions/{name}", "✔ {}: ")):
         for number in exercises(name):
-            (cell,) = [cell for cell in code_cells(book) if f'check("{number}", ' in cell.source]
+            cell = next(cell for cell in code_cells(book) if f'check("{number}", ' in cell.source)
             assert sign.format(number) in "".join(text_of(output) for output in cell.outputs)
         asked = re.findall(r'^check\("([^"]+)"', "\n".join(cell.source for cell in code_cells(book)), flags=re.M)
-        assert asked == exercises(name)
+        # A solution may show a second way, and ask again.
+        assert (asked if book == name else list(dict.fromkeys(asked))) == exercises(name)
 
 
 @every_lesson

@@ -87,7 +87,7 @@ def resize_map(answer: Callable[..., Tensor]) -> None:
         "a quarter of the people are left: interpolation keeps the density at each pixel, and there are 4 times fewer.",
     )
     require(
-        abs(float(quarter.sum()) - 1.5) > 0.2 or abs(total - 3) > 0.1,
+        abs(total - 1.5) > 0.1 and (abs(float(quarter.sum()) - 1.5) > 0.2 or abs(total - 3) > 0.1),
         "the factor is that of the *area*, height times width, and not that of one side.",
     )
     require(
