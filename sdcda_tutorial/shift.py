@@ -21,12 +21,12 @@ def pooled_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, in
     Returns:
         (images, channels).
     """
-    rows = []
+    crops = []
     for sample in samples:
         top, left = ((side - part) // 2 for side, part in zip(sample.size, crop, strict=True))
-        x = torch.from_numpy(sample.image[top : top + crop[0], left : left + crop[1]]).permute(2, 0, 1)[None] / 255
-        rows.append(E(x).mean(dim=(2, 3))[0])  # (channels,)
-    return torch.stack(rows)
+        crops.append(torch.from_numpy(sample.image[top : top + crop[0], left : left + crop[1]]))
+    x = torch.stack(crops).permute(0, 3, 1, 2) / 255  # (B, 3, height, width)
+    return torch.cat([E(part).mean(dim=(2, 3)) for part in x.split(8)])
 
 
 def channel_gaps(source: Tensor, target: Tensor) -> Tensor:
