@@ -265,7 +265,7 @@ notebook.show(
 # %% [markdown]
 # The vermilion points high above the line are images in which NoAdapt sees a crowd that is not there. The bars on the
 # right say that this happens in the background, in scenes with few people as well as in those with many. How much of
-# NoAdapt's error is in those few images?
+# NoAdapt's error is in its worst images?
 
 # %%
 noadapt, se = np.abs(errors["NoAdapt"]), np.abs(errors["SE"])
@@ -290,8 +290,8 @@ order = np.argsort(noadapt)
 scenes = [int(order[round(q * (len(order) - 1))]) for q in (0.5, 0.7, 0.9)]
 notebook.show(
     fig_2(test, scenes, ["NoAdapt", "SE", "SE+FD"]),
-    "Three target images with true map and three predictions; from top to bottom NoAdapt's error rises. Counts in the corners. "
-    "Each row has one colour scale, that of its true map.",
+    "Three target images with true map and three predictions; from top to bottom NoAdapt's error rises. "
+    "Counts in the corners. Each row has one colour scale, that of its true map.",
 )
 
 # %% [markdown]
@@ -404,7 +404,7 @@ for a, b in [("se", "noadapt"), ("s-source", "noadapt"), ("bn-target", "noadapt"
 
 # %% [markdown]
 # Joining the rounds was decided after both had been seen, which a strict judge would mark down; leaving one out would be
-# worse. With ten seeds the gain of SE is clear of zero, on every one of them.
+# worse. With ten seeds SE is better on every one, and the interval is clear of zero.
 #
 # ### What the controls rule out
 #
