@@ -9,14 +9,15 @@
 #
 # [01 Density maps →](01_density_maps.ipynb)
 #
-# **After this notebook you can** say what goes wrong when a crowd counter that was trained on drawn scenes meets real ones, name the four
-# networks that mend it, and find your way through the notebooks, the paper and this package.
+# **After this notebook you can** say what goes wrong when a crowd counter that was trained on drawn scenes meets real
+# ones, name the four networks that mend it, and find your way through the notebooks, the paper and this package.
 #
-# **Time** 25 minutes to read and try; runs in about 15 seconds on two CPU cores. **You need** a little Python. What a network is, and that it
-# learns by making a loss small, should not be news.
+# **Time** 25 minutes to read and try; runs in about 15 seconds on two CPU cores. **You need** a little Python. What a
+# network is, and that it learns by making a loss small, should not be news.
 #
-# The paper: Han, Gao, Yuan, Wang, [*Focus on Semantic Consistency for Cross-domain Crowd Understanding*](https://arxiv.org/abs/2002.08623),
-# ICASSP 2020. This tutorial is independent of its authors, who have published no code for it.
+# The paper: Han, Gao, Yuan, Wang, [*Focus on Semantic Consistency for Cross-domain Crowd
+# Understanding*](https://arxiv.org/abs/2002.08623), ICASSP 2020. This tutorial is independent of its authors, who have
+# published no code for it.
 
 # %% tags=["colab"]
 import sys
@@ -55,7 +56,8 @@ from sdcda_tutorial.exercises import check
 # %% [markdown]
 # ## The problem in pictures
 #
-# How many people are in this picture? Look at it before you read on, and also at everything in it that is *not* a person.
+# How many people are in this picture? Look at it before you read on, and also at everything in it that is *not* a
+# person.
 
 # %%
 world = notebook.world()
@@ -68,12 +70,14 @@ notebook.show(figure, "A target image of the mini world: a few people on a squar
 print(sample.count, "people")
 
 # %% [markdown]
-# A crowd counter is a network that turns an image into a *density map*: people per pixel, bright where people stand. The sum of the map is the count
-# (notebook 01). It learns from images in which every head is marked by hand, which is slow. A game engine marks them for nothing,
-# in as many images as one likes. So one would like to train on drawn images, the **source**, and count on photographs, the **target**.
+# A crowd counter is a network that turns an image into a *density map*: people per pixel, bright where people stand.
+# The sum of the map is the count (notebook 01). It learns from images in which every head is marked by hand, which is
+# slow. A game engine marks them for nothing, in as many images as one likes. So one would like to train on drawn
+# images, the **source**, and count on photographs, the **target**.
 #
-# Below are two counters that have both learned to count on drawn images only. The first has seen nothing else. The second is adapted with the paper's
-# method: it has seen target images as well, but not one marked head in them. Look for light where nobody is.
+# Below are two counters that have both learned to count on drawn images only. The first has seen nothing else. The
+# second is adapted with the paper's method: it has seen target images as well, but not one marked head in them. Look
+# for light where nobody is.
 
 # %%
 counters = {"without adaptation": notebook.counter("noadapt"), "adapted (SE+FD)": notebook.counter("se+fd")}
@@ -92,8 +96,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# Three pictures can be chosen to please. So we count over the first 24 test images of this world, none of which either counter has seen. The
-# **background** is where the true map is zero; people found there are not there.
+# Three pictures can be chosen to please. So we count over the first 24 test images of this world, none of which either
+# counter has seen. The **background** is where the true map is zero; people found there are not there.
 
 # %%
 errors = {name: {"count": [], "background": []} for name in counters}
@@ -113,12 +117,13 @@ worse = sum(a > b for a, b in zip(after["count"], before["count"]))
 print("on some images the adapted counter is the worse one:", worse > 0)
 
 # %% [markdown]
-# The counter has not forgotten how to count people. It takes other things for people, because its training images had no such things in them.
+# The counter has not forgotten how to count people. It takes other things for people, because its training images had
+# no such things in them.
 #
 # ## The mini world at a glance
 #
-# These images are drawn, all of them, by this package. Real data sets are large and come with terms of their own; a drawn
-# world fits everywhere, and it can be asked what was where. It has three domains. Look along the rows.
+# These images are drawn, all of them, by this package. Real data sets are large and come with terms of their own; a
+# drawn world fits everywhere, and it can be asked what was where. It has three domains. Look along the rows.
 
 # %%
 domains = {"source": world.source, "target": world.target, "third domain": world.third}
@@ -145,8 +150,8 @@ notebook.show(
 # | training may use | images, heads, masks | images | images, boxes |
 # | used for | learning to count | adapting; measuring on images kept apart | learning what a crowd looks like (notebook 02) |
 #
-# The rule behind it is the paper's premise: **people look alike in all domains and backgrounds do not.** Here it is true by construction. Take one person of each
-# domain and enlarge it, then a piece of the background.
+# The rule behind it is the paper's premise: **people look alike in all domains and backgrounds do not.** Here it is
+# true by construction. Take one person of each domain and enlarge it, then a piece of the background.
 
 # %%
 from sdcda_tutorial.scenes.scene import sample_scene, scene_generator
@@ -167,7 +172,8 @@ for axis in axes.flat:
 notebook.show(figure, "Above, the largest person of one image of each domain, below, a strip at the horizon of the same image, both enlarged.")
 
 # %% [markdown]
-# The method is to be judged on this world with that in mind: it shows what happens when the premise holds. How far it holds for photographs is not shown here.
+# The method is to be judged on this world with that in mind: it shows what happens when the premise holds. How far it
+# holds for photographs is not shown here.
 #
 # ## The method in four networks
 
@@ -182,8 +188,9 @@ architecture.show()
 # | **S** | semantic extractor (SE): features become a crowd mask | source: exact masks (Eq. 7); target: rough pseudo-masks, and only where they say background (Eq. 8–9) | 05, 06 |
 # | **D** | feature discriminator (FD): source or target? | which domain an image is from; E learns to leave D guessing (Eq. 10) | 07 |
 #
-# All of it is one sum, Eq. 5, and with a weight $\lambda$ set to zero a part drops out. That gives the four methods that all notebooks compare: *NoAdapt* (C alone), *SE* (with S), *FD* (with D), *SE+FD* (both). After
-# training, only E and C are kept.
+# All of it is one sum, Eq. 5, and with a weight $\lambda$ set to zero a part drops out. That gives the four methods
+# that all notebooks compare: *NoAdapt* (C alone), *SE* (with S), *FD* (with D), *SE+FD* (both). After training, only E
+# and C are kept.
 
 # %%
 display(Markdown(f"$${paper.EQUATIONS[5].latex}$$"))
@@ -191,8 +198,9 @@ display(Markdown(f"$${paper.EQUATIONS[5].latex}$$"))
 # %% [markdown]
 # ## What came of it: the paper's Table 1
 #
-# MAE and MSE are errors of the count, in people: the mean of their absolute value, and the *root* of the mean of their square. Low is good. PSNR and SSIM compare the maps: high is
-# good. "NoAdpt" is the paper's spelling for the counter without adaptation.
+# MAE and MSE are errors of the count, in people: the mean of their absolute value, and the *root* of the mean of their
+# square. Low is good. PSNR and SSIM compare the maps: high is good. "NoAdpt" is the paper's spelling for the counter
+# without adaptation.
 
 # %%
 display(Markdown(paper.as_markdown(paper.TABLE_1)))
@@ -204,8 +212,9 @@ display(Markdown(paper.as_markdown(paper.TABLE_1)))
 display(Markdown(paper.as_markdown(paper.SLIPS)))
 
 # %% [markdown]
-# And what came of it **here**: every method on five mini worlds, each with a training of its own, run once after all settings were fixed. Errors in % of the mean count, with the
-# standard deviation over the five. The spread is as much the result as the mean: look at how far the target figures of one row can lie apart.
+# And what came of it **here**: every method on five mini worlds, each with a training of its own, run once after all
+# settings were fixed. Errors in % of the mean count, with the standard deviation over the five. The spread is as much
+# the result as the mean: look at how far the target figures of one row can lie apart.
 
 # %%
 measured = notebook.result("mini_world")
@@ -227,17 +236,20 @@ for better, worse in (("se", "noadapt"), ("se+fd", "noadapt"), ("fd", "noadapt")
     print(f"{better.upper() + ' against ' + worse.upper():22}", ",  ".join(wins))
 
 # %% [markdown]
-# The earlier round, on five other worlds, differs in one setting: the weight $\lambda^d$ of the discriminator. It is kept because a result that was run is a result.
-# Compare the two columns. Where they agree, there is something to build on. Where they do not, the answer hangs on that weight, and $\lambda^d$ had to be chosen with the labels of
+# The earlier round, on five other worlds, differs in one setting: the weight $\lambda^d$ of the discriminator. It is
+# kept because a result that was run is a result. Compare the two columns. Where they agree, there is something to build
+# on. Where they do not, the answer hangs on that weight, and $\lambda^d$ had to be chosen with the labels of
 # development worlds in view, which nobody has for real photographs.
 #
-# Two more things these figures do not prove. Five worlds are few, so a small difference between two rows may be luck. And all of them are drawn by the
-# same rules; a ranking here is no ranking on photographs. Notebook 09 takes the figures apart, with controls that are missing here.
+# Two more things these figures do not prove. Five worlds are few, so a small difference between two rows may be luck.
+# And all of them are drawn by the same rules; a ranking here is no ranking on photographs. Notebook 09 takes the
+# figures apart, with controls that are missing here.
 #
 # ## What the paper leaves open
 #
-# Four pages leave much unsaid. Wherever this package had to decide, the decision is listed, beside the paper's words and what related code does. Read the first rows now, and come back to the
-# others when a notebook gets there. "mini" is the preset for a laptop that all notebooks use.
+# Four pages leave much unsaid. Wherever this package had to decide, the decision is listed, beside the paper's words
+# and what related code does. Read the first rows now, and come back to the others when a notebook gets there. "mini" is
+# the preset for a laptop that all notebooks use.
 
 # %%
 display(Markdown(paper.as_markdown(paper.LEDGER)))
@@ -253,7 +265,8 @@ display(Markdown(paper.as_markdown(paper.SYMBOLS)))
 # %% [markdown]
 # ## Is everything here?
 #
-# What is missing, if anything, is told with its mend. The output below is from the machine that made this notebook; run the cell to see yours.
+# What is missing, if anything, is told with its mend. The output below is from the machine that made this notebook; run
+# the cell to see yours.
 
 # %% tags=["nbval-ignore-output"]
 from sdcda_tutorial import doctor
@@ -262,19 +275,23 @@ for found in doctor.examine():
     print("ok  " if found.ok else "MISSING", found.text, "" if found.ok else f"-> {found.mend}")
 
 # %% [markdown]
-# **GPU.** No notebook from 00 to 09 needs one. In Colab: menu *Runtime*, *Change runtime type*, choose *T4 GPU*, *Save*; then run the notebook from the top, because this starts a new
-# machine. The first code cell of every notebook installs the package there, and does nothing elsewhere. A computer of your own with an NVIDIA card needs PyTorch built for CUDA
-# ([pytorch.org](https://pytorch.org/get-started/locally/)); the package then uses the card by itself.
+# **GPU.** No notebook from 00 to 09 needs one. In Colab: menu *Runtime*, *Change runtime type*, choose *T4 GPU*,
+# *Save*; then run the notebook from the top, because this starts a new machine. The first code cell of every notebook
+# installs the package there, and does nothing elsewhere. A computer of your own with an NVIDIA card needs PyTorch built
+# for CUDA ([pytorch.org](https://pytorch.org/get-started/locally/)); the package then uses the card by itself.
 #
 # **How a notebook works**
 #
 # - Run it from top to bottom (*Run*, *Run All Cells*). All outputs are stored, so it can be read without running, too.
-# - *Exercises* have a stub to fill and a line `check(...)`. Until you touch it, it says "not attempted yet". A wrong answer gets a hint, a right one ✔. Stars say how hard it is.
-# - *Solutions* are notebooks of their own, linked below the exercises. They say what the answer means, and what it does not prove.
+# - *Exercises* have a stub to fill and a line `check(...)`. Until you touch it, it says "not attempted yet". A wrong
+#   answer gets a hint, a right one ✔. Stars say how hard it is.
+# - *Solutions* are notebooks of their own, linked below the exercises. They say what the answer means, and what it does
+#   not prove.
 # - *Demos*, under "Move it", have sliders. They need a running kernel; the picture above each is one setting of it.
 # - *Code* that is shown is the package's own. To see more of it: `sdcda_tutorial/` in the project's folder.
-# - What trains longer than a minute or two was trained once and is stored in `data/checkpoints`; the worlds it was trained in are not the world shown. The *settings*, though, were tuned on a few development worlds, and the one shown
-#   here is among these. That is why the figures above are from other worlds.
+# - What trains longer than a minute or two was trained once and is stored in `data/checkpoints`; the worlds it was
+#   trained in are not the world shown. The *settings*, though, were tuned on a few development worlds, and the one
+#   shown here is among these. That is why the figures above are from other worlds.
 #
 # ## Map
 #
@@ -293,14 +310,15 @@ for found in doctor.examine():
 #
 # Times are for two CPU cores. 10 (image translation, the rivals of Table 1) and 11 (real data) are to come.
 #
-# **Reading order.** From 01 to 09 if you have a day. With an hour: 01, 06, 08. To judge the result rather than learn the method: 04, 02, 09. Who knows PyTorch well may skip 03 and
-# 05 at first.
+# **Reading order.** From 01 to 09 if you have a day. With an hour: 01, 06, 08. To judge the result rather than learn
+# the method: 04, 02, 09. Who knows PyTorch well may skip 03 and 05 at first.
 #
 # ## Exercises
 #
 # Replace the last line of a stub, run the cell, and read what `check` says.
 #
-# **0.1 People who are not there** (★, 4 minutes). The figure that this tutorial turns on, for one image. Both maps are tensors of the same size.
+# **0.1 People who are not there** (★, 4 minutes). The figure that this tutorial turns on, for one image. Both maps are
+# tensors of the same size.
 
 # %%
 def background_error(predicted, truth):
@@ -311,7 +329,8 @@ def background_error(predicted, truth):
 check("0.1", background_error)
 
 # %% [markdown]
-# **0.2 How much better?** (★, 5 minutes). "The MAE dropped by 31.3 %", says the paper. By how much did it, from where? `paper.TABLE_1` is a tuple of rows with the fields `method`, `dataset` and `mae`.
+# **0.2 How much better?** (★, 5 minutes). "The MAE dropped by 31.3 %", says the paper. By how much did it, from where?
+# `paper.TABLE_1` is a tuple of rows with the fields `method`, `dataset` and `mae`.
 
 # %%
 def mae_drop(table, dataset, before, after):
@@ -327,8 +346,10 @@ check("0.2", mae_drop)
 # ## Take away
 #
 # - A counter trained on drawn scenes fails on other scenes mostly in the **background**: it sees people where none are.
-# - The method adds a network that must tell crowd from background (S) and one that must not tell source from target (D). Neither needs a label of the target.
-# - The mini world has the paper's premise built in. It shows how the method works when the premise holds, not how often it holds.
+# - The method adds a network that must tell crowd from background (S) and one that must not tell source from target
+#   (D). Neither needs a label of the target.
+# - The mini world has the paper's premise built in. It shows how the method works when the premise holds, not how often
+#   it holds.
 # - One run proves little: figures come with their spread, from worlds that no setting was tuned on.
 #
 # [01 Density maps →](01_density_maps.ipynb)

@@ -49,7 +49,8 @@ def background_error(predicted, truth):
 check("0.1", background_error)
 
 # %% [markdown]
-# It can never be made up for by people who are missed elsewhere, as an error of the count can. Here it is at work on the first image of the notebook:
+# It can never be made up for by people who are missed elsewhere, as an error of the count can. Here it is at work on
+# the first image of the notebook:
 
 # %%
 sample = notebook.world().target_test[15]
@@ -59,8 +60,8 @@ print("without adaptation, more people in the background than there are in the i
 print("adapted, less than half as many of them:", found["se+fd"] < found["noadapt"] / 2)
 
 # %% [markdown]
-# What it does not prove: that a counter with a small background error counts well. One that sees nobody anywhere has none at all. It also depends on the kernel, because a wider kernel
-# leaves less of the image at exactly zero.
+# What it does not prove: that a counter with a small background error counts well. One that sees nobody anywhere has
+# none at all. It also depends on the kernel, because a wider kernel leaves less of the image at exactly zero.
 
 # %% [markdown]
 # ## 0.2 How much better?
@@ -79,6 +80,7 @@ for before in ("NoAdpt (ours)", "NoAdpt [16]", "SE Cycle GAN [16]"):
     print(f"SE+FD, from {before:18}" + "".join(f"{drop:8.1f} %" for drop in drops))
 
 # %% [markdown]
-# Columns are ShanghaiTech A, B and UCF-QNRF. One method, one table, and drops from 31 % to 15 % on B, depending on where one starts; on A, from SE Cycle GAN, it is a rise.
-# A percentage without its base says little. What none of these figures proves: that the difference is due to the adaptation and not to the run. The paper gives one
-# figure a cell, without a spread.
+# Columns are ShanghaiTech A, B and UCF-QNRF. One method, one table, and drops from 31 % to 15 % on B, depending on
+# where one starts; on A, from SE Cycle GAN, it is a rise. A percentage without its base says little. What none of these
+# figures proves: that the difference is due to the adaptation and not to the run. The paper gives one figure a cell,
+# without a spread.

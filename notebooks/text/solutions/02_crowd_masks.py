@@ -53,8 +53,9 @@ def boxes_to_mask(boxes, size):
 check("2.1", boxes_to_mask)
 
 # %% [markdown]
-# Setting pixels to 1 twice does nothing, which is what a union is. An end beyond the image is harmless, as Python cuts slices; a negative
-# *start* is not, because it counts from the far end. Against the package, on real boxes of the third domain:
+# Setting pixels to 1 twice does nothing, which is what a union is. An end beyond the image is harmless, as Python cuts
+# slices; a negative *start* is not, because it counts from the far end. Against the package, on real boxes of the third
+# domain:
 
 # %%
 world = notebook.world()
@@ -62,8 +63,8 @@ third = [world.third[index] for index in range(40)]
 print("the same on 40 images:", all((boxes_to_mask(s.boxes, s.size) == masks.from_boxes(s.boxes, s.size)).all() for s in third))
 
 # %% [markdown]
-# This does not prove that both agree everywhere. A box without an area, at $x_0 = x_1 = 4.5$, is a column for this loop and nothing
-# for the package. The loaders leave such boxes out.
+# This does not prove that both agree everywhere. A box without an area, at $x_0 = x_1 = 4.5$, is a column for this loop
+# and nothing for the package. The loaders leave such boxes out.
 
 # %% [markdown]
 # ## 2.2 Heads inside a mask
@@ -77,16 +78,16 @@ def heads_inside(mask, points):
 check("2.2", heads_inside)
 
 # %% [markdown]
-# `astype(int)` cuts off the fraction, which for positions inside the image is the pixel. The source's exact masks are a good place to look whether
-# masks and heads fit together:
+# `astype(int)` cuts off the fraction, which for positions inside the image is the pixel. The source's exact masks are a
+# good place to look whether masks and heads fit together:
 
 # %%
 shares = [heads_inside(s.mask, s.points) for s in (world.source[index] for index in range(40))]
 print("nearly all heads lie on silhouettes:", np.mean(shares) > 0.95)
 
 # %% [markdown]
-# Had x and y been swapped, or the masks shifted, this would be low. It is no proof of the opposite: a mask that is crowd everywhere
-# gets 1 as well. That is why the notebook always shows it together with the share of crowd.
+# Had x and y been swapped, or the masks shifted, this would be low. It is no proof of the opposite: a mask that is
+# crowd everywhere gets 1 as well. That is why the notebook always shows it together with the share of crowd.
 
 # %% [markdown]
 # ## 2.3 Grow a mask
@@ -102,9 +103,9 @@ def grow(mask, d):
 check("2.3", grow)
 
 # %% [markdown]
-# A pixel of the grown mask is the maximum over a window of 2d + 1 pixels a side. Because a maximum over a square is a maximum over rows of the maximum
-# over columns, 2 (2d + 1) shifts do instead of (2d + 1)²; that is what `scipy.ndimage.maximum_filter` in the package does. It also shows that growing
-# by 1 twice is growing by 2:
+# A pixel of the grown mask is the maximum over a window of 2d + 1 pixels a side. Because a maximum over a square is a
+# maximum over rows of the maximum over columns, 2 (2d + 1) shifts do instead of (2d + 1)²; that is what
+# `scipy.ndimage.maximum_filter` in the package does. It also shows that growing by 1 twice is growing by 2:
 
 # %%
 z = world.source[13].mask
@@ -127,8 +128,9 @@ def choose_threshold(probabilities, points, candidates, wanted):
 check("2.4", choose_threshold)
 
 # %% [markdown]
-# Now in earnest. The third domain's images are shown at half their size, so that their people are about as tall as the target's. Chosen is the largest threshold
-# that keeps 9 heads of 10 *there*; only afterwards the target's heads say what it is worth *here*.
+# Now in earnest. The third domain's images are shown at half their size, so that their people are about as tall as the
+# target's. Chosen is the largest threshold that keeps 9 heads of 10 *there*; only afterwards the target's heads say
+# what it is worth *here*.
 
 # %%
 from sdcda_tutorial.training.segmentation import crowd_probability
@@ -145,6 +147,7 @@ print("chosen without the target: a threshold between 0.05 and 0.4:", 0.05 <= th
 print("wanted 9 of 10 heads; on the target it keeps at least that:", share >= 0.9)
 
 # %% [markdown]
-# So a choice made elsewhere carried over, here. What this does not prove is that it does in general: the two domains need not be equally hard, and
-# nothing in the procedure would notice if the target were much harder. It tells an order of magnitude, and so does no more than to guard
-# against a threshold that loses a third of the people. That dilation comes on top is a second margin of safety.
+# So a choice made elsewhere carried over, here. What this does not prove is that it does in general: the two domains
+# need not be equally hard, and nothing in the procedure would notice if the target were much harder. It tells an order
+# of magnitude, and so does no more than to guard against a threshold that loses a third of the people. That dilation
+# comes on top is a second margin of safety.
