@@ -56,8 +56,8 @@ torch.set_printoptions(precision=4, sci_mode=False)
 # ## Look first: a mask that is half right
 #
 # The source has exact crowd masks, and S learns them with Eq. 7. The target has no labels. What it can have is a
-# *pseudo-mask*: a mask model, trained elsewhere on the rectangles of a person detector, says where it believes a crowd to
-# be (notebook 02). Below, look at what the orange line encloses besides people.
+# *pseudo-mask*: a mask model, trained elsewhere on boxes around people, says where it believes a crowd to be
+# (notebook 02). Below, look at what the orange line encloses besides people.
 #
 # The mini world is drawn, so for once we can also ask the drawing where people really are. No training ever sees that.
 
