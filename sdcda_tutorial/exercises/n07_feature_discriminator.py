@@ -136,9 +136,7 @@ def output_size(answer: Callable[..., Any]) -> None:
     require(paper != (2, 1), "height first, then width: (1, 2).")
     require(paper != (30, 40), "that is the size of f. D halves it four more times.")
     require(paper != (3, 5), "D has four convolutions, not three.")
-    require(
-        paper not in {(0, 1), (0, 0)}, "D has four convolutions here; a fifth, as AdaptSegNet has, would not fit."
-    )
+    require(paper not in {(0, 1), (0, 0)}, "D has four convolutions here; a fifth, as AdaptSegNet has, would not fit.")
     require(paper not in {(2, 3), (2, 2)}, "each convolution rounds *down*: 15 becomes 7, 7 becomes 3, 3 becomes 1.")
     require(paper == (1, 2), f"a crop of 480×640 at stride 16 gives (1, 2), not {paper}.")
     mini = size(256, 512, 8)

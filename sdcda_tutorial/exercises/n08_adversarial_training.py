@@ -116,7 +116,7 @@ def _reference(E: nn.Module, D: nn.Module, xs: Tensor, xt: Tensor, mistake: str 
     before = [weights.detach().clone() for weights in e]
     with torch.no_grad():
         for weights, gradient in zip(e, of_E, strict=True):
-            weights -= _RATE * gradient
+            weights.sub_(_RATE * gradient)
     features = [fs.detach(), ft.detach()]
     if mistake == "fresh":
         features = [E(xs).detach(), E(xt).detach()]
@@ -127,17 +127,17 @@ def _reference(E: nn.Module, D: nn.Module, xs: Tensor, xt: Tensor, mistake: str 
     if mistake == "D first":  # E's gradient comes from a D that has moved already
         with torch.no_grad():
             for weights, gradient in zip(d, gradients, strict=True):
-                weights -= _RATE * gradient
+                weights.sub_(_RATE * gradient)
             for weights, old in zip(e, before, strict=True):
                 weights.copy_(old)
         of_E = torch.autograd.grad(_LAMBDA * F.softplus(-D(E(xt))).mean(), e)
         with torch.no_grad():
             for weights, gradient in zip(e, of_E, strict=True):
-                weights -= _RATE * gradient
+                weights.sub_(_RATE * gradient)
         return _flat(E), _flat(D)
     with torch.no_grad():
         for weights, gradient, extra in zip(d, gradients, into_D, strict=True):
-            weights -= _RATE * (gradient + (extra if mistake == "D moved by Eq. 10" else 0))
+            weights.sub_(_RATE * (gradient + (extra if mistake == "D moved by Eq. 10" else 0)))
     return _flat(E), _flat(D)
 
 
