@@ -89,6 +89,7 @@ def execute(text: Path) -> None:
     began = time.perf_counter()
     client = NotebookClient(
         notebook, timeout=900, kernel_name="python3", record_timing=False, store_widget_state=False,
+        coalesce_streams=True,  # else a busy machine stores the prints of one cell as several outputs
         resources={"metadata": {"path": str(path.parent)}},
     )  # fmt: skip
     client.execute()

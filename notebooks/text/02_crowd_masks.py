@@ -9,11 +9,11 @@
 #
 # [← 01 Density maps](01_density_maps.ipynb) · [03 Feature extractor →](03_feature_extractor.ipynb)
 #
-# **After this notebook you can** say where each of the method's masks comes from, make a pseudo-mask of an image that nobody
-# has labelled, and choose its threshold and dilation by what each mistake costs.
+# **After this notebook you can** say where each of the method's masks comes from, make a pseudo-mask of an image that
+# nobody has labelled, and choose its threshold and dilation by what each mistake costs.
 #
-# **Time** 35 minutes to read and try; runs in about a minute on two CPU cores. **You need** notebook 01, NumPy, and an idea
-# of what a trained network is.
+# **Time** 35 minutes to read and try; runs in about a minute on two CPU cores. **You need** notebook 01, NumPy, and an
+# idea of what a trained network is.
 
 # %% tags=["colab"]
 import sys
@@ -59,9 +59,9 @@ from sdcda_tutorial.training.segmentation import Segmenter, crowd_probability, t
 # %% [markdown]
 # ## Look first: three domains, three kinds of labels
 #
-# A crowd mask $z$ says for every pixel whether people are there: 1 = crowd, 0 = background. Notebook 05 trains a network S to
-# predict it, because a network that must tell crowd from background looks at people and not at trees. For that, S needs
-# masks to learn from. Look at what each domain has.
+# A crowd mask $z$ says for every pixel whether people are there: 1 = crowd, 0 = background. Notebook 05 trains a
+# network S to predict it, because a network that must tell crowd from background looks at people and not at trees. For
+# that, S needs masks to learn from. Look at what each domain has.
 
 # %%
 world = notebook.world()
@@ -89,8 +89,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# **The source** is drawn by a program (in the paper a game engine), which knows which pixels it drew a person on. Its masks
-# $z^s$ cost nothing and are exact.
+# **The source** is drawn by a program (in the paper a game engine), which knows which pixels it drew a person on. Its
+# masks $z^s$ cost nothing and are exact.
 
 # %%
 z = source.mask
@@ -98,13 +98,14 @@ print("shape:", z.shape, z.dtype, " values:", np.unique(z).tolist(), " heads:", 
 print("the image's size:", z.shape == source.size, " most of it is background:", z.mean() < 0.5)
 
 # %% [markdown]
-# **The third domain** stands for CrowdHuman, a public set of photographs with a box around each person, made for detectors.
-# The paper trains a mask model on it, and says no more than that. So what follows is our reading.
+# **The third domain** stands for CrowdHuman, a public set of photographs with a box around each person, made for
+# detectors. The paper trains a mask model on it, and says no more than that. So what follows is our reading.
 #
 # ## What boxes give: rectangles
 #
-# The union of all boxes is a mask. A box $(x_0, y_0, x_1, y_1)$ is made of *edges*, which may lie within a pixel; every pixel that
-# a box touches is crowd. The package draws them all without a loop: +1 and −1 at the corners, then running sums.
+# The union of all boxes is a mask. A box $(x_0, y_0, x_1, y_1)$ is made of *edges*, which may lie within a pixel; every
+# pixel that a box touches is crowd. The package draws them all without a loop: +1 and −1 at the corners, then running
+# sums.
 
 # %%
 notebook.code(masks.from_boxes)
@@ -117,8 +118,9 @@ notebook.code(masks.from_boxes)
 print(masks.from_boxes(np.array([[1, 0, 4, 3], [3, 2, 6.5, 4]]), (5, 8)))
 
 # %% [markdown]
-# A person is no rectangle. The mini world can say how much of the rectangles is not a person, because it can draw the same scene
-# again and tell the exact silhouettes, which the third domain's files do not hold. Look at the corners of the boxes, and between legs.
+# A person is no rectangle. The mini world can say how much of the rectangles is not a person, because it can draw the
+# same scene again and tell the exact silhouettes, which the third domain's files do not hold. Look at the corners of
+# the boxes, and between legs.
 
 # %%
 from sdcda_tutorial.scenes.drawing import render
@@ -152,13 +154,13 @@ for index in range(40):
 print("more than a quarter of the rectangles' pixels show nobody:", np.mean(empty) > 0.25)
 
 # %% [markdown]
-# So a model that learns from rectangles learns to call the gaps between people crowd as well. That is a mistake in one direction only: the rectangles
-# leave (almost) no person out.
+# So a model that learns from rectangles learns to call the gaps between people crowd as well. That is a mistake in one
+# direction only: the rectangles leave (almost) no person out.
 #
 # ## The same people, nearer
 #
-# The third domain's people are dressed and drawn like everybody's, but its photographs are taken from nearer. A model that has
-# only seen people who fill half the image would not know the target's when it sees them.
+# The third domain's people are dressed and drawn like everybody's, but its photographs are taken from nearer. A model
+# that has only seen people who fill half the image would not know the target's when it sees them.
 
 # %%
 def heights(domain):
@@ -169,9 +171,9 @@ print(f"median height: third domain {heights('third'):.0f} pixels, target {heigh
 print("settings of the mask model:", MINI.segmenter.augmentation)
 
 # %% [markdown]
-# Hence `scale=(0.3, 0.7)`: in training every image is shrunk by a random factor in this range, and a small window is cut out of
-# it. This needs to know roughly how large the target's people are, which its images show without any label. These are the
-# examples that the model learns from:
+# Hence `scale=(0.3, 0.7)`: in training every image is shrunk by a random factor in this range, and a small window is
+# cut out of it. This needs to know roughly how large the target's people are, which its images show without any label.
+# These are the examples that the model learns from:
 
 # %%
 from sdcda_tutorial.training.batches import Batches
@@ -192,8 +194,8 @@ notebook.show(figure, "Six training examples of the mask model: above the window
 # %% [markdown]
 # ## The mask model: E and S on rectangles
 #
-# The paper's own parts will do: the feature extractor E and the semantic extractor S. They are taken apart in notebooks 03 and 05;
-# here they are one function from an image to a number per pixel.
+# The paper's own parts will do: the feature extractor E and the semantic extractor S. They are taken apart in notebooks
+# 03 and 05; here they are one function from an image to a number per pixel.
 
 # %%
 architecture.show("E", "S")
@@ -207,44 +209,44 @@ notebook.code(Segmenter)
 #
 # $$L_{seg} = -\big(z \log \hat z + (1 - z) \log(1 - \hat z)\big) \quad \text{averaged over all pixels.}$$
 #
-# Below is the training as it runs. `step_function` is its heart: a batch, the loss, one step downhill. The
-# rest arranges device, precision, checkpoints and resuming.
+# Below is the training as it runs. `step_function` is its heart: a batch, the loss, one step downhill. The rest
+# arranges device, precision, checkpoints and resuming.
 
 # %%
 notebook.code(train_segmenter)
 
 # %% [markdown]
-# Fifty steps, live, into a temporary folder. (The progress bar is kept out of the notebook.) To have something to compare the loss with:
-# a model that knows *how much* crowd there is, a share $q$, and nothing about where, does best by answering $q$ at every pixel. Its
-# loss is $-q \log q - (1-q) \log(1-q)$.
+# Forty steps, live, into a temporary folder. (The progress bar is kept out of the notebook.) To have something to
+# compare the loss with: a model that knows *how much* crowd there is, a share $q$, and nothing about where, does best
+# by answering $q$ at every pixel. Its loss is $-q \log q - (1-q) \log(1-q)$.
 
 # %%
 with tempfile.TemporaryDirectory() as folder, capture_output():
-    train_segmenter(boxes_data, replace(MINI.segmenter, steps=50), folder, hardware=Hardware(precision="32-true"))
+    train_segmenter(boxes_data, replace(MINI.segmenter, steps=40), folder, hardware=Hardware(precision="32-true"))
     live = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
 
-q = np.mean([float(batches[step]["mask"].mean()) for step in range(50)])
+q = np.mean([float(batches[step]["mask"].mean()) for step in range(40)])
 blind = -q * np.log(q) - (1 - q) * np.log(1 - q)
-print("after 50 steps the loss is below that of the best constant:", live[-1]["segmentation"] < blind)
+print("after 40 steps the loss is below that of the best constant:", live[-1]["segmentation"] < blind)
 
 # %%
 log = [json.loads(line) for line in (notebook.CHECKPOINTS / "segmenter.jsonl").read_text().splitlines()]
 figure, axis = plt.subplots(figsize=(7, 2.8))
 axis.plot([line["step"] for line in log], [line["segmentation"] for line in log], color="#0072B2", label="the stored model, 700 steps")
-axis.plot([line["step"] for line in live], [line["segmentation"] for line in live], color="#D55E00", marker="o", markersize=3, label="just now, 50 steps")
+axis.plot([line["step"] for line in live], [line["segmentation"] for line in live], color="#D55E00", marker="o", markersize=3, label="just now, 40 steps")
 axis.axhline(blind, color="black", linestyle=":", linewidth=1, label="best constant answer")
 axis.set(xlabel="step", ylabel="Eq. 7 on one batch", ylim=(0, 0.9))
 axis.legend(frameon=False, loc="upper right")
 notebook.show(figure, "The loss of the live training and that of the stored model, one batch every ten steps; the dotted line knows only how much crowd there is.")
 
 # %% [markdown]
-# Fifty steps find out something; the model we go on with had 700. It is stored, and it was trained in *another* mini world than the one shown here (seed 0), so it
-# has seen none of the images here, not even unlabelled ones.
+# Forty steps find out something; the model we go on with had 700. It is stored, and it was trained in *another* mini
+# world than the one shown here (seed 0), so it has seen none of the images here, not even unlabelled ones.
 #
 # ## Probabilities on the target
 #
-# Now the model looks at the target, which it was not trained for: other backgrounds, another camera. Before reading on, look where the probability is
-# high and nobody stands.
+# Now the model looks at the target, which it was not trained for: other backgrounds, another camera. Before reading on,
+# look where the probability is high and nobody stands.
 
 # %%
 segmenter = notebook.segmenter()
@@ -264,8 +266,8 @@ figure.colorbar(drawn, ax=axes, label="probability of crowd", shrink=0.5)
 notebook.show(figure, "Target images and the probability of crowd. Groups are found as blobs; some of the background is taken for crowd as well.")
 
 # %% [markdown]
-# The corners of the rectangles are gone (S answers on a grid of 8 pixels and is smoothed), but the habit stays: groups are filled,
-# gaps included.
+# The corners of the rectangles are gone (S answers on a grid of 8 pixels and is smoothed), but the habit stays: groups
+# are filled, gaps included.
 #
 # ## From a probability to a mask: threshold, then dilation
 #
@@ -283,15 +285,15 @@ for threshold, dilate in ((0.5, 0), (0.25, 0), (0.5, 1)):
 # %% [markdown]
 # ## Two kinds of mistake, and what each costs
 #
-# How such a mask is used decides how it should be made. Eq. 8–9 (notebook 06) trust its **background only**: where $z^t = 0$, S
-# is taught "no crowd here"; where $z^t = 1$, nothing is taught at all.
+# How such a mask is used decides how it should be made. Eq. 8–9 (notebook 06) trust its **background only**: where $z^t
+# = 0$, S is taught "no crowd here"; where $z^t = 1$, nothing is taught at all.
 #
 # - **A person called background** is harm: the network is taught that this person is none.
 # - **Background called crowd** is a lesson not given. It costs some of what could be learned, no more.
 #
-# So we measure two things: the share of the *heads inside* the mask (should be 1), and the share of the *pixels called crowd* (the
-# rest is what can be learned from). The first needs head positions of the target. **They are used for looking here, as one would in a
-# report, and never for training or choosing.**
+# So we measure two things: the share of the *heads inside* the mask (should be 1), and the share of the *pixels called
+# crowd* (the rest is what can be learned from). The first needs head positions of the target. **They are used for
+# looking here, as one would in a report, and never for training or choosing.**
 
 # %%
 from sdcda_tutorial.widgets.mask_threshold import THRESHOLDS, trade_off
@@ -322,17 +324,18 @@ nearest = np.abs(as_much - crowd).argmin()  # the threshold at which dilation 8 
 print("with dilation 8 and as much crowd, fewer heads are inside:", bool(large[nearest] < inside - 0.02))
 
 # %% [markdown]
-# The curve climbs steeply and then turns flat: at first every bit of crowd given away saves many heads, later few. A strict mask
-# (high threshold, no dilation) looks tidier, and would teach many people as background.
+# The curve climbs steeply and then turns flat: at first every bit of crowd given away saves many heads, later few. A
+# strict mask (high threshold, no dilation) looks tidier, and would teach many people as background.
 #
-# Look at the three curves, too: the one with much dilation lies below. Growing by a fixed number of pixels gives area away all around, also where the
-# model was sure; a lower threshold gives it away where the model was in doubt. Without any dilation the curve is at least as high as with 2 pixels, so
-# at the heads a lower threshold alone would have done as well here. The 2 pixels are a habit of caution, and this figure does not prove that they are needed.
+# Look at the three curves, too: the one with much dilation lies below. Growing by a fixed number of pixels gives area
+# away all around, also where the model was sure; a lower threshold gives it away where the model was in doubt. Without
+# any dilation the curve is at least as high as with 2 pixels, so at the heads a lower threshold alone would have done
+# as well here. The 2 pixels are a habit of caution, and this figure does not prove that they are needed.
 #
 # ## The same, pixel by pixel
 #
-# Drawn again, a target scene tells its exact silhouettes, too. Each pixel falls into one of four cases. Look for vermilion, which
-# is the harm, with the package's settings in the middle and with a strict mask on the right.
+# Drawn again, a target scene tells its exact silhouettes, too. Each pixel falls into one of four cases. Look for
+# vermilion, which is the harm, with the package's settings in the middle and with a strict mask on the right.
 
 # %%
 index = 5 * shown[0]
@@ -375,7 +378,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# Now over all 40 images, with the package's settings: how often is the mask wrong where it says crowd, and how often where it says background?
+# Now over all 40 images, with the package's settings: how often is the mask wrong where it says crowd, and how often
+# where it says background?
 
 # %%
 wrong = {"crowd": [0, 0], "background": [0, 0]}
@@ -390,13 +394,13 @@ print("where it says crowd, more than 4 pixels of 10 show nobody:", share["crowd
 print("where it says background, fewer than 1 pixel of 200 shows a person:", share["background"] < 1 / 200)
 
 # %% [markdown]
-# That is the whole case for Eq. 8: one part of this mask is a poor teacher and the other a very good one, so only the good part is allowed
-# to teach. A mask that is wrong about the crowd is wrong *in a useful way*.
+# That is the whole case for Eq. 8: one part of this mask is a poor teacher and the other a very good one, so only the
+# good part is allowed to teach. A mask that is wrong about the crowd is wrong *in a useful way*.
 #
 # ## Does the useful part say what is needed?
 #
-# A background that is easy to recognise, sky and bare ground, would teach little. The counter without adaptation goes wrong in particular
-# places: it sees people in trees and stones. Do these places lie in the part that teaches?
+# A background that is easy to recognise, sky and bare ground, would teach little. The counter without adaptation goes
+# wrong in particular places: it sees people in trees and stones. Do these places lie in the part that teaches?
 
 # %%
 from sdcda_tutorial.density import density_map
@@ -414,12 +418,12 @@ print("of the people seen where nobody is, more than half stand where the pseudo
 print("and more than a tenth where it says crowd, out of the lesson's reach:", false_people - taught > 0.1 * false_people)
 
 # %% [markdown]
-# Most of the false people are within reach, some are not: the mask model takes some of the background for crowd itself, and there nothing
-# is taught. This says where a lesson is *given*. It does not show that the counter learns from it; that is measured in notebooks 08
-# and 09.
+# Most of the false people are within reach, some are not: the mask model takes some of the background for crowd itself,
+# and there nothing is taught. This says where a lesson is *given*. It does not show that the counter learns from it;
+# that is measured in notebooks 08 and 09.
 #
-# One world and one mask model are little to go by. Stored with the benchmark are the two shares for five fresh worlds, each with a mask model of its
-# own, measured over all training images of the target after everything was trained:
+# One world and one mask model are little to go by. Stored with the benchmark are the two shares for five fresh worlds,
+# each with a mask model of its own, measured over all training images of the target after everything was trained:
 
 # %%
 measured = notebook.result("mini_world")["mask_quality"]
@@ -430,8 +434,9 @@ for seed, quality in measured.items():
 # %% [markdown]
 # ## Move it
 #
-# The dimmed part of the left picture is background: what S will be taught. Crosses are heads outside the mask. Try the threshold at both ends. Then look for two
-# ways to get 95 % of the heads inside, one with dilation 0 and one with 8, and compare what they call crowd.
+# The dimmed part of the left picture is background: what S will be taught. Crosses are heads outside the mask. Try the
+# threshold at both ends. Then look for two ways to get 95 % of the heads inside, one with dilation 0 and one with 8,
+# and compare what they call crowd.
 
 # %%
 from sdcda_tutorial.widgets.mask_threshold import mask_threshold, render_mask_threshold
@@ -470,7 +475,8 @@ def heads_inside(mask, points):
 check("2.2", heads_inside)
 
 # %% [markdown]
-# **2.3 Grow a mask** (★★, 8 minutes). With NumPy alone: `np.pad` adds a margin, and slices of the result are shifted masks.
+# **2.3 Grow a mask** (★★, 8 minutes). With NumPy alone: `np.pad` adds a margin, and slices of the result are shifted
+# masks.
 
 # %%
 def grow(mask, d):
@@ -481,8 +487,9 @@ def grow(mask, d):
 check("2.3", grow)
 
 # %% [markdown]
-# **2.4 A threshold without target labels** (★★★, 10 minutes). Labels of the target must not choose the threshold. Those of the third domain may. Write
-# the choice as a function of labelled images; the solution then looks at how it carries over to the target.
+# **2.4 A threshold without target labels** (★★★, 10 minutes). Labels of the target must not choose the threshold. Those
+# of the third domain may. Write the choice as a function of labelled images; the solution then looks at how it carries
+# over to the target.
 
 # %%
 def choose_threshold(probabilities, points, candidates, wanted):
@@ -500,10 +507,12 @@ check("2.4", choose_threshold)
 #
 # ## Take away
 #
-# - The source has exact masks for nothing. The target has none; a model trained on *boxes* of a third domain makes rough ones.
+# - The source has exact masks for nothing. The target has none; a model trained on *boxes* of a third domain makes
+#   rough ones.
 # - Such pseudo-masks are too generous, because rectangles are. Their crowd is often wrong and their background rarely.
 # - A missed person does harm and too much crowd does not, so the threshold is low and the mask is grown.
 # - A low threshold is not free: where the mask model itself is fooled, nothing is taught.
-# - This was shown in a world where people look alike in all domains *by construction*. On photographs that is an assumption.
+# - This was shown in a world where people look alike in all domains *by construction*. On photographs that is an
+#   assumption.
 #
 # [← 01 Density maps](01_density_maps.ipynb) · [03 Feature extractor →](03_feature_extractor.ipynb)
