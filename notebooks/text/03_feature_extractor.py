@@ -120,8 +120,8 @@ with torch.device("meta"):  # shapes only: nothing is computed
 
 # %% [markdown]
 # *Width* multiplies every number of channels: a quarter of the channels makes about a sixteenth of the weights in each
-# convolution. *Stride* is how many pixels lie between neighbouring cells of f: three poolings make 8, four make 16. The
-# paper's E has stride 16. On small images that is coarse. How many people have to share their cell with somebody?
+# convolution but the first. *Stride* is how many pixels lie between neighbouring cells of f: three poolings make 8, four make
+# 16. Stride 8 also leaves out the last block, pool4 and three wide convolutions. The paper's E has stride 16. On small images that is coarse. How many people have to share their cell with somebody?
 
 # %%
 samples = [world.target_test[i] for i in range(40)]
@@ -252,8 +252,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# Move the channel. You will find channels that follow people, channels that follow edges, and channels that are almost
-# silent on one image and loud on the other. Then choose another E: "se" and "se+fd" were trained with the target images
+# Move the channel. Look for one that follows people, one that follows edges, and one that is almost silent on one image and
+# loud on the other. Then choose another E: "se" and "se+fd" were trained with the target images
 # beside the source images, as the paper does.
 
 # %% tags=["nbval-ignore-output"]
