@@ -57,7 +57,7 @@ colab: $(VENV)/.stamp-dev  ## stamp badge and set-up cell for Colab: make colab 
 	@$(BIN)/python tools/notebooks.py colab --repo "$(REPO)"
 
 test-browser: $(VENV)/.stamp-dev $(VENV)/.stamp-lab  ## run every notebook in JupyterLab and move every demo (needs Chromium)
-	@$(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -v -rP tests/browser $(PYTEST_ARGS)
 
 clean:  ## remove build/ and the caches; keeps runs/, data/ and the environment
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
