@@ -91,6 +91,9 @@ axis.legend()
 notebook.show(figure, "Mean features of 34 source images (circles) and 34 target images (triangles), E of NoAdapt.")
 
 # %% [markdown]
+# The two kinds of dots lie differently, but in this plane they overlap. D sees all channels, and where in the image they
+# are large.
+#
 # ## D: four convolutions
 #
 # $$p^s = D(f^s; \theta_d), \qquad p^t = D(f^t; \theta_d) \tag{3}$$
