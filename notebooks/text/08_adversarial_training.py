@@ -41,6 +41,7 @@ notebook.begin()
 
 # %%
 import itertools
+import logging
 import tempfile
 import time
 from dataclasses import replace
@@ -59,6 +60,8 @@ from sdcda_tutorial.training.adaptation import Adaptation, Networks
 from sdcda_tutorial.training.batches import SOURCE, TARGET, Augmentation, Batches, PseudoMasked
 from sdcda_tutorial.training.checkpoints import load, load_counter
 from sdcda_tutorial.widgets.training_replay import column, read_log, render_training_replay, training_replay
+
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # which precision it uses differs between machines
 
 architecture.show()
 
@@ -253,7 +256,7 @@ axes[1].plot(*column(log, "D_accuracy"), "o-", markersize=3, color="#E69F00", la
 axes[1].set(xlabel="step", ylim=(0, 1.4))
 axes[1].legend(fontsize=7, loc="upper right")
 axes[2].plot(*column(log, "validation"), "s-", color="#0072B2")
-axes[2].set(xlabel="step", ylabel="MAE on held-out source, people", ylim=(0, 1.3 * max(column(log, "validation")[1])), xlim=(0, 125))
+axes[2].set(xlabel="step", ylabel="MAE, held-out source", ylim=(0, 1.3 * max(column(log, "validation")[1])), xlim=(0, 125))
 notebook.show(
     figure,
     "The live run. Left its losses, before their λ. Middle D's loss and the share of its answers that are right. Right "
