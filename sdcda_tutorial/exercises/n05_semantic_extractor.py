@@ -128,7 +128,8 @@ def source_loss(answer: Callable[[np.ndarray, np.ndarray], float]) -> None:
     praise="most weights are in the 3×3 convolution that fuses; the four levels themselves are cheap.",
 )
 def count_weights(answer: Callable[[int, tuple[int, ...]], int]) -> None:
-    channels, bins = 128, (1, 2, 3, 6)
+    channels = 128
+    bins: tuple[int, ...] = (1, 2, 3, 6)
     S = SemanticExtractor(channels, 8, bins)
     true = sum(p.numel() for p in S.parameters())
     given = int(answer(channels, bins))
