@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page
 
-RUN_SECONDS = 600  # the most that a notebook may take, on a busy machine too
+RUN_SECONDS = 900  # the most that a notebook may take, on a busy machine too
 STILL_SECONDS = 2.5  # a kernel that has not begun to work for so long will not
 
 SMALL = 1e-9  # of two places of a slider that are the same
