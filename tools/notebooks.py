@@ -94,12 +94,19 @@ def execute(text: Path) -> None:
     )  # fmt: skip
     client.execute()
     for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if not _is_progress_bar(output)]
         for output in cell.get("outputs", []):
             # Without its live model a stored widget shows an error; a sentence does not.
             if output.get("data", {}).pop(WIDGET, None) is not None:
                 output["data"] = {"text/plain": INTERACTIVE}
     write(notebook, path)
     print(f"{path.relative_to(ROOT)}: {time.perf_counter() - began:.0f} s")
+
+
+def _is_progress_bar(output: NotebookNode) -> bool:
+    """A widget that a cell showed on its way, not its result: tqdm's bars, of which nothing is left to be seen."""
+    return output.output_type == "display_data" and WIDGET in output.get("data", {})
 
 
 def stamp(text: Path, repository: str) -> None:

@@ -287,7 +287,8 @@ for found in doctor.examine():
 #   answer gets a hint, a right one ✔. Stars say how hard it is.
 # - *Solutions* are notebooks of their own, linked below the exercises. They say what the answer means, and what it does
 #   not prove.
-# - *Demos*, under "Move it", have sliders. They need a running kernel; the picture above each is one setting of it.
+# - *Demos*, under "Move it", have sliders. They need a running kernel; the picture above each is one setting of it. On the keyboard:
+#   Tab to a slider, then the arrow keys; Space opens a list, arrows choose, Enter takes.
 # - *Code* that is shown is the package's own. To see more of it: `sdcda_tutorial/` in the project's folder.
 # - What trains longer than a minute or two was trained once and is stored in `data/checkpoints`; the worlds it was
 #   trained in are not the world shown. The *settings*, though, were tuned on a few development worlds, and the one

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     seconds: 12
+#     seconds: 20
 # ---
 
 # %% [markdown]

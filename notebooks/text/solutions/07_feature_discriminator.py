@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     seconds: 10
+#     seconds: 20
 # ---
 
 # %% [markdown]

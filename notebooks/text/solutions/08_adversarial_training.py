@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     seconds: 15
+#     seconds: 20
 # ---
 
 # %% [markdown]
