@@ -61,7 +61,7 @@ def start() -> Iterator[Callable[..., multiprocessing.process.BaseProcess]]:
     running = []
 
     def run(function: Callable[..., None], *args: Any) -> multiprocessing.process.BaseProcess:
-        process = context.Process(target=function, args=args)  # type: ignore[attr-defined]
+        process = context.Process(target=_on_one_thread, args=(function, *args))  # type: ignore[attr-defined]
         process.start()
         running.append(process)
         return process
@@ -70,3 +70,11 @@ def start() -> Iterator[Callable[..., multiprocessing.process.BaseProcess]]:
     for process in running:
         process.kill()
         process.join()
+
+
+def _on_one_thread(function: Callable[..., None], *args: Any) -> None:
+    """A fork has none of its parent's worker threads, and a computation that waits for them waits for ever."""
+    import torch
+
+    torch.set_num_threads(1)
+    function(*args)

@@ -87,6 +87,14 @@ notebook.show(figure, "A target image of the mini world; a blue dot marks each l
 notebook.code(density_map)
 
 # %% [markdown]
+# One head alone shows what $\sigma$ is: at a distance of one σ the density has fallen to $e^{-1/2}$ of its peak.
+
+# %%
+one = density_map(np.array([[20.0, 20.0]]), (41, 41), sigma=2.0)
+print("peak", round(float(one[20, 20]), 4), "people per pixel")
+print("one σ beside it, as a part of the peak:", round(float(one[20, 22] / one[20, 20]), 4), "  exp(-1/2):", round(np.exp(-0.5), 4))
+
+# %% [markdown]
 # Cut to 15 × 15 pixels with σ = 4, this is the kernel of the authors' later code, and the package's default. On the small
 # images of the mini world heads are 3 to 6 pixels wide, and σ = 2 fits better.
 
