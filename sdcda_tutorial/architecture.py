@@ -18,7 +18,7 @@ PARTS = {
     "D": "the feature discriminator D tells source features from target features (Eq. 3)",
     "density_loss": "the density map of the source is compared with F(y) (Eq. 6)",
     "seg_source": "the mask of the source is compared with the true mask (Eq. 7)",
-    "seg_target": "the mask of the target is compared with the background of a rectangular pseudo-mask (Eq. 8-9)",
+    "seg_target": "the mask of the target is compared with the background of a rough pseudo-mask (Eq. 8-9)",
     "adversarial": "E is moved so that D takes target features for source features (Eq. 10)",
 }
 
@@ -179,7 +179,7 @@ def _target_loss() -> str:
     )
     return "".join([
         _loss(306, "Eq. 8–9", _symbol("L", "t", "seg"),
-            "background: −log(1−" + _symbol("ẑ", "t") + ")", "inside rectangles: 0"),
+            "background: −log(1−" + _symbol("ẑ", "t") + ")", "on its crowd: 0"),
         _line(INK, (599, 306), (623, 306)), _line(INK, (799, 306), (777, 306)),
         _picture(802, 276, boxes, "#2B2B2B"), _text(842, 352, "pseudo-mask", GREY, 11, extra=_symbol("z", "t")),
         _text(204, 40, "+", INK, 13, "start", _symbol("λ", "t") + " " + _symbol("L", "t", "seg")),

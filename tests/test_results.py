@@ -44,8 +44,9 @@ def test_the_summary_is_that_of_the_cells(mini_world: dict[str, Any]) -> None:
 
 def test_results_say_how_they_were_made(mini_world: dict[str, Any]) -> None:
     for name in ("mini_world", "mini_world_first_confirmation"):
-        made = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["provenance"]
-        assert made["date"] and made["versions"]["torch"] and made["hardware"]["cores"]
+        stored = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        made = stored["provenance"]
+        assert stored["command"].startswith("sdcda ") and made["date"] and made["versions"]["torch"] and made["hardware"]["cores"]
     development = json.loads((RESULTS / "mini_world_development.json").read_text(encoding="utf-8"))
     tuned_on = {run["seed"] for stage in development["stages"] for run in stage["runs"]}
     assert not tuned_on & set(mini_world["seeds"])  # nothing that is reported was tuned on
@@ -76,11 +77,11 @@ def test_kept_models_are_small_load_and_tell_where_they_are_from(method: str, mi
         load_segmenter(path)
         return
     load_counter(path)
-    told = card["target_test"]
-    (cell,) = (
-        c for c in mini_world["cells"] if (c["seed"], c["method"], c["domain"]) == (card["seed"], method, "target")
-    )
-    assert all(told[figure] == cell[figure] for figure in FIGURES)
+    for domain in ("source", "target"):
+        (cell,) = (
+            c for c in mini_world["cells"] if (c["seed"], c["method"], c["domain"]) == (card["seed"], method, domain)
+        )
+        assert all(card[f"{domain}_test"][figure] == cell[figure] for figure in FIGURES)
     lines = [json.loads(line) for line in path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()]
     assert lines[-1]["step"] == card["config"]["steps"]
     assert card["config"]["average"] == MINI.adaptation.average

@@ -17,7 +17,7 @@
 #
 # The paper: Han, Gao, Yuan, Wang, [*Focus on Semantic Consistency for Cross-domain Crowd
 # Understanding*](https://arxiv.org/abs/2002.08623), ICASSP 2020. This tutorial is independent of its authors, who have
-# published no code for it.
+# published no code for it. ("Later code" below is that of later work by the same authors.)
 
 # %% tags=["colab"]
 import sys
@@ -75,7 +75,8 @@ print(sample.count, "people")
 # slow. A game engine marks them for nothing, in as many images as one likes. So one would like to train on drawn
 # images, the **source**, and count on photographs, the **target**.
 #
-# Below are two counters that have both learned to count on drawn images only. The first has seen nothing else. The
+# In this tutorial the target is drawn too, and stands for photographs. Below are two counters that have both learned to
+# count on source images only. The first has seen nothing else. The
 # second is adapted with the paper's method: it has seen target images as well, but not one marked head in them. Look
 # for light where nobody is.
 
@@ -91,8 +92,8 @@ shown = [world.target_test[index] for index in (15, 10, 22)]
 predicted = {name: [predict_density(counter, s.image) for s in shown] for name, counter in counters.items()}
 notebook.show(
     plotting.panel(shown, [true_map(s) for s in shown], predicted),
-    "Three target images, their true density maps, and the maps of two counters, with counts in the corner. Without adaptation "
-    "trees and hedges light up as people; the adapted counter leaves most of them dark.",
+    "Three target images, their true density maps, and the maps of two counters, with counts in the corner. One colour "
+    "scale a row. Without adaptation trees and hedges light up as people; the adapted counter leaves most of them dark.",
 )
 
 # %% [markdown]
@@ -117,8 +118,8 @@ worse = sum(a > b for a, b in zip(after["count"], before["count"]))
 print("on some images the adapted counter is the worse one:", worse > 0)
 
 # %% [markdown]
-# The counter has not forgotten how to count people. It takes other things for people, because its training images had
-# no such things in them.
+# Most of its error lies where nobody is: it takes other things for people. The likely reason is that its training images
+# had no such things in them.
 #
 # ## The mini world at a glance
 #
@@ -238,8 +239,9 @@ for better, worse in (("se", "noadapt"), ("se+fd", "noadapt"), ("fd", "noadapt")
 # %% [markdown]
 # The earlier round, on five other worlds, differs in one setting: the weight $\lambda^d$ of the discriminator. It is
 # kept because a result that was run is a result. Compare the two columns. Where they agree, there is something to build
-# on. Where they do not, the answer hangs on that weight, and $\lambda^d$ had to be chosen with the labels of
-# development worlds in view, which nobody has for real photographs.
+# on. Where they do not, it may be that weight or it may be the worlds: both differ. $\lambda^d$ was chosen on development
+# worlds, with their labels in view, which nobody has for real photographs, and there SE+FD was no better than SE. Read the
+# last line with that in mind; notebook 09 comes back to it.
 #
 # Two more things these figures do not prove. Five worlds are few, so a small difference between two rows may be luck.
 # And all of them are drawn by the same rules; a ranking here is no ranking on photographs. Notebook 09 takes the
@@ -292,7 +294,7 @@ for found in doctor.examine():
 # - *Code* that is shown is the package's own. To see more of it: `sdcda_tutorial/` in the project's folder.
 # - What trains longer than a minute or two was trained once and is stored in `data/checkpoints`; the worlds it was
 #   trained in are not the world shown. The *settings*, though, were tuned on a few development worlds, and the one
-#   shown here is among these. That is why the figures above are from other worlds.
+#   shown here is among these. That is why the numbers in the table of five worlds come from other worlds.
 #
 # ## Map
 #
@@ -318,7 +320,7 @@ for found in doctor.examine():
 #
 # Replace the last line of a stub, run the cell, and read what `check` says.
 #
-# **0.1 People who are not there** (★, 4 minutes). The figure that this tutorial turns on, for one image. Both maps are
+# **0.1 People who are not there** (★, 4 minutes). The number that this tutorial turns on, for one image. Both maps are
 # tensors of the same size.
 
 # %%

@@ -52,8 +52,8 @@ from sdcda_tutorial.plotting import DENSITY
 # %% [markdown]
 # ## Look first: what a label is
 #
-# Whoever labels a crowd puts one dot on each head, nothing more. A label $y$ is a list of positions $(x, y)$ in pixels,
-# measured from the upper left corner. Look at the small figures in the background: a dot says where a head is, not how
+# Whoever labels a crowd puts one dot on each head, nothing more. A label $y$ is a list of positions (column, row)
+# in pixels, measured from the upper left corner. Look at the small figures in the background: a dot says where a head is, not how
 # large it is.
 
 # %%
@@ -95,6 +95,9 @@ print("peak", round(float(one[20, 20]), 4), "people per pixel")
 print("one σ beside it, as a part of the peak:", round(float(one[20, 22] / one[20, 20]), 4), "  exp(-1/2):", round(np.exp(-0.5), 4))
 
 # %% [markdown]
+# The package centres the kernel on the pixel that the head lies in, and cuts it off some pixels away: there the map is
+# exactly zero. That is what "background" means in notebooks 00 and 04.
+#
 # Cut to 15 × 15 pixels with σ = 4, this is the kernel of the authors' later code, and the package's default. On the small
 # images of the mini world heads are 3 to 6 pixels wide, and σ = 2 fits better.
 
@@ -141,7 +144,8 @@ for distance in (20, 8, 4, 0):
 # ## One σ for all, or one for each?
 #
 # People far away are smaller. *Geometry-adaptive* kernels take a head's σ from the distance to its three nearest
-# neighbours, σ = 0.3 × the mean distance: in a dense crowd that grows with the size of the heads.
+# neighbours, σ = 0.3 × the mean distance (kept between 1 and 15 pixels): in a dense crowd that grows with the size of the
+# heads.
 
 # %%
 sigmas = adaptive_sigma(sample.points)
@@ -154,10 +158,10 @@ maps = {
 }
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.9), layout="constrained")
 for axis, (title, drawn) in zip(axes, maps.items()):
-    axis.imshow(drawn, cmap=DENSITY)
+    axis.imshow(drawn, cmap=DENSITY, vmax=float(np.quantile(drawn[drawn > 0], 0.95)))
     axis.set_title(f"{title}: sum {float(drawn.sum()):.2f}")
     axis.set_axis_off()
-notebook.show(figure, "The same heads with three kernels. The pictures differ, the sums do not. Each has its own colour scale.")
+notebook.show(figure, "The same heads with three kernels. The pictures differ, the sums do not. Each has its own colour scale, cut at its brightest twentieth.")
 
 # %% [markdown]
 # Which is best for learning is *not* shown here: all three have the same sum, so the count cannot tell them apart. Where
@@ -218,7 +222,10 @@ check("1.1", count_in_window)
 
 # %%
 def head_kernel(x, y, size, sigma):
-    """Gaussian of one head at column x, row y over an image of size (height, width), as an array that sums to 1."""
+    """Gaussian of one head in the middle of the pixel in column x, row y (whole numbers), as an array that sums to 1.
+
+    size: (height, width) of the image.
+    """
     raise NotImplementedError
 
 
@@ -244,6 +251,7 @@ check("1.3", resize_map)
 #   image and over every part of it.
 # - A kernel that the border cuts must be normalised by what is left of it.
 # - Resizing a map changes its sum. Resize the positions and draw the map last.
-# - That the sum is right says nothing about whether a network learns well from such a map. That is for notebook 04.
+# - That the sum is right says nothing about whether a network learns well from such a map. Notebook 04 trains on such maps;
+#   it does not compare kernels.
 #
 # [← 00 Start here](00_start_here.ipynb) · [02 Crowd masks →](02_crowd_masks.ipynb)

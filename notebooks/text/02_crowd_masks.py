@@ -60,7 +60,7 @@ from sdcda_tutorial.training.segmentation import Segmenter, crowd_probability, t
 # ## Look first: three domains, three kinds of labels
 #
 # A crowd mask $z$ says for every pixel whether people are there: 1 = crowd, 0 = background. Notebook 05 trains a
-# network S to predict it, because a network that must tell crowd from background looks at people and not at trees. For
+# network S to predict it, because a network that must tell crowd from background is meant to look at people and not at trees. For
 # that, S needs masks to learn from. Look at what each domain has.
 
 # %%
@@ -155,12 +155,12 @@ print("more than a quarter of the rectangles' pixels show nobody:", np.mean(empt
 
 # %% [markdown]
 # So a model that learns from rectangles learns to call the gaps between people crowd as well. That is a mistake in one
-# direction only: the rectangles leave (almost) no person out.
+# direction only: a rectangle contains all of its person.
 #
 # ## The same people, nearer
 #
 # The third domain's people are dressed and drawn like everybody's, but its photographs are taken from nearer. A model
-# that has only seen people who fill half the image would not know the target's when it sees them.
+# that has only seen people twice as tall might not know the target's when it sees them.
 
 # %%
 def heights(domain):
@@ -172,7 +172,8 @@ print("settings of the mask model:", MINI.segmenter.augmentation)
 
 # %% [markdown]
 # Hence `scale=(0.3, 0.7)`: in training every image is shrunk by a random factor in this range, and a small window is
-# cut out of it. This needs to know roughly how large the target's people are, which its images show without any label.
+# cut out of it. This needs to know roughly how large the target's people are, which its images show
+# without any label. (The cell looks it up; measuring a few people by eye would do.)
 # These are the examples that the model learns from:
 
 # %%
@@ -307,7 +308,7 @@ for dilate, colour in ((0, "#CC79A7"), (2, "#0072B2"), (8, "#009E73")):
     axis.plot(100 * crowd, 100 * inside, color=colour, label=f"dilation {dilate}")
 inside, crowd = trade_off(samples, probabilities, np.array([MINI.segmenter.threshold]), MINI.segmenter.dilate)
 axis.plot(100 * crowd, 100 * inside, "o", color="#D55E00", label="the package's choice")
-axis.set(xlabel="pixels called crowd, %", ylabel="heads inside, %", xlim=(0, 100), ylim=(0, 102))
+axis.set(xlabel="pixels called crowd, %", ylabel="heads inside, %", xlim=(0, 100), ylim=(0, 105))
 axis.legend(frameon=False, loc="lower right")
 notebook.show(
     figure,
@@ -324,11 +325,11 @@ nearest = np.abs(as_much - crowd).argmin()  # the threshold at which dilation 8 
 print("with dilation 8 and as much crowd, fewer heads are inside:", bool(large[nearest] < inside - 0.02))
 
 # %% [markdown]
-# The curve climbs steeply and then turns flat: at first every bit of crowd given away saves many heads, later few. A
+# The curve climbs steeply and then turns flat: at first every bit of background given up saves many heads, later few. A
 # strict mask (high threshold, no dilation) looks tidier, and would teach many people as background.
 #
-# Look at the three curves, too: the one with much dilation lies below. Growing by a fixed number of pixels gives area
-# away all around, also where the model was sure; a lower threshold gives it away where the model was in doubt. Without
+# Look at the three curves, too: the one with much dilation lies below. Growing by a fixed number of pixels gives up
+# background all around, also where the model was sure; a lower threshold gives it up where the model was in doubt. Without
 # any dilation the curve is at least as high as with 2 pixels, so at the heads a lower threshold alone would have done
 # as well here. The 2 pixels are a habit of caution, and this figure does not prove that they are needed.
 #
@@ -341,7 +342,7 @@ print("with dilation 8 and as much crowd, fewer heads are inside:", bool(large[n
 index = 5 * shown[0]
 sample = samples[shown[0]]
 again = drawn_again("target", index)[1]
-print("it is the same picture, up to JPEG:", np.abs(again.image.astype(float) - sample.image).mean() < 15)
+print("it is the same picture, up to the noise of JPEG:", np.abs(again.image.astype(float) - sample.image).mean() < 15)
 
 CASES = {  # (person, called crowd): colour, meaning
     (1, 1): ("#0072B2", "person, called crowd"),
@@ -400,7 +401,7 @@ print("where it says background, fewer than 1 pixel of 200 shows a person:", sha
 # ## Does the useful part say what is needed?
 #
 # A background that is easy to recognise, sky and bare ground, would teach little. The counter without adaptation goes
-# wrong in particular places: it sees people in trees and stones. Do these places lie in the part that teaches?
+# wrong in particular places, mostly in trees and hedges. Do these places lie in the part that teaches?
 
 # %%
 from sdcda_tutorial.density import density_map
@@ -418,8 +419,8 @@ print("of the people seen where nobody is, more than half stand where the pseudo
 print("and more than a tenth where it says crowd, out of the lesson's reach:", false_people - taught > 0.1 * false_people)
 
 # %% [markdown]
-# Most of the false people are within reach, some are not: the mask model takes some of the background for crowd itself,
-# and there nothing is taught. This says where a lesson is *given*. It does not show that the counter learns from it;
+# Most of the false people are within reach, some are not: they lie in the rim that the mask leaves around people, or where
+# the mask model takes background for crowd itself, and there nothing is taught. This says where a lesson is *given*. It does not show that the counter learns from it;
 # that is measured in notebooks 08 and 09.
 #
 # One world and one mask model are little to go by. Stored with the benchmark are the two shares for five fresh worlds,
@@ -495,7 +496,7 @@ check("2.3", grow)
 def choose_threshold(probabilities, points, candidates, wanted):
     """The largest of the candidates at which at least a share `wanted` of all heads has a probability above it.
 
-    probabilities: a list of (H, W) arrays; points: the heads of each, (N, 2) as (x, y). At least one candidate will do.
+    probabilities: a list of (H, W) arrays; points: the heads of each, (N, 2) as (x, y). You may assume that one of them keeps enough.
     """
     raise NotImplementedError
 

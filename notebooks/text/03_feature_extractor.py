@@ -121,7 +121,7 @@ with torch.device("meta"):  # shapes only: nothing is computed
 # %% [markdown]
 # *Width* multiplies every number of channels: a quarter of the channels makes about a sixteenth of the weights in each
 # convolution but the first. *Stride* is how many pixels lie between neighbouring cells of f: three poolings make 8, four make
-# 16. Stride 8 also leaves out the last block, pool4 and three wide convolutions. The paper's E has stride 16. On small images that is coarse. How many people have to share their cell with somebody?
+# 16. Stride 8 also leaves out the last block, pool4 and three wide convolutions. The paper names no layer; our reading of its E has stride 16. On small images that is coarse. How many people have to share their cell with somebody?
 
 # %%
 samples = [world.target_test[i] for i in range(40)]
@@ -301,8 +301,9 @@ notebook.show(figure, "One point an image, circles source and triangles target, 
 # A picture of two directions out of 128 can hide a gap that lies in the others. Two measures look at all of them:
 #
 # - the *gap* of a channel is the distance between its mean on the source and its mean on the target, in standard deviations
-#   within a domain. At 1 the domains differ in this channel as much as two images of one domain typically do;
-# - a *linear probe* is the best weighted sum of the channels to tell the domain, fitted on every other image and asked about
+#   within a domain. At 1 they are as far apart as an image of a domain typically
+#   is from its domain's mean;
+# - a *linear probe* is a weighted sum of the channels that should tell the domain, fitted by least squares on every other image and asked about
 #   the rest. Where there is nothing to tell, it is right half of the time.
 
 # %%
@@ -336,7 +337,8 @@ axis.legend(frameon=False)
 notebook.show(figure, "The gap of every channel, sorted, for four methods, and for two halves of the source as a control.")
 
 # %% [markdown]
-# The grey control is what chance gives with 20 images on either side; what lies above it is the shift of the channel means.
+# The grey control is what chance gives with 20 images on either side; what lies well above it is the shift of the channel
+# means. (The other lines have 40 on either side, for which chance gives about 0.7 of the grey, so a line may lie below it.)
 # Is it the discriminator ("fd", "se+fd"), whose purpose that is, that narrows it? And does the counter profit? The cell
 # decides from two figures a method: the number of *wide* gaps, above the line at 1, and the measured error on the target, a
 # mean over the seeds of the long runs.
@@ -352,14 +354,19 @@ def error(method):
 print("method    error on the target, % of the mean count (mean over seeds)")
 for method in methods:
     print(f"{method:<9} {error(method):5.1f}")
+by_error = sorted(methods, key=error)
+print("most wide gaps: the method with the largest error:", max(methods, key=wide.get) == by_error[-1])
+print("fewest wide gaps: the method with the smallest error:", min(methods, key=wide.get) == by_error[0])
 for method in methods[1:]:
     gaps = "less than half as many" if wide[method] < 0.5 * wide["noadapt"] else "not less than half as many"
     errors = "less than half" if error(method) < 0.5 * error("noadapt") else "not less than half"
     print(f"{method}: {gaps} wide gaps as noadapt; {errors} its error on the target")
 
 # %% [markdown]
-# Read the last three lines together, each with its two halves: fewer wide gaps and a better count are two different things,
-# and one may come without the other. Nor does any method hide the domain: the probe above finds it in all four.
+# At the two ends the order is the same: most wide gaps with the largest error, fewest with the smallest. The sizes do not
+# match, as the last three lines show, each with its two halves: SE more than halves the error without halving the wide gaps.
+# So the gap of the means is at best a part of the matter. Nor does any method hide the domain: the probe above finds it in
+# all four.
 #
 # What this does not prove. The gaps are those of *one* trained model a method, in one world; the errors are means over
 # several. A gap of the channel means may be content (more sky, more leaves) that a counter has every right to know about,
@@ -395,6 +402,11 @@ for method in ("noadapt", "bn-target"):
 gain = error("noadapt") - error("bn-target")
 spread = measured["noadapt / target"]["mae_percent_of_mean_count"]["sd"]
 print("statistics alone lower the error by more than the spread over seeds:", gain > spread)
+print("the mean error of the control is the higher one:", gain < 0)
+
+# %% [markdown]
+# The control is, if anything, worse than no adaptation, with a large spread in both. So statistics alone do not explain what
+# SE and SE+FD gain. Why they should do harm is not shown here.
 
 # %% [markdown]
 # ## Exercises
@@ -443,7 +455,7 @@ check("3.3", batch_norm)
 # - A feature sees 92 pixels at stride 8 and 196 at stride 16, though mostly the middle of them: much more than a head.
 # - The normalisation is part of E. Wrong input raises no error, it counts wrongly.
 # - The channel means of a source-only E differ between the domains. A linear probe tells the domain from f, with and without
-#   a discriminator in training. Fewer wide gaps and a better count are two different things.
+#   a discriminator in training. Wide gaps and the error did not fall in proportion.
 # - With batch norm, what else is in the batch is part of the method.
 #
 # [← 02 Crowd masks](02_crowd_masks.ipynb) · [04 Density estimator →](04_density_estimator.ipynb)
