@@ -16,7 +16,7 @@ START := $(firstword $(wildcard notebooks/00_start_here.ipynb notebooks) .)
 .PHONY: help setup demo lab test lint notebooks sync colab test-browser clean
 
 help:  ## show this list
-	@echo "sdcda_tutorial: count crowds in real photographs, learning from synthetic ones"
+	@echo "sdcda_tutorial: learn to count crowds across domains"
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo

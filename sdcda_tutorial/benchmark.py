@@ -178,11 +178,16 @@ def run_benchmark(
     hardware: Hardware | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """All methods on all seeds; `folder`/results.json is written anew after each seed."""
+    """All methods on all seeds; `folder`/results.json is written anew after each seed.
+
+    It covers the seeds of this call. An earlier call's date and machine stay in it only if all its seeds are asked for
+    again.
+    """
     folder = Path(folder)
     per_seed: dict[int, dict[str, dict[str, Results]]] = {}
     path = folder / "results.json"
-    kept = read_json(path).get("provenance") if path.exists() else None
+    stored = read_json(path) if path.exists() else {}
+    kept = stored.get("provenance") if set(stored.get("seeds", [])) <= set(seeds) else None
     for seed in seeds:
         per_seed[seed] = run_seed(
             seed, methods, preset, folder / f"seed_{seed}", hardware=hardware,

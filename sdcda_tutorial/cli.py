@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ import typer
 from sdcda_tutorial.cli_options import (
     Boxes,
     Devices,
+    Measured,
     Precision,
     PresetOption,
     RandomWeights,
@@ -23,11 +23,14 @@ from sdcda_tutorial.cli_options import (
     Source,
     Target,
     Weights,
+    change_adaptation,
+    change_masks,
     choose_hardware,
     find_preset,
     open_boxes,
     open_data,
-    scale_range,
+    refuse_other_seed_in_default_folder,
+    refuse_useless_masks,
 )
 from sdcda_tutorial.errors import InputError, TrainingStopped
 
@@ -62,6 +65,7 @@ def data_mini(
     """Draw the mini world: three small domains in the native formats of GCC, ShanghaiTech and CrowdHuman."""
     from sdcda_tutorial.scenes import ensure_mini_world
 
+    refuse_other_seed_in_default_folder(root, seed)
     typer.echo(f"the mini world is in {ensure_mini_world(root, seed=seed)}")
 
 
@@ -86,14 +90,7 @@ def masks(
     from sdcda_tutorial.training.experiment import Experiment
 
     settings, hardware = find_preset(preset, random_weights), choose_hardware(precision, devices)
-    model = settings.segmenter
-    model = replace(
-        model,
-        threshold=model.threshold if threshold is None else threshold,
-        augmentation=model.augmentation if scale is None else replace(model.augmentation, scale=scale_range(scale)),
-        steps=model.steps if steps is None else steps,
-    )
-    settings = replace(settings, segmenter=model)
+    settings = change_masks(settings, threshold, scale, steps, segmenter, boxes)
     data = open_data(target, "target", "train", size)
     experiment = Experiment(
         out, settings, source=data, target=data, boxes=None if segmenter else open_boxes(boxes, target, size),
@@ -131,22 +128,14 @@ def train(
     from sdcda_tutorial.training.experiment import Experiment
 
     settings, hardware = find_preset(preset, random_weights), choose_hardware(precision, devices)
-    adaptation = replace(
-        settings.adaptation,
-        steps=settings.adaptation.steps if steps is None else steps,
-        batch_size=settings.adaptation.batch_size if batch_size is None else batch_size,
-    )
-    lambdas = {"seg_source": lambda_s, "seg_target": lambda_t, "adversarial": lambda_d}
-    given = {key: value for key, value in lambdas.items() if value is not None}
-    try:
-        adaptation = replace(adaptation, weights=replace(adaptation.weights, **given))
-    except ValueError as error:
-        raise InputError(f"wrong λ: {error}") from None
-    warm_start = settings.warm_start
-    if warm_steps is not None and warm_start is not None:
-        warm_start = replace(warm_start, steps=warm_steps) if warm_steps else None
-    settings = replace(settings, adaptation=adaptation, warm_start=warm_start)
+    lambdas = {
+        "--lambda-s": ("seg_source", lambda_s),
+        "--lambda-t": ("seg_target", lambda_t),
+        "--lambda-d": ("adversarial", lambda_d),
+    }
+    settings = change_adaptation(settings, method, steps, warm_steps, batch_size, lambdas)
     config = settings.method(method)
+    refuse_useless_masks(config, masks, segmenter, boxes)
     needs_masks = config.weights.seg_target > 0
     source_data = open_data(source, "source", "train", size)
     target_data = open_data(target, "target", "train", size) if config.needs_target else None
@@ -163,7 +152,7 @@ def train(
 @app.command()
 def evaluate(
     checkpoint: Annotated[list[Path], typer.Option(help="model.safetensors of a run; give several to compare them")],
-    target: Target = "mini",
+    target: Measured = "mini",
     split: Annotated[str, typer.Option(help="part of the data set")] = "test",
     out: Annotated[Path, typer.Option(help="folder; an older evaluation is replaced")] = Path("build/evaluation"),
     size: SizeOption = None,
@@ -201,9 +190,13 @@ def predict(
 
 @app.command()
 def benchmark(
-    seeds: Annotated[str, typer.Option(help="numbers with commas; each is a new world and a new training")] = "1,2,3",
+    seeds: Annotated[
+        str, typer.Option(help="numbers with commas; each is a new world and a new training")
+    ] = "21,22,23,24,25",
     methods: Annotated[str, typer.Option(help="names with commas, or all")] = "all",
-    out: Annotated[Path, typer.Option(help="folder; what is done there stays done")] = Path("build/benchmark"),
+    out: Annotated[
+        Path, typer.Option(help="folder; what is done stays done; results.json covers the seeds of this call")
+    ] = Path("build/benchmark"),
     keep: Annotated[Path | None, typer.Option(help="also copy the first seed's models here, in half precision")] = None,
 ) -> None:
     """Methods × seeds on the mini world: train, evaluate, table with the spread. Resumes after an interruption."""
@@ -227,7 +220,7 @@ def benchmark(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="folder for data, runs and results")] = Path("build/demo"),
+    out: Annotated[Path, typer.Option(help="folder for runs and results")] = Path("build/demo"),
     seed: Seed = 0,
 ) -> None:
     """The paper's claim in minutes: train without and with adaptation on the mini world, compare on its target."""

@@ -13,10 +13,11 @@ from sdcda_tutorial.errors import InputError
 
 if TYPE_CHECKING:  # torch takes seconds to import: what needs it is imported when it is asked for
     from sdcda_tutorial.datasets import CrowdDataset
-    from sdcda_tutorial.training import Hardware, Preset
+    from sdcda_tutorial.training import AdaptationConfig, Hardware, Preset
 
 Source = Annotated[str, typer.Option(help="labelled data set, name:root, such as gcc:ROOT; mini needs no root")]
 Target = Annotated[str, typer.Option(help="data set to adapt to, such as shanghaitech-b:ROOT or images:ROOT")]
+Measured = Annotated[str, typer.Option(help="labelled data set to measure on, such as shanghaitech-b:ROOT")]
 Boxes = Annotated[str | None, typer.Option(help="data set with boxes for the mask model, such as crowdhuman:ROOT")]
 Segmenter = Annotated[Path | None, typer.Option(help="checkpoint of a mask model that is ready")]
 SizeOption = Annotated[str | None, typer.Option(help="resize every image to HEIGHTxWIDTH, such as 384x576")]
@@ -51,6 +52,86 @@ def scale_range(text: str) -> tuple[float, float]:
     return low, high
 
 
+def change_masks(
+    settings: Preset,
+    threshold: float | None,
+    scale: str | None,
+    steps: int | None,
+    segmenter: Path | None,
+    boxes: str | None,
+) -> Preset:
+    """The preset with the options of `sdcda masks`; an InputError for one that a ready mask model makes useless."""
+    useless = {"--boxes": boxes, "--steps": steps, "--scale": scale}
+    given = [name for name, value in useless.items() if value is not None]
+    if segmenter is not None and given:
+        raise InputError(f"{given[0]} is of a training, but the mask model of --segmenter is ready; drop one of them")
+    model = settings.segmenter
+    model = replace(
+        model,
+        threshold=model.threshold if threshold is None else threshold,
+        augmentation=model.augmentation if scale is None else replace(model.augmentation, scale=scale_range(scale)),
+        steps=model.steps if steps is None else steps,
+    )
+    return replace(settings, segmenter=model)
+
+
+def change_adaptation(
+    settings: Preset,
+    method: str,
+    steps: int | None,
+    warm_steps: int | None,
+    batch_size: int | None,
+    lambdas: dict[str, tuple[str, float | None]],
+) -> Preset:
+    """The preset with the options of `sdcda train`; an InputError for one that would change nothing.
+
+    Args:
+        lambdas: option -> the weight's name in `LossWeights`, and the value that was given.
+    """
+    adaptation = replace(
+        settings.adaptation,
+        steps=settings.adaptation.steps if steps is None else steps,
+        batch_size=settings.adaptation.batch_size if batch_size is None else batch_size,
+    )
+    given = {option: (name, value) for option, (name, value) in lambdas.items() if value is not None}
+    try:
+        adaptation = replace(adaptation, weights=replace(adaptation.weights, **dict(given.values())))
+    except ValueError as error:
+        raise InputError(f"wrong λ: {error}") from None
+    warm_start = settings.warm_start
+    if warm_steps and warm_start is None:
+        raise InputError("--warm-steps: this preset has no warm start; drop the option")
+    if warm_steps is not None and warm_start is not None:
+        warm_start = replace(warm_start, steps=warm_steps) if warm_steps else None
+    settings = replace(settings, adaptation=adaptation, warm_start=warm_start)
+    used = settings.method(method).weights
+    for option, (name, value) in given.items():
+        if getattr(used, name) != value:
+            raise InputError(f"{option}: the method {method} switches this λ off; drop the option or choose another")
+    return settings
+
+
+def refuse_useless_masks(
+    config: AdaptationConfig, masks: Path | None, segmenter: Path | None, boxes: str | None
+) -> None:
+    """Raise where pseudo-masks are given that nothing asks for, or in two ways of which one would be ignored."""
+    ready = {"--masks": masks, "--segmenter": segmenter}
+    given = [name for name, value in ready.items() if value is not None]
+    if given and config.weights.seg_target == 0:
+        raise InputError(f"{given[0]}: λt is 0 here, so no pseudo-masks are needed; drop the option")
+    given += ["--boxes"] if boxes is not None else []
+    if len(given) > 1 and config.weights.seg_target > 0:
+        raise InputError(f"{given[0]} makes {given[1]} useless; drop one of them")
+
+
+def refuse_other_seed_in_default_folder(root: Path, seed: int) -> None:
+    """Raise before another world lies where plain `mini` looks for that of seed 0 and would draw it anew."""
+    from sdcda_tutorial.datasets import MINI_ROOT
+
+    if seed != 0 and root.resolve() == MINI_ROOT.resolve():
+        raise InputError(f"{MINI_ROOT} is the world of seed 0; give another --root and name it mini-target:ROOT")
+
+
 def choose_hardware(precision: str, devices: int) -> Hardware:
     """Where to train, once the words are known to mean something."""
     from sdcda_tutorial.training import Hardware
@@ -62,7 +143,7 @@ def choose_hardware(precision: str, devices: int) -> Hardware:
 
 def open_data(spec: str, role: str, split: str, size: str | None) -> CrowdDataset:
     """Open a data set; plain `mini` stands for the mini world's part of that role, made when it is not there yet."""
-    from sdcda_tutorial.datasets import MINI_ROOT, ImageFolder, open_dataset
+    from sdcda_tutorial.datasets import DATASET_NAMES, MINI_ROOT, ImageFolder, open_dataset
 
     options: dict[str, Any] = {}
     if size is not None:
@@ -75,6 +156,11 @@ def open_data(spec: str, role: str, split: str, size: str | None) -> CrowdDatase
 
         ensure_mini_world(MINI_ROOT)
         spec = f"mini-{role}"
+    name, _, root = spec.partition(":")
+    if name == "mini":
+        raise InputError(f"{spec!r}: plain mini takes no folder; write mini-{role}:{root or 'ROOT'}")
+    if name not in DATASET_NAMES:
+        raise InputError(f"unknown data set {name!r} in {spec!r}; known are {', '.join(DATASET_NAMES)}, mini")
     dataset = open_dataset(spec, split, **options).cache_if_small()
     if role != "target" and isinstance(dataset, ImageFolder):
         raise InputError(f"{spec} has no labels to learn from; unlabelled photographs can be a --target only")

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The two exceptions that a user is meant to read."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ from torch import nn
 
 from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.datasets.images import read_image
+from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.evaluation import Results, evaluate, predict_density
 from sdcda_tutorial.files import file_digest, write_json, write_text
 from sdcda_tutorial.metrics import Variant
 from sdcda_tutorial.models import CrowdCounter
 from sdcda_tutorial.training.batches import DensityKernel
-from sdcda_tutorial.training.checkpoints import load_counter, versions
+from sdcda_tutorial.training.checkpoints import build, load_counter, versions
 
+# What `spread_table` shows of a benchmark, with the decimals of the column.
+SPREAD = {"mae": 1, "mae_percent_of_mean_count": 1, "mse": 1, "psnr": 1, "ssim": 3, "background": 1, "crowd": 1}
 HEADER = ("method", "MAE", "MSE", "PSNR", "SSIM", "background", "crowd")
 
 
@@ -52,10 +56,8 @@ def spread_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
         method, domain = key.split(" / ")
         if domain == "target":
             source = found["summary"][f"{method} / source"]["mae_percent_of_mean_count"]
-            names = ("mae", "mae_percent_of_mean_count", "mse", "psnr", "ssim", "background", "crowd")
-            rows.append(
-                [titles.get(method, method), *(_plus_minus(figures[name]) for name in names), _plus_minus(source)]
-            )
+            cells = (_plus_minus(figures[name], digits) for name, digits in SPREAD.items())
+            rows.append([titles.get(method, method), *cells, _plus_minus(source, 1)])
     header = ("method", "MAE", "% of mean count", "MSE", "PSNR", "SSIM", "background", "crowd", "source MAE, %")
     seeds = ", ".join(str(seed) for seed in found["seeds"])
     return _markdown(header, rows) + f"\nmean ± standard deviation over seeds {seeds} (data and training)"
@@ -98,16 +100,18 @@ def compare(
     Nothing is written before everything is counted. Files that an earlier evaluation left there are replaced.
     """
     counters: dict[str, CrowdCounter] = {}
-    cards: dict[str, dict[str, Any]] = {}
+    kernels: dict[str, DensityKernel] = {}
+    origins: dict[str, dict[str, Any]] = {}
     for path in checkpoints:  # all of them before the first long evaluation
         counter, card = load_counter(path)
         title = _title(path, counters)
-        counters[title], cards[title] = counter, {**card, "weights_sha256": file_digest(path)}
-    kernels = {title: DensityKernel(**card["config"]["kernel"]) for title, card in cards.items()}
+        counters[title], kernels[title] = counter, build(partial(_kernel, card), path)
+        chosen = build(partial(card.__getitem__, "chosen"), path)
+        origins[title] = {"title": title, "weights_sha256": file_digest(path), "chosen": chosen}
     about = {"data": dataset.describe(), "versions": versions(), **about}
     results = {}
     for title, counter in counters.items():
-        origin = {"title": title, **{key: cards[title][key] for key in ("weights_sha256", "chosen")}, **about}
+        origin = {**origins[title], **about}
         results[title] = evaluate(counter, dataset, kernel=kernels[title], variant=variant, about=origin)
     for title, found in results.items():
         found.to_json(out / f"{title}.json")
@@ -155,15 +159,21 @@ def save_demo(out: Path, found: Mapping[str, Any], say: Callable[[str], None]) -
     say(f"\n{text}\n\ntable.md, results.json and panel.png are in {out}")
 
 
+def _kernel(card: Mapping[str, Any]) -> DensityKernel:
+    kernel = DensityKernel(**card["config"]["kernel"])
+    points = np.full((2, 2), 8, dtype=np.float32)
+    kernel.draw(Sample(np.zeros((16, 16, 3), np.uint8), points))  # what cannot be drawn shows here, with its file
+    return kernel
+
+
 def _title(path: Path, taken: Container[str]) -> str:
     """A checkpoint is known by its run's folder, or by its own name where that is not the same for all."""
     name = path.resolve().parent.name if path.stem == "model" else path.stem
     return next(t for t in itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2))) if t not in taken)
 
 
-def _plus_minus(figure: Mapping[str, float | None]) -> str:
+def _plus_minus(figure: Mapping[str, float | None], digits: int) -> str:
     mean, sd = figure["mean"], figure["sd"]
-    digits = 3 if mean is not None and abs(mean) < 1.5 else 1
     return f"{mean:.{digits}f}" + (f" ± {sd:.{digits}f}" if sd is not None else "")
 
 

@@ -172,10 +172,10 @@ LOADERS = [checkpoints.load_counter, checkpoints.load_segmenter]
 
 @pytest.mark.parametrize("load", LOADERS)
 def test_missing_files_and_folders(load: Callable[[Path], Any], tmp_path: Path) -> None:
-    for missing in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(InputError, match="does not exist") as caught:
-            load(missing)
-        one_line(caught, missing)
+    for path, says in ((tmp_path / "none.safetensors", "does not exist"), (tmp_path, "is a folder; name a .safe")):
+        with pytest.raises(InputError, match=says) as caught:
+            load(path)
+        one_line(caught, path)
 
 
 @pytest.mark.parametrize("load", LOADERS)
@@ -222,6 +222,21 @@ def test_another_architecture(changes: dict[str, Any], tensor: str, counter: Cro
     checkpoints.save(path, tensors, card)
     with pytest.raises(InputError, match="of another architecture"):
         checkpoints.load_counter(path)
+
+
+@pytest.mark.parametrize("load", LOADERS)
+@pytest.mark.parametrize(
+    "changes",
+    [{"dropout": 0.5}, {"stride": 7}, {"stride": [8]}, {"width": "wide"}, {"width": float("inf")}, {"width": 1e30},
+     {"kernels": "ours"}, {"label_factor": "ten"}, {"label_factor": 0}],
+    ids=str,
+)  # fmt: skip
+def test_a_card_of_another_version(load: Callable[[Path], Any], changes: dict[str, Any], path: Path) -> None:
+    card = {**CARD, "architecture": {"counter": {**ARCHITECTURE, **changes}}}
+    checkpoints.save(path, checkpoints.load(path)[0], card)
+    with pytest.raises(InputError, match=r"is of another version of this package \(.+\); train it again") as caught:
+        load(path)
+    one_line(caught, path)
 
 
 def test_a_counter_without_s_is_no_segmenter(path: Path) -> None:

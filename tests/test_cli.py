@@ -36,7 +36,7 @@ from sdcda_tutorial.datasets.images import read_image
 from sdcda_tutorial.evaluation import Results, predict_density
 from sdcda_tutorial.training import MINI, Preset
 from sdcda_tutorial.training.batches import Augmentation
-from sdcda_tutorial.training.checkpoints import load_counter
+from sdcda_tutorial.training.checkpoints import load, load_counter, save
 
 WORLD = sdcda_tutorial.scenes.MiniWorldSettings(
     height=96, width=112, source_train=8, source_test=2, target_train=4, target_test=5, third_train=4
@@ -163,6 +163,18 @@ def test_every_command_explains_itself(command: str) -> None:
     assert options and all(len(option.split()) > 2 for option in options), "an option without a word of help"
 
 
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("demo", "folder for runs and results"),
+        ("evaluate", "labelled data set to measure on, such as shanghaitech-b:ROOT"),
+        ("benchmark", "results.json covers the seeds of this call"),
+    ],
+)
+def test_the_help_says_what_is_so(command: str, says: str) -> None:
+    assert says in " ".join(ran(command, "--help").split())
+
+
 def test_the_bare_command_shows_the_help() -> None:
     assert run() == Done(0, ran("--help"), "")
 
@@ -220,6 +232,12 @@ def test_train_takes_its_options_from_the_command_line(trained: dict[str, str], 
     assert (config["steps"], config["batch_size"], config["seed"]) == (1, 1, 7)
     assert config["source_data"]["size"] == config["target_data"]["size"] == [64, 80]
     assert [path.name for path in tmp_path.iterdir()] == ["fd"], "no warm start was asked for"
+
+
+def test_options_that_change_nothing_and_say_so_are_taken(trained: dict[str, str], tmp_path: Path) -> None:
+    asked = ("train", "--method", "noadapt", "--warm-steps", 0, "--lambda-t", 0, "--lambda-d", 0, "--steps", 1)
+    ran(*asked, "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["noadapt"]
 
 
 def test_train_goes_on_where_it_was(trained: dict[str, str]) -> None:
@@ -358,6 +376,35 @@ def test_benchmark_prints_the_spread_and_does_nothing_twice(tmp_path: Path) -> N
     assert models.items() <= files(tmp_path).items()
 
 
+def test_the_results_of_a_benchmark_say_when_their_own_seeds_were_trained(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+
+    def provenance(seeds: str) -> Any:
+        ran("benchmark", "--seeds", seeds, "--methods", "noadapt-early", "--out", tmp_path)
+        found = json.loads(path.read_text())
+        assert ",".join(str(seed) for seed in found["seeds"]) == seeds
+        return found["provenance"]
+
+    provenance("3")
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, "provenance": "an older one"}))
+    assert provenance("3") == provenance("3,4") == "an older one"
+    assert provenance("4")["versions"]["torch"]
+
+
+def test_the_default_seeds_of_the_benchmark_are_those_of_the_stored_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[int]] = []
+
+    def run_benchmark(seeds: list[int], *_: Any, **__: Any) -> dict[str, Any]:
+        asked.append(seeds)
+        return {"summary": {}, "seeds": seeds}
+
+    monkeypatch.setattr(sdcda_tutorial.benchmark, "run_benchmark", run_benchmark)
+    ran("benchmark")
+    stored = json.loads((Path(__file__).parents[1] / "data/results/mini_world.json").read_text())
+    assert asked == [stored["seeds"]]
+
+
 def test_demo_shows_both_methods_and_reuses_what_it_made(tmp_path: Path) -> None:
     printed = ran("demo", "--out", tmp_path)
     table = (tmp_path / "table.md").read_text()
@@ -460,6 +507,23 @@ def test_doctor_survives_the_want_of_what_the_package_itself_needs() -> None:
         ("benchmark --seeds -1", "seeds are whole numbers"),
         ("benchmark --seeds 1,,2", "seeds are whole numbers"),
         ("benchmark --methods se,nosuch", "unknown method 'nosuch'; known are noadapt-early"),
+        ("train --preset paper --warm-steps 500", "--warm-steps: this preset has no warm start"),
+        ("train --method noadapt --lambda-t 5", "--lambda-t: the method noadapt switches this λ off"),
+        ("train --method fd --lambda-s 5", "--lambda-s: the method fd switches this λ off"),
+        ("train --method se --lambda-d 5", "--lambda-d: the method se switches this λ off"),
+        ("train --method fd --masks runs/mini/masks", "--masks: λt is 0 here"),
+        (f"train --method noadapt --segmenter {MODEL.format('segmenter')}", "--segmenter: λt is 0 here"),
+        ("train --lambda-t 0 --masks runs/mini/masks", "--masks: λt is 0 here"),
+        ("train --method se --masks a --segmenter b", "--masks makes --segmenter useless"),
+        ("train --method se --masks a --boxes mini", "--masks makes --boxes useless"),
+        ("train --method se --segmenter a --boxes mini", "--segmenter makes --boxes useless"),
+        ("masks --segmenter a --boxes mini", "--boxes is of a training, but the mask model of --segmenter is ready"),
+        ("masks --segmenter a --steps 5", "--steps is of a training"),
+        ("masks --segmenter a --scale 0.5,1", "--scale is of a training"),
+        ("data mini --seed 5", "data/mini is the world of seed 0; give another --root and name it mini-target:ROOT"),
+        ("data mini --root data/../data/mini --seed 5", "data/mini is the world of seed 0"),
+        ("train --target mini:x", "'mini:x': plain mini takes no folder; write mini-target:x"),
+        ("train --target nosuch:x", "mini-third, mini"),
         ("train --source nosuch:x", "unknown data set 'nosuch' in 'nosuch:x'; known are gcc"),
         ("train --source gcc", "does not say where the data is; write gcc:FOLDER"),
         ("train --source gcc:nowhere", "nowhere is not a folder"),
@@ -591,13 +655,35 @@ def test_bad_checkpoints_are_refused_before_anything_is_written(trained: dict[st
         ("truncated.safetensors", "checkpoint truncated.safetensors is broken"),
         (MODEL.format("segmenter"), "is of another architecture: counter.C"),
         ("runs/mini/se/last.safetensors", "to go on from; use the model.safetensors beside it"),
-        ("data", "checkpoint data does not exist"),
+        ("data", "checkpoint data is a folder; name a .safetensors file in it"),
     ]:
         assert says in refused("evaluate", "--checkpoint", MODELS["se"], "--checkpoint", path)
         assert says in refused("predict", f"{PHOTOS}/IMG_1.jpg", "--checkpoint", path)
     other = ("--segmenter", MODELS["fd"])  # a counter without S is no mask model
     assert "is of another architecture: S." in refused("train", "--method", "se", "--out", "runs/new", *other)
     assert "is of another architecture: S." in refused("masks", "--out", "runs/new", *other)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"config": None}, "NoneType"),
+        ({"config": {}}, "it has no 'kernel'"),
+        ({"config": {"kernel": {"sigmas": 2}}}, "sigmas"),
+        ({"config": {"kernel": {"kernel_size": 4}}}, "odd"),
+        ({"chosen": ...}, "it has no 'chosen'"),
+        ({"config": ...}, "it has no 'config'"),
+    ],
+    ids=str,
+)
+def test_evaluate_refuses_a_card_of_another_version(
+    trained: dict[str, str], home: Path, change: dict[str, Any], says: str
+) -> None:
+    tensors, card = load(MODELS["se"])
+    changed = {key: value for key, value in {**card, **change}.items() if value is not ...}
+    save(home / "other.safetensors", tensors, changed)
+    complaint = refused("evaluate", "--checkpoint", MODELS["se"], "--checkpoint", "other.safetensors")
+    assert "checkpoint other.safetensors is of another version of this package (" in complaint and says in complaint
 
 
 def test_evaluate_refuses_photographs_without_labels(trained: dict[str, str]) -> None:
@@ -608,7 +694,11 @@ def test_evaluate_refuses_photographs_without_labels(trained: dict[str, str]) ->
 def test_predict_reads_all_photographs_before_it_writes_one(trained: dict[str, str], home: Path) -> None:
     good, bad = photograph(home / "good.jpg"), photograph(home / "bad.jpg")
     truncate(bad)
-    for path, says in [(bad, "cannot be decoded as an image"), ("nowhere.jpg", "does not exist"), ("data", "data")]:
+    for path, says in [
+        (bad, "cannot be decoded as an image"),
+        ("nowhere.jpg", "does not exist"),
+        ("data", "data is a folder"),
+    ]:
         assert says in refused("predict", good, path, "--checkpoint", MODELS["se"])
 
 

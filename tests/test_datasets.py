@@ -336,6 +336,10 @@ def test_damaged_pictures(tmp_path: Path, ending: str, cut: float) -> None:
     complaint(lambda: read_image_at_least(path, (8, 10)), path)
 
 
+def test_a_folder_is_no_picture(tmp_path: Path) -> None:
+    complaint(lambda: read_image(tmp_path), tmp_path, "is a folder; name the photographs")
+
+
 def test_orientation_only_where_asked(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # a telephone held upright

@@ -75,6 +75,8 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise InputError(f"{os.fspath(path)} does not exist; check the path") from None
     except _DAMAGE as error:
+        if os.path.isdir(path):  # not by its exception, which differs between systems
+            raise InputError(f"{os.fspath(path)} is a folder; name the photographs") from None
         reason = " ".join(str(error).split())  # one line, whatever the decoder wrote
         raise InputError(
             f"{os.fspath(path)} cannot be decoded as an image ({reason}); fetch the file again or remove it"

@@ -1,4 +1,4 @@
-"""The mini world on disk: a synthetic source, a target and a third domain, made from a seed in a few seconds.
+"""The mini world on disk: a synthetic source, a target and a third domain, made from a seed in about 20 seconds.
 
     root/source   GCC           root/target   ShanghaiTech part B           root/third   CrowdHuman
     root/manifest.json          what was made, by which version, from which seed; without it a folder is not ours

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,6 +23,8 @@ from sdcda_tutorial import __version__
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path
 from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
+
+T = TypeVar("T")
 
 
 def save(path: str | Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
@@ -42,6 +44,8 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         InputError: the file is missing, broken, or not one of ours.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"checkpoint {path} is a folder; name a .safetensors file in it")
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist; give a .safetensors file that training has written")
     try:
@@ -74,7 +78,7 @@ def export(path: str | Path, out: str | Path, about: Mapping[str, Any] | None = 
 def load_counter(path: str | Path) -> tuple[CrowdCounter, dict[str, Any]]:
     """The crowd counter E + C of a checkpoint, ready to predict, and the checkpoint's card."""
     tensors, card = _load_model(path)
-    counter = CrowdCounter(**_architecture(card, "counter", path))
+    counter = _build_counter(card, path)
     load_weights(counter, tensors, "counter", path)
     return counter.eval(), card
 
@@ -82,12 +86,24 @@ def load_counter(path: str | Path) -> tuple[CrowdCounter, dict[str, Any]]:
 def load_segmenter(path: str | Path) -> tuple[nn.ModuleDict, dict[str, Any]]:
     """E and S of a checkpoint (the mask model, or an adapted one that kept its S), and the checkpoint's card."""
     tensors, card = _load_model(path)
-    architecture = _architecture(card, "counter", path)
-    counter = CrowdCounter(**architecture)
+    counter = _build_counter(card, path)
     segmenter = nn.ModuleDict({"E": counter.E, "S": SemanticExtractor(counter.E.channels, counter.E.stride)})
     load_weights(segmenter["E"], tensors, "counter.E", path)
     load_weights(segmenter["S"], tensors, "S", path)
     return segmenter.eval(), card
+
+
+def build(make: Callable[[], T], path: str | Path) -> T:
+    """What `make` makes of a checkpoint's card; an InputError where the card does not have it, or in another form."""
+    try:
+        return make()
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # the last: a width below zero
+        reason = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise InputError(
+            f"checkpoint {path} is of another version of this package ({reason}); train it again"
+        ) from None
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str, path: str | Path) -> None:
@@ -166,6 +182,18 @@ def _load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if "state" in card:
         raise InputError(f"checkpoint {path} is the state of a run, to go on from; use the model.safetensors beside it")
     return tensors, card
+
+
+def _build_counter(card: Mapping[str, Any], path: str | Path) -> CrowdCounter:
+    architecture = _architecture(card, "counter", path)
+
+    def make() -> CrowdCounter:
+        counter = CrowdCounter(**architecture)
+        if not counter.label_factor > 0:
+            raise ValueError(f"label_factor is above 0, not {counter.label_factor}")
+        return counter
+
+    return build(make, path)
 
 
 def _architecture(card: Mapping[str, Any], key: str, path: str | Path) -> dict[str, Any]:

@@ -38,7 +38,10 @@ Precision = str  # "auto", or one of lightning-fabric's: "32-true", "bf16-mixed"
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where to train. Nothing in here changes what is computed, up to rounding."""
+    """Where to train.
+
+    Nothing in here changes what is computed, up to rounding, except `devices`: batch norm sees each process's share.
+    """
 
     accelerator: str = "auto"
     devices: int = 1
