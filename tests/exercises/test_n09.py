@@ -33,6 +33,11 @@ def error_parts(pred: Tensor, truth: Tensor) -> Pair:
     return float(pred[truth == 0].sum()), float(pred[truth > 0].sum() - truth.sum())
 
 
+def split(pred: Tensor, truth: Tensor, background: Tensor) -> Pair:
+    """The parts with a background of one's own."""
+    return float(pred[background].sum()), float((pred - truth)[~background].sum())
+
+
 def paired(a: Any, b: Any) -> Pair:
     return (a - b).mean(), (a - b).std(ddof=1)
 
@@ -69,16 +74,23 @@ WRONG: list[tuple[str, Any, str]] = [
     ("9.2", lambda p, t: psnr(p, t) / 10, "tenth of a bel"),
     ("9.2", lambda p, t: 1.0, "15.56 dB"),
     ("9.3", lambda p, t: error_parts(p, t)[::-1], "wrong order"),
-    ("9.3", lambda p, t: (float(p[t == 0].mean()), -1.25), "in people: the *sum*"),
-    ("9.3", lambda p, t: (float((p * (t == 0)).mean()), -1.25), "in people: the *sum*"),
-    ("9.3", lambda p, t: (float(p[t > 0].sum()), -1.25), "prediction in the crowd"),
-    ("9.3", lambda p, t: (float(p[p == 0].sum()), -1.25), "*true* map is zero"),
+    ("9.3", lambda p, t: (float(p[t == 0].mean()), -1.0), "in people: the *sum*"),
+    ("9.3", lambda p, t: (float((p * (t == 0)).mean()), -1.0), "in people: the *sum*"),
+    ("9.3", lambda p, t: (float(p[t > 0].sum()), -1.0), "prediction in the crowd"),
+    ("9.3", lambda p, t: (float(p[p == 0].sum()), -1.0), "*true* map is zero"),
     ("9.3", lambda p, t: (1.5, float(p[t > 0].sum())), "take off those"),
     ("9.3", lambda p, t: (1.5, float((t - p)[t > 0].sum())), "*missed*"),
     ("9.3", lambda p, t: (1.5, abs(float((p - t)[t > 0].sum()))), "*missed*"),
     ("9.3", lambda p, t: (1.5, float((p - t)[(p > 0) & (t > 0)].sum())), "misses the place"),
-    ("9.3", lambda p, t: (2.0, -1.25), "1.5 people are predicted"),
-    ("9.3", lambda p, t: (1.5, 0.0), "1.75 of 3"),
+    ("9.3", lambda p, t: (5.0, -1.0), "1.5 people are predicted"),
+    ("9.3", lambda p, t: (1.5, 0.0), "2 of 3"),
+    ("9.3", lambda p, t: ((p - t).clamp(min=0).sum(), (p - t).clamp(max=0).sum()), "another split"),
+    ("9.3", lambda p, t: (p[p > t].sum() - t[p > t].sum(), p[p <= t].sum() - t[p <= t].sum()), "another split"),
+    ("9.3", lambda p, t: (1.5, (p - t).clamp(max=0).sum()), "another split"),
+    ("9.3", lambda p, t: split(p, t, t < 1e-3), "exactly zero"),
+    ("9.3", lambda p, t: split(p, t, t <= 0.1 * t.max()), "exactly zero"),
+    ("9.3", lambda p, t: (1.5, split(p, t, t < 1e-3)[1]), "exactly zero"),
+    ("9.3", lambda p, t: (1.5, float((p - t)[t > 0].abs().sum())), "*missed*"),
     ("9.4", lambda a, b: paired(b, a), "this is b - a"),
     ("9.4", lambda a, b: (np.abs(a - b).mean(), (a - b).std(ddof=1)), "this is b - a"),
     ("9.4", lambda a, b: ((a - b).sum(), 1.0), "not their sum"),
