@@ -87,7 +87,7 @@ figure, axis = plt.subplots(figsize=(5, 3.2), layout="constrained")
 axis.scatter(*flat[: len(fs)].T, s=18, color="#0072B2", marker="o", label="source")
 axis.scatter(*flat[len(fs) :].T, s=22, color="#D55E00", marker="^", label="target")
 axis.set(xlabel="first principal direction", ylabel="second")
-axis.legend()
+axis.legend(loc="lower left")
 notebook.show(figure, "Mean features of 34 source images (circles) and 34 target images (triangles), E of NoAdapt.")
 
 # %% [markdown]
@@ -99,7 +99,7 @@ notebook.show(figure, "Mean features of 34 source images (circles) and 34 target
 # $$p^s = D(f^s; \theta_d), \qquad p^t = D(f^t; \theta_d) \tag{3}$$
 #
 # The module gives *logits*; $p$ = sigmoid(logit) is the probability of **source**. It does not give one answer for an
-# image but a small map of answers, each for a patch.
+# image but a small map of answers, each for a patch (in the mini world's crops the map is a single answer).
 
 # %%
 notebook.code(FeatureDiscriminator)
@@ -117,7 +117,7 @@ def sizes(D, channels, height, width):
 
 print("paper: crop 480×640, stride 16:", sizes(FeatureDiscriminator(512), 512, 480 // 16, 640 // 16))
 print("mini:  crop 128×160, stride 8: ", sizes(FeatureDiscriminator(128, 0.25), 128, 128 // 8, 160 // 8))
-print("AdaptSegNet's fifth convolution would start from 1×2, with a kernel of 4×4 and a border of 1")
+print("AdaptSegNet's fifth convolution would start from 1×2, with a kernel of 4×4 and a border of 1: 1 + 2 rows, fewer than the kernel's 4")
 
 # %% [markdown]
 # Each convolution halves and rounds down. After four, two numbers are left of the paper's crop and one of ours; this is why
@@ -240,15 +240,15 @@ notebook.show(
 )
 
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(10, 2.9), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
 titles = ["gap between the domains, in spreads", "share of D's answers that are right", "error of C on the source"]
 for column, (axis, title) in enumerate(zip(axes, titles)):
     for (name, (seen, _, _)), colour in zip(games.items(), ("#000000", "#009E73", "#56B4E9", "#CC79A7")):
         axis.plot(seen[:, column], color=colour, linewidth=1, label=name)
     axis.set(xlabel="step", title=title)
 axes[2].set(yscale="log", ylim=(1e-6, 100))
-axes[0].legend(fontsize=6, loc="upper left")
 axes[0].set_ylim(0, 9)
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
 notebook.show(figure, "The same four games step by step: the gap, D's share of right answers, and C's error.")
 
 off, balance, weak, strong = (seen[-300:].mean(0) for seen, _, _ in games.values())
@@ -257,13 +257,16 @@ print("means over the second half")
 print("off:      the gap stays above 1:", bool(off[gap] > 1), "  D right in more than 9 of 10:", bool(off[right] > 0.9))
 print("balance:  less than half of that gap:", bool(balance[gap] < off[gap] / 2), "  C's error below 0.02:", bool(balance[task] < 0.02))
 print("too weak: the gap stays above 1:", bool(weak[gap] > 1), "  though E's loss says D is fooled (below log 2):", bool(weak[adversarial] < 0.693))
+gaps = games["D too weak: it does not learn"][0][:, gap]
+print("          D no better than guessing:", bool(weak[right] < 0.5), "  the gap ends wider than it began:", bool(gaps[-1] > gaps[0]))
 print("too strong: C's error above 0.05:", bool(strong[task] > 0.05))
 
 # %% [markdown]
 # *Off*: E keeps $x_1$, and D has an easy life. *Balance*: the clouds come to lie on one another and C still reads $x_2$; D
-# drops towards guessing because there is little left to find. *Too weak*: E's loss is low, D is fooled, and nothing has been
-# aligned, because D's answer is worth nothing. *Too strong*: E spends itself on the game, the features swing, and the task is
-# lost. So a low adversarial loss means little by itself, and neither does a D at one half.
+# drops towards guessing because there is little left to find. At step 100 E has turned the clouds round: that fools D until it
+# has learnt the new sides; hence the swings. *Too weak*: E's loss is low, D is fooled, and the gap even grows, because D's
+# answer is worth nothing. *Too strong*: E spends itself on the game, the features swing, and the task is lost. So a low
+# adversarial loss means little by itself, and neither does a D that does no better than guessing.
 #
 # **What the toy does not prove.** In it the domains differ in one number that the task does not need. Where the domains differ
 # in what *is* to be counted, denser crowds say, aligning takes that away as well. And λd and the rates were chosen to show four
@@ -272,7 +275,8 @@ print("too strong: C's error above 0.05:", bool(strong[task] > 0.05))
 # ## Real features: a fresh D
 #
 # During training D shares its time with an E that runs away from it. How much of the domain is left in the features
-# afterwards? Freeze E, train a *new* D on the features from above for 75 steps, and ask it about test images.
+# afterwards? Freeze E, train a *new* D on the features from above for 75 steps, and ask it about test images. (Both E were
+# trained in another mini world; all these images are new to them.)
 
 # %%
 def fresh_D(trained_on, unseen):
@@ -336,9 +340,8 @@ table(measured)
 
 # %% [markdown]
 # The first comparison is D against nothing, the second is what D adds to S, the third tells which of the two does more. Five
-# or so seeds show a direction, hardly its size. And there is a story behind λd: an earlier value had been chosen, confirmed
-# on fresh seeds, and found wanting, before a wider search on development seeds led to the one above. That first
-# confirmation is kept:
+# seeds show a direction, hardly its size. And there is a story behind λd: an earlier value had been chosen, tested on fresh
+# seeds, and found wanting, before a wider search on development seeds led to the one above. That first test is kept:
 
 # %%
 first = notebook.result("mini_world_first_confirmation")

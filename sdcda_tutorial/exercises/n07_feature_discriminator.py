@@ -1,4 +1,4 @@
-"""Exercises of notebook 07: what D minimises, what E minimises against it, and how much D looks at."""
+"""Exercises of notebook 07: what D minimises, what E minimises against it, and how many answers D gives."""
 
 from __future__ import annotations
 
@@ -123,7 +123,8 @@ def adversarial_loss(answer: Callable[..., Any]) -> None:
     "How many answers D gives",
     difficulty=1,
     minutes=4,
-    praise="each convolution halves and rounds down, so D judges patches of 16 by 16 features, not images.",
+    praise="each convolution halves and rounds down: one answer for every 16 by 16 features, though each sees more "
+    "than those.",
 )
 def output_size(answer: Callable[..., Any]) -> None:
     def size(height: int, width: int, stride: int) -> tuple[int, int]:
