@@ -85,7 +85,7 @@ check("8.2", alternate)
 
 # %% [markdown]
 # The package freezes D while E learns, this solution clears D's gradients afterwards: two ways to the same weights. Does
-# it do anything? Two clouds of points, E free to move them, D to tell them apart:
+# it do anything? Two clouds of points, one linear map E for both, and a D to tell them apart:
 
 # %%
 def gap(lambda_d, steps=300):
@@ -107,9 +107,9 @@ print("the gap was 3; without Eq. 10 it is still near 3:", abs(gap(0.0) - 3) < 0
 print("with λd = 1 less than half is left:", gap(1.0) < 1.5)
 
 # %% [markdown]
-# D learns ten times faster than E here, so that E always follows a D that is up to date. The gap closes because E may move
-# anything anywhere; it has no other task. This does not prove that closing it helps
-# a count: a constant E has no gap at all.
+# D learns ten times faster than E here, so that E always follows a D that is up to date. The gap closes because E may
+# shrink the direction in which the clouds differ; it has no other task that needs it. This does not prove that closing it
+# helps a count: a constant E has no gap at all.
 
 # %% [markdown]
 # ## 8.3 Choose the checkpoint
@@ -132,4 +132,4 @@ print(steps, "steps; chosen from the second half:", choose(log, steps) >= steps 
 
 # %% [markdown]
 # The lowest error on held-out *source* images need not be the lowest on the target: the rule is honest, not clever. What
-# it buys is that the target's test error has chosen nothing, and may be believed.
+# it buys is that the target's test error has not chosen the checkpoint.
