@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 # Twice quiet: errors still show, the long list of downloads does not.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-# The first of these that exists is what JupyterLab opens.
-START := $(firstword $(wildcard notebooks/00_start_here.ipynb notebooks) .)
+# What JupyterLab opens first.
+START := notebooks/00_start_here.ipynb
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab test lint notebooks sync colab test-browser clean
@@ -35,7 +35,7 @@ lab: $(VENV)/.stamp-lab  ## open the notebooks in JupyterLab
 		set -- --no-browser; \
 	fi; \
 	if [ "$$(id -u)" = 0 ]; then set -- "$$@" --allow-root; fi; \
-	exec $(BIN)/python -m jupyterlab "$$@" $(START)
+	exec $(BIN)/python -m jupyterlab "$$@" --LabApp.default_url=/lab/tree/$(START)
 
 test: $(VENV)/.stamp-dev  ## run all tests and notebooks; a part of the tests: make test PYTEST_ARGS="-m 'not slow'"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
