@@ -28,7 +28,7 @@ ALL = NOTEBOOKS + SOLUTIONS
 every_notebook = pytest.mark.parametrize("name", ALL)
 every_lesson = pytest.mark.parametrize("name", NOTEBOOKS)
 SHOWING = {"print", "display", "show", "code", "check"}  # calls that leave an output behind
-ABSOLUTE = re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|work|mnt|private|var|opt)/\w|\b[A-Z]:\\\w")
+ABSOLUTE = re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|srv|mnt|private|var|opt)/\w|\b[A-Z]:\\\w")
 
 
 @cache
@@ -213,10 +213,10 @@ def test_no_path_of_a_machine(name: str) -> None:
     assert not any(str(place) in text for text in words for place in (ROOT, Path.home()) if len(str(place)) > 1)
 
 
-@pytest.mark.parametrize("text", ["see /home/ada/x", "'/tmp/a.png'", "File /work/main/b.py", r"C:\Users"])
+@pytest.mark.parametrize("text", ["see /home/ada/x", "'/tmp/a.png'", "File /srv/project/b.py", r"C:\Users"])
 def test_paths_of_a_machine_are_recognised(text: str) -> None:
     assert ABSOLUTE.search(text)
-    assert not ABSOLUTE.search("data/tmp/x, https://example.org/home/x, /content/keep.txt, a/b, ../work/x")
+    assert not ABSOLUTE.search("data/tmp/x, https://example.org/home/x, /content/keep.txt, a/b, ../srv/x")
 
 
 @every_notebook
