@@ -1,7 +1,8 @@
-"""Methods × seeds on the mini world: Table 1 at a scale where every figure can be had in minutes.
+"""Methods × seeds: Table 1 at a scale where every figure can be had in minutes, or on data of one's own.
 
-Each seed is a new world *and* a new training, so the spread is what a reader of the package would meet. Everything that
-is done stays done: a benchmark that was interrupted goes on where it was.
+On the mini world each seed is a new world *and* a new training, so the spread is what a reader of the package would
+meet; on given data it is that of the training alone. Everything that is done stays done: a benchmark that was
+interrupted goes on where it was.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import datetime
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from sdcda_tutorial.datasets import MINI_ROOT, open_dataset
+from sdcda_tutorial.datasets import MINI_ROOT, CrowdDataset, open_dataset
 from sdcda_tutorial.evaluation import Results, evaluate, mask_quality
 from sdcda_tutorial.files import read_json, write_json, write_text
 from sdcda_tutorial.losses import LossWeights
@@ -51,37 +52,60 @@ METHOD_TITLES: dict[str, str] = {
 }
 
 
+@dataclass(frozen=True)
+class Domains:
+    """The data of one seed.
+
+    Attributes:
+        source, target, boxes: to learn from, as `Experiment` takes them; of the target the images only.
+        tests: labelled images to measure on: "target", and "source" where there are any.
+    """
+
+    source: CrowdDataset
+    target: CrowdDataset
+    boxes: CrowdDataset | None
+    tests: Mapping[str, CrowdDataset]
+
+
+def mini_domains(root: str | Path, seed: int) -> Domains:
+    """The mini world of `seed`, drawn in `root` where it is not there yet."""
+    root = ensure_mini_world(root, seed=seed)
+    return Domains(
+        source=open_dataset(f"mini-source:{root}", "train", cache=True),
+        target=open_dataset(f"mini-target:{root}", "train", cache=True),
+        boxes=open_dataset(f"mini-third:{root}", "train", cache=True),
+        tests={d: open_dataset(f"mini-{d}:{root}", "test", cache=True) for d in ("source", "target")},
+    )
+
+
 def run_seed(
     seed: int,
     methods: Sequence[str],
     preset: Preset,
     folder: str | Path,
+    domains: Domains,
     *,
-    world: str | Path | None = None,
     hardware: Hardware | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, dict[str, Results]]:
-    """Train and evaluate `methods` on the mini world of `seed`.
+    """Train `methods` and evaluate them on the test images.
 
     Args:
         methods: keys of `METHOD_TITLES`.
         folder: of this seed; see `training.experiment`. Evaluations lie beside each run as source.json and target.json.
-        world: where the mini world is or will be; by default in `folder`.
     Returns:
-        method -> {"source": results on the source's test images, "target": on the target's}.
+        method -> results on each of `domains.tests`, by their names.
     """
     folder = Path(folder)
-    root = ensure_mini_world(world or folder / "world", seed=seed)
     experiment = Experiment(
         folder,
         preset,
-        source=open_dataset(f"mini-source:{root}", "train", cache=True),
-        target=open_dataset(f"mini-target:{root}", "train", cache=True),
-        boxes=open_dataset(f"mini-third:{root}", "train", cache=True),
+        source=domains.source,
+        target=domains.target,
+        boxes=domains.boxes,
         seed=seed,
         hardware=hardware or Hardware(),
     )
-    tests = {domain: open_dataset(f"mini-{domain}:{root}", "test", cache=True) for domain in ("source", "target")}
     results: dict[str, dict[str, Results]] = {}
     for method in methods:
         say(METHOD_TITLES.get(method, method))
@@ -91,7 +115,7 @@ def run_seed(
         else:
             checkpoint = experiment.train(method, _controls(preset).get(method), resume=True)
         results[method] = {}
-        for domain, test in tests.items():
+        for domain, test in domains.tests.items():
             path = checkpoint.parent / f"{domain}.json"
             if not path.exists():
                 counter, card = load_counter(checkpoint)
@@ -100,8 +124,7 @@ def run_seed(
             results[method][domain] = Results.from_json(path)
     quality = folder / "mask_quality.json"
     if (folder / "masks").exists() and not quality.exists():  # after all training: it reads the labels of the target
-        labelled = open_dataset(f"mini-target:{root}", "train", cache=True)
-        write_json(quality, mask_quality(labelled, folder / "masks"))
+        write_json(quality, mask_quality(domains.target, folder / "masks"))
     return results
 
 
@@ -132,7 +155,7 @@ def summarise(folder: str | Path, per_seed: Mapping[int, Mapping[str, Mapping[st
     ]
     summary = {}
     for method in methods:
-        for domain in ("source", "target"):
+        for domain in next(iter(per_seed.values()))[method]:
             rows = [cell for cell in cells if cell["method"] == method and cell["domain"] == domain]
             percent = [100 * row["mae"] / row["mean_count"] for row in rows]
             figures = {key: [row[key] for row in rows] for key in ("mae", "mse", "psnr", "ssim", "background", "crowd")}
@@ -175,6 +198,7 @@ def run_benchmark(
     preset: Preset,
     folder: str | Path,
     *,
+    domains: Domains | None = None,
     hardware: Hardware | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -182,6 +206,9 @@ def run_benchmark(
 
     It covers the seeds of this call. An earlier call's date and machine stay in it only if all its seeds are asked for
     again.
+
+    Args:
+        domains: the data of every seed; by default each seed draws a mini world of its own.
     """
     folder = Path(folder)
     per_seed: dict[int, dict[str, dict[str, Results]]] = {}
@@ -189,8 +216,9 @@ def run_benchmark(
     stored = read_json(path) if path.exists() else {}
     kept = stored.get("provenance") if set(stored.get("seeds", [])) <= set(seeds) else None
     for seed in seeds:
+        of_seed = folder / f"seed_{seed}"
         per_seed[seed] = run_seed(
-            seed, methods, preset, folder / f"seed_{seed}", hardware=hardware,
+            seed, methods, preset, of_seed, domains or mini_domains(of_seed / "world", seed), hardware=hardware,
             say=lambda line, seed=seed: say(f"seed {seed}: {line}"),  # type: ignore[misc]
         )  # fmt: skip
         write_json(path, {"provenance": kept or provenance(), **summarise(folder, per_seed)})
@@ -220,12 +248,12 @@ def run_demo(seed: int, folder: str | Path, *, say: Callable[[str], None] = lamb
     """NoAdapt and SE+FD on one mini world, for `report.save_demo`."""
     folder = Path(folder)
     methods = ("noadapt", "se+fd")
-    results = run_seed(seed, methods, MINI, folder, world=MINI_ROOT if seed == 0 else None, say=say)
-    root = MINI_ROOT if seed == 0 else folder / "world"
+    domains = mini_domains(MINI_ROOT if seed == 0 else folder / "world", seed)
+    results = run_seed(seed, methods, MINI, folder, domains, say=say)
     return {
         "provenance": {**provenance(), "seed": seed},
         "results": {METHOD_TITLES[method]: results[method]["target"] for method in methods},
         "counters": {METHOD_TITLES[m]: load_counter(folder / m / "model.safetensors")[0] for m in methods},
-        "dataset": open_dataset(f"mini-target:{root}", "test"),
+        "dataset": domains.tests["target"],
         "kernel": MINI.adaptation.kernel,
     }

@@ -50,17 +50,18 @@ def table(results: Mapping[str, Results]) -> str:
 
 
 def spread_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
-    """Mean ± standard deviation over the seeds of a benchmark, on the target; the source's MAE for comparison."""
+    """Mean ± standard deviation over a benchmark's seeds, on the target; the source's MAE where it was measured."""
     rows = []
     for key, figures in found["summary"].items():
         method, domain = key.split(" / ")
         if domain == "target":
-            source = found["summary"][f"{method} / source"]["mae_percent_of_mean_count"]
+            source = found["summary"].get(f"{method} / source")
             cells = (_plus_minus(figures[name], digits) for name, digits in SPREAD.items())
-            rows.append([titles.get(method, method), *cells, _plus_minus(source, 1)])
+            of_source = "" if source is None else _plus_minus(source["mae_percent_of_mean_count"], 1)
+            rows.append([titles.get(method, method), *cells, of_source])
     header = ("method", "MAE", "% of mean count", "MSE", "PSNR", "SSIM", "background", "crowd", "source MAE, %")
     seeds = ", ".join(str(seed) for seed in found["seeds"])
-    return _markdown(header, rows) + f"\nmean ± standard deviation over seeds {seeds} (data and training)"
+    return _markdown(header, rows) + f"\nmean ± standard deviation over seeds {seeds}"
 
 
 def save_panel(

@@ -267,7 +267,7 @@ def test_spread_table_by_hand() -> None:
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[2] == ["SE", *["12.3 ± 2.0"] * 4, "12.340 ± 2.000", *["12.3 ± 2.0"] * 2, "3.0 ± 1.0"]
     assert cells[3] == ["fd", *["0.5"] * 4, "0.500", *["0.5"] * 2, "7.0"]  # the decimals are the column's
-    assert lines[-1] == "mean ± standard deviation over seeds 1, 2 (data and training)"
+    assert lines[-1] == "mean ± standard deviation over seeds 1, 2"
 
 
 def test_mask_quality_by_hand(tmp_path: Path) -> None:
