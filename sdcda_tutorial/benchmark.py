@@ -24,7 +24,7 @@ from sdcda_tutorial.files import read_json, write_json, write_text
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.scenes import ensure_mini_world
 from sdcda_tutorial.training import MINI, Hardware, Preset
-from sdcda_tutorial.training.checkpoints import export, load, load_counter, versions
+from sdcda_tutorial.training.checkpoints import export, load_counter, read_card, versions
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.experiment import Experiment
 
@@ -185,7 +185,7 @@ def _seconds(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, dict[str, f
     """Training time of every part of every seed, from the runs' own records."""
     return {
         str(seed): {
-            path.parent.name: load(path)[1]["state"]["seconds"]
+            path.parent.name: read_card(path)["state"]["seconds"]
             for path in sorted((folder / f"seed_{seed}").glob("*/last.safetensors"))
         }
         for seed in per_seed

@@ -20,7 +20,7 @@ from sdcda_tutorial.files import file_digest, write_json, write_text
 from sdcda_tutorial.metrics import Variant
 from sdcda_tutorial.models import CrowdCounter
 from sdcda_tutorial.training.batches import DensityKernel
-from sdcda_tutorial.training.checkpoints import build, load_counter, versions
+from sdcda_tutorial.training.checkpoints import build, load_counter, versions, weights_digest
 
 # What `spread_table` shows of a benchmark, with the decimals of the column.
 SPREAD = {"mae": 1, "mae_percent_of_mean_count": 1, "mse": 1, "psnr": 1, "ssim": 3, "background": 1, "crowd": 1}
@@ -108,7 +108,7 @@ def compare(
         title = _title(path, counters)
         counters[title], kernels[title] = counter, build(partial(_kernel, card), path)
         chosen = build(partial(card.__getitem__, "chosen"), path)
-        origins[title] = {"title": title, "weights_sha256": file_digest(path), "chosen": chosen}
+        origins[title] = {"title": title, "weights_sha256": weights_digest(path), "chosen": chosen}
     about = {"data": dataset.describe(), "versions": versions(), **about}
     results = {}
     for title, counter in counters.items():

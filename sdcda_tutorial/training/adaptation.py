@@ -30,12 +30,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sdcda_tutorial import losses
 from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import file_digest, folder_digest
+from sdcda_tutorial.files import folder_digest
 from sdcda_tutorial.models import CrowdCounter, FeatureDiscriminator, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.batches import SOURCE, TARGET, Batch, Batches, PseudoMasked
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.loop import Hardware, Run, denormals_are_zero, polynomial, require_finite
+from sdcda_tutorial.training.segmentation import origin_of_masks
 
 
 class Networks(nn.Module):
@@ -208,9 +209,13 @@ def adapt(
             "source_data": source.describe(),
             "target_data": target.describe() if config.needs_target and target is not None else None,
             "pseudo_masks": None if config.weights.seg_target == 0 else folder_digest(Path(str(pseudo_masks))),
-            "init": None if init is None else file_digest(init),
+            "init": None if init is None else checkpoints.weights_digest(init),
         },
-        card={"kind": "adaptation", "architecture": {"counter": counter.architecture}},
+        card={
+            "kind": "adaptation",
+            "architecture": {"counter": counter.architecture},
+            "masks": None if config.weights.seg_target == 0 else origin_of_masks(str(pseudo_masks)),
+        },
         modules=adaptation.modules(),
         deployed=adaptation.parts(),
         optimizers=adaptation.optimizers,

@@ -6,9 +6,11 @@ of a new one. safetensors, because loading a stranger's weights must not run a s
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,6 +45,18 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         InputError: the file is missing, broken, or not one of ours.
     """
+    with _opened(path) as (file, card):
+        return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118 (not a dict)
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card of a checkpoint; no tensor is read. Errors as in `load`."""
+    with _opened(path) as (_, card):
+        return card
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"checkpoint {path} is a folder; name a .safetensors file in it")
@@ -51,11 +65,24 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             card = dict(json.loads((file.metadata() or {})["card"]))
-            return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118 (not a dict)
+            yield file, card
     except (SafetensorError, OSError) as error:
         raise InputError(f"checkpoint {path} is broken ({error}); restore it or train again") from None
     except (KeyError, TypeError, ValueError):
         raise InputError(f"checkpoint {path} was not written by this package; it has no card in its header") from None
+
+
+def weights_digest(path: str | Path) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of a checkpoint's tensors as stored: by it others know the model.
+
+    Without the header, so that a figure that is added to the card does not make it another model.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        file.seek(8 + int.from_bytes(file.read(8), "little"))  # safetensors: length of the header, header, tensors
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
 
 
 def export(path: str | Path, out: str | Path, about: Mapping[str, Any] | None = None) -> None:

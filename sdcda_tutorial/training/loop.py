@@ -32,6 +32,7 @@ from tqdm.auto import tqdm
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.files import read_json, write_json, write_text
 from sdcda_tutorial.training import checkpoints
+from sdcda_tutorial.training.model_card import circumstances
 
 Precision = str  # "auto", or one of lightning-fabric's: "32-true", "bf16-mixed", "16-mixed"
 
@@ -142,7 +143,7 @@ class Run:
             range(start, steps), initial=start, total=steps, desc=description, unit="step", dynamic_ncols=True,
             disable=not self.fabric.is_global_zero, mininterval=0.5,
         )  # fmt: skip
-        began = time.perf_counter()
+        self._began = time.perf_counter()
         for step in bar:
             for name, rate in learning_rate(step).items():
                 for group in self.optimizers[name].param_groups:
@@ -170,7 +171,7 @@ class Run:
                     best = {"step": done, "validation": error}
                     self._write_model(best)
             if done % save_every == 0 or done == steps:
-                self._save(done, best, history, self._seconds + time.perf_counter() - began)
+                self._save(done, best, history)
         # A finished run that is begun again keeps its file: others may know it by its digest.
         if validate is None and (start < steps or not self.model_path.exists()):
             self._write_model({"step": steps, "validation": math.inf})
@@ -231,7 +232,7 @@ class Run:
         self._history = [line for line in self._history if line["step"] <= card["state"]["step"]]
         return int(card["state"]["step"])
 
-    def _save(self, step: int, best: dict[str, Any], history: list[dict[str, Any]], seconds: float) -> None:
+    def _save(self, step: int, best: dict[str, Any], history: list[dict[str, Any]]) -> None:
         if not self.fabric.is_global_zero:
             return
         # The log first: a kill between the two leaves lines after the checkpoint's step, which resuming cuts off.
@@ -239,7 +240,7 @@ class Run:
         state = {
             "step": step,
             "best": _finite(best),
-            "seconds": round(seconds, 1),
+            "seconds": round(self._trained_for(), 1),
             "precision": self.fabric.strategy.precision.state_dict(),
         }
         tensors = checkpoints.module_tensors(self.modules) | checkpoints.optimizer_tensors(self.optimizers)
@@ -255,8 +256,13 @@ class Run:
                 "config": dict(self.config),
                 "chosen": _finite(best),
                 "versions": checkpoints.versions(),
+                **circumstances(self.fabric, self._trained_for()),
             }
             checkpoints.save(self.model_path, checkpoints.module_tensors(self.deployed), card)
+
+    def _trained_for(self) -> float:
+        """Seconds, those before an interruption included."""
+        return self._seconds + time.perf_counter() - self._began
 
 
 def require_finite(terms: Mapping[str, Tensor]) -> None:

@@ -11,6 +11,7 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from tqdm.auto import tqdm
 from sdcda_tutorial import losses, masks
 from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import file_digest, read_json, write_json
+from sdcda_tutorial.files import read_json, write_json
 from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.batches import Batches
@@ -157,7 +158,7 @@ def write_pseudo_masks(
     segmenter, _ = checkpoints.load_segmenter(checkpoint)
     segmenter.to(memory_format=torch.channels_last)
     origin = {
-        "weights_sha256": file_digest(checkpoint),
+        "weights_sha256": checkpoints.weights_digest(checkpoint),
         "target": target.describe(),
         "threshold": threshold,
         "dilate": dilate,
@@ -183,3 +184,9 @@ def write_pseudo_masks(
             probability = crowd_probability(segmenter, target.read_image(index), scales)
             masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))
     return folder
+
+
+def origin_of_masks(folder: str | Path) -> Any:
+    """What `write_pseudo_masks` left beside the masks of a folder; None for masks from elsewhere."""
+    provenance = Path(folder) / PROVENANCE
+    return read_json(provenance) if provenance.exists() else None

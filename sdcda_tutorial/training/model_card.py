@@ -1,0 +1,153 @@
+"""The model card: what a checkpoint says about itself in its header, and how that is read out.
+
+`training.adaptation` and `training.loop` put there what the model was trained on, how, when and on what machine; an
+evaluation adds what it measured. No path of a machine is in it: data sets go by format, size and a digest of the
+names, weights and masks by a digest of their content.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.training import checkpoints
+
+
+def circumstances(fabric: Fabric, seconds: float) -> dict[str, Any]:
+    """When a model was written, after how many seconds of training, and on what."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    on_gpu = fabric.device.type == "cuda"
+    device = torch.cuda.get_device_name(fabric.device) if on_gpu else f"{platform.machine()} CPU, {capability}"
+    return {
+        "date": datetime.date.today().isoformat(),
+        "seconds": round(seconds, 1),
+        "hardware": {
+            "device": device,
+            "processes": fabric.world_size,
+            "precision": fabric.strategy.precision.precision,
+        },
+    }
+
+
+def add_test(path: str | Path, weights: str, figures: Mapping[str, Any]) -> str | None:
+    """Add the figures of an evaluation to the card of a model in a run folder, in place of earlier ones on that data.
+
+    A model anywhere else (one that `checkpoints.export` made, or a copy) is left as it is.
+
+    Args:
+        weights: `checkpoints.weights_digest` of the model that was measured.
+        figures: among them data, split and variant, which tell evaluations apart.
+    Returns:
+        Why the figures could not be added, or None.
+    """
+    path = Path(path).resolve()  # a link stays a link
+    if not (path.parent / "config.json").exists():
+        return None
+    tensors, card = checkpoints.load(path)
+    if checkpoints.weights_digest(path) != weights:
+        return f"{path} has been trained on meanwhile; the figures are of the model before and not in its card"
+    if not os.access(path, os.W_OK):  # the rename of an atomic write would replace it all the same
+        return f"{path} is read-only; the figures are not in its card"
+    same = ("data", "split", "variant")
+    others = [test for test in card.get("tests", []) if any(test.get(key) != figures.get(key) for key in same)]
+    try:
+        checkpoints.save(path, tensors, {**card, "tests": [*others, dict(figures)]})
+    except InputError as error:
+        return f"{error}; the figures are not in its card"
+    return None
+
+
+def text(path: str | Path) -> str:
+    """The card of a counter in a few lines; what an older card does not hold is left out."""
+    card = checkpoints.read_card(path)
+    told = [f"model card of {path} (weights {checkpoints.weights_digest(path)})"]
+    for label, tell in _LINES.items():
+        try:
+            facts = tell(card)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+        told += [f"  {label:9} {' '.join(fact.split())}" for fact in facts]
+    return "\n".join(told)
+
+
+def _network(card: Mapping[str, Any]) -> list[str]:
+    has = card["architecture"]["counter"]
+    return [f"E and C, stride {has['stride']}, width {has['width']:g}, kernels: {has['kernels']}"]
+
+
+def _source(card: Mapping[str, Any]) -> list[str]:
+    return [_data(card["config"]["source_data"])]
+
+
+def _target(card: Mapping[str, Any]) -> list[str]:
+    data, masks, origin = card["config"]["target_data"], card["config"]["pseudo_masks"], card.get("masks")
+    if data is None:
+        return ["none"]
+    made_by = f" of mask model {origin['weights_sha256']}, threshold {origin['threshold']:g}" if origin else ""
+    return [_data(data) + (f"; pseudo-masks {masks}{made_by}" if masks else "")]
+
+
+def _training(card: Mapping[str, Any]) -> list[str]:
+    config = card["config"]
+    weights = config["weights"]
+    start = "ImageNet weights" if config["pretrained"] else "random weights"
+    start = f"weights {config['init']}" if config["init"] else start
+    length = f"{config['steps']} steps" if config["steps"] else f"{config['epochs']} epochs"
+    return [
+        f"λs {weights['seg_source']:g}, λt {weights['seg_target']:g}, λd {weights['adversarial']:g}; {length}, batches "
+        f"of {config['batch_size']}, learning rate {config['learning_rate']:g}, seed {config['seed']}, from {start}"
+    ]
+
+
+def _chosen(card: Mapping[str, Any]) -> list[str]:
+    step, error = card["chosen"]["step"], card["chosen"]["validation"]
+    return [f"step {step}, " + ("the last" if error is None else f"MAE {error:.2f} on held-out source images")]
+
+
+def _measured(card: Mapping[str, Any]) -> list[str]:
+    """What `add_test` added, else what `benchmark.keep_models` did."""
+    kept = {f"{domain} of the {card.get('data')}": card.get(f"{domain}_test") for domain in ("source", "target")}
+    tests = {f"{_data(test['data'])}, {test['split']}": test for test in card.get("tests", [])}
+    named = {name: test for name, test in (kept | tests).items() if test}
+    return [
+        f"{name}: " + ", ".join(f"{key.upper()} {_figure(test[key])}" for key in ("mae", "mse", "psnr", "ssim"))
+        for name, test in named.items()
+    ]
+
+
+def _made(card: Mapping[str, Any]) -> list[str]:
+    has = card["versions"]
+    made = f"sdcda-tutorial {has['sdcda-tutorial']}, torch {has['torch']}"
+    if "hardware" not in card:
+        return [made]
+    on = card["hardware"]
+    processes = f"{on['processes']} × " if on["processes"] > 1 else ""
+    return [f"{card['date']} in {card['seconds']:.0f} s on {processes}{on['device']}, {on['precision']}; {made}"]
+
+
+_LINES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    "network": _network,
+    "source": _source,
+    "target": _target,
+    "training": _training,
+    "chosen": _chosen,
+    "measured": _measured,
+    "made": _made,
+}
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    size = "" if data["size"] is None else " at " + "x".join(str(side) for side in data["size"])
+    return f"{data['format']}, {data['images']} images{size} (names {data['names_sha256']})"
+
+
+def _figure(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}"
