@@ -63,7 +63,7 @@ def _device() -> Check:
 def _bfloat16() -> Check:
     import torch
 
-    from sdcda_tutorial.training.loop import cpu_has_bf16
+    from sdcda_tutorial.training.hardware import cpu_has_bf16
 
     if torch.cuda.is_available():
         native = torch.cuda.get_device_capability() >= (8, 0)

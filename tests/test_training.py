@@ -33,13 +33,16 @@ from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.files import folder_digest
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.models import CrowdCounter
-from sdcda_tutorial.training import adaptation, checkpoints, segmentation
-from sdcda_tutorial.training.adaptation import adapt, split_source
+from sdcda_tutorial.training import adaptation, checkpoints, loop, segmentation
+from sdcda_tutorial.training.adaptation import adapt
 from sdcda_tutorial.training.batches import Augmentation, Batches, DensityKernel
 from sdcda_tutorial.training.config import AdaptationConfig
+from sdcda_tutorial.training.domains import split_source
 from sdcda_tutorial.training.experiment import Experiment
-from sdcda_tutorial.training.loop import Hardware, Run
+from sdcda_tutorial.training.hardware import Hardware
+from sdcda_tutorial.training.loop import Run
 from sdcda_tutorial.training.presets import METHODS, MINI, PAPER, PRESETS, Preset
+from sdcda_tutorial.training.schedule import adaptation_rates
 from sdcda_tutorial.training.segmentation import PROVENANCE, SegmenterConfig, train_segmenter, write_pseudo_masks
 
 CPU = Hardware(accelerator="cpu", precision="32-true", workers=0)
@@ -98,7 +101,7 @@ def small() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(Run.train.__kwdefaults__, "log_every", 1)
+        patch.setattr(loop, "LOG_EVERY", 1)
         patch.setattr(tqdm, "monitor_interval", 0)  # no thread of tqdm's that a fork could tear apart
         yield
     torch.set_num_threads(threads)
@@ -161,8 +164,8 @@ def prepare(
     """The run that `adapt` sets up and its step function, before the first step."""
     caught: dict[str, Any] = {}
 
-    def catch(self: Run, step_function: Any, **_: Any) -> Path:
-        caught.update(run=self, step=step_function)
+    def catch(self: Run, step_function: Any, batches: Any, **_: Any) -> Path:
+        caught.update(run=self, step=lambda number: step_function(*next(batches)))
         return self.model_path
 
     with monkeypatch.context() as patch:
@@ -265,7 +268,7 @@ def test_learning_rates_reach_the_optimisers(data: Data, tmp_path: Path, monkeyp
     train("fd", data, tmp_path, steps=4, discriminator_rate=2e-3)
     assert [s["networks"] for s in seen] == pytest.approx([1e-3 * (1 - i / 4) ** 0.9 for i in range(4)])
     assert [s["D"] for s in seen] == pytest.approx([2e-3 * (1 - i / 4) ** 0.9 for i in range(4)])
-    epochs = adaptation._schedule(replace(SE_FD, schedule="epochs"), 100, images=6)  # batches of 2: 3 steps an epoch
+    epochs = adaptation_rates(replace(SE_FD, schedule="epochs"), 100, images=6)  # batches of 2: 3 steps an epoch
     assert epochs(2) == {"networks": 1e-3, "D": 1e-3}
     assert epochs(7)["networks"] == pytest.approx(1e-3 * 0.995**2)
 
@@ -421,7 +424,7 @@ def arm(event: str, count: int) -> None:
 def doomed(kind: str, data: Data, folder: Path, event: str | None, count: int) -> None:
     """Train in this process, which `arm` kills."""
     torch.set_num_threads(1)
-    Run.train.__kwdefaults__["log_every"] = 1
+    loop.LOG_EVERY = 1
     if event is not None:
         arm(event, count)
     train(kind, data, folder, resume=True)

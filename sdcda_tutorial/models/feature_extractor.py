@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torchvision.models import vgg
 
 from sdcda_tutorial.errors import InputError
@@ -17,6 +22,12 @@ _LAST_LAYER = {16: len(_BLOCKS), 8: _BLOCKS.index("M", 10)}  # conv5_3 or conv4_
 # What torchvision's weights were trained with; kept for random weights too, so that there is one normalisation.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def image_batch(images: np.ndarray) -> Tensor:
+    """(B, H, W, 3) uint8 -> x, (B, 3, H, W) float32 in [0, 1]."""
+    # Permuting without copying leaves the memory order channels-last, the one that convolutions are fast in.
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)
 
 
 class FeatureExtractor(nn.Module):
@@ -31,8 +42,13 @@ class FeatureExtractor(nn.Module):
     Shapes:
         x: (B, 3, H, W) RGB in [0, 1], H and W multiples of `stride`.
         f: (B, `channels`, H / stride, W / stride), never negative.
+
+    Attributes:
+        checkpoint_activations: while training keep only what stands between VGG's blocks, about an eighth, and compute
+            the rest of a block again when its gradient is due: the same numbers for a third more time.
     """
 
+    checkpoint_activations = False
     mean: Tensor
     std: Tensor
 
@@ -51,7 +67,18 @@ class FeatureExtractor(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.features((x - self.mean) / self.std)
+        x = (x - self.mean) / self.std
+        if not (self.checkpoint_activations and torch.is_grad_enabled()):
+            return self.features(x)
+        for block in self._blocks():
+            passes = partial(_both_passes, block)
+            x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=passes)
+        return x
+
+    def _blocks(self) -> list[nn.Sequential]:
+        """`features`, cut after each pooling."""
+        poolings = [i + 1 for i, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
+        return [self.features[i:j] for i, j in zip([0, *poolings], [*poolings, len(self.features)], strict=True)]
 
     def load_imagenet(self, weights_file: str | Path | None = None) -> None:
         """Fill in torchvision's ImageNet weights of VGG16-BN, downloaded or read from a file given by hand.
@@ -86,3 +113,21 @@ class FeatureExtractor(nn.Module):
                     f"features.{key} is missing or of another shape"
                 )
         self.features.load_state_dict({key: state[f"features.{key}"] for key in ours})
+
+
+def _both_passes(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Around the first computation of a block, and around the second."""
+    return nullcontext(), _statistics_stay(block)
+
+
+@contextmanager
+def _statistics_stay(block: nn.Module) -> Iterator[None]:
+    """Batch norm normalises with the batch as ever, but its running mean and variance do not move a second time."""
+    moving = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d) and m.training and m.track_running_stats]
+    for norm in moving:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in moving:
+            norm.track_running_stats = True

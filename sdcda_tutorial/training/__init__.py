@@ -2,7 +2,8 @@
 
 from sdcda_tutorial.training.adaptation import adapt
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
-from sdcda_tutorial.training.loop import Hardware
+from sdcda_tutorial.training.hardware import Hardware
+from sdcda_tutorial.training.loop import Records
 from sdcda_tutorial.training.presets import METHODS, MINI, PAPER, PRESETS, Preset
 from sdcda_tutorial.training.segmentation import train_segmenter, write_pseudo_masks
 
@@ -14,6 +15,7 @@ __all__ = [
     "AdaptationConfig",
     "Hardware",
     "Preset",
+    "Records",
     "SegmenterConfig",
     "adapt",
     "train_segmenter",

@@ -16,10 +16,10 @@ adaptation, SE, FD and SE+FD are one loop with different weights.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -31,12 +31,19 @@ from sdcda_tutorial import losses
 from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import folder_digest
+from sdcda_tutorial.inference import predict_density
 from sdcda_tutorial.models import CrowdCounter, FeatureDiscriminator, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.batches import SOURCE, TARGET, Batch, Batches, PseudoMasked
+from sdcda_tutorial.training.batches import SOURCE, TARGET, Batch, Batches, micro_batches
 from sdcda_tutorial.training.config import AdaptationConfig
-from sdcda_tutorial.training.loop import Hardware, Run, denormals_are_zero, polynomial, require_finite
+from sdcda_tutorial.training.domains import split_source, without_labels
+from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
+from sdcda_tutorial.training.loop import Records, Run, require_finite
+from sdcda_tutorial.training.schedule import adaptation_rates
 from sdcda_tutorial.training.segmentation import origin_of_masks
+
+if TYPE_CHECKING:
+    from sdcda_tutorial.training.dry_run import Rehearsal
 
 
 class Networks(nn.Module):
@@ -79,10 +86,11 @@ class Adaptation:
             else None
         )
 
-    def begin(self) -> None:
+    def begin(self, hardware: Hardware | None = None) -> None:
         """Move everything to its device and make the optimisers and the running mean."""
-        config = self.config
-        self.networks.to(memory_format=torch.channels_last)
+        config, hardware = self.config, hardware or Hardware()
+        self._micro_batches = hardware.accumulate
+        hardware.prepare(self.networks)
         adam = torch.optim.Adam(self.networks.parameters(), config.learning_rate, weight_decay=config.weight_decay)
         self._networks, optimizer = self.fabric.setup(self.networks, adam)
         self.optimizers: dict[str, Any] = {"networks": optimizer}
@@ -106,6 +114,27 @@ class Adaptation:
         Raises:
             FloatingPointError: a loss is NaN or infinite; the weights it would have moved are untouched.
         """
+        self.optimizers["networks"].zero_grad()
+        terms: dict[str, Tensor] = {}
+        fs, ft = [], []
+        parts = list(zip(*(micro_batches(batch, self._micro_batches) for batch in (source, target)), strict=True))
+        for number, (source_part, target_part) in enumerate(parts, start=1):
+            n, of = len(source_part["image"]), len(source["image"])
+            # Several processes average their gradients once a step, with the last micro-batch.
+            with self.fabric.no_backward_sync(self._networks, enabled=number < len(parts)):
+                found, f = self._losses(source_part, target_part)
+                require_finite(found)
+                self.fabric.backward(losses.total_loss(weights=self.config.weights, **found) * (n / of))
+            terms = {name: terms.get(name, 0) + value.detach() * (n / of) for name, value in found.items()}
+            fs.append(f[:n].detach())
+            ft.append(f[n:].detach())
+        self.optimizers["networks"].step()
+        if self.average is not None:
+            self.average.update_parameters(self.networks)
+        return terms if self.D is None else terms | self._step_of_D(torch.cat(fs), torch.cat(ft))
+
+    def _losses(self, source: Batch, target: Batch | None) -> tuple[dict[str, Tensor], Tensor]:
+        """The terms of Eq. 5 by name, and the features they came from: the source's, then the target's."""
         weights, xs, n = self.config.weights, source["image"], len(source["image"])
         density, mask_logits, f = self._networks(xs, None if target is None else target["image"])
         terms = {"density": losses.density_loss(density, source["density"] * self.config.label_factor)}
@@ -119,26 +148,20 @@ class Adaptation:
             with self.fabric.autocast():
                 terms["adversarial"] = losses.adversarial_loss(self.D(f[n:]).float())
             self.D.requires_grad_(True)
-        require_finite(terms)
-        self._descend("networks", losses.total_loss(weights=weights, **terms))
-        if self.average is not None:
-            self.average.update_parameters(self.networks)
-        return terms if self.D is None else terms | self._step_of_D(f.detach(), n)
+        return terms, f
 
-    def _step_of_D(self, f: Tensor, n: int) -> dict[str, Tensor]:
-        """D learns to tell the first n features, the source's, from the others."""
-        domain_logits = self._D(f)  # one pass over both domains
+    def _step_of_D(self, fs: Tensor, ft: Tensor) -> dict[str, Tensor]:
+        """D learns to tell the source's features from the target's."""
+        n = len(fs)
+        domain_logits = self._D(torch.cat([fs, ft]))  # one pass over both domains
         loss = losses.discriminator_loss(domain_logits[:n], domain_logits[n:])
         require_finite({"discriminator": loss})
-        self._descend("D", loss)
+        self.optimizers["D"].zero_grad()
+        self.fabric.backward(loss)
+        self.optimizers["D"].step()
         with torch.no_grad():
             right = (domain_logits[:n] > 0).float().mean() + (domain_logits[n:] < 0).float().mean()
         return {"discriminator": loss, "D_accuracy": right / 2}
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        self.optimizers[name].zero_grad()
-        self.fabric.backward(loss)
-        self.optimizers[name].step()
 
     def modules(self) -> dict[str, nn.Module]:
         """All that training changes, by name."""
@@ -162,8 +185,10 @@ def adapt(
     init: str | Path | None = None,
     vgg_weights: str | Path | None = None,
     hardware: Hardware | None = None,
+    records: Records | None = None,
     resume: bool = False,
     description: str = "adapt",
+    rehearsal: Rehearsal | None = None,
 ) -> Path:
     """Train a crowd counter on the labelled `source` and the unlabelled `target`.
 
@@ -175,6 +200,8 @@ def adapt(
         pseudo_masks: folder of the target's masks, needed where λt > 0.
         init: checkpoint whose E and C to begin with.
         vgg_weights: file with torchvision's VGG16-BN weights, for `config.pretrained` without a network.
+        records: what to leave besides the run's own files.
+        rehearsal: take a few steps, measure and write nothing; see `training.dry_run`.
 
     Returns:
         Path of the chosen model.
@@ -190,7 +217,9 @@ def adapt(
     trained_on, held_out = split_source(source, config)
     steps = config.total_steps(len(trained_on))
     # Before anything is written: a missing mask must not leave a folder that counts as a run.
-    unlabelled = _unlabelled(target, pseudo_masks, config)
+    unlabelled = without_labels(target, pseudo_masks, config, stand_ins=rehearsal is not None)
+    at_least = 2 if config.needs_semantic_extractor and unlabelled is None else 1
+    hardware.refuse_small_parts(config.batch_size, fabric.world_size, at_least)
 
     adaptation = Adaptation(config, fabric)
     counter = adaptation.networks.counter
@@ -200,26 +229,28 @@ def adapt(
         checkpoints.load_weights(counter, tensors, "counter", init)
     elif config.pretrained and not (resume and (folder / "last.safetensors").exists()):
         counter.E.load_imagenet(vgg_weights)
-    adaptation.begin()
+    adaptation.begin(hardware)
 
-    run = Run(
+    has_masks = config.weights.seg_target > 0 and pseudo_masks is not None
+    run = (Run if rehearsal is None else rehearsal.run)(
         folder,
         config={
             **asdict(config),
             "source_data": source.describe(),
             "target_data": target.describe() if config.needs_target and target is not None else None,
-            "pseudo_masks": None if config.weights.seg_target == 0 else folder_digest(Path(str(pseudo_masks))),
+            "pseudo_masks": folder_digest(Path(str(pseudo_masks))) if has_masks else None,
             "init": None if init is None else checkpoints.weights_digest(init),
         },
         card={
             "kind": "adaptation",
             "architecture": {"counter": counter.architecture},
-            "masks": None if config.weights.seg_target == 0 else origin_of_masks(str(pseudo_masks)),
+            "masks": origin_of_masks(str(pseudo_masks)) if has_masks else None,
         },
         modules=adaptation.modules(),
         deployed=adaptation.parts(),
         optimizers=adaptation.optimizers,
         fabric=fabric,
+        records=records or Records(),
     )
     start = run.begin(resume)
 
@@ -236,64 +267,20 @@ def adapt(
         ).on_device(fabric, start, steps, hardware.workers)  # fmt: skip
 
     return run.train(
-        lambda step: adaptation.step(next(source_batches), next(target_batches)),
+        adaptation.step,
+        zip(source_batches, target_batches, strict=False),
         start=start,
         steps=steps,
+        images=len(trained_on),
         description=description,
-        learning_rate=_schedule(config, steps, len(trained_on)),
-        validate=None if held_out is None else lambda: _count_error(adaptation.deployed.counter, held_out, fabric),
+        learning_rate=adaptation_rates(config, steps, len(trained_on)),
+        validate=None if held_out is None else lambda images: _count_error(adaptation.deployed.counter, images, fabric),
+        held_out=held_out,
         validate_every=config.validate_every,
     )
 
 
-def _unlabelled(
-    target: CrowdDataset | None, pseudo_masks: str | Path | None, config: AdaptationConfig
-) -> PseudoMasked | None:
-    """The target without its labels, or None where no λ needs it."""
-    if not config.needs_target:
-        return None
-    if target is None:
-        raise InputError("this method learns from target images, but no target was given; name one with --target")
-    if config.weights.seg_target == 0:
-        return PseudoMasked(target, None)
-    if pseudo_masks is None:
-        raise InputError(
-            "λt > 0 needs pseudo-masks of the target; make them with `sdcda masks` and give --masks FOLDER"
-        )
-    return PseudoMasked(target, pseudo_masks)
-
-
-def split_source(source: CrowdDataset, config: AdaptationConfig) -> tuple[CrowdDataset, CrowdDataset | None]:
-    """(trained on, held out): a random part of the source, by the seed, that only chooses the model."""
-    kept_back = round(config.holdout * len(source))
-    if kept_back == 0:
-        return source, None
-    if kept_back >= len(source):
-        raise InputError(f"holdout {config.holdout} leaves nothing of {len(source)} source images to train on")
-    order = np.random.default_rng([config.seed, 2]).permutation(len(source)).tolist()
-    return source.subset(sorted(order[kept_back:])), source.subset(sorted(order[:kept_back]))
-
-
 def _count_error(counter: CrowdCounter, dataset: CrowdDataset, fabric: Fabric) -> float:
     """MAE of the counts on whole images, in people."""
-    training = counter.training
-    counter.eval()
-    errors = []
-    with torch.inference_mode(), fabric.autocast():
-        for sample in dataset:
-            image = torch.from_numpy(sample.image).permute(2, 0, 1)[None].float().div(255)
-            errors.append(abs(float(counter(fabric.to_device(image)).sum()) - sample.count))
-    counter.train(training)
-    return float(np.mean(errors))
-
-
-def _schedule(config: AdaptationConfig, steps: int, images: int) -> Callable[[int], dict[str, float]]:
-    def rates(step: int) -> dict[str, float]:
-        if config.schedule == "polynomial":
-            factor = polynomial(1.0, step, steps)
-        else:
-            factor = 0.995 ** (step * config.batch_size // images)
-        both = {"networks": config.learning_rate * factor, "D": config.discriminator_rate * factor}
-        return both if config.weights.adversarial > 0 else {"networks": both["networks"]}
-
-    return rates
+    with fabric.autocast():
+        return float(np.mean([abs(float(predict_density(counter, s.image).sum()) - s.count) for s in dataset]))

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import color_jitter, random_crop, random_flip, random_scaled_crop
 from sdcda_tutorial.density import Kernel, density_map
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.models.feature_extractor import image_batch
 
 Batch = dict[str, Tensor]
 
@@ -172,8 +173,7 @@ class Batches(Dataset[Batch]):
             for index, slot in zip(self.indices(step), self.slots, strict=True)
         ]
         images = np.stack([sample.image for sample in samples])
-        # Permuting without copying leaves the memory order channels-last, the one that convolutions are fast in.
-        batch = {"image": torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)}
+        batch = {"image": image_batch(images)}
         if self.kernel is not None:
             batch["density"] = torch.stack([self.kernel.draw(sample) for sample in samples])[:, None]
         if self.mask:
@@ -201,6 +201,14 @@ class Batches(Dataset[Batch]):
         # Loaded here, not at the first `next`: a new DataLoader draws from torch's generator, which steps have seeded.
         loaded = self.from_step(start, stop, workers=workers, pin_memory=on_gpu)
         return (cast(Batch, fabric.to_device(batch)) for batch in loaded)
+
+
+def micro_batches(batch: Batch | None, parts: int) -> list[Any]:
+    """A batch in `parts` consecutive parts of equal size, or nearly: what passes through the networks at a time."""
+    if batch is None or parts == 1:
+        return [batch] * parts
+    split = {key: value.tensor_split(parts) for key, value in batch.items()}
+    return [{key: value[part] for key, value in split.items()} for part in range(parts)]
 
 
 def _one_line_errors(loaded: Iterator[Batch]) -> Iterator[Batch]:

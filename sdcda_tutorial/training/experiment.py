@@ -11,14 +11,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.training.adaptation import adapt
 from sdcda_tutorial.training.config import AdaptationConfig
-from sdcda_tutorial.training.loop import Hardware
+from sdcda_tutorial.training.hardware import Hardware
+from sdcda_tutorial.training.loop import Records
 from sdcda_tutorial.training.presets import Preset
 from sdcda_tutorial.training.segmentation import train_segmenter, write_pseudo_masks
+
+if TYPE_CHECKING:
+    from sdcda_tutorial.training.dry_run import Rehearsal
 
 
 @dataclass
@@ -34,6 +39,8 @@ class Experiment:
         masks: folder of ready pseudo-masks of the target, instead of our own.
         segmenter: checkpoint of a ready mask model, instead of our own.
         seed: of the mask model and of every training.
+        records: what the runs leave besides their own files.
+        rehearsal: measures two steps of each training instead; see `training.dry_run`.
     """
 
     folder: Path
@@ -46,6 +53,8 @@ class Experiment:
     vgg_weights: Path | None = None
     seed: int = 0
     hardware: Hardware = field(default_factory=Hardware)
+    records: Records = field(default_factory=Records)
+    rehearsal: Rehearsal | None = None
 
     def train(self, method: str, config: AdaptationConfig | None = None, *, resume: bool = False) -> Path:
         """Train one method and give the path of its model.
@@ -68,24 +77,29 @@ class Experiment:
             init=self.warm_start(),
             vgg_weights=self.vgg_weights,
             hardware=self.hardware,
+            records=self.records,
             resume=resume,
             description=method,
+            rehearsal=self.rehearsal,
         )
 
     def warm_start(self) -> Path | None:
         """Source-only training before the adaptation: the "early" baseline, and where every method begins."""
         if self.preset.warm_start is None:
             return None
-        return adapt(
+        model = adapt(
             self.source,
             None,
             replace(self.preset.warm_start, seed=self.seed),
             self.folder / "warm_start",
             vgg_weights=self.vgg_weights,
             hardware=self.hardware,
+            records=self.records,
             resume=True,
             description="warm start",
+            rehearsal=self.rehearsal,
         )
+        return model if self.rehearsal is None or model.exists() else None
 
     def mask_model(self) -> Path:
         """Our own segmenter, or the one that was given."""
@@ -102,20 +116,25 @@ class Experiment:
             self.folder / "segmenter",
             vgg_weights=self.vgg_weights,
             hardware=self.hardware,
+            records=self.records,
             resume=True,
+            rehearsal=self.rehearsal,
         )
 
-    def pseudo_masks(self) -> Path:
-        """The folder of the target's pseudo-masks."""
+    def pseudo_masks(self) -> Path | None:
+        """The folder of the target's pseudo-masks; None in a dry run that finds none."""
         if self.masks is not None:
             return self.masks
         if self.target is None:
             raise InputError("pseudo-masks are of a target, but no target was given; name one with --target")
+        model, folder = self.mask_model(), self.folder / "masks"
+        if self.rehearsal is not None and not self.rehearsal.finds_masks(model, self.target, folder):
+            return None
         settings = self.preset.segmenter
         return write_pseudo_masks(
-            self.mask_model(),
+            model,
             self.target,
-            self.folder / "masks",
+            folder,
             threshold=settings.threshold,
             dilate=settings.dilate,
             scales=settings.scales,

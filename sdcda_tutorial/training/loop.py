@@ -9,17 +9,16 @@ A run folder holds
     metrics.jsonl       one line per logged step
     last.safetensors    weights, optimisers and step: everything to go on from
     model.safetensors   the weights chosen by validation: what one uses afterwards
+    epoch_0012.safetensors, tensorboard/    where asked for: the weights after an epoch, the log for TensorBoard
 """
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,66 +28,33 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
+from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.errors import InputError, TrainingStopped
-from sdcda_tutorial.files import read_json, write_json, write_text
+from sdcda_tutorial.files import read_json, write_json
 from sdcda_tutorial.training import checkpoints
+from sdcda_tutorial.training.log import Log, require_tensorboard
 from sdcda_tutorial.training.model_card import circumstances
 
-Precision = str  # "auto", or one of lightning-fabric's: "32-true", "bf16-mixed", "16-mixed"
+LOG_EVERY = 10  # steps
+CHOOSE_FROM = 0.5  # of the steps: earlier models are not candidates
+SAVE_AFTER = 300.0  # seconds without a checkpoint, whatever the number of steps: what a kill may cost
 
 
 @dataclass(frozen=True)
-class Hardware:
-    """Where to train.
+class Records:
+    """What a run leaves beside what it needs; none of it changes the result.
 
-    Nothing in here changes what is computed, up to rounding, except `devices`: batch norm sees each process's share.
+    Attributes:
+        keep: keep the models of the last so many epochs; 0 for none.
+        tensorboard: write the log for TensorBoard too.
     """
 
-    accelerator: str = "auto"
-    devices: int = 1
-    precision: Precision = "auto"
-    workers: int | None = None  # processes that prepare batches; None: none on a CPU, a few beside a GPU
+    keep: int = 0
+    tensorboard: bool = False
 
-    def launch(self) -> Fabric:
-        """A launched Fabric of this description."""
-        fabric = Fabric(
-            accelerator=self.accelerator,
-            devices=self.devices,
-            precision=self.resolved_precision(),  # type: ignore[arg-type]
-        )
-        fabric.launch()
-        return fabric
-
-    def resolved_precision(self) -> str:
-        """Half precision where the hardware computes in it; emulated it is many times slower than float32."""
-        if self.precision != "auto":
-            return self.precision
-        if self.accelerator != "cpu" and torch.cuda.is_available():
-            return "bf16-mixed" if torch.cuda.get_device_capability() >= (8, 0) else "16-mixed"
-        return "bf16-mixed" if cpu_has_bf16() else "32-true"
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX), and the library uses it."""
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    if not any(getattr(torch.cpu, probe, lambda: False)() for probe in probes):
-        return False
-    # The hardware is not all: ONEDNN_MAX_CPU_ISA may hold the library to older instructions.
-    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-@contextmanager
-def denormals_are_zero() -> Iterator[None]:
-    """Weights decay towards zero, and a CPU computes with the smallest numbers (denormals) in slow microcode.
-
-    What follows a training is none of its business: the caller's arithmetic is as exact afterwards as it was before.
-    """
-    were_zero = sys.float_info.min / 2 == 0
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(were_zero)
+    def __post_init__(self) -> None:
+        if self.tensorboard:
+            require_tensorboard()
 
 
 @dataclass
@@ -103,6 +69,7 @@ class Run:
         deployed: what model.safetensors holds, by name.
         optimizers: by name.
         fabric: device and precision.
+        records: what to leave besides.
     """
 
     folder: Path
@@ -112,71 +79,87 @@ class Run:
     deployed: Mapping[str, nn.Module]
     optimizers: Mapping[str, Optimizer]
     fabric: Fabric
+    records: Records = field(default_factory=Records)
 
     def train(
         self,
-        step_function: Callable[[int], dict[str, Tensor]],
+        step_function: Callable[..., dict[str, Tensor]],
+        batches: Iterator[Sequence[Any]],
         *,
         start: int,
         steps: int,
+        images: int,
         description: str,
         learning_rate: Callable[[int], dict[str, float]],
-        validate: Callable[[], float] | None = None,
+        validate: Callable[[CrowdDataset], float] | None = None,
+        held_out: CrowdDataset | None = None,
         validate_every: int = 100,
-        choose_from: float = 0.5,
         save_every: int | None = None,
-        log_every: int = 10,
     ) -> Path:
         """Run steps start ... steps - 1 and give the path of the chosen model.
 
         Args:
-            step_function: does step number i and returns its loss terms, scalars, to be shown and logged; raises
-                FloatingPointError where one is not finite.
+            step_function: does one step on what `batches` gives for it and returns its loss terms, scalars, to be shown
+                and logged; raises FloatingPointError where one is not finite.
+            batches: those of the steps from `start` on.
+            images: an epoch is so many images.
             learning_rate: rate of each optimiser at step i: a function of the step, so it needs no saved state.
-            validate: lower is better; called every `validate_every` steps from `choose_from` × steps on, and at the
-                end. The best model is kept; without it the last one is.
-            save_every: steps between checkpoints to resume from; by default as often as validating.
+            validate: error on `held_out`, lower is better; called every `validate_every` steps in the later part of
+                the training (`CHOOSE_FROM`), and at the end. The best model is kept; without it the last one is.
+            save_every: steps between checkpoints to resume from; by default as often as validating. Where that takes
+                long, time decides (`SAVE_AFTER`).
         """
-        best, history = self._best, self._history
+        log, best = self._log, self._best
         save_every = save_every or validate_every
         bar = tqdm(
             range(start, steps), initial=start, total=steps, desc=description, unit="step", dynamic_ncols=True,
             disable=not self.fabric.is_global_zero, mininterval=0.5,
         )  # fmt: skip
-        self._began = time.perf_counter()
-        for step in bar:
-            for name, rate in learning_rate(step).items():
-                for group in self.optimizers[name].param_groups:
-                    group["lr"] = rate
-            # Dropout draws from torch's generator: seeded by the step, a resumed run draws what the unbroken one did.
-            torch.manual_seed(int(self.config["seed"]) * 1_000_003 + step)
+        self._began = saved = time.perf_counter()
+        for step, batch in zip(bar, batches, strict=False):
             try:
-                terms = step_function(step)
+                terms = self._step(step, batch, step_function, learning_rate)
             except FloatingPointError as broken:
                 raise TrainingStopped(f"{broken} at step {step}; {_kept(self.folder)}") from None
             done = step + 1
-            if done % log_every == 0 or done == steps:
+            if done % LOG_EVERY == 0 or done == steps:
                 values = {name: float(value.detach()) for name, value in terms.items()}
-                history.append({"step": done, **{name: round(value, 7) for name, value in values.items()}})
+                log.add(done, values)
                 bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
-            validated = validate is not None and (
-                done == steps or (done % validate_every == 0 and done >= choose_from * steps)
-            )
-            if validated and validate is not None:
-                error = validate()
+            if validate is not None and held_out is not None and validates(done, steps, validate_every):
+                error = validate(held_out)
                 if not math.isfinite(error):
                     raise TrainingStopped(f"the validation error is not finite after step {done}; {_kept(self.folder)}")
-                history.append({"step": done, "validation": round(error, 5)})
+                log.add(done, {"validation": error})
                 if error < best["validation"]:
                     best = {"step": done, "validation": error}
-                    self._write_model(best)
-            if done % save_every == 0 or done == steps:
-                self._save(done, best, history)
+                    self._write_model(self.model_path, best)
+            epoch = done * self.config["batch_size"] // images
+            if self.records.keep and epoch > step * self.config["batch_size"] // images:
+                self._keep_epoch(epoch, done)
+            if done % save_every == 0 or done == steps or time.perf_counter() - saved > SAVE_AFTER:
+                self._save(done, best)
+                saved = time.perf_counter()
+        log.close()
         # A finished run that is begun again keeps its file: others may know it by its digest.
         if validate is None and (start < steps or not self.model_path.exists()):
-            self._write_model({"step": steps, "validation": math.inf})
+            self._write_model(self.model_path, {"step": steps, "validation": math.inf})
         self.fabric.barrier()  # no process goes on to read the model before it is written
         return self.model_path
+
+    def _step(
+        self,
+        step: int,
+        batch: Sequence[Any],
+        step_function: Callable[..., dict[str, Tensor]],
+        learning_rate: Callable[[int], dict[str, float]],
+    ) -> dict[str, Tensor]:
+        for name, rate in learning_rate(step).items():
+            for group in self.optimizers[name].param_groups:
+                group["lr"] = rate
+        # Dropout draws from torch's generator: seeded by the step, a resumed run draws what the unbroken one did.
+        torch.manual_seed(int(self.config["seed"]) * 1_000_003 + step)
+        return step_function(*batch)
 
     # The folder -----------------------------------------------------------------------------------------------------
 
@@ -190,79 +173,102 @@ class Run:
         Raises:
             InputError: the folder is in use and `resume` was not asked for, or it belongs to another configuration.
         """
-        self._best, self._history, self._seconds = {"step": 0, "validation": math.inf}, [], 0.0
-        config_path, last = self.folder / "config.json", self.folder / "last.safetensors"
-        config = json.loads(json.dumps(self.config))  # tuples become lists, as they will in the file
-        in_use = config_path.exists() or last.exists()
+        last = self._find(resume)
         self.fabric.barrier()  # every process has looked before the first one writes
-        if in_use:
-            if not resume:
-                raise InputError(f"{self.folder} already holds a run; pass --resume to go on, or choose another --out")
-            asked = read_json(config_path)
-            changed = sorted(key for key in asked.keys() | config.keys() if asked.get(key) != config.get(key))
-            if changed:
-                key = changed[0]
-                raise InputError(
-                    f"{config_path} was started with {key}={asked.get(key)!r}, not {config.get(key)!r}; "
-                    "resume with the same options or choose another --out"
-                )
-        elif self.fabric.is_global_zero:
-            write_json(config_path, config)
+        if self.fabric.is_global_zero and not (self.folder / "config.json").exists():
+            write_json(self.folder / "config.json", self._asked())
         self.fabric.barrier()
-        if not last.exists():
-            return 0
-        tensors, card = checkpoints.load(last)
-        if "state" not in card:
-            raise InputError(f"checkpoint {last} holds a model but no state to go on from; choose another --out")
-        for name, module in self.modules.items():
-            checkpoints.load_weights(module, tensors, name, last)
-        checkpoints.restore_optimizers(self.optimizers, tensors, last)
-        scaler = card["state"].get("precision")
-        if scaler:
-            self.fabric.strategy.precision.load_state_dict(scaler)
-        self._seconds = card["state"]["seconds"]
-        best = card["state"]["best"]
-        self._best = {
-            "step": best["step"],
-            "validation": math.inf if best["validation"] is None else best["validation"],
-        }
-        self._history = [
-            json.loads(line) for line in (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        ]
-        self._history = [line for line in self._history if line["step"] <= card["state"]["step"]]
-        return int(card["state"]["step"])
+        state: dict[str, Any] = {"step": 0, "best": {"step": 0, "validation": None}, "seconds": 0.0}
+        if last is not None:
+            tensors, card = checkpoints.load(last)
+            state = card["state"]
+            for name, module in self.modules.items():
+                checkpoints.load_weights(module, tensors, name, last)
+            checkpoints.restore_optimizers(self.optimizers, tensors, last)
+            if state["precision"]:
+                self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self._best = {key: math.inf if value is None else value for key, value in state["best"].items()}
+        self._seconds = float(state["seconds"])
+        tensorboard = self.records.tensorboard and self.fabric.is_global_zero
+        self._log = Log(self.folder, int(state["step"]), tensorboard=tensorboard)
+        return int(state["step"])
 
-    def _save(self, step: int, best: dict[str, Any], history: list[dict[str, Any]]) -> None:
+    def _find(self, resume: bool) -> Path | None:
+        """The checkpoint to go on from, or None; errors as in `begin`."""
+        asked, last = self.folder / "config.json", self.folder / "last.safetensors"
+        if not (asked.exists() or last.exists()):
+            return None
+        if not resume:
+            raise InputError(f"{self.folder} already holds a run; pass --resume to go on, or choose another --out")
+        then, now = read_json(asked), self._asked()
+        changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
+        if changed:
+            key = changed[0]
+            raise InputError(
+                f"{asked} was started with {key}={then.get(key)!r}, not {now.get(key)!r}; "
+                "resume with the same options or choose another --out"
+            )
+        if not last.exists():
+            return None
+        if "state" not in checkpoints.read_card(last):
+            raise InputError(f"checkpoint {last} holds a model but no state to go on from; choose another --out")
+        return last
+
+    def _asked(self) -> dict[str, Any]:
+        return dict(json.loads(json.dumps(self.config)))  # tuples become lists, as they will in the file
+
+    def _save(self, step: int, best: Mapping[str, Any]) -> None:
+        """What to go on from. Last of all that is written after a step: who resumes writes the rest again."""
         if not self.fabric.is_global_zero:
             return
         # The log first: a kill between the two leaves lines after the checkpoint's step, which resuming cuts off.
-        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in history))
+        self._log.save()
+        tensors = checkpoints.module_tensors(self.modules) | checkpoints.optimizer_tensors(self.optimizers)
+        self._require_finite_weights(tensors, step)
         state = {
             "step": step,
             "best": _finite(best),
             "seconds": round(self._trained_for(), 1),
             "precision": self.fabric.strategy.precision.state_dict(),
         }
-        tensors = checkpoints.module_tensors(self.modules) | checkpoints.optimizer_tensors(self.optimizers)
+        checkpoints.save(self.folder / "last.safetensors", tensors, {**self.card, "state": state})
+
+    def _keep_epoch(self, epoch: int, step: int) -> None:
+        """The model after an epoch, then away with the one that is too many: at no time are there fewer."""
+        if not self.fabric.is_global_zero:
+            return
+        self._require_finite_weights(checkpoints.module_tensors(self.deployed), step)
+        path = self.folder / f"epoch_{epoch:04d}.safetensors"
+        self._write_model(path, {"step": step, "epoch": epoch, "validation": None})
+        for other in self.folder.glob("epoch_*.safetensors"):
+            number = other.stem.removeprefix("epoch_")
+            if number.isdigit() and int(number) <= epoch - self.records.keep:
+                other.unlink()
+
+    def _require_finite_weights(self, tensors: Mapping[str, Tensor], step: int) -> None:
         broken = next((name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())), None)
         if broken is not None:  # a finite loss may have an infinite gradient; the last good checkpoint stays
             raise TrainingStopped(f"{broken} is not finite after step {step}; {_kept(self.folder)}")
-        checkpoints.save(self.folder / "last.safetensors", tensors, {**self.card, "state": state})
 
-    def _write_model(self, best: dict[str, Any]) -> None:
+    def _write_model(self, path: Path, chosen: Mapping[str, Any]) -> None:
         if self.fabric.is_global_zero:
             card = {
                 **self.card,
                 "config": dict(self.config),
-                "chosen": _finite(best),
+                "chosen": _finite(chosen),
                 "versions": checkpoints.versions(),
                 **circumstances(self.fabric, self._trained_for()),
             }
-            checkpoints.save(self.model_path, checkpoints.module_tensors(self.deployed), card)
+            checkpoints.save(path, checkpoints.module_tensors(self.deployed), card)
 
     def _trained_for(self) -> float:
         """Seconds, those before an interruption included."""
         return self._seconds + time.perf_counter() - self._began
+
+
+def validates(done: int, steps: int, every: int) -> bool:
+    """Whether the model is validated after `done` of `steps` steps."""
+    return done == steps or (done % every == 0 and done >= CHOOSE_FROM * steps)
 
 
 def require_finite(terms: Mapping[str, Tensor]) -> None:
@@ -283,11 +289,6 @@ def _kept(folder: Path) -> str:
     last = folder / "last.safetensors"
     kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint had been written yet"
     return f"{kept}; try a lower learning rate or float32"
-
-
-def polynomial(rate: float, step: int, steps: int, power: float = 0.9) -> float:
-    """Learning rate that falls from `rate` to zero as (1 - step / steps)^0.9."""
-    return rate * (1 - step / steps) ** power
 
 
 def _finite(best: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,11 @@ rough and rectangular, and why Eq. 8-9 trust their background only.
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,13 +22,21 @@ from tqdm.auto import tqdm
 
 from sdcda_tutorial import losses, masks
 from sdcda_tutorial.datasets.base import CrowdDataset
+from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.inference import PASS_PIXELS
 from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
+from sdcda_tutorial.models.feature_extractor import image_batch
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.batches import Batches
+from sdcda_tutorial.training.batches import Batch, Batches, micro_batches
 from sdcda_tutorial.training.config import SegmenterConfig
-from sdcda_tutorial.training.loop import Hardware, Run, denormals_are_zero, polynomial, require_finite
+from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
+from sdcda_tutorial.training.loop import Records, Run, require_finite
+from sdcda_tutorial.training.schedule import polynomial
+
+if TYPE_CHECKING:
+    from sdcda_tutorial.training.dry_run import Rehearsal
 
 PROVENANCE = "provenance.json"
 
@@ -53,7 +62,9 @@ def train_segmenter(
     *,
     vgg_weights: str | Path | None = None,
     hardware: Hardware | None = None,
+    records: Records | None = None,
     resume: bool = False,
+    rehearsal: Rehearsal | None = None,
 ) -> Path:
     """Train the mask model on a data set with boxes (or masks, or points), and give the path of its checkpoint.
 
@@ -67,10 +78,11 @@ def train_segmenter(
     segmenter = Segmenter(config)
     if config.pretrained and not (resume and (folder / "last.safetensors").exists()):
         segmenter.E.load_imagenet(vgg_weights)
-    segmenter.to(memory_format=torch.channels_last)
+    hardware.refuse_small_parts(config.batch_size, fabric.world_size, at_least=2)  # S needs two
+    hardware.prepare(segmenter)
     optimizer = torch.optim.Adam(segmenter.parameters(), config.learning_rate)
     wrapped, optimizer = fabric.setup(segmenter, optimizer)
-    run = Run(
+    run = (Run if rehearsal is None else rehearsal.run)(
         folder,
         config={**asdict(config), "boxes_data": dataset.describe()},
         card={"kind": "segmenter", "architecture": {"counter": segmenter.architecture}},
@@ -78,6 +90,7 @@ def train_segmenter(
         deployed={"counter.E": segmenter.E, "S": segmenter.S},
         optimizers={"segmenter": optimizer},
         fabric=fabric,
+        records=records or Records(),
     )
     start = run.begin(resume)
     batches = Batches(
@@ -85,19 +98,26 @@ def train_segmenter(
         seed=config.seed, rank=fabric.global_rank, world_size=fabric.world_size,
     ).on_device(fabric, start, config.steps, hardware.workers)  # fmt: skip
 
-    def step_function(step: int) -> dict[str, Tensor]:
-        batch = next(batches)
-        loss = losses.source_segmentation_loss(wrapped(batch["image"]), batch["mask"])
-        require_finite({"segmentation": loss})
+    def step(batch: Batch) -> dict[str, Tensor]:
         optimizer.zero_grad()
-        fabric.backward(loss)
+        total = torch.zeros((), device=fabric.device)
+        parts = micro_batches(batch, hardware.accumulate)
+        for number, part in enumerate(parts, start=1):
+            with fabric.no_backward_sync(wrapped, enabled=number < len(parts)):
+                loss = losses.source_segmentation_loss(wrapped(part["image"]), part["mask"])
+                loss = loss * (len(part["image"]) / len(batch["image"]))
+                require_finite({"segmentation": loss})
+                fabric.backward(loss)
+            total += loss.detach()
         optimizer.step()
-        return {"segmentation": loss}
+        return {"segmentation": total}
 
     return run.train(
-        step_function,
+        step,
+        ((batch,) for batch in batches),
         start=start,
         steps=config.steps,
+        images=len(dataset),
         description="mask model",
         learning_rate=lambda step: {"segmenter": polynomial(config.learning_rate, step, config.steps)},
         save_every=config.save_every,
@@ -108,6 +128,9 @@ def train_segmenter(
 def crowd_probability(segmenter: nn.ModuleDict, image: np.ndarray, scales: Sequence[float] = (1.0,)) -> np.ndarray:
     """Probability of crowd at each pixel: the largest over the image seen at several scales.
 
+    S looks at the whole image at once (its pyramid pooling), so there are no tiles: what would exceed the pixels of
+    one pass, `inference.PASS_PIXELS`, is shrunk to them.
+
     Args:
         segmenter: E and S, as `checkpoints.load_segmenter` gives them.
         image: (H, W, 3) uint8.
@@ -116,12 +139,15 @@ def crowd_probability(segmenter: nn.ModuleDict, image: np.ndarray, scales: Seque
         (H, W) float32 in [0, 1].
     """
     device = next(segmenter.parameters()).device
-    x = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float().div(255)
     size, stride = image.shape[:2], segmenter["E"].stride
+    most = math.sqrt(PASS_PIXELS / (size[0] * size[1]))  # the scale at which the image fills one pass
+    if most < 1:
+        image = resize_image(image, (math.ceil(size[0] * most), math.ceil(size[1] * most)))
+    x = image_batch(image[None]).to(device)
     largest = torch.zeros(1, 1, *size, device=device)
     for scale in scales:
         # To the nearest multiple of the stride, so that nothing has to be padded.
-        fitted = [max(stride, round(side * scale / stride) * stride) for side in size]
+        fitted = [max(stride, round(side * min(scale, most) / stride) * stride) for side in size]
         resized = F.interpolate(x, size=fitted, mode="bilinear", antialias=True, align_corners=False)
         logits = segmenter["S"](segmenter["E"](resized.contiguous(memory_format=torch.channels_last)))
         largest = torch.maximum(largest, F.interpolate(logits.sigmoid().float(), size=size, mode="bilinear"))

@@ -1,0 +1,258 @@
+"""A dry run: build all that a training needs, take two real steps, say what the whole would cost, leave nothing behind.
+
+The code is that of the training, with another `Run` in it: what would fail after the start fails here, and at once.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from sdcda_tutorial import masks
+from sdcda_tutorial.datasets.base import CrowdDataset
+from sdcda_tutorial.errors import TrainingStopped
+from sdcda_tutorial.training import checkpoints
+from sdcda_tutorial.training.batches import default_workers
+from sdcda_tutorial.training.loop import Run, validates
+
+if TYPE_CHECKING:
+    from sdcda_tutorial.training.experiment import Experiment
+
+STEPS = 2  # the first warms up: memory is reserved, kernels are chosen or compiled
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of the run, as measured. Times in seconds, sizes in bytes.
+
+    Attributes:
+        images, held_out: trained on, and kept back to choose the model.
+        start, steps: steps that are done already (a run that is gone on with), and in all.
+        crop: (height, width).
+        loading: for a batch of every domain, prepared by one process.
+        step_times: of the steps taken; empty where none was left.
+        validation: for one held-out image; `validations` of all of them are to come.
+        memory: the most that was in use: of the GPU, else of this process.
+        last, model: sizes of the checkpoints; `kept` models of epochs beside.
+    """
+
+    name: str
+    images: int
+    held_out: int
+    start: int
+    steps: int
+    batch_size: int
+    crop: tuple[int, int]
+    loading: float
+    step_times: tuple[float, ...]
+    validation: float
+    validations: int
+    memory: int | None
+    last: int
+    model: int
+    kept: int
+    workers: int
+
+    @property
+    def seconds(self) -> float:
+        """All that is left to do. Workers load while the device computes; without them it waits."""
+        if not self.step_times:
+            return 0.0
+        loading, step = self.loading / max(1, self.workers), self.step_times[-1]
+        each = max(loading, step) if self.workers else loading + step
+        return (self.steps - self.start) * each + self.validations * self.held_out * self.validation
+
+    @property
+    def disk(self) -> int:
+        """What the folder holds at most: while a file is replaced, old and new are both there."""
+        return self.last + (1 + self.kept) * self.model + max(self.last, self.model)
+
+    def lines(self) -> list[str]:
+        """For the report."""
+        epochs = self.steps * self.batch_size / self.images
+        held_out = f", {self.held_out} held out" if self.held_out else ""
+        told = [
+            f"{self.name}: {self.steps} steps of {self.batch_size} images a domain at {self.crop[0]}x{self.crop[1]}, "
+            f"{epochs:.4g} epochs of {self.images} images{held_out}"
+        ]
+        if not self.step_times:
+            return [*told, "  all steps are done already"]
+        first, second = self.step_times[0], self.step_times[-1]
+        waits = f"hidden behind the steps by {self.workers} workers" if self.workers else "which the steps wait for"
+        told += [
+            f"  step            {second:.3g} s (the first, a warm-up, {first:.3g} s)",
+            f"  loading         {self.loading:.3g} s a batch in one process, {waits}",
+            f"  peak memory     {'unknown here' if self.memory is None else size(self.memory)}",
+        ]
+        if self.validations:
+            told.append(f"  validation      {self.validations} times, {self.validation:.3g} s an image")
+        done = f" for the {self.steps - self.start} steps that are left" if self.start else ""
+        kept = f", {self.kept} epochs {size(self.kept * self.model)}" if self.kept else ""
+        return [
+            *told,
+            f"  time            {duration(self.seconds)}{done}",
+            f"  disk            {size(self.disk)} at most (to go on from {size(self.last)}, model {size(self.model)}"
+            f"{kept}, and room to replace one)",
+        ]
+
+
+class Rehearsal:
+    """Stands in for the runs of an experiment and collects what it measured.
+
+    Args:
+        workers: of the run that is rehearsed; here all batches are prepared in this process, to be timed.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.stages: list[Stage] = []
+        self.notes: list[str] = []
+
+    def run(self, *arguments: Any, **options: Any) -> Run:
+        """What `adapt` and `train_segmenter` make in place of a `Run`."""
+        return _Rehearsed(*arguments, **{**options, "rehearsal": self})
+
+    def finds_masks(self, model: Path, target: CrowdDataset, folder: Path) -> bool:
+        """Whether all pseudo-masks are there; where not, it is noted, and a mask model that is there is opened."""
+        missing = [name for name in target.names if not masks.path_of(folder, name).exists()]
+        if model.exists():
+            checkpoints.load_segmenter(model)
+        if missing:
+            self.notes.append(
+                f"pseudo-masks: {len(missing)} of {len(target)} are still to be made before the last training, which "
+                "took masks without any crowd here in their place"
+            )
+        return not missing
+
+
+@dataclass
+class _Rehearsed(Run):
+    """Writes nothing, stops after two steps."""
+
+    rehearsal: Rehearsal | None = None
+
+    def begin(self, resume: bool) -> int:
+        last = self._find(resume)
+        return 0 if last is None else int(checkpoints.read_card(last)["state"]["step"])
+
+    def train(
+        self,
+        step_function: Callable[..., dict[str, Tensor]],
+        batches: Iterator[Sequence[Any]],
+        *,
+        start: int,
+        steps: int,
+        images: int,
+        description: str,
+        learning_rate: Callable[[int], dict[str, float]],
+        validate: Callable[[CrowdDataset], float] | None = None,
+        held_out: CrowdDataset | None = None,
+        validate_every: int = 100,
+        save_every: int | None = None,
+    ) -> Path:
+        assert self.rehearsal is not None
+        on_gpu = self.fabric.device.type == "cuda"
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        loading, step_times = [], []
+        for step in range(start, min(steps, start + STEPS)):
+            batch, seconds = self._timed(lambda: next(batches))
+            loading.append(seconds)
+            _, seconds = self._timed(partial(self._step, step, batch, step_function, learning_rate))
+            step_times.append(seconds)
+        validation, validations = 0.0, 0
+        if validate is not None and held_out is not None and step_times:
+            _, validation = self._timed(lambda: validate(held_out.subset([0])))
+            validations = sum(validates(done, steps, validate_every) for done in range(start + 1, steps + 1))
+        deployed = checkpoints.module_tensors(self.deployed)
+        everything = checkpoints.module_tensors(self.modules) | checkpoints.optimizer_tensors(self.optimizers)
+        window = self.config["source"] if "source" in self.config else self.config["augmentation"]
+        stage = Stage(
+            description, images, len(held_out or ()), start, steps, self.config["batch_size"], tuple(window["crop"]),
+            sum(loading) / max(1, len(loading)), tuple(step_times), validation, validations,
+            torch.cuda.max_memory_allocated() if on_gpu else peak_of_this_process(),
+            _bytes(everything), _bytes(deployed), self.records.keep, self.rehearsal.workers,
+        )  # fmt: skip
+        self.rehearsal.stages.append(stage)
+        return self.model_path
+
+    def _timed(self, work: Callable[[], Any]) -> tuple[Any, float]:
+        began = time.perf_counter()
+        result = work()
+        if self.fabric.device.type == "cuda":
+            torch.cuda.synchronize()
+        return result, time.perf_counter() - began
+
+
+def dry_run(experiment: Experiment, method: str, *, resume: bool = False) -> str:
+    """Rehearse `experiment.train(method)` and report, in lines of text.
+
+    Raises:
+        InputError: what the training would raise too.
+        TrainingStopped: a loss of these steps is not finite.
+    """
+    hardware = experiment.hardware
+    on_gpu = hardware.launch().device.type == "cuda"
+    rehearsal = Rehearsal(default_workers(on_gpu) if hardware.workers is None else hardware.workers)
+    tried = replace(experiment, hardware=replace(hardware, workers=0), rehearsal=rehearsal)
+    try:
+        tried.train(method, resume=resume)
+    except FloatingPointError as error:
+        raise TrainingStopped(f"{error} in the dry run; try a lower learning rate or float32") from None
+    device = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"
+    lines = [
+        f"dry run of {method}: {STEPS} steps of each training, nothing written",
+        f"device: {device}; precision {hardware.resolved_precision()}; {rehearsal.workers} workers",
+        *rehearsal.notes,
+    ]
+    for stage in rehearsal.stages:
+        lines += stage.lines()
+    total = sum(stage.seconds for stage in rehearsal.stages)
+    needed = sum(stage.disk for stage in rehearsal.stages)
+    there = next(path for path in (experiment.folder.resolve(), *experiment.folder.resolve().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    lines.append(f"in all: {duration(total)}, {size(needed)} of disk ({size(free)} are free)")
+    if free < needed:
+        lines.append("this is more than is free: make room, or choose another --out")
+    return "\n".join(lines)
+
+
+def peak_of_this_process() -> int | None:
+    """The most memory this process has had so far (resident), in bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def size(count: float) -> str:
+    """Bytes for a reader."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} GiB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a reader."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    days, hours = minutes // 1440, minutes // 60 % 24
+    return (f"{days} d " if days else "") + (f"{hours} h " if hours or days else "") + f"{minutes % 60} min"
+
+
+def _bytes(tensors: dict[str, Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

@@ -1,0 +1,122 @@
+"""Where to train, and how the same computation is fitted to it: nothing here is about what is learnt."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.models import FeatureExtractor
+
+Precision = str  # "auto", or one of lightning-fabric's: "32-true", "bf16-mixed", "16-mixed"
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where to train.
+
+    Nothing in here changes what is computed, up to rounding, except `devices` and `accumulate`, which share out a
+    batch: the gradient stays the mean over all its images, but batch norm sees the images of one share at a time.
+
+    Attributes:
+        accumulate: micro-batches that a process's share of a batch passes through the networks in, one after another.
+        workers: processes that prepare batches; None: none on a CPU, a few beside a GPU.
+        checkpoint_activations: compute the activations of E again for the gradient instead of keeping them.
+        compile: let torch.compile fuse E, C and S; the first steps are slow.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: Precision = "auto"
+    workers: int | None = None
+    accumulate: int = 1
+    checkpoint_activations: bool = False
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        if self.compile and self.checkpoint_activations:
+            raise InputError("a compiled network cannot compute its activations again; drop one of the two options")
+
+    def launch(self) -> Fabric:
+        """A launched Fabric of this description.
+
+        Raises:
+            InputError: networks are to be compiled, and there is no compiler.
+        """
+        fabric = Fabric(
+            accelerator=self.accelerator,
+            devices=self.devices,
+            precision=self.resolved_precision(),  # type: ignore[arg-type]
+        )
+        fabric.launch()
+        if self.compile:
+            _require_compiler(str(fabric.device))
+        return fabric
+
+    def refuse_small_parts(self, batch_size: int, processes: int, at_least: int) -> None:
+        """Raise an InputError where a pass through the networks would get less than `at_least` images of a batch."""
+        if batch_size // processes // self.accumulate < at_least:
+            raise InputError(
+                f"a batch of {batch_size} on {processes} device(s) in {self.accumulate} micro-batch(es) leaves fewer "
+                f"than {at_least} image(s) a pass, and batch norm needs them; lower --accumulate or enlarge the batch"
+            )
+
+    def prepare(self, networks: nn.Module) -> None:
+        """Set the networks up, in place, before Fabric does; neither weights nor their names change."""
+        networks.to(memory_format=torch.channels_last)
+        for module in networks.modules():
+            if isinstance(module, FeatureExtractor):
+                module.checkpoint_activations = self.checkpoint_activations
+        if self.compile:
+            networks.compile()
+
+    def resolved_precision(self) -> str:
+        """Half precision where the hardware computes in it; emulated it is many times slower than float32."""
+        if self.precision != "auto":
+            return self.precision
+        if self.accelerator != "cpu" and torch.cuda.is_available():
+            return "bf16-mixed" if torch.cuda.get_device_capability() >= (8, 0) else "16-mixed"
+        return "bf16-mixed" if cpu_has_bf16() else "32-true"
+
+
+@cache
+def _require_compiler(device: str) -> None:
+    """Compile next to nothing: what is missing shows now and in one line, not at the first step and in hundreds."""
+    try:
+        torch.compile(lambda x: 2 * x + 1)(torch.ones(2, device=device))
+    except Exception as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise InputError(
+            f"torch.compile does not work here ({reason}); install what PyTorch compiles with (a C++ compiler on a "
+            "CPU, triton on a GPU), or drop --compile"
+        ) from None
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX), and the library uses it."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    if not any(getattr(torch.cpu, probe, lambda: False)() for probe in probes):
+        return False
+    # The hardware is not all: ONEDNN_MAX_CPU_ISA may hold the library to older instructions.
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@contextmanager
+def denormals_are_zero() -> Iterator[None]:
+    """Weights decay towards zero, and a CPU computes with the smallest numbers (denormals) in slow microcode.
+
+    What follows a training is none of its business: the caller's arithmetic is as exact afterwards as it was before.
+    """
+    were_zero = sys.float_info.min / 2 == 0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(were_zero)
