@@ -10,8 +10,12 @@ from typing import Annotated
 
 import typer
 
+from sdcda_tutorial.cli_data import data_app
 from sdcda_tutorial.cli_options import (
+    Accumulate,
     Boxes,
+    CheckpointActivations,
+    Compile,
     Devices,
     Measured,
     Precision,
@@ -22,14 +26,15 @@ from sdcda_tutorial.cli_options import (
     SizeOption,
     Source,
     Target,
+    TensorBoard,
     Weights,
+    Workers,
     change_adaptation,
     change_masks,
     choose_hardware,
     find_preset,
     open_boxes,
     open_data,
-    refuse_other_seed_in_default_folder,
     refuse_useless_masks,
 )
 from sdcda_tutorial.errors import InputError, TrainingStopped
@@ -41,7 +46,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Data sets: make the mini world.")
 app.add_typer(data_app, name="data")
 
 
@@ -55,18 +59,6 @@ def doctor() -> None:
         typer.echo(f"[{' OK ' if check.ok else 'FAIL'}] {check.text}" + ("" if check.ok else f" -> {check.mend}"))
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
-
-
-@data_app.command("mini")
-def data_mini(
-    root: Annotated[Path, typer.Option(help="where to write it")] = Path("data/mini"),
-    seed: Annotated[int, typer.Option(min=0, help="another seed draws another world")] = 0,
-) -> None:
-    """Draw the mini world: three small domains in the native formats of GCC, ShanghaiTech and CrowdHuman."""
-    from sdcda_tutorial.scenes import ensure_mini_world
-
-    refuse_other_seed_in_default_folder(root, seed)
-    typer.echo(f"the mini world is in {ensure_mini_world(root, seed=seed)}")
 
 
 @app.command()
@@ -85,16 +77,26 @@ def masks(
     seed: Seed = 0,
     precision: Precision = "auto",
     devices: Devices = 1,
+    workers: Workers = None,
+    accumulate: Accumulate = 1,
+    checkpoint_activations: CheckpointActivations = False,
+    compile: Compile = False,
+    tensorboard: TensorBoard = False,
 ) -> None:
     """Train the mask model on boxes and write the pseudo-masks of the target."""
+    from sdcda_tutorial.training import Records
     from sdcda_tutorial.training.experiment import Experiment
 
-    settings, hardware = find_preset(preset, random_weights), choose_hardware(precision, devices)
+    settings, records = find_preset(preset, random_weights), Records(tensorboard=tensorboard)
+    hardware = choose_hardware(
+        precision, devices=devices, workers=workers, accumulate=accumulate, compile=compile,
+        checkpoint_activations=checkpoint_activations,
+    )  # fmt: skip
     settings = change_masks(settings, threshold, scale, steps, segmenter, boxes)
     data = open_data(target, "target", "train", size)
     experiment = Experiment(
         out, settings, source=data, target=data, boxes=None if segmenter else open_boxes(boxes, target, size),
-        segmenter=segmenter, vgg_weights=weights, seed=seed, hardware=hardware,
+        segmenter=segmenter, vgg_weights=weights, seed=seed, hardware=hardware, records=records,
     )  # fmt: skip
     typer.echo(f"the pseudo-masks are in {experiment.pseudo_masks()}")
 
@@ -122,12 +124,27 @@ def train(
     seed: Seed = 0,
     precision: Precision = "auto",
     devices: Devices = 1,
+    workers: Workers = None,
+    accumulate: Accumulate = 1,
+    checkpoint_activations: CheckpointActivations = False,
+    compile: Compile = False,
+    keep: Annotated[int, typer.Option(min=0, help="keep the models of the last so many epochs")] = 0,
+    tensorboard: TensorBoard = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="two steps, then what the whole would take; writes nothing")
+    ] = False,
 ) -> None:
     """Train a counter on the source and adapt it to the target."""
+    from sdcda_tutorial.training import Records
     from sdcda_tutorial.training.batches import PseudoMasked
+    from sdcda_tutorial.training.dry_run import dry_run as rehearse
     from sdcda_tutorial.training.experiment import Experiment
 
-    settings, hardware = find_preset(preset, random_weights), choose_hardware(precision, devices)
+    settings, records = find_preset(preset, random_weights), Records(keep, tensorboard)
+    hardware = choose_hardware(
+        precision, devices=devices, workers=workers, accumulate=accumulate, compile=compile,
+        checkpoint_activations=checkpoint_activations,
+    )  # fmt: skip
     lambdas = {
         "--lambda-s": ("seg_source", lambda_s),
         "--lambda-t": ("seg_target", lambda_t),
@@ -144,8 +161,11 @@ def train(
     experiment = Experiment(
         out, settings, source=source_data, target=target_data,
         boxes=open_boxes(boxes, target, size) if needs_masks and not (masks or segmenter) else None,
-        masks=masks, segmenter=segmenter, vgg_weights=weights, seed=seed, hardware=hardware,
+        masks=masks, segmenter=segmenter, vgg_weights=weights, seed=seed, hardware=hardware, records=records,
     )  # fmt: skip
+    if dry_run:
+        typer.echo(rehearse(experiment, method, resume=resume))
+        return
     typer.echo(f"the model is {experiment.train(method, resume=resume)}")
 
 

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat
 
+from sdcda_tutorial.datasets.scene_regularization import CAPACITY
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.scenes import MiniWorldSettings, Scene, ensure_mini_world, mini_world, render
 from sdcda_tutorial.scenes.native_formats import gcc_place, write_crowdhuman, write_gcc, write_shanghaitech
 from sdcda_tutorial.scenes.scene import (
-    CAPACITY,
     DOMAINS,
     SMALLEST_PERSON,
     SPLITS,

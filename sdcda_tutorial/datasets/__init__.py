@@ -17,7 +17,9 @@ from sdcda_tutorial.datasets.crowdhuman import CrowdHuman
 from sdcda_tutorial.datasets.gcc import GCC
 from sdcda_tutorial.datasets.image_folder import ImageFolder
 from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.datasets.scene_regularization import SceneRecord, select_scenes
 from sdcda_tutorial.datasets.shanghaitech import ShanghaiTech
+from sdcda_tutorial.datasets.ucf_qnrf import UCFQNRF
 from sdcda_tutorial.errors import InputError
 
 __all__ = [
@@ -28,8 +30,12 @@ __all__ = [
     "CrowdHuman",
     "ImageFolder",
     "Sample",
+    "SceneRecord",
     "ShanghaiTech",
+    "UCFQNRF",
+    "locate",
     "open_dataset",
+    "select_scenes",
 ]
 
 MINI_ROOT = Path("data/mini")  # where `sdcda data mini` writes, seen from the folder of the project
@@ -44,6 +50,10 @@ def _images(root: Path, split: str | None, **options: Any) -> CrowdDataset:
     return ImageFolder(root, **options)  # a folder of photographs is not split
 
 
+def _ucf_qnrf(root: Path, split: str | None, **options: Any) -> CrowdDataset:
+    return UCFQNRF(root, split or "train", **options)
+
+
 def _shanghaitech(part: str | None) -> Callable[..., CrowdDataset]:
     def make(root: Path, split: str | None, **options: Any) -> CrowdDataset:
         return ShanghaiTech(root, part, split or "train", **options)
@@ -56,6 +66,7 @@ _LOADERS: dict[str, Callable[..., CrowdDataset]] = {
     "shanghaitech-a": _shanghaitech("A"),
     "shanghaitech-b": _shanghaitech("B"),
     "shanghaitech": _shanghaitech(None),
+    "ucf-qnrf": _ucf_qnrf,
     "crowdhuman": _crowdhuman,
     "images": _images,
 }
@@ -74,9 +85,19 @@ def open_dataset(spec: str, split: str | None = "train", **options: Any) -> Crow
         spec: one of `DATASET_NAMES`, a colon, and the folder (~ is expanded).
         split: "train" or "test" ("val" for CrowdHuman, where "test" means the same); None is all of GCC and the
             training part of the others.
-        options: passed on, such as size, max_side, cache.
+        options: passed on, such as size, max_side, cache, or GCC's rule.
     Raises:
         InputError: unknown name, no root given, or whatever the loader finds wrong.
+    """
+    loader, root = locate(spec)
+    return _LOADERS[loader](root, split=split, **options)
+
+
+def locate(spec: str) -> tuple[str, Path]:
+    """Name of the format (one of `DATASET_NAMES`, none of the mini world's) and folder of a data set `name:root`.
+
+    Raises:
+        InputError: unknown name, no root given, or no mini world there.
     """
     name, _, root = spec.partition(":")
     if name in _MINI:
@@ -84,9 +105,9 @@ def open_dataset(spec: str, split: str | None = "train", **options: Any) -> Crow
         world = Path(root).expanduser() if root else MINI_ROOT
         if not (world / folder).is_dir():
             raise InputError(f"{world / folder} is not a folder; make the mini world with `sdcda data mini`")
-        return _LOADERS[loader](world / folder, split=split, **options)
+        return loader, world / folder
     if name not in _LOADERS:
         raise InputError(f"unknown data set {name!r} in {spec!r}; known are {', '.join(DATASET_NAMES)}")
     if not root:
         raise InputError(f"{spec!r} does not say where the data is; write {name}:FOLDER")
-    return _LOADERS[name](Path(root).expanduser(), split=split, **options)
+    return name, Path(root).expanduser()

@@ -58,18 +58,40 @@ class Labels:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Something about the files of a data set that its user should know.
+
+    Attributes:
+        path: the file, or "file, line n".
+        message: one line that begins with the path.
+        fault: whether it is broken or missing; otherwise it is only worth a note.
+    """
+
+    path: str
+    message: str
+    fault: bool = True
+
+
 class CrowdDataset(Sequence[Sample]):
     """A list of images with labels.
+
+    Attributes:
+        faults: what was missing or broken when the images were listed; empty unless `strict` is off.
+        leftovers: what lies in the folders and is not read: strays, and annotations without an image.
 
     Args:
         name: what to call the data set in tables and messages.
         records: one per image.
+        faults: entries that cannot be used, and why.
+        leftovers: as above.
+        strict: refuse a set with faults, as one that is to be used should be; `datasets.check` goes on without them.
         size: resize every sample to this (height, width).
         max_side: or: shrink samples whose longer side exceeds this, keeping the aspect; smaller ones stay.
         cache: keep decoded samples in memory. For small sets: a 768×1024 sample takes 2.4 MB (a mask 0.8 MB more), and
             each worker process of a data loader keeps its own.
     Raises:
-        InputError: no records, two of one name, or an impossible size.
+        InputError: no records, a fault, two records of one name, or an impossible size.
     """
 
     upright = False  # points are in stored pixels, so EXIF is not applied; ImageFolder, without points, differs
@@ -79,17 +101,25 @@ class CrowdDataset(Sequence[Sample]):
         name: str,
         records: Iterable[Record],
         *,
+        faults: Iterable[Finding] = (),
+        leftovers: Iterable[Finding] = (),
+        strict: bool = True,
         size: Size | None = None,
         max_side: int | None = None,
         cache: bool = False,
     ) -> None:
         self.name = name
-        self._records = list(records)
-        if not self._records:
+        listed = list(records)
+        self.faults, self.leftovers = list(faults), list(leftovers)
+        if strict and self.faults:
+            raise InputError(self.faults[0].message)
+        if not listed and not self.faults:
             raise InputError(f"{name}: no images found; check the folder")
-        twice = [record for record, number in Counter(record.name for record in self._records).items() if number > 1]
-        if twice:
+        twice = [record for record, number in Counter(record.name for record in listed).items() if number > 1]
+        if strict and twice:
             raise InputError(f"{name}: {len(twice)} names occur twice, first {twice[0]}; remove the duplicates")
+        self.faults += [Finding(one, f"{one} occurs more than once in {name}; remove the duplicates") for one in twice]
+        self._records = list({record.name: record for record in listed}.values())
         if size is not None and max_side is not None:
             raise InputError(f"{name}: give size or max_side, not both")
         if (size is not None and min(size) < 1) or (max_side is not None and max_side < 1):
@@ -134,6 +164,16 @@ class CrowdDataset(Sequence[Sample]):
     def read_image(self, index: int) -> np.ndarray:
         """Image `index` as its sample has it, (H, W, 3) uint8, without looking at any label."""
         return self._decode(self._records[operator.index(index)])[0]
+
+    def read_labels(self, index: int) -> Labels:
+        """Labels of image `index` as its files tell them: in stored pixels, whatever lies outside still there."""
+        record = self._records[operator.index(index)]
+        return self._labels(record, image_size(record.image, upright=self.upright))
+
+    def files(self, index: int) -> list[Path]:
+        """Files that belong to image `index` alone: the picture first, then its annotation."""
+        record = self._records[operator.index(index)]
+        return [record.image] + ([record.annotation] if isinstance(record.annotation, Path) else [])
 
     def subset(self, indices: Iterable[int]) -> CrowdDataset:
         """The same data set with only these images, in this order (a held-out part, a quick trial)."""
@@ -193,6 +233,10 @@ class CrowdDataset(Sequence[Sample]):
         return max(1, round(stored[0] * scale)), max(1, round(stored[1] * scale))
 
 
+class AbsentPart(InputError):
+    """A split that is not there at all, where another may be."""
+
+
 def existing_folder(root: str | os.PathLike[str], layout: str) -> Path:
     """`root` with ~ expanded; when it is no folder, an InputError that says what should be in it."""
     folder = Path(root).expanduser()
@@ -206,10 +250,20 @@ def listing(folder: Path) -> set[str]:
     return set(os.listdir(folder)) if folder.is_dir() else set()
 
 
-def refuse_missing(missing: Sequence[Path], of: int, what: str) -> None:
-    """An InputError when any of the `of` expected files is missing: the first one, and how many."""
-    if missing:
-        raise InputError(f"{missing[0]} is missing ({len(missing)} of {of} {what} are); complete or re-extract the set")
+def missing(paths: Sequence[Path], of: int, what: str) -> list[Finding]:
+    """A fault for each of `paths`, which are those of the `of` expected files that are not there."""
+    share = f"({len(paths)} of {of} {what} are)"
+    return [Finding(str(path), f"{path} is missing {share}; complete or re-extract the set") for path in paths]
+
+
+def without_image(paths: Iterable[Path]) -> list[Finding]:
+    """A fault for each annotation whose image is not there."""
+    return [Finding(str(path), f"{path} has no image; fetch the image again, or remove the file") for path in paths]
+
+
+def not_read(paths: Iterable[Path], why: str) -> list[Finding]:
+    """A note for each file that lies among the images and is not taken for one."""
+    return [Finding(str(path), f"{path} is not read: {why}", fault=False) for path in paths]
 
 
 def known_split(split: str, known: Sequence[str], name: str) -> str:

@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from sdcda_tutorial.datasets.base import (
+    AbsentPart,
     CrowdDataset,
+    Finding,
     Labels,
     Record,
     existing_folder,
     known_split,
     listing,
-    refuse_missing,
+    missing,
 )
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes
 from sdcda_tutorial.errors import InputError
@@ -43,7 +45,7 @@ class CrowdHuman(CrowdDataset):
         root: folder that holds the .odgt files and Images.
         split: "train" or "val" (the test set has no labels).
         box: "vbox", the visible part, or "fbox", the full body as inferred.
-        options: size, max_side, cache, as in `CrowdDataset`.
+        options: size, max_side, cache, strict, as in `CrowdDataset`.
     Raises:
         InputError: when made, for a missing folder or image or a bad line; when read, for a damaged image.
     """
@@ -55,13 +57,22 @@ class CrowdHuman(CrowdDataset):
             raise InputError(f"CrowdHuman has no box {box!r}; choose one of {', '.join(_BOXES)}")
         folder = existing_folder(root, _LAYOUT)
         annotations = folder / f"annotation_{known_split(split, ('train', 'val'), 'CrowdHuman')}.odgt"
-        records = []
+        records, faults = [], []
         for place, line in _lines(annotations):
-            id_, labels = _parse(place, line, box)
-            records.append(Record(name=id_, image=folder / "Images" / f"{id_}.jpg", annotation=labels))
+            try:
+                id_, labels = _parse(place, line, box)
+            except InputError as error:
+                faults.append(Finding(place, str(error)))
+            else:
+                records.append(Record(name=id_, image=folder / "Images" / f"{id_}.jpg", annotation=labels))
         images = listing(folder / "Images")
-        refuse_missing([r.image for r in records if r.image.name not in images], len(records), "images")
-        super().__init__(f"crowdhuman:{folder}/{split}", records, **options)
+        absent = [record.image for record in records if record.image.name not in images]
+        super().__init__(
+            f"crowdhuman:{folder}/{split}",
+            [record for record in records if record.image.name in images],
+            faults=faults + missing(absent, len(records), "images"),
+            **options,
+        )
 
     def _labels(self, record: Record, size: Size) -> Labels:
         labels: Labels = record.annotation
@@ -73,6 +84,8 @@ def _lines(path: Path) -> list[tuple[str, str]]:
     """("file, line n", text) of every line that is not blank."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise AbsentPart(f"{path} does not exist; expected {_LAYOUT}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}); expected {_LAYOUT}") from None
     return [(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1) if line.strip()]

@@ -11,7 +11,7 @@ Wang, Gao, Lin, Yuan, "Learning from Synthetic Data for Crowd Counting in the Wi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,28 +19,35 @@ from typing import Any
 import numpy as np
 
 from sdcda_tutorial.datasets.base import (
+    AbsentPart,
     CrowdDataset,
+    Finding,
     Labels,
     Record,
     existing_folder,
     known_split,
     listing,
-    refuse_missing,
+    missing,
+    not_read,
+    without_image,
 )
 from sdcda_tutorial.datasets.matfiles import image_info, load_mat, numbers_of, points_of
+from sdcda_tutorial.datasets.scene_index import read_index
+from sdcda_tutorial.datasets.scene_regularization import SceneRecord, estimated_level, find_rule, select_scenes
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 
+LISTS = ("train", "test")
+LOADING_SCREEN = "1532170935"  # of scene_49_1: black, not a scene
 _LAYOUT = "GCC: folders scene_XX_Y with jpgs (or pngs), mats and segs, and the lists train.txt and test.txt"
-_BLACK = "1532170935"  # of scene_49_1: a black loading screen, not a scene
-_FOLDERS = (("jpgs", ".jpg"), ("pngs", ".png"))  # in order of preference: the jpgs are a tenth of the size
+_PICTURES = (("jpgs", ".jpg"), ("pngs", ".png"))  # in order of preference: the jpgs are a tenth of the size
 
 
 @dataclass(frozen=True)
 class _Files:
     mat: Path
     mask: Path | None
-    level: int | None  # crowd level 0 to 8, only the lists know it
+    listed: SceneRecord | None  # what a list says of the image; only the lists know the level
 
 
 class GCC(CrowdDataset):
@@ -54,23 +61,78 @@ class GCC(CrowdDataset):
 
     Args:
         root: folder that holds the scenes.
-        split: "train" or "test" reads the list of that name; None takes every scene there is.
-        options: size, max_side, cache, as in `CrowdDataset`.
+        split: "train" or "test" reads the list of that name; None takes every scene there is. Where there is neither
+            list, "train" is every scene too: the whole of GCC is the source.
+        rule: "shb", "sha" or "qnrf": only the images that Scene Regularization admits for this target.
+        options: size, max_side, cache, strict, as in `CrowdDataset`.
     Raises:
-        InputError: when made, for a missing folder, list, image, annotation or mask; when read, for a damaged one.
+        InputError: when made, for a missing folder, list, image, annotation or mask, and for a rule that admits no
+            image; when read, for a damaged one.
     """
 
-    def __init__(self, root: str | os.PathLike[str], split: str | None = None, **options: Any) -> None:
-        folder = existing_folder(root, _LAYOUT)
-        if split is None:
-            lists = [path for path in (folder / "train.txt", folder / "test.txt") if path.is_file()]
-            levels = {(scene, id_): level for path in lists for scene, id_, level in _read_list(path)}
-            scenes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and entry.name.startswith("scene_"))
-            wanted = [(scene.name, id_, levels.get((scene.name, id_))) for scene in scenes for id_ in _images(scene)]
+    def __init__(
+        self, root: str | os.PathLike[str], split: str | None = None, *, rule: str | None = None, **options: Any
+    ) -> None:
+        self.root = existing_folder(root, _LAYOUT)
+        self.rule = rule
+        if rule is not None:
+            find_rule(rule)
+        lists = {name: self.root / f"{name}.txt" for name in LISTS}
+        there = [path for path in lists.values() if path.is_file()]
+        faults: list[Finding] = []
+        if split is None or (split == "train" and not there):
+            listed = {record.name: record for path in there for record in _read_list(path, faults)}
+            names = [name for scene in _scenes(self.root) for name in _pictures(scene)]
+            entries: list[tuple[str, SceneRecord | None]] = [(name, listed.get(name)) for name in names]
         else:
-            wanted = list(_read_list(folder / f"{known_split(split, ('train', 'test'), 'GCC')}.txt"))
-        wanted = [entry for entry in wanted if entry[1] != _BLACK]
-        super().__init__(f"gcc:{folder}", _records(folder, wanted), **options)
+            path = lists[known_split(split, LISTS, "GCC")]
+            entries = [(record.name, record) for record in _read_list(path, faults)]
+        entries = [entry for entry in entries if not entry[0].endswith(LOADING_SCREEN)]
+        records, absent = _find(self.root, entries)
+        leftovers = _leftovers(self.root) if split is None else []
+        super().__init__(f"gcc:{self.root}", records, faults=faults + absent, leftovers=leftovers, **options)
+        self._listed = self._records
+        if rule is not None:
+            admitted = {record.name for record in select_scenes(self.scene_records(), rule)}
+            self._records = [record for record in self._records if record.name in admitted]
+            if not admitted:
+                raise InputError(
+                    f"{self.name}: none of {len(self._listed)} images passes the rule {rule!r} ({find_rule(rule)}); "
+                    "choose another rule"
+                )
+
+    def scene_records(self) -> list[SceneRecord]:
+        """Level, hour, weather, count and name of every image, in order: what `select_scenes` selects from.
+
+        They come from the lists for images that these name. For others they come from the .mat files, which takes a
+        while the first time (`scene_index`), and the level is estimated (`estimated_level`) from the counts of all
+        images of the camera that were listed.
+
+        Raises:
+            InputError: a .mat file is damaged.
+        """
+        unlisted = {record.name: record.annotation.mat for record in self._listed if not record.annotation.listed}
+        found = read_index(self.root, unlisted)
+        counts: dict[str, list[int]] = {}
+        for record in self._listed:
+            listed = record.annotation.listed
+            count = listed.count if listed else found[record.name].heads
+            counts.setdefault(_camera(record.name), []).append(count)
+        levels = {camera: estimated_level(one) for camera, one in counts.items()}
+        return [
+            record.annotation.listed
+            or SceneRecord(levels[_camera(name)], found[name].hour, found[name].weather, found[name].heads, name)
+            for name, record in zip(self.names, self._records, strict=True)
+        ]
+
+    def files(self, index: int) -> list[Path]:
+        """Picture, .mat file and, where there are masks, the mask of image `index`."""
+        files: _Files = self._records[index].annotation
+        return [*super().files(index), files.mat, *([] if files.mask is None else [files.mask])]
+
+    def describe(self) -> dict[str, Any]:
+        """As in `CrowdDataset`, with the rule of Scene Regularization where there is one."""
+        return super().describe() | ({} if self.rule is None else {"rule": self.rule})
 
     def _labels(self, record: Record, size: Size) -> Labels:
         files: _Files = record.annotation
@@ -82,63 +144,104 @@ class GCC(CrowdDataset):
             (("stated_count",), numbers_of(info.get("number"))),
             (("hour", "minute"), numbers_of(mat.get("time_info"))),
             (("weather",), numbers_of(mat.get("weather_info"))),
-            (("level",), [] if files.level is None else [files.level]),
+            (("level",), [] if files.listed is None else [files.listed.level]),
         ]:
             attributes.update(zip(keys, values, strict=False))  # what a file leaves out is left out here
         mask = None if files.mask is None else _read_mask(files.mask, size)
         return Labels(points=row_column[:, ::-1] + 0.5, mask=mask, attributes=attributes)
 
 
-def _read_list(path: Path) -> Iterator[tuple[str, str, int]]:
-    """(scene, id, level) of every line of a list."""
+def _read_list(path: Path, faults: list[Finding]) -> Iterator[SceneRecord]:
+    """The records of a list; lines that are none go to `faults`.
+
+    Raises:
+        InputError: the list is not there or cannot be read.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise AbsentPart(f"{path} does not exist; add the list, or use split=None for all scenes") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}); add the list, or use split=None for all scenes") from None
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
         fields = line.split()
-        if len(fields) != 6 or not fields[0].isdigit():
-            raise InputError(f"{path}, line {number}: expected `level hour weather folder id count`, found {line!r}")
-        yield fields[3].strip("/"), fields[4], int(fields[0])
+        if len(fields) == 6 and all(fields[column].isdecimal() for column in (0, 1, 2, 5)):
+            level, hour, weather, folder, id_, count = fields
+            scene = folder.rstrip("/").rpartition("/")[2]  # NLT's lists have the authors' own folder in front
+            yield SceneRecord(int(level), int(hour), int(weather), int(count), f"{scene}/{id_}")
+        elif fields:
+            place = f"{path}, line {number}"
+            found = f"expected `level hour weather folder id count`, found {line!r}"
+            faults.append(Finding(place, f"{place}: {found}"))
 
 
-def _images(scene: Path) -> dict[str, Path]:
-    """Picture of every id in a scene, sorted by id."""
+def _scenes(root: Path) -> list[Path]:
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name.startswith("scene_"))
+
+
+def _camera(name: str) -> str:
+    """Folder of a sample: each camera of each location has its own."""
+    return name.rpartition("/")[0]
+
+
+def _pictures(scene: Path) -> dict[str, Path]:
+    """Picture of every image of a scene by its name, sorted."""
     found: dict[str, Path] = {}
-    for folder, ending in reversed(_FOLDERS):  # so that the preferred one is written last
-        names = (name for name in listing(scene / folder) if name.endswith(ending) and not name.startswith("."))
-        found.update({name.removesuffix(ending): scene / folder / name for name in names})
+    for folder, ending in reversed(_PICTURES):  # so that the preferred one is written last
+        names = [name for name in listing(scene / folder) if name.endswith(ending) and not name.startswith(".")]
+        found.update({f"{scene.name}/{name.removesuffix(ending)}": scene / folder / name for name in names})
     return dict(sorted(found.items()))
 
 
-def _records(root: Path, wanted: Sequence[tuple[str, str, int | None]]) -> list[Record]:
-    """Find the files of every wanted image; complain once, about all that are missing."""
-    scenes = {scene: root / scene for scene, _, _ in wanted}
-    images = {scene: _images(path) for scene, path in scenes.items()}
-    mats = {scene: listing(path / "mats") for scene, path in scenes.items()}
-    masks = {scene: listing(path / "segs") for scene, path in scenes.items()}
+def _find(root: Path, entries: Iterable[tuple[str, SceneRecord | None]]) -> tuple[list[Record], list[Finding]]:
+    """The records of all images whose files are there, and a fault for each file that is not."""
+    listed = list(entries)
+    scenes = {_camera(name): root / _camera(name) for name, _ in listed}
+    pictures = {name: path for scene in scenes.values() for name, path in _pictures(scene).items()}
+    mats = {f"{scene}/{file}" for scene, path in scenes.items() for file in listing(path / "mats")}
+    masks = {f"{scene}/{file}" for scene, path in scenes.items() for file in listing(path / "segs")}
     with_masks = any((path / "segs").is_dir() for path in scenes.values())  # a copy without any segs has no masks
 
-    without_image = [root / s / "jpgs" / f"{i}.jpg" for s, i, _ in wanted if i not in images[s]]
-    without_mat = [root / s / "mats" / f"{i}.mat" for s, i, _ in wanted if f"{i}.mat" not in mats[s]]
-    without_mask = [root / s / "segs" / f"{i}.raw" for s, i, _ in wanted if f"{i}.raw" not in masks[s]]
-    refuse_missing(without_image, len(wanted), "images (as jpg or png)")
-    refuse_missing(without_mat, len(wanted), "annotations")
-    refuse_missing(without_mask if with_masks else [], len(wanted), "masks")
-    return [
+    def place(name: str, folder: str, ending: str) -> Path:
+        return root / _camera(name) / folder / (name.rpartition("/")[2] + ending)
+
+    no_picture = [place(name, "jpgs", ".jpg") for name, _ in listed if name not in pictures]
+    no_mat = [place(name, "mats", ".mat") for name, _ in listed if f"{name}.mat" not in mats]
+    no_mask = [place(name, "segs", ".raw") for name, _ in listed if with_masks and f"{name}.raw" not in masks]
+    faults = (
+        missing(no_picture, len(listed), "images (as jpg or png)")
+        + missing(no_mat, len(listed), "annotations")
+        + missing(no_mask, len(listed), "masks")
+    )
+    records = [
         Record(
-            name=f"{scene}/{id_}",
-            image=images[scene][id_],
-            annotation=_Files(
-                mat=root / scene / "mats" / f"{id_}.mat",
-                mask=root / scene / "segs" / f"{id_}.raw" if with_masks else None,
-                level=level,
-            ),
+            name,
+            pictures[name],
+            _Files(place(name, "mats", ".mat"), place(name, "segs", ".raw") if with_masks else None, record),
         )
-        for scene, id_, level in wanted
+        for name, record in listed
+        if name in pictures and f"{name}.mat" in mats and (not with_masks or f"{name}.raw" in masks)
     ]
+    return records, faults
+
+
+def _leftovers(root: Path) -> list[Finding]:
+    """Annotations and masks without an image, strays among the images, and the loading screen."""
+    orphans, strays, black = [], [], []
+    for scene in _scenes(root):
+        pictures = _pictures(scene)
+        black += [path for name, path in pictures.items() if name.endswith(LOADING_SCREEN)]
+        for folder, ending in (("mats", ".mat"), ("segs", ".raw")):
+            names = sorted(name for name in listing(scene / folder) if name.endswith(ending))
+            stems = {name: f"{scene.name}/{name.removesuffix(ending)}" for name in names if not name.startswith(".")}
+            orphans += [scene / folder / name for name, stem in stems.items() if stem not in pictures]
+        for folder, ending in _PICTURES:
+            strays += [scene / folder / name for name in sorted(listing(scene / folder)) if not name.endswith(ending)]
+    return (
+        without_image(orphans)
+        + not_read(strays, "images are called <id>.jpg or <id>.png")
+        + not_read(black, "the black loading screen of GCC")
+    )
 
 
 def _read_mask(path: Path, size: Size) -> np.ndarray:

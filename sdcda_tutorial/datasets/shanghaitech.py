@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from sdcda_tutorial.datasets.base import (
+    AbsentPart,
     CrowdDataset,
     Labels,
     Record,
     existing_folder,
     known_split,
     listing,
-    refuse_missing,
+    missing,
+    not_read,
+    without_image,
 )
 from sdcda_tutorial.datasets.matfiles import image_info, load_mat, numbers_of, points_of
 from sdcda_tutorial.datasets.transforms import Size
@@ -31,6 +34,7 @@ _LAYOUT = (
     "ShanghaiTech: part_A[_final] or part_B[_final], train_data or test_data in it, images and ground_truth in that"
 )
 _IMAGE = re.compile(r"(IMG_.+)\.jpe?g", re.IGNORECASE)  # mirrors hold stray PNGs and Thumbs.db among the images
+_MAT = re.compile(r"GT_IMG_.+\.mat")
 
 
 class ShanghaiTech(CrowdDataset):
@@ -43,7 +47,7 @@ class ShanghaiTech(CrowdDataset):
         root: the folder that holds the parts, or a part's own folder.
         part: "A", "B", or None for train_data directly under `root`.
         split: "train" or "test".
-        options: size, max_side, cache, as in `CrowdDataset`.
+        options: size, max_side, cache, strict, as in `CrowdDataset`.
     Raises:
         InputError: when made, for a missing folder or annotation; when read, for a damaged file.
     """
@@ -57,15 +61,26 @@ class ShanghaiTech(CrowdDataset):
         if not (data / "images").is_dir() or not truths:
             raise InputError(f"{data} has no folder images or no ground_truth; expected {_LAYOUT}")
 
-        images = [match for match in map(_IMAGE.fullmatch, listing(data / "images")) if match]
+        files = listing(data / "images")
+        images = [match for match in map(_IMAGE.fullmatch, files) if match]
         images.sort(key=lambda match: _by_number(match[1]))
         mats = {name: truth / name for truth in truths for name in listing(truth)}
-        names = [f"GT_{image[1]}.mat" for image in images]
-        refuse_missing([truths[0] / name for name in names if name not in mats], len(images), "annotations")
+        wanted = [f"GT_{image[1]}.mat" for image in images]
+        absent = [truths[0] / name for name in wanted if name not in mats]
+        orphans = [mats[name] for name in sorted(mats.keys() - set(wanted)) if _MAT.fullmatch(name)]
+        strays = [data / "images" / name for name in sorted(files) if not _IMAGE.fullmatch(name)]
         records = [
-            Record(image[1], data / "images" / image[0], mats[name]) for image, name in zip(images, names, strict=True)
+            Record(image[1], data / "images" / image[0], mats[name])
+            for image, name in zip(images, wanted, strict=True)
+            if name in mats
         ]
-        super().__init__(f"shanghaitech:{data}", records, **options)
+        super().__init__(
+            f"shanghaitech:{data}",
+            records,
+            faults=missing(absent, len(images), "annotations"),
+            leftovers=without_image(orphans) + not_read(strays, "images are called IMG_n.jpg"),
+            **options,
+        )
 
     def _labels(self, record: Record, size: Size) -> Labels:
         path: Path = record.annotation
@@ -90,7 +105,7 @@ def _split_folder(root: Path, part: str | None, split: str) -> Path:
     for candidate in candidates:
         if candidate.is_dir():
             return candidate
-    raise InputError(f"{candidates[0]} is not a folder; expected {_LAYOUT}")
+    raise AbsentPart(f"{candidates[0]} is not a folder; expected {_LAYOUT}")
 
 
 def _by_number(name: str) -> tuple[bool, int, str]:

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from sdcda_tutorial.datasets.scene_regularization import CAPACITY
 from sdcda_tutorial.errors import InputError
 
 Domain = Literal["source", "target", "third"]
@@ -25,7 +26,6 @@ HEAD_RADIUS = 0.085  # of a person's height
 HALF_WIDTH = 0.20  # of a person's height, arms included, for a person of build 1
 SMALLEST_PERSON = 11.0  # pixels
 SMALLEST_SIDE = 96  # pixels of an image; in a lower one even the nearest people would be smaller than that
-CAPACITY = (10, 25, 50, 100, 300, 600, 1000, 2000, 4000)  # people that GCC allows at level 0 ... 8
 FINE_WEATHER = (0, 1, 5, 6)  # clear, clouds, overcast, extra-sunny
 
 Colour = tuple[int, int, int]

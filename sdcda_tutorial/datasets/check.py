@@ -1,0 +1,239 @@
+"""Is a copy of a data set complete and sound? Asked before a training of hours, not answered by it.
+
+    report = check("shanghaitech-b", "~/data/ShanghaiTech", full=True)
+    print(report.table())
+    report.ok  # False where something is broken
+
+A copy that holds fewer images than were published is *incomplete*, which is said and is no fault: what is there can be
+used. A *fault* is an image or an annotation that cannot be used, or that says something wrong. A *note* is what one
+should know and need not mend. The loaders refuse a set at the first missing file; the check goes on.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from sdcda_tutorial.datasets import locate, open_dataset
+from sdcda_tutorial.datasets.base import AbsentPart, CrowdDataset, Finding
+from sdcda_tutorial.datasets.gcc import LISTS, LOADING_SCREEN
+from sdcda_tutorial.datasets.images import image_size
+from sdcda_tutorial.errors import InputError
+
+SAMPLE = 50  # images of a part that are opened, evenly spread, unless all are
+PUBLISHED: dict[str, dict[str | None, int | None]] = {  # images of each part; None where nothing was published
+    "gcc": {None: 15_212},
+    "shanghaitech-a": {"train": 300, "test": 182},
+    "shanghaitech-b": {"train": 400, "test": 316},
+    "shanghaitech": {"train": None, "test": None},  # any set in this layout
+    "ucf-qnrf": {"train": 1201, "test": 334},
+    "crowdhuman": {"train": 15_000, "val": 4370},
+    "images": {None: None},
+    "mini-source": {None: None},
+    "mini-target": {"train": None, "test": None},
+    "mini-third": {"train": None},
+}
+GCC_PEOPLE, GCC_FOLDERS = 7_625_843, 400
+_BLACK = 16  # of 255: a picture is black when 99 % of its values are below
+_CLEARLY = 0.02  # of a side: a point that far outside is no matter of rounding
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A number that was found, and the one that was published, if any."""
+
+    what: str
+    found: int
+    published: int | None = None
+
+    @property
+    def verdict(self) -> str:
+        """complete, incomplete or more than published, in words; empty where nothing was published."""
+        if self.published is None:
+            return ""
+        if self.found < self.published:
+            return f"incomplete: {self.published - self.found:,} missing"
+        return "complete" if self.found == self.published else f"{self.found - self.published:,} more than published"
+
+
+@dataclass
+class Report:
+    """What a check found.
+
+    Attributes:
+        name: of the data set, as "gcc:~/data/GCC".
+        tallies: what is there, against what was published.
+        faults: what is broken or missing, one for each file.
+        notes: what is worth knowing and needs no mending.
+        opened: number of images that were opened.
+    """
+
+    name: str
+    tallies: list[Tally] = field(default_factory=list)
+    faults: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+    opened: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is broken; a copy may be sound and incomplete."""
+        return not self.faults
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is as much as was published, where that is known."""
+        return all(tally.published is None or tally.found >= tally.published for tally in self.tallies)
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Sort findings into faults and notes."""
+        for finding in findings:
+            (self.faults if finding.fault else self.notes).append(finding)
+
+    def table(self) -> str:
+        """Everything as text: the numbers, each fault and note with its file, and the verdict."""
+        from rich.console import Console
+        from rich.table import Table
+
+        numbers = Table("", "found", "published", "", title=self.name, title_justify="left", box=None)
+        for tally in self.tallies:
+            published = "" if tally.published is None else f"{tally.published:,}"
+            numbers.add_row(tally.what, f"{tally.found:,}", published, tally.verdict)
+        for column in numbers.columns[1:3]:
+            column.justify = "right"
+        findings = Table("", "file", "", box=None)
+        for finding in [*self.faults, *self.notes]:
+            what = finding.message.removeprefix(finding.path).lstrip(" :")
+            findings.add_row("fault" if finding.fault else "note", finding.path, what)
+        # As wide as it takes: a path that is cut or broken over lines can be neither read nor copied.
+        console = Console(file=io.StringIO(), width=10_000, markup=False, emoji=False, highlight=False, no_color=True)
+        console.print(numbers)
+        if findings.rows:
+            console.print("", findings, sep="\n")
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        lines = [line.rstrip() for line in text.splitlines()]
+        return "\n".join([*lines, "", self.verdict])
+
+    @property
+    def verdict(self) -> str:
+        """One line: sound or not, complete or not."""
+        if self.faults:
+            return (
+                f"{len(self.faults):,} faults, listed above ({self.opened:,} images opened); mend them before you train"
+            )
+        known = [tally for tally in self.tallies if tally.published is not None]
+        share = "" if not known else ", complete" if self.complete else ", but incomplete"
+        return f"sound{share}: no fault in what was looked at ({self.opened:,} images opened)"
+
+
+def check(
+    name: str, root: str | os.PathLike[str] | None = None, *, full: bool = False, progress: bool = True
+) -> Report:
+    """Count what is there, open a sample of it or everything, and tell all that is wrong.
+
+    Args:
+        name: one of `datasets.DATASET_NAMES`, or name:root.
+        root: folder of the data set; not needed where the name tells it, nor for the mini world.
+        full: open every image, annotation and mask; else up to 50 of each part.
+        progress: show a bar.
+    Raises:
+        InputError: unknown name, no such folder, or no part of the data set in it.
+    """
+    spec = name if root is None else f"{name}:{os.fspath(root)}"
+    loader, folder = locate(spec)
+    name = spec.partition(":")[0]
+    parts = dict(PUBLISHED[name])
+    if loader == "gcc":  # a file that a list names and that is not there shows only through the list
+        parts |= {split: None for split in LISTS if (folder / f"{split}.txt").is_file()}
+    report = Report(spec)
+    data: dict[str | None, CrowdDataset] = {}
+    failed: list[InputError] = []
+    for split in parts:
+        try:
+            data[split] = open_dataset(spec, split, strict=False, max_side=None)
+        except InputError as error:
+            failed.append(error)
+            absent = isinstance(error, AbsentPart)
+            message = f"{folder} has no part {split!r}" if absent else str(error)
+            report.add([Finding(str(folder), message, fault=not absent)])
+    if not data:
+        raise failed[0]
+
+    people = 0
+    for split, published in parts.items():
+        part = data.get(split)
+        found = 0 if part is None else len(part) + sum(LOADING_SCREEN in one.path for one in part.leftovers)
+        report.tallies.append(Tally("images" if split is None else f"{split} images", found, published))
+        if part is None:
+            continue
+        known = {fault.path for fault in report.faults}  # a file that is missing among the scenes and from a list
+        report.add(one for one in [*part.faults, *part.leftovers] if one.path not in known)
+        if loader == "gcc" and split is not None:  # opened with all the others already
+            continue
+        sample = range(len(part)) if full else _spread(len(part))
+        for index in tqdm(sample, desc=split or name, unit="image", disable=not progress):
+            findings, heads = _examine(part, index)
+            report.add(findings)
+            people += heads
+        report.opened += len(sample)
+    if loader == "gcc":
+        cameras = {path.parents[1] for path in data[None].image_paths}
+        report.tallies.append(Tally("camera folders", len(cameras), GCC_FOLDERS if name == "gcc" else None))
+    if loader != "images":
+        everyone = GCC_PEOPLE if name == "gcc" and full else None
+        report.tallies.append(Tally(f"heads in {report.opened:,} images opened", people, everyone))
+    return report
+
+
+def _spread(number: int) -> list[int]:
+    """At most `SAMPLE` of the first `number` integers, evenly spread, the first and the last among them."""
+    return sorted({round(place) for place in np.linspace(0, number - 1, min(SAMPLE, number))})
+
+
+def _examine(data: CrowdDataset, index: int) -> tuple[list[Finding], int]:
+    """What is wrong with one image and its labels, and how many heads it has."""
+    files = data.files(index)
+    findings: dict[Finding, None] = {}  # in order, each once: a header that is broken breaks image and labels
+
+    def tell(message: str, fault: bool = True) -> None:
+        path = next((str(path) for path in files if message.startswith(str(path))), str(files[0]))
+        findings[Finding(path, message, fault)] = None
+
+    try:
+        if np.percentile(data.read_image(index)[::4, ::4], 99) < _BLACK:
+            tell(f"{files[0]} is black; fetch it again, or remove it with its annotation")
+    except InputError as error:
+        tell(str(error))
+    try:
+        labels = data.read_labels(index)
+        height, width = image_size(files[0], upright=data.upright)
+    except InputError as error:
+        tell(str(error))
+        return list(findings), 0
+    about = files[min(1, len(files) - 1)]  # CrowdHuman has one annotation file for all images
+    points = labels.points
+    stated = labels.attributes.get("stated_count", len(points))
+    if stated != len(points):
+        tell(f"{about} states {stated} people and holds {len(points)} points; fetch it again")
+
+    outside = _outside(points, width, height)
+    if outside.any():
+        margin = _CLEARLY * np.array([width, height])
+        clearly = _outside(points + margin, width + 2 * margin[0], height + 2 * margin[1])
+        share = f"{about} has {outside.sum()} of {len(points)} points outside its {height}×{width} image"
+        if clearly.mean() >= 0.25 and not _outside(points[:, ::-1], width, height).any():
+            tell(f"{share} and none when x and y (column and row) are swapped: they are in the wrong order; swap them")
+        elif clearly.mean() > 0.5:
+            tell(f"{share}; is it the annotation of another image, or of another size?")
+        else:
+            tell(f"{share}; they are not counted", fault=False)
+    return list(findings), len(points)
+
+
+def _outside(points: np.ndarray, width: float, height: float) -> np.ndarray:
+    """(N,) whether each of (N, 2) points (x, y) lies outside [0, width) × [0, height)."""
+    return np.any((points < 0) | (points >= np.array([width, height])), axis=1)
