@@ -21,6 +21,7 @@ from sdcda_tutorial.cli_options import (
     Precision,
     PresetOption,
     RandomWeights,
+    Scenes,
     Seed,
     Segmenter,
     SizeOption,
@@ -105,6 +106,7 @@ def masks(
 def train(
     method: Annotated[str, typer.Option(help="noadapt, se, fd or se+fd")] = "se+fd",
     source: Source = "mini",
+    scenes: Scenes = None,
     target: Target = "mini",
     boxes: Boxes = None,
     masks: Annotated[Path | None, typer.Option(help="folder of pseudo-masks that `sdcda masks` wrote")] = None,
@@ -154,7 +156,7 @@ def train(
     config = settings.method(method)
     refuse_useless_masks(config, masks, segmenter, boxes)
     needs_masks = config.weights.seg_target > 0
-    source_data = open_data(source, "source", "train", size)
+    source_data = open_data(source, "source", "train", size, scenes)
     target_data = open_data(target, "target", "train", size) if config.needs_target else None
     if needs_masks and masks is not None and target_data is not None:
         PseudoMasked(target_data, masks)[0]  # masks that are missing or of another --size show before the training

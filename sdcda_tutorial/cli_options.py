@@ -20,13 +20,32 @@ Target = Annotated[str, typer.Option(help="data set to adapt to, such as shangha
 Measured = Annotated[str, typer.Option(help="labelled data set to measure on, such as shanghaitech-b:ROOT")]
 Boxes = Annotated[str | None, typer.Option(help="data set with boxes for the mask model, such as crowdhuman:ROOT")]
 Segmenter = Annotated[Path | None, typer.Option(help="checkpoint of a mask model that is ready")]
-SizeOption = Annotated[str | None, typer.Option(help="resize every image to HEIGHTxWIDTH, such as 384x576")]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="resize every image to HEIGHTxWIDTH, such as 384x576; 'stored' leaves even UCF-QNRF's as they are"
+    ),
+]
+Scenes = Annotated[
+    str | None, typer.Option(help="only scenes of GCC that Scene Regularization admits for a target: shb, sha or qnrf")
+]
 PresetOption = Annotated[str, typer.Option(help="mini (a laptop) or paper (a GPU)")]
 Weights = Annotated[Path | None, typer.Option(help="file with torchvision's VGG16-BN weights")]
 RandomWeights = Annotated[bool, typer.Option(help="begin with random weights, not ImageNet's")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="decides everything that is random")]
 Precision = Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed")]
 Devices = Annotated[int, typer.Option(min=1, help="processes, one a device")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="processes that prepare batches; by default none on a CPU, a few beside a GPU")
+]
+Accumulate = Annotated[
+    int, typer.Option(min=1, help="pass a batch in so many micro-batches: less memory; batch norm sees one at a time")
+]
+CheckpointActivations = Annotated[
+    bool, typer.Option("--checkpoint-activations", help="compute activations of E twice: less memory, same result")
+]
+Compile = Annotated[bool, typer.Option("--compile", help="let torch.compile fuse the networks")]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="log for TensorBoard too (pip install tensorboard)")]
 
 
 def find_preset(name: str, random_weights: bool) -> Preset:
@@ -132,24 +151,26 @@ def refuse_other_seed_in_default_folder(root: Path, seed: int) -> None:
         raise InputError(f"{MINI_ROOT} is the world of seed 0; give another --root and name it mini-target:ROOT")
 
 
-def choose_hardware(precision: str, devices: int) -> Hardware:
-    """Where to train, once the words are known to mean something."""
+def choose_hardware(precision: str, **options: Any) -> Hardware:
+    """Where to train, once the words are known to mean something; `options` are other fields of `Hardware`."""
     from sdcda_tutorial.training import Hardware
 
     if precision not in ("auto", "32-true", "bf16-mixed", "16-mixed"):
         raise InputError(f"precision is auto, 32-true, bf16-mixed or 16-mixed, not {precision!r}")
-    return Hardware(devices=devices, precision=precision)
+    return Hardware(precision=precision, **options)
 
 
-def open_data(spec: str, role: str, split: str, size: str | None) -> CrowdDataset:
+def open_data(spec: str, role: str, split: str, size: str | None, scenes: str | None = None) -> CrowdDataset:
     """Open a data set; plain `mini` stands for the mini world's part of that role, made when it is not there yet."""
     from sdcda_tutorial.datasets import DATASET_NAMES, MINI_ROOT, ImageFolder, open_dataset
 
     options: dict[str, Any] = {}
-    if size is not None:
+    if size == "stored":
+        options["max_side"] = None
+    elif size is not None:
         sides = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", size)
         if sides is None or 0 in (pixels := (int(sides[1]), int(sides[2]))):
-            raise InputError(f"--size is HEIGHTxWIDTH in pixels, such as 384x576, not {size!r}")
+            raise InputError(f"--size is HEIGHTxWIDTH in pixels, such as 384x576, or stored, not {size!r}")
         options["size"] = pixels
     if spec == "mini":
         from sdcda_tutorial.scenes import ensure_mini_world
@@ -161,6 +182,10 @@ def open_data(spec: str, role: str, split: str, size: str | None) -> CrowdDatase
         raise InputError(f"{spec!r}: plain mini takes no folder; write mini-{role}:{root or 'ROOT'}")
     if name not in DATASET_NAMES:
         raise InputError(f"unknown data set {name!r} in {spec!r}; known are {', '.join(DATASET_NAMES)}, mini")
+    if scenes is not None:
+        if name not in ("gcc", "mini-source"):
+            raise InputError(f"--scenes chooses among the scenes of GCC, and {spec} is none; drop the option")
+        options["rule"] = scenes
     dataset = open_dataset(spec, split, **options).cache_if_small()
     if role != "target" and isinstance(dataset, ImageFolder):
         raise InputError(f"{spec} has no labels to learn from; unlabelled photographs can be a --target only")
