@@ -40,8 +40,8 @@ class Stage:
         crop: (height, width).
         loading: for a batch of every domain, prepared by one process.
         step_times: of the steps taken; empty where none was left.
-        validation: for one held-out image; `validations` of all of them are to come.
-        memory: the most that was in use: of the GPU, else of this process.
+        validation: for one held-out image, where there are many; `validations` of all of them are to come.
+        memory, memory_of: the most that was in use, and whose: the GPU's tensors, else this process with all it holds.
         last, model: sizes of the checkpoints; `kept` models of epochs beside.
     """
 
@@ -57,6 +57,7 @@ class Stage:
     validation: float
     validations: int
     memory: int | None
+    memory_of: str
     last: int
     model: int
     kept: int
@@ -91,7 +92,7 @@ class Stage:
         told += [
             f"  step            {second:.3g} s (the first, a warm-up, {first:.3g} s)",
             f"  loading         {self.loading:.3g} s a batch in one process, {waits}",
-            f"  peak memory     {'unknown here' if self.memory is None else size(self.memory)}",
+            f"  peak memory     {'unknown here' if self.memory is None else size(self.memory)} {self.memory_of}",
         ]
         if self.validations:
             told.append(f"  validation      {self.validations} times, {self.validation:.3g} s an image")
@@ -172,6 +173,7 @@ class _Rehearsed(Run):
         validation, validations = 0.0, 0
         if validate is not None and held_out is not None and step_times:
             _, validation = self._timed(lambda: validate(held_out.subset([0])))
+            validation /= self.fabric.world_size  # the processes share the images
             validations = sum(validates(done, steps, validate_every) for done in range(start + 1, steps + 1))
         deployed = checkpoints.module_tensors(self.deployed)
         everything = checkpoints.module_tensors(self.modules) | checkpoints.optimizer_tensors(self.optimizers)
@@ -180,6 +182,7 @@ class _Rehearsed(Run):
             description, images, len(held_out or ()), start, steps, self.config["batch_size"], tuple(window["crop"]),
             sum(loading) / max(1, len(loading)), tuple(step_times), validation, validations,
             torch.cuda.max_memory_allocated() if on_gpu else peak_of_this_process(),
+            "of the GPU" if on_gpu else "of this process so far",
             _bytes(everything), _bytes(deployed), self.records.keep, self.rehearsal.workers,
         )  # fmt: skip
         self.rehearsal.stages.append(stage)
@@ -239,7 +242,7 @@ def peak_of_this_process() -> int | None:
 def size(count: float) -> str:
     """Bytes for a reader."""
     for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
+        if count < 1000:
             return f"{count:.3g} {unit}"
         count /= 1024
     return f"{count:.3g} GiB"
