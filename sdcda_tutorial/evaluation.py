@@ -1,8 +1,8 @@
 """A counter and a labelled data set in; per-image rows and totals out.
 
-Images are seen whole, at full resolution: the counter pads them to its stride and crops the map back. Besides the
-paper's four figures there are two that say *where* the error lies. The background is where the true density map is
-zero, out of reach of every head's kernel:
+Images are seen at full resolution, large ones in tiles (`inference`). Besides the paper's four figures there are two
+that say *where* the error lies. The background is where the true density map is zero, out of reach of every head's
+kernel:
 
     background error = people predicted on the background
     crowd error      = people predicted elsewhere, less the true count
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 
 from sdcda_tutorial import masks, metrics
@@ -29,6 +29,7 @@ from sdcda_tutorial.datasets.image_folder import ImageFolder
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import read_json, write_json, write_text
+from sdcda_tutorial.inference import predict_density
 from sdcda_tutorial.training.batches import DensityKernel
 
 
@@ -162,7 +163,7 @@ def evaluate(
         sample = dataset[index]
         predicted = predict_density(model, sample.image)
         truth = kernel.draw(sample)
-        background = float(predicted[truth == 0].sum())
+        background = float(metrics.on_background(predicted, truth).sum())
         total = float(predicted.sum(dtype=torch.float64))
         rows.append(
             Row(
@@ -194,20 +195,6 @@ def mask_quality(dataset: Sequence[Sample], folder: str | Path) -> dict[str, flo
         inside, heads = inside + int(mask[rows, columns].sum()), heads + sample.count
         shares.append(float(mask.mean()))
     return {"heads_inside": inside / heads if heads else float("nan"), "crowd_share": float(np.mean(shares))}
-
-
-@torch.no_grad()  # inference_mode would give a map that nobody may change or differentiate through
-def predict_density(model: nn.Module, image: np.ndarray) -> Tensor:
-    """Density map of one (H, W, 3) uint8 image: (H, W) float32 on the CPU, people per pixel; its sum is the count."""
-    device = next(model.parameters(), torch.empty(0)).device
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()  # batch norm and dropout must not depend on this one image
-    try:
-        x = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float().div(255)
-        return model(x)[0, 0].float().cpu()
-    finally:
-        for module, training in modes:  # one by one: a part may be frozen in a model that trains
-            module.training = training
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -26,6 +26,11 @@ def count_errors(truth: Sequence[float] | np.ndarray, pred: Sequence[float] | np
     return float(np.abs(error).mean()), float(np.sqrt(np.square(error).mean()))
 
 
+def on_background(pred: Tensor, truth: Tensor) -> Tensor:
+    """The predicted map (H, W) where the true one is zero, out of reach of every head's kernel; zero elsewhere."""
+    return torch.where(truth == 0, pred, 0)
+
+
 def psnr(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> float:
     """Peak signal-to-noise ratio of one density map, in dB; higher is better.
 

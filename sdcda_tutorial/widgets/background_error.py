@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from sdcda_tutorial import notebook
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.evaluation import predict_density
+from sdcda_tutorial.metrics import on_background
 from sdcda_tutorial.plotting import DENSITY
-from sdcda_tutorial.training.batches import DensityKernel
+from sdcda_tutorial.training import MINI
 from sdcda_tutorial.widgets import choice, explore, slider
-
-KERNEL = DensityKernel(sigma=2.0)  # that of the mini preset
 
 
 def render_background_error(
@@ -32,8 +31,8 @@ def render_background_error(
     """
     dataset = domains[domain]
     sample, predicted = dataset[scene], _predicted(dataset, scene, method)
-    truth = KERNEL.draw(sample)
-    background = predicted * (truth == 0)
+    truth = MINI.adaptation.kernel.draw(sample)
+    background = on_background(predicted, truth)
     maps = {
         f"truth: {sample.count} people": truth,
         f"in the crowd: {float((predicted - background).sum()):.1f}": predicted - background,

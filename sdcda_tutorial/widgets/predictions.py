@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.evaluation import predict_density
+from sdcda_tutorial.metrics import on_background
 from sdcda_tutorial.plotting import DENSITY
 from sdcda_tutorial.training.batches import DensityKernel
 from sdcda_tutorial.widgets import choice, explore, slider
@@ -38,7 +39,7 @@ def render_predictions(
     """
     sample, truth = dataset[scene], kernel.draw(dataset[scene])
     predicted = _predicted(counters[method], dataset, scene)
-    background = float(predicted[truth == 0].sum())
+    background = float(on_background(predicted, truth).sum())
     error = float(predicted.sum()) - sample.count
     brightest = float(truth.max()) or max(float(predicted.max()), 1e-6)  # as in `plotting.panel`
     figure, axes = plt.subplots(1, 4, figsize=(10, 2.4), layout="constrained")
