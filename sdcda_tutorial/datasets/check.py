@@ -214,7 +214,8 @@ def _examine(data: CrowdDataset, index: int) -> tuple[list[Finding], int]:
     except InputError as error:
         tell(str(error))
         return list(findings), 0
-    about = files[min(1, len(files) - 1)]  # CrowdHuman has one annotation file for all images
+    by_hand = len(files) > 1  # CrowdHuman's heads are centres of boxes, and a body may be seen whose head is not
+    about = files[1] if by_hand else files[0]
     points = labels.points
     stated = labels.attributes.get("stated_count", len(points))
     if stated != len(points):
@@ -223,11 +224,11 @@ def _examine(data: CrowdDataset, index: int) -> tuple[list[Finding], int]:
     outside = _outside(points, width, height)
     if outside.any():
         margin = _CLEARLY * np.array([width, height])
-        clearly = _outside(points + margin, width + 2 * margin[0], height + 2 * margin[1])
+        clearly = _outside(points + margin, width + 2 * margin[0], height + 2 * margin[1]).mean()
         share = f"{about} has {outside.sum()} of {len(points)} points outside its {height}×{width} image"
-        if clearly.mean() >= 0.25 and not _outside(points[:, ::-1], width, height).any():
-            tell(f"{share} and none when x and y (column and row) are swapped: they are in the wrong order; swap them")
-        elif clearly.mean() > 0.5:
+        if by_hand and clearly >= 0.25 and not _outside(points[:, ::-1], width, height).any():
+            tell(f"{share} and none when x and y (column and row) are swapped: mend their order")
+        elif by_hand and clearly > 0.5:
             tell(f"{share}; is it the annotation of another image, or of another size?")
         else:
             tell(f"{share}; they are not counted", fault=False)
