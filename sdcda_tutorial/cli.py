@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,7 @@ from sdcda_tutorial.cli_options import (
     Compile,
     Devices,
     Measured,
+    Nodes,
     Precision,
     PresetOption,
     RandomWeights,
@@ -39,6 +41,7 @@ from sdcda_tutorial.cli_options import (
     refuse_useless_masks,
 )
 from sdcda_tutorial.errors import InputError, TrainingStopped
+from sdcda_tutorial.processes import GRACE, in_processes, is_first, started
 
 # torch takes seconds to import: commands import what they need when they run.
 app = typer.Typer(
@@ -78,6 +81,7 @@ def masks(
     seed: Seed = 0,
     precision: Precision = "auto",
     devices: Devices = 1,
+    nodes: Nodes = 1,
     workers: Workers = None,
     accumulate: Accumulate = 1,
     checkpoint_activations: CheckpointActivations = False,
@@ -90,7 +94,7 @@ def masks(
 
     settings, records = find_preset(preset, random_weights), Records(tensorboard=tensorboard)
     hardware = choose_hardware(
-        precision, devices=devices, workers=workers, accumulate=accumulate, compile=compile,
+        precision, devices=devices, nodes=nodes, workers=workers, accumulate=accumulate, compile=compile,
         checkpoint_activations=checkpoint_activations,
     )  # fmt: skip
     settings = change_masks(settings, threshold, scale, steps, segmenter, boxes)
@@ -99,7 +103,8 @@ def masks(
         out, settings, source=data, target=data, boxes=None if segmenter else open_boxes(boxes, target, size),
         segmenter=segmenter, vgg_weights=weights, seed=seed, hardware=hardware, records=records,
     )  # fmt: skip
-    typer.echo(f"the pseudo-masks are in {experiment.pseudo_masks()}")
+    experiment.check_mask_model()
+    _say(f"the pseudo-masks are in {in_processes(hardware, experiment.pseudo_masks)}")
 
 
 @app.command()
@@ -116,7 +121,9 @@ def train(
     resume: Annotated[bool, typer.Option(help="go on with an interrupted run")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="steps of the adaptation, not the preset's")] = None,
     warm_steps: Annotated[int | None, typer.Option(min=0, help="steps of the warm start; 0 for none")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="images a step and domain")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="images a step and domain, over all devices; of the warm start too")
+    ] = None,
     lambda_s: Annotated[float | None, typer.Option(help="weight of Eq. 7")] = None,
     lambda_t: Annotated[float | None, typer.Option(help="weight of Eq. 9")] = None,
     lambda_d: Annotated[float | None, typer.Option(help="weight of Eq. 10")] = None,
@@ -126,6 +133,7 @@ def train(
     seed: Seed = 0,
     precision: Precision = "auto",
     devices: Devices = 1,
+    nodes: Nodes = 1,
     workers: Workers = None,
     accumulate: Accumulate = 1,
     checkpoint_activations: CheckpointActivations = False,
@@ -144,7 +152,7 @@ def train(
 
     settings, records = find_preset(preset, random_weights), Records(keep, tensorboard)
     hardware = choose_hardware(
-        precision, devices=devices, workers=workers, accumulate=accumulate, compile=compile,
+        precision, devices=devices, nodes=nodes, workers=workers, accumulate=accumulate, compile=compile,
         checkpoint_activations=checkpoint_activations,
     )  # fmt: skip
     lambdas = {
@@ -165,10 +173,11 @@ def train(
         boxes=open_boxes(boxes, target, size) if needs_masks and not (masks or segmenter) else None,
         masks=masks, segmenter=segmenter, vgg_weights=weights, seed=seed, hardware=hardware, records=records,
     )  # fmt: skip
+    experiment.check(method, config, resume=resume)
     if dry_run:
-        typer.echo(rehearse(experiment, method, resume=resume))
+        _say(in_processes(hardware, rehearse, experiment, method, resume=resume))
         return
-    typer.echo(f"the model is {experiment.train(method, resume=resume)}")
+    _say(f"the model is {in_processes(hardware, experiment.train, method, resume=resume)}")
 
 
 @app.command()
@@ -179,6 +188,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="folder; an older evaluation is replaced")] = Path("build/evaluation"),
     size: SizeOption = None,
     variant: Annotated[str, typer.Option(help="of PSNR and SSIM: standard or authors")] = "standard",
+    devices: Devices = 1,
 ) -> None:
     """Count the people of a labelled set: MAE, MSE, PSNR, SSIM, where the error lies, and a Fig. 2 panel."""
     from sdcda_tutorial import report
@@ -186,9 +196,10 @@ def evaluate(
     if variant not in ("standard", "authors"):
         raise InputError(f"variant is standard or authors, not {variant!r}")
     dataset = open_data(target, "target", split, size)
-    results = report.compare(checkpoint, dataset, out, variant, {"split": split})  # type: ignore[arg-type]
-    typer.echo(report.table(results))
-    typer.echo(f"rows and panel are in {out}")
+    hardware = choose_hardware("32-true", devices=devices)
+    asked = (checkpoint, dataset, out, variant, {"split": split}, hardware)
+    _say(report.table(in_processes(hardware, report.compare, *asked)))
+    _say(f"rows and panel are in {out}")
 
 
 @app.command()
@@ -200,12 +211,12 @@ def predict(
 ) -> None:
     """Count the people of any photograph and lay the density over it."""
     from sdcda_tutorial import report
-    from sdcda_tutorial.datasets.images import read_image
+    from sdcda_tutorial.datasets.images import read_image_at_least
     from sdcda_tutorial.training.checkpoints import load_counter
 
     counter, _ = load_counter(checkpoint)
-    for path in photo:
-        read_image(path)  # all are readable before anything is written; kept, many would fill the memory
+    for path in photo if len(photo) > 1 else []:
+        read_image_at_least(path, (1, 1))  # all are whole before anything is written: a JPEG's smallest decoding shows
     for path in photo:
         typer.echo(f"{path}: {report.save_overlay(out, path, counter, max_side)}")
 
@@ -266,6 +277,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         # typer's own usage errors, whichever class its version gives them: they can format themselves.
         if not hasattr(error, "format_message"):
+            if started():  # it may be the loss of another process, which then has more to say
+                time.sleep(GRACE)
             raise
         command = getattr(getattr(error, "ctx", None), "command_path", "sdcda")
         _leave(f"{error.format_message()} (see {command} --help)", 2)
@@ -274,6 +287,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _say(text: str) -> None:
+    if is_first():
+        typer.echo(text)
+
+
 def _leave(message: str, code: int) -> None:
+    if not is_first():  # most errors befall all processes: the first says it, and torchrun or srun ends the others
+        time.sleep(GRACE)
     typer.echo("sdcda: " + " ".join(message.split()), err=True)
     sys.exit(code)

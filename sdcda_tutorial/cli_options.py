@@ -34,7 +34,8 @@ Weights = Annotated[Path | None, typer.Option(help="file with torchvision's VGG1
 RandomWeights = Annotated[bool, typer.Option(help="begin with random weights, not ImageNet's")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="decides everything that is random")]
 Precision = Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed")]
-Devices = Annotated[int, typer.Option(min=1, help="processes, one a device")]
+Devices = Annotated[int, typer.Option(min=1, help="processes on a machine, one a GPU, that share each batch")]
+Nodes = Annotated[int, typer.Option(min=1, help="machines; the same command is started on each")]
 Workers = Annotated[
     int | None, typer.Option(min=0, help="processes that prepare batches; by default none on a CPU, a few beside a GPU")
 ]
@@ -122,6 +123,8 @@ def change_adaptation(
         raise InputError("--warm-steps: this preset has no warm start; drop the option")
     if warm_steps is not None and warm_start is not None:
         warm_start = replace(warm_start, steps=warm_steps) if warm_steps else None
+    if batch_size is not None and warm_start is not None:
+        warm_start = replace(warm_start, batch_size=batch_size)
     settings = replace(settings, adaptation=adaptation, warm_start=warm_start)
     used = settings.method(method).weights
     for option, (name, value) in given.items():

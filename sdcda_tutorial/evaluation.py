@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import nn
-from tqdm.auto import tqdm
 
 from sdcda_tutorial import masks, metrics
 from sdcda_tutorial.datasets.image_folder import ImageFolder
@@ -30,6 +30,7 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import read_json, write_json, write_text
 from sdcda_tutorial.inference import predict_density
+from sdcda_tutorial.processes import shared_out
 from sdcda_tutorial.training.batches import DensityKernel
 
 
@@ -143,6 +144,7 @@ def evaluate(
     variant: metrics.Variant = "standard",
     about: dict[str, Any] | None = None,
     progress: bool = True,
+    fabric: Fabric | None = None,
 ) -> Results:
     """Count the people of every image of `dataset` with `model`.
 
@@ -152,30 +154,31 @@ def evaluate(
         kernel: draws the true maps for PSNR, SSIM and the background; that of the training.
         variant: of PSNR and SSIM, see `metrics`.
         about: kept with the results.
+        fabric: its processes share the images; all of them get all results.
     Raises:
         InputError: the data set is empty, has no labels, or holds a broken file.
     """
     if isinstance(dataset, ImageFolder):  # against the zeros of no labels any figure would be nonsense
         raise InputError(f"{dataset.name} has no labels to measure against; `sdcda predict` counts without them")
     kernel = kernel or DensityKernel()
-    rows = []
-    for index in tqdm(range(len(dataset)), desc="evaluate", unit="image", disable=not progress, dynamic_ncols=True):
+
+    def measure(index: int) -> Row:
         sample = dataset[index]
         predicted = predict_density(model, sample.image)
         truth = kernel.draw(sample)
         background = float(metrics.on_background(predicted, truth).sum())
         total = float(predicted.sum(dtype=torch.float64))
-        rows.append(
-            Row(
-                name=sample.name,
-                count=sample.count,
-                predicted=total,
-                background=background,
-                crowd=total - background - sample.count,
-                psnr=metrics.psnr(predicted, truth, variant),
-                ssim=metrics.ssim(predicted, truth, variant),
-            )
+        return Row(
+            name=sample.name,
+            count=sample.count,
+            predicted=total,
+            background=background,
+            crowd=total - background - sample.count,
+            psnr=metrics.psnr(predicted, truth, variant),
+            ssim=metrics.ssim(predicted, truth, variant),
         )
+
+    rows = shared_out(measure, len(dataset), fabric, bar="evaluate" if progress else None)
     if not rows:
         raise InputError("the data set to evaluate on is empty")
     return Results(rows, {**(about or {}), "kernel": asdict(kernel), "variant": variant})

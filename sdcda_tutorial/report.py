@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from sdcda_tutorial.datasets.base import CrowdDataset
-from sdcda_tutorial.datasets.images import read_image
+from sdcda_tutorial.datasets.images import image_size, read_image_at_least
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.evaluation import Results, evaluate, predict_density
 from sdcda_tutorial.files import file_digest, write_json, write_text
 from sdcda_tutorial.metrics import Variant
 from sdcda_tutorial.models import CrowdCounter
+from sdcda_tutorial.training import Hardware
 from sdcda_tutorial.training.batches import DensityKernel
 from sdcda_tutorial.training.checkpoints import build, load_counter, versions, weights_digest
 
@@ -94,30 +96,40 @@ def save_panel(
 
 
 def compare(
-    checkpoints: Sequence[Path], dataset: CrowdDataset, out: Path, variant: Variant, about: dict[str, Any]
+    checkpoints: Sequence[Path],
+    dataset: CrowdDataset,
+    out: Path,
+    variant: Variant,
+    about: dict[str, Any],
+    hardware: Hardware | None = None,
 ) -> dict[str, Results]:
     """Evaluate checkpoints on one data set; write rows (TITLE.json, TITLE.csv) and panel to `out`; title -> results.
 
     Nothing is written before everything is counted. Files that an earlier evaluation left there are replaced.
+
+    Args:
+        hardware: where to count; several processes share the images.
     """
+    fabric = (hardware or Hardware(precision="32-true")).launch()
     counters: dict[str, CrowdCounter] = {}
     kernels: dict[str, DensityKernel] = {}
     origins: dict[str, dict[str, Any]] = {}
     for path in checkpoints:  # all of them before the first long evaluation
         counter, card = load_counter(path)
         title = _title(path, counters)
-        counters[title], kernels[title] = counter, build(partial(_kernel, card), path)
+        counters[title], kernels[title] = counter.to(fabric.device), build(partial(_kernel, card), path)
         chosen = build(partial(card.__getitem__, "chosen"), path)
         origins[title] = {"title": title, "weights_sha256": weights_digest(path), "chosen": chosen}
     about = {"data": dataset.describe(), "versions": versions(), **about}
     results = {}
     for title, counter in counters.items():
         origin = {**origins[title], **about}
-        results[title] = evaluate(counter, dataset, kernel=kernels[title], variant=variant, about=origin)
-    for title, found in results.items():
-        found.to_json(out / f"{title}.json")
-        found.to_csv(out / f"{title}.csv")
-    save_panel(out / "panel.png", dataset, results, counters, next(iter(kernels.values())))
+        results[title] = evaluate(counter, dataset, kernel=kernels[title], variant=variant, about=origin, fabric=fabric)
+    if fabric.is_global_zero:
+        for title, found in results.items():
+            found.to_json(out / f"{title}.json")
+            found.to_csv(out / f"{title}.csv")
+        save_panel(out / "panel.png", dataset, results, counters, next(iter(kernels.values())))
     return results
 
 
@@ -132,16 +144,16 @@ def save_overlay(out: Path, photo: Path, counter: nn.Module, max_side: int | Non
     """
     from sdcda_tutorial import plotting
 
-    image = read_image(photo, upright=True)
-    scale = 1.0 if max_side is None else min(1.0, max_side / max(image.shape[:2]))
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    image = resize_image(image, (height, width))
+    size = image_size(photo, upright=True)
+    scale = 1.0 if max_side is None else min(1.0, max_side / max(size))
+    height, width = (max(1, round(side * scale)) for side in size)
+    image = resize_image(read_image_at_least(photo, (height, width), upright=True)[0], (height, width))
     density = predict_density(counter, image)
     origin = file_digest(photo)
     names = itertools.chain([f"{photo.stem}.png"], (f"{photo.stem}-{number}.png" for number in itertools.count(2)))
     paths = (out / name for name in names)
     path = next(path for path in paths if not path.exists() or plotting.origin_of(path) == origin)
-    count = f"{float(density.sum()):.1f} people"
+    count = f"{float(density.sum(dtype=torch.float64)):.1f} people"
     description = f"{photo.name} with the predicted density: {count}"
     plotting.save(plotting.overlay(image, density), path, description, origin)
     return f"{count}, {path}"

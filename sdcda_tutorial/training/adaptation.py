@@ -33,6 +33,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import folder_digest
 from sdcda_tutorial.inference import predict_density
 from sdcda_tutorial.models import CrowdCounter, FeatureDiscriminator, SemanticExtractor
+from sdcda_tutorial.processes import average_buffers, shared_out
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.batches import SOURCE, TARGET, Batch, Batches, micro_batches
 from sdcda_tutorial.training.config import AdaptationConfig
@@ -129,6 +130,7 @@ class Adaptation:
             fs.append(f[:n].detach())
             ft.append(f[n:].detach())
         self.optimizers["networks"].step()
+        average_buffers(self.networks, self.fabric)
         if self.average is not None:
             self.average.update_parameters(self.networks)
         return terms if self.D is None else terms | self._step_of_D(torch.cat(fs), torch.cat(ft))
@@ -228,7 +230,8 @@ def adapt(
         checkpoints.refuse_other_architecture(card, counter.architecture, init)
         checkpoints.load_weights(counter, tensors, "counter", init)
     elif config.pretrained and not (resume and (folder / "last.safetensors").exists()):
-        counter.E.load_imagenet(vgg_weights)
+        with fabric.rank_zero_first(local=True):  # one download a machine
+            counter.E.load_imagenet(vgg_weights)
     adaptation.begin(hardware)
 
     has_masks = config.weights.seg_target > 0 and pseudo_masks is not None
@@ -281,6 +284,11 @@ def adapt(
 
 
 def _count_error(counter: CrowdCounter, dataset: CrowdDataset, fabric: Fabric) -> float:
-    """MAE of the counts on whole images, in people."""
+    """MAE of the counts on whole images, in people; the same in all processes, which share the images."""
+
+    def error(index: int) -> float:
+        sample = dataset[index]
+        return abs(float(predict_density(counter, sample.image).sum()) - sample.count)
+
     with fabric.autocast():
-        return float(np.mean([abs(float(predict_density(counter, s.image).sum()) - s.count) for s in dataset]))
+        return float(np.mean(shared_out(error, len(dataset), fabric)))

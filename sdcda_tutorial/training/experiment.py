@@ -65,14 +65,12 @@ class Experiment:
             resume: go on with a run of this method that was interrupted.
         """
         config = replace(config or self.preset.method(method), seed=self.seed)
-        folder = self.folder / method
-        if (folder / "config.json").exists() and not resume:  # before the long parts, not after
-            raise InputError(f"{folder} already holds a run; pass --resume to go on, or choose another --out")
+        self.check(method, config, resume=resume)
         return adapt(
             self.source,
             self.target if config.needs_target else None,
             config,
-            folder,
+            self.folder / method,
             pseudo_masks=self.pseudo_masks() if config.weights.seg_target > 0 else None,
             init=self.warm_start(),
             vgg_weights=self.vgg_weights,
@@ -82,6 +80,28 @@ class Experiment:
             description=method,
             rehearsal=self.rehearsal,
         )
+
+    def check(self, method: str, config: AdaptationConfig, *, resume: bool = False) -> None:
+        """Raise an InputError for what can be known before processes are started and the long parts begin."""
+        folder = self.folder / method
+        if (folder / "config.json").exists() and not resume:
+            raise InputError(f"{folder} already holds a run; pass --resume to go on, or choose another --out")
+        self.hardware.refuse_uneven(config.batch_size)
+        if self.preset.warm_start is not None:
+            self.hardware.refuse_uneven(self.preset.warm_start.batch_size, "warm start: ")
+        if config.weights.seg_target > 0 and self.masks is None:
+            self.check_mask_model()
+
+    def check_mask_model(self) -> None:
+        """As `check`, for the mask model."""
+        if self.segmenter is not None:
+            return
+        if self.boxes is None:
+            raise InputError(
+                "this method needs pseudo-masks of the target; name a data set with boxes to train the mask model on "
+                "(--boxes crowdhuman:ROOT), a mask model (--segmenter FILE) or ready masks (--masks FOLDER)"
+            )
+        self.hardware.refuse_uneven(self.preset.segmenter.batch_size, "mask model: ")
 
     def warm_start(self) -> Path | None:
         """Source-only training before the adaptation: the "early" baseline, and where every method begins."""
@@ -103,13 +123,10 @@ class Experiment:
 
     def mask_model(self) -> Path:
         """Our own segmenter, or the one that was given."""
+        self.check_mask_model()
         if self.segmenter is not None:
             return self.segmenter
-        if self.boxes is None:
-            raise InputError(
-                "this method needs pseudo-masks of the target; name a data set with boxes to train the mask model on "
-                "(--boxes crowdhuman:ROOT), a mask model (--segmenter FILE) or ready masks (--masks FOLDER)"
-            )
+        assert self.boxes is not None
         return train_segmenter(
             self.boxes,
             replace(self.preset.segmenter, seed=self.seed),
@@ -138,4 +155,5 @@ class Experiment:
             threshold=settings.threshold,
             dilate=settings.dilate,
             scales=settings.scales,
+            hardware=self.hardware,
         )

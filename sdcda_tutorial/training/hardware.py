@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from torch import nn
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.models import FeatureExtractor
+from sdcda_tutorial.processes import cluster_environment, number_started, started
 
 Precision = str  # "auto", or one of lightning-fabric's: "32-true", "bf16-mixed", "16-mixed"
 
@@ -26,6 +28,7 @@ class Hardware:
     batch: the gradient stays the mean over all its images, but batch norm sees the images of one share at a time.
 
     Attributes:
+        devices, nodes: processes on each machine, one a device, and machines; all of them share a batch.
         accumulate: micro-batches that a process's share of a batch passes through the networks in, one after another.
         workers: processes that prepare batches; None: none on a CPU, a few beside a GPU.
         checkpoint_activations: compute the activations of E again for the gradient instead of keeping them.
@@ -34,6 +37,7 @@ class Hardware:
 
     accelerator: str = "auto"
     devices: int = 1
+    nodes: int = 1
     precision: Precision = "auto"
     workers: int | None = None
     accumulate: int = 1
@@ -44,18 +48,56 @@ class Hardware:
         if self.compile and self.checkpoint_activations:
             raise InputError("a compiled network cannot compute its activations again; drop one of the two options")
 
+    @property
+    def processes(self) -> int:
+        """On all machines together."""
+        return self.devices * self.nodes
+
+    def refuse_impossible(self) -> None:
+        """Raise an InputError where this machine lacks devices, or another number of processes was started."""
+        number = number_started()
+        if started() and number not in (None, self.processes):
+            raise InputError(
+                f"{number} processes were started, but {self.devices} device(s) on {self.nodes} machine(s) are "
+                f"{self.processes}; tell --devices and --nodes what torchrun or srun was told"
+            )
+        if self.accelerator == "cpu" or self.devices == 1:
+            return
+        if torch.backends.mps.is_available():
+            raise InputError("one process at a time can use this machine's GPU; drop --devices")
+        if torch.cuda.is_available() and torch.cuda.device_count() < self.devices:
+            raise InputError(
+                f"--devices {self.devices}: {torch.cuda.device_count()} GPU(s) are seen here; ask for fewer"
+            )
+
     def launch(self) -> Fabric:
-        """A launched Fabric of this description.
+        """A launched Fabric of this description; where it has several processes, this is one of them.
 
         Raises:
-            InputError: networks are to be compiled, and there is no compiler.
+            InputError: the processes are not there; or networks are to be compiled, and there is no compiler.
         """
+        self.refuse_impossible()
+        if self.processes > 1 and not started():
+            raise InputError(
+                f"this is one process, not {self.processes}; start them by `processes.in_processes`, torchrun or srun"
+            )
+        if self.processes > 1:
+            logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # not a greeting from each
         fabric = Fabric(
             accelerator=self.accelerator,
             devices=self.devices,
+            num_nodes=self.nodes,
             precision=self.resolved_precision(),  # type: ignore[arg-type]
+            plugins=[cluster_environment()],
         )
-        fabric.launch()
+        try:
+            fabric.launch()
+        except torch.distributed.DistError as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"the {self.processes} processes did not find each other ({reason}); is one running for every device "
+                "of every machine, with the same MASTER_ADDR and MASTER_PORT?"
+            ) from None
         if self.compile:
             _require_compiler(str(fabric.device))
         return fabric
@@ -66,6 +108,14 @@ class Hardware:
             raise InputError(
                 f"a batch of {batch_size} on {processes} device(s) in {self.accumulate} micro-batch(es) leaves fewer "
                 f"than {at_least} image(s) a pass, and batch norm needs them; lower --accumulate or enlarge the batch"
+            )
+
+    def refuse_uneven(self, batch_size: int, whose: str = "") -> None:
+        """Raise an InputError where the processes would get different numbers of a batch's images."""
+        if batch_size % self.processes:
+            raise InputError(
+                f"{whose}a batch of {batch_size} cannot be shared by {self.processes} processes; make it a multiple "
+                "(--batch-size), or choose other --devices"
             )
 
     def prepare(self, networks: nn.Module) -> None:

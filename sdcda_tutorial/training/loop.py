@@ -157,8 +157,9 @@ class Run:
         for name, rate in learning_rate(step).items():
             for group in self.optimizers[name].param_groups:
                 group["lr"] = rate
-        # Dropout draws from torch's generator: seeded by the step, a resumed run draws what the unbroken one did.
-        torch.manual_seed(int(self.config["seed"]) * 1_000_003 + step)
+        # Dropout draws from torch's generator: seeded by the step, a resumed run draws what the unbroken one did. Each
+        # process has other images, so it draws for itself.
+        torch.manual_seed(int(self.config["seed"]) * 1_000_003 + step + 500_009 * self.fabric.global_rank)
         return step_function(*batch)
 
     # The folder -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from sdcda_tutorial import losses, masks
 from sdcda_tutorial.datasets.base import CrowdDataset
@@ -28,6 +27,7 @@ from sdcda_tutorial.files import read_json, write_json
 from sdcda_tutorial.inference import PASS_PIXELS
 from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
 from sdcda_tutorial.models.feature_extractor import image_batch
+from sdcda_tutorial.processes import average_buffers, shared_out
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.batches import Batch, Batches, micro_batches
 from sdcda_tutorial.training.config import SegmenterConfig
@@ -77,7 +77,8 @@ def train_segmenter(
     torch.manual_seed(config.seed)
     segmenter = Segmenter(config)
     if config.pretrained and not (resume and (folder / "last.safetensors").exists()):
-        segmenter.E.load_imagenet(vgg_weights)
+        with fabric.rank_zero_first(local=True):  # one download a machine
+            segmenter.E.load_imagenet(vgg_weights)
     hardware.refuse_small_parts(config.batch_size, fabric.world_size, at_least=2)  # S needs two
     hardware.prepare(segmenter)
     optimizer = torch.optim.Adam(segmenter.parameters(), config.learning_rate)
@@ -110,6 +111,7 @@ def train_segmenter(
                 fabric.backward(loss)
             total += loss.detach()
         optimizer.step()
+        average_buffers(segmenter, fabric)
         return {"segmentation": total}
 
     return run.train(
@@ -162,6 +164,7 @@ def write_pseudo_masks(
     threshold: float = 0.3,
     dilate: int = 2,
     scales: Sequence[float] = (1.0,),
+    hardware: Hardware | None = None,
 ) -> Path:
     """Predict the crowd mask of every target image and write it as NAME.png, with a file that tells its origin.
 
@@ -175,14 +178,16 @@ def write_pseudo_masks(
             person does harm (it is taught as background), a bit too much crowd does not.
         dilate: pixels by which the crowd grows to every side, for the same reason.
         scales: see `crowd_probability`.
+        hardware: where to predict; the precision is float32 in any case.
     Returns:
         The folder.
     Raises:
         InputError: no segmenter in the checkpoint, or the folder holds masks of another origin.
     """
     folder = Path(folder)
+    fabric = (hardware or Hardware()).launch()
     segmenter, _ = checkpoints.load_segmenter(checkpoint)
-    segmenter.to(memory_format=torch.channels_last)
+    segmenter.to(fabric.device).to(memory_format=torch.channels_last)
     origin = {
         "weights_sha256": checkpoints.weights_digest(checkpoint),
         "target": target.describe(),
@@ -191,8 +196,9 @@ def write_pseudo_masks(
         "scales": list(scales),
     }
     provenance = folder / PROVENANCE
-    some = any(folder.rglob("*.png"))  # first: another process of this run may write between the two looks
-    if provenance.exists():
+    some, ours = any(folder.rglob("*.png")), provenance.exists()
+    fabric.barrier()  # every process has looked before the first one writes
+    if ours:
         known = read_json(provenance)
         changed = [key for key in origin if known.get(key) != origin[key]]
         if changed:
@@ -203,12 +209,16 @@ def write_pseudo_masks(
     else:
         if some:
             raise InputError(f"{folder} holds PNGs without a {PROVENANCE}; choose an empty folder for the masks")
-        write_json(provenance, {**origin, "date": datetime.date.today().isoformat()})
-    for index, name in enumerate(tqdm(target.names, desc="pseudo-masks", unit="image", dynamic_ncols=True)):
-        path = masks.path_of(folder, name)
+        if fabric.is_global_zero:
+            write_json(provenance, {**origin, "date": datetime.date.today().isoformat()})
+
+    def write(index: int) -> None:
+        path = masks.path_of(folder, target.names[index])
         if not path.exists():
             probability = crowd_probability(segmenter, target.read_image(index), scales)
             masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))
+
+    shared_out(write, len(target), fabric, bar="pseudo-masks")
     return folder
 
 
