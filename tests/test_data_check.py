@@ -144,7 +144,7 @@ def test_all_kinds_of_damage_at_once(tmp_path: Path) -> None:
     assert notes.keys() == {"GT_IMG_7.mat", "IMG_12.png", "Thumbs.db"}
     assert "has 1 of 4 points outside its 36×64 image; they are not counted" in notes["GT_IMG_7.mat"]
     assert "is not read" in notes["IMG_12.png"]
-    assert not report.ok and "8 faults" in report.table()
+    assert not report.ok and "faults: 8 " in report.table()
     for one in [*report.faults, *report.notes]:
         assert any(one.path in line for line in report.table().splitlines())
 
@@ -305,18 +305,27 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypa
     code, out, _ = run(capsys, f"shanghaitech-b:{root}", "--full")
     assert code == 1
     (line,) = [line for line in out.splitlines() if "fault " in line and str(picture) in line]
-    assert "truncated" in line and out.splitlines()[-1].startswith("1 faults")
+    assert "truncated" in line and out.splitlines()[-1].startswith("faults: 1 ")
 
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "train.txt").write_text("2 18 6 scene_00_0 1500000000 4\n")  # of a GCC whose scenes are elsewhere
     for arguments, says in [
         (["nosuch", str(root)], "unknown data set 'nosuch'"),
         (["gcc", str(tmp_path / "nowhere")], "is not a folder"),
         (["gcc"], "write gcc:FOLDER"),
         (["shanghaitech-a", str(root)], "part_A"),
         (["images", str(root)], "holds no photograph"),
+        (["gcc", str(lists)], "no images found"),
         ([], "Missing argument"),
     ]:
         code, out, err = run(capsys, *arguments)
         assert (code, out) == (2, "") and says in err and err.startswith("sdcda: ") and err.count("\n") == 1
+
+
+def test_the_whole_mini_world(mini_world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "mini", str(mini_world))
+    assert code == 0 and [out.count(name) for name in ("mini-source", "mini-target", "mini-third")] == [1, 1, 1]
 
 
 # --- real files -------------------------------------------------------------------------------------------------------

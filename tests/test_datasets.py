@@ -27,6 +27,7 @@ from sdcda_tutorial.datasets import (
     open_dataset,
 )
 from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at_least
+from sdcda_tutorial.datasets.transforms import random_crop, resize_to_fit
 
 XY = np.array([[3.5, 30.25], [50.0, 2.0]])
 
@@ -66,6 +67,19 @@ def test_shanghaitech_points_of_any_type_and_outside(tmp_path: Path) -> None:
     assert first.image.shape == (37, 53, 3) and (first.image[..., 0] == first.image[..., 2]).all()  # was gray
     assert empty.points.shape == (0, 2) and empty.dropped == 0
     assert edge.count == 1 and edge.dropped == 1 and edge.points[0, 0] < 53
+
+
+def test_shanghaitech_a_has_small_gray_files(tmp_path: Path) -> None:
+    """Part A begins at 182 pixels, which is no multiple of 16 and smaller than a crop."""
+    points = np.array([[0, 0], [269, 181], [135, 90]], dtype=np.uint16)
+    write_shanghaitech(tmp_path / "part_A_final", 1, points, size=(182, 270), mode="L")
+    sample = open_dataset(f"shanghaitech-a:{tmp_path}")[0]
+    assert sample.size == (182, 270) and sample.image.shape == (182, 270, 3) and sample.count == 3
+    whole = random_crop(sample, (480, 640), np.random.default_rng(0))
+    assert whole.size == (480, 640) and set(map(tuple, sample.points)) == {(0, 0), (269, 181), (135, 90)}
+    fitted = resize_to_fit(sample, (480, 640))
+    assert fitted.size == (480, 712)  # 270 · 480 / 182 = 712.1
+    np.testing.assert_allclose(fitted.points, points * (712 / 270, 480 / 182), rtol=1e-6)
 
 
 def test_shanghaitech_failures(tmp_path: Path) -> None:
@@ -130,6 +144,31 @@ def test_gcc(tmp_path: Path) -> None:
     assert len(open_dataset(f"gcc:{tmp_path}", None)) == 3
 
 
+def test_gcc_lists_with_the_authors_folder_in_front(tmp_path: Path) -> None:
+    """A line as NLT has it: `5 0 2 /performed_bak_lite/scene_01_0 1531053242 104`."""
+    gcc_world(tmp_path)
+    (tmp_path / "train.txt").write_text("2 18 6 /performed_bak_lite/scene_01_0 1534567890 2\n")
+    data = GCC(tmp_path, "train")
+    assert data.names == ["scene_01_0/1534567890"] and data[0].attributes["level"] == 2
+    assert GCC(tmp_path)[0].attributes["level"] == 2
+
+
+def test_gcc_without_lists_is_all_source(tmp_path: Path) -> None:
+    gcc_world(tmp_path)
+    (tmp_path / "train.txt").unlink()
+    complaint(lambda: GCC(tmp_path, "train"), tmp_path / "train.txt")  # what is in test.txt must not be trained on
+    (tmp_path / "test.txt").unlink()
+    assert GCC(tmp_path, "train").names == GCC(tmp_path).names and len(GCC(tmp_path)) == 3
+    complaint(lambda: GCC(tmp_path, "test"), tmp_path / "test.txt")
+
+
+def test_gcc_prefers_jpgs_and_skips_the_loading_screen_in_lists(tmp_path: Path) -> None:
+    gcc_world(tmp_path)
+    write_picture(tmp_path / "scene_01_0" / "pngs" / "1534567890.png", (36, 64))
+    data = GCC(tmp_path, "train")
+    assert data.names == ["scene_01_0/1534567890"] and data.image_paths[0].suffix == ".jpg"
+
+
 def test_gcc_without_masks_has_none(tmp_path: Path) -> None:
     write_gcc(tmp_path, "scene_01_0", "1534567890", np.array([[3, 55]]))
     assert GCC(tmp_path)[0].mask is None
@@ -169,7 +208,7 @@ PEOPLE = {
         },
         {"tag": "person", "vbox": [30, 4, 10, 10], "fbox": [30, 4, 10, 30], "extra": {"ignore": 0, "occ": 1}},
         {"tag": "person", "vbox": [50, 0, 5, 5], "fbox": [50, 0, 5, 9], "hbox": [51, 1, 2, 2], "extra": {"ignore": 1}},
-        {"tag": "mask", "vbox": [40, 20, 100, 10], "fbox": [40, 20, 100, 10]},
+        {"tag": "mask", "vbox": [40, 20, 100, 10], "fbox": [40, 20, 100, 10], "extra": None},
         {"tag": "person", "vbox": [61, 4, 5, 5], "fbox": [61, 4, 5, 9], "hbox": [62, 4, 2, 2]},  # all outside
     ],
 }

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from native_files import complaint, write_gcc
+import scipy.io
+from native_files import complaint, write_gcc, write_qnrf
 
+from sdcda_tutorial import cli
+from sdcda_tutorial.cli_options import open_data
 from sdcda_tutorial.datasets import GCC, SceneRecord, open_dataset, scene_index, select_scenes
 from sdcda_tutorial.datasets.scene_regularization import CAPACITY, RULES, estimated_level
 from sdcda_tutorial.files import read_json
@@ -203,8 +206,6 @@ def test_what_was_read_before_a_damaged_file_is_kept(tmp_path: Path) -> None:
     broken.write_bytes(b"damaged")
     complaint(lambda: GCC(tmp_path, rule="shb"), broken)
     assert len(read_json(scene_index.cache_file(tmp_path))) == 3
-    import scipy.io
-
     scipy.io.savemat(broken, {"image_info": {"location": heads(3), "number": 3}})
     complaint(lambda: GCC(tmp_path, rule="shb"), broken, "time_info")
 
@@ -224,3 +225,26 @@ def test_mini_world(mini_world: Path) -> None:
     ruled = open_dataset(f"mini-source:{mini_world}", None, rule="shb")
     assert ruled.names == [record.name for record in chosen]
     complaint(lambda: open_dataset(f"mini-source:{mini_world}", "train", rule="qnrf"), "none of 8 images")
+
+
+# --- on the command line ----------------------------------------------------------------------------------------------
+def test_scenes_option(mini_world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    everything = open_data(f"mini-source:{mini_world}", "source", "train", None)
+    some = open_data(f"mini-source:{mini_world}", "source", "train", None, scenes="shb")
+    assert 0 < len(some) < len(everything)
+    for options, says in [
+        (f"--source mini-source:{mini_world} --scenes qnrf", "none of 8 images passes the rule 'qnrf'"),
+        (f"--source mini-source:{mini_world} --scenes shc", "choose one of shb, sha, qnrf"),
+        (f"--source mini-target:{mini_world} --scenes shb", "--scenes chooses among the scenes of GCC"),
+    ]:
+        with pytest.raises(SystemExit) as left:
+            cli.main(["train", "--method", "noadapt", *options.split()])
+        shown = capsys.readouterr()
+        assert (left.value.code, shown.out) == (2, "") and says in shown.err and shown.err.count("\n") == 1
+
+
+def test_stored_size(tmp_path: Path) -> None:
+    write_qnrf(tmp_path, 1, np.array([[3.0, 4.0]]), size=(1100, 801))
+    for size, expected in [(None, (1024, 752)), ("stored", (1100, 801)), ("200x100", (200, 100))]:
+        assert open_data(f"ucf-qnrf:{tmp_path}", "target", "train", size)[0].size == expected
+    complaint(lambda: open_data(f"ucf-qnrf:{tmp_path}", "target", "train", "full"), "or stored, not 'full'")

@@ -67,7 +67,7 @@ class Report:
 
     Attributes:
         name: of the data set, as "gcc:~/data/GCC".
-        tallies: what is there, against what was published.
+        tallies: what is there, against what was published; an image counts when its annotation is there too.
         faults: what is broken or missing, one for each file.
         notes: what is worth knowing and needs no mending.
         opened: number of images that were opened.
@@ -122,9 +122,7 @@ class Report:
     def verdict(self) -> str:
         """One line: sound or not, complete or not."""
         if self.faults:
-            return (
-                f"{len(self.faults):,} faults, listed above ({self.opened:,} images opened); mend them before you train"
-            )
+            return f"faults: {len(self.faults):,} ({self.opened:,} images opened); mend them before you train"
         known = [tally for tally in self.tallies if tally.published is not None]
         share = "" if not known else ", complete" if self.complete else ", but incomplete"
         return f"sound{share}: no fault in what was looked at ({self.opened:,} images opened)"
@@ -160,7 +158,7 @@ def check(
             absent = isinstance(error, AbsentPart)
             message = f"{folder} has no part {split!r}" if absent else str(error)
             report.add([Finding(str(folder), message, fault=not absent)])
-    if not data:
+    if not data or (loader == "gcc" and None not in data):  # lists alone are no GCC
         raise failed[0]
 
     people = 0

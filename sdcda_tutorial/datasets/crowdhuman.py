@@ -103,7 +103,8 @@ def _parse(place: str, line: str, box: str) -> tuple[str, Labels]:
     boxes, ignored, heads = [], [], []
     for person in people:
         corners = _corners(place, person, box)
-        if person.get("tag") != "person" or (person.get("extra") or {}).get("ignore") == 1:
+        extra = person.get("extra")
+        if person.get("tag") != "person" or (isinstance(extra, dict) and extra.get("ignore") == 1):
             ignored.append(corners)
             continue
         boxes.append(corners)
