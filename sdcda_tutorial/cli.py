@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from sdcda_tutorial.cli_benchmark import benchmark, demo
 from sdcda_tutorial.cli_data import data_app
 from sdcda_tutorial.cli_options import (
     Accumulate,
@@ -221,46 +221,8 @@ def predict(
         typer.echo(f"{path}: {report.save_overlay(out, path, counter, max_side)}")
 
 
-@app.command()
-def benchmark(
-    seeds: Annotated[
-        str, typer.Option(help="numbers with commas; each is a new world and a new training")
-    ] = "21,22,23,24,25",
-    methods: Annotated[str, typer.Option(help="names with commas, or all")] = "all",
-    out: Annotated[
-        Path, typer.Option(help="folder; what is done stays done; results.json covers the seeds of this call")
-    ] = Path("build/benchmark"),
-    keep: Annotated[Path | None, typer.Option(help="also copy the first seed's models here, in half precision")] = None,
-) -> None:
-    """Methods × seeds on the mini world: train, evaluate, table with the spread. Resumes after an interruption."""
-    from sdcda_tutorial import report
-    from sdcda_tutorial.benchmark import METHOD_TITLES, keep_models, run_benchmark
-    from sdcda_tutorial.training import MINI
-
-    chosen = list(METHOD_TITLES) if methods == "all" else [name.strip() for name in methods.split(",")]
-    unknown = [name for name in chosen if name not in METHOD_TITLES]
-    if unknown:
-        raise InputError(f"unknown method {unknown[0]!r}; known are {', '.join(METHOD_TITLES)}")
-    if not re.fullmatch(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", seeds):
-        raise InputError(f"seeds are whole numbers from 0 up with commas, not {seeds!r}")
-    numbers = [int(seed) for seed in seeds.split(",")]
-    found = run_benchmark(numbers, chosen, MINI, out, say=typer.echo)
-    if keep is not None:
-        keep_models(out, chosen, numbers[0], keep)
-    typer.echo(report.spread_table(found, METHOD_TITLES))
-    typer.echo(f"everything is in {out / 'results.json'}")
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="folder for runs and results")] = Path("build/demo"),
-    seed: Seed = 0,
-) -> None:
-    """The paper's claim in minutes: train without and with adaptation on the mini world, compare on its target."""
-    from sdcda_tutorial import report
-    from sdcda_tutorial.benchmark import run_demo
-
-    report.save_demo(out, run_demo(seed, out, say=typer.echo), say=typer.echo)
+app.command()(benchmark)
+app.command()(demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,7 +23,8 @@ Segmenter = Annotated[Path | None, typer.Option(help="checkpoint of a mask model
 SizeOption = Annotated[
     str | None,
     typer.Option(
-        help="resize every image to HEIGHTxWIDTH, such as 384x576; 'stored' leaves even UCF-QNRF's as they are"
+        help="resize every image to HEIGHTxWIDTH, such as 384x576, or shrink it to one number for the longer side, "
+        "such as 576; 'stored' leaves even UCF-QNRF's as they are"
     ),
 ]
 Scenes = Annotated[
@@ -171,10 +172,12 @@ def open_data(spec: str, role: str, split: str, size: str | None, scenes: str | 
     if size == "stored":
         options["max_side"] = None
     elif size is not None:
-        sides = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", size)
-        if sides is None or 0 in (pixels := (int(sides[1]), int(sides[2]))):
-            raise InputError(f"--size is HEIGHTxWIDTH in pixels, such as 384x576, or stored, not {size!r}")
-        options["size"] = pixels
+        sides = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", size)
+        if sides is None or 0 in (pixels := [int(side) for side in sides.groups() if side]):
+            raise InputError(
+                f"--size is HEIGHTxWIDTH in pixels, as 384x576, the longer side, as 576, or stored, not {size!r}"
+            )
+        options.update({"max_side": pixels[0]} if len(pixels) == 1 else {"size": tuple(pixels)})
     if spec == "mini":
         from sdcda_tutorial.scenes import ensure_mini_world
 

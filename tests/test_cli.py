@@ -491,7 +491,7 @@ def test_doctor_survives_the_want_of_what_the_package_itself_needs() -> None:
         ("data mini --seed -1", "--seed"),
         ("train --lambda-s -0.1", "wrong λ: seg_source must be a number from 0 up"),
         ("train --lambda-d nan", "wrong λ: adversarial must be a number from 0 up"),
-        ("train --size 384", "--size is HEIGHTxWIDTH"),
+        ("train --size 384x", "--size is HEIGHTxWIDTH"),
         ("train --size 0x10", "--size is HEIGHTxWIDTH"),
         ("masks --size ²x10", "--size is HEIGHTxWIDTH"),
         ("evaluate --checkpoint x --size 10x10x10", "--size is HEIGHTxWIDTH"),

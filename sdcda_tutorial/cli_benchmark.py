@@ -1,0 +1,87 @@
+"""The commands that train and measure by themselves: `sdcda benchmark` and `sdcda demo`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdcda_tutorial.cli_options import (
+    Boxes,
+    PresetOption,
+    Seed,
+    SizeOption,
+    Source,
+    Target,
+    find_preset,
+    open_boxes,
+    open_data,
+)
+from sdcda_tutorial.errors import InputError
+
+
+def benchmark(
+    seeds: Annotated[
+        str, typer.Option(help="numbers with commas; each is a new training, on the mini world in a new world")
+    ] = "21,22,23,24,25",
+    methods: Annotated[str, typer.Option(help="names with commas, or all")] = "all",
+    out: Annotated[
+        Path, typer.Option(help="folder; what is done stays done; results.json covers the seeds of this call")
+    ] = Path("build/benchmark"),
+    keep: Annotated[Path | None, typer.Option(help="also copy the first seed's models here, in half precision")] = None,
+    source: Source = "mini",
+    target: Target = "mini",
+    boxes: Boxes = None,
+    preset: PresetOption = "mini",
+    size: SizeOption = None,
+) -> None:
+    """Methods × seeds: train, evaluate, table with the spread. Resumes after an interruption.
+
+    On the mini world each seed draws a world of its own; on other data a seed is a training.
+    """
+    from sdcda_tutorial import report
+    from sdcda_tutorial.benchmark import EARLY, METHOD_TITLES, Domains, keep_models, run_benchmark
+
+    chosen = list(METHOD_TITLES) if methods == "all" else [name.strip() for name in methods.split(",")]
+    unknown = [name for name in chosen if name not in METHOD_TITLES]
+    if unknown:
+        raise InputError(f"unknown method {unknown[0]!r}; known are {', '.join(METHOD_TITLES)}")
+    if not re.fullmatch(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", seeds):
+        raise InputError(f"seeds are whole numbers from 0 up with commas, not {seeds!r}")
+    numbers = [int(seed) for seed in seeds.split(",")]
+    settings, domains = find_preset(preset, random_weights=False), None
+    if EARLY in chosen and settings.warm_start is None:
+        raise InputError(
+            f"the preset {preset} has no warm start, so there is no {EARLY}; name the --methods without it"
+        )
+    if (source == "mini") != (target == "mini"):
+        raise InputError(
+            "each seed draws a mini world of its own, both domains; give --source and --target, or neither"
+        )
+    if source != "mini":
+        domains = Domains(
+            source=open_data(source, "source", "train", size),
+            target=open_data(target, "target", "train", size),
+            boxes=open_boxes(boxes, target, size),
+            tests={"target": open_data(target, "target", "test", size)},
+        )
+    elif boxes is not None or size is not None:
+        raise InputError("--boxes and --size are for data of your own; name it with --source and --target")
+    found = run_benchmark(numbers, chosen, settings, out, domains=domains, say=typer.echo)
+    if keep is not None:
+        keep_models(out, chosen, numbers[0], keep)
+    typer.echo(report.spread_table(found, METHOD_TITLES))
+    typer.echo(f"everything is in {out / 'results.json'}")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="folder for runs and results")] = Path("build/demo"),
+    seed: Seed = 0,
+) -> None:
+    """The paper's claim in minutes: train without and with adaptation on the mini world, compare on its target."""
+    from sdcda_tutorial import report
+    from sdcda_tutorial.benchmark import run_demo
+
+    report.save_demo(out, run_demo(seed, out, say=typer.echo), say=typer.echo)
