@@ -1,8 +1,9 @@
 """What the .mat files of a GCC tell of every scene, read once and remembered.
 
-Fifteen thousand files take a minute on a disk and many on a network. What was read is kept in the user's cache folder,
-not beside the data, which may be read-only or shared. An entry holds as long as its file has the same size and time of
-change, so a copy that is completed or mended later is noticed, and only what is new is read.
+Fifteen thousand small files take a second or two where the system has them in memory, and far longer from a cold disk
+or over a network. What was read is kept in the user's cache folder, not beside the data, which may be read-only or
+shared. An entry holds as long as its file has the same size and time of change, so a copy that is completed or mended
+later is noticed, and only what is new is read.
 """
 
 from __future__ import annotations
