@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -16,6 +19,7 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.files import atomic_path
 
 DENSITY = "magma"  # even in lightness, so it can be read in grey and by every kind of colour vision
+OVERLAY_SIDE = 2000  # pixels of the longer side; drawn at 1200, so no detail is lost
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -65,7 +69,15 @@ def panel(
 
 
 def overlay(image: np.ndarray, density: Tensor) -> Figure:
-    """A photograph with the predicted density laid over it, and the count in the corner."""
+    """A photograph with the predicted density laid over it, and the count in the corner.
+
+    A large one is reduced by a whole factor to at most `OVERLAY_SIDE` pixels: its blocks to their mean colour and to
+    the sum of their people, so the count stays.
+    """
+    count, block = float(density.sum(dtype=torch.float64)), math.ceil(max(density.shape) / OVERLAY_SIDE)
+    if block > 1:
+        image = np.asarray(Image.fromarray(image).reduce(block))
+        density = F.avg_pool2d(density[None, None], block, ceil_mode=True, divisor_override=1)[0, 0]
     values = np.asarray(density)
     # Transparent where nobody is; the square root shows single heads beside dense crowds.
     strength = np.sqrt(np.clip(values / max(float(values.max()), 1e-6), 0, 1))
@@ -79,7 +91,7 @@ def overlay(image: np.ndarray, density: Tensor) -> Figure:
         axis.imshow(image)
         axis.imshow(colours)
         axis.text(
-            0.98, 0.97, f"{float(density.sum()):.1f} people", transform=axis.transAxes, ha="right", va="top",
+            0.98, 0.97, f"{count:.1f} people", transform=axis.transAxes, ha="right", va="top",
             color="white", fontsize=14, fontweight="bold", bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0},
         )  # fmt: skip
         axis.set_axis_off()
