@@ -27,8 +27,8 @@ from sdcda_tutorial.training import checkpoints, loop
 from sdcda_tutorial.training.adaptation import adapt
 from sdcda_tutorial.training.batches import Augmentation
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.log import require_tensorboard
-from sdcda_tutorial.training.loop import Records, Run
+from sdcda_tutorial.training.log import Records, require_tensorboard
+from sdcda_tutorial.training.loop import Run
 from sdcda_tutorial.training.presets import PAPER
 
 # The paper's preset but for what would take hours: channels, the size of crops and batches, and 20 steps.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -130,6 +132,9 @@ def one_line_error(extractor: FeatureExtractor, path: Path) -> str:
     assert torch.equal(extractor.features[0].weight, before)  # nothing is half loaded
     message = str(error.value)
     assert str(path) in message and "\n" not in message
+    # What to get, where, and both ways on.
+    assert "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth" in message
+    assert "--weights FILE" in message and "--random-weights" in message and "weights_only" not in message
     return message
 
 
@@ -141,10 +146,14 @@ def hollow(network: Callable[[], nn.Module]) -> dict[str, Tensor]:
 
 def test_a_wrong_weights_file_is_one_line(tmp_path: Path) -> None:
     extractor = FeatureExtractor()
-    assert "download" in one_line_error(extractor, tmp_path / "none.pth")
+    one_line_error(extractor, tmp_path / "none.pth")
     (tmp_path / "text.pth").write_text("<html>Not found</html>")
     one_line_error(extractor, tmp_path / "text.pth")
     one_line_error(extractor, tmp_path)
+    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "cut.pth")
+    for size in (0, 5000):  # a download that broke off
+        os.truncate(tmp_path / "cut.pth", size)
+        one_line_error(extractor, tmp_path / "cut.pth")
     complete = hollow(vgg16_bn)
     others = {
         "plain vgg16": hollow(vgg16),
@@ -162,6 +171,17 @@ def test_a_wrong_weights_file_is_one_line(tmp_path: Path) -> None:
     torch.save(complete, tmp_path / "complete.pth")
     extractor.load_imagenet(tmp_path / "complete.pth")  # what all of the above were one step away from
     assert not extractor.features[0].weight.any()
+
+
+def test_without_a_network_the_way_round_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise URLError("[Errno -3] Temporary failure in name resolution")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
+    with pytest.raises(
+        InputError, match=r"name resolution.*; get https:.*/vgg16_bn-6c64b313\.pth where .*--weights FILE"
+    ):
+        FeatureExtractor().load_imagenet()
 
 
 def test_imagenet_weights_fit_full_width_only(weights_file: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -92,6 +93,10 @@ class FeatureExtractor(nn.Module):
         if self.width != 1:
             raise InputError(f"ImageNet weights fit width 1 only, not {self.width}; drop the pretrained option")
         weights = vgg.VGG16_BN_Weights.IMAGENET1K_V1
+        mend = (
+            f"get {weights.url} where there is a network and pass it as --weights FILE, or begin without it by "
+            "--random-weights"
+        )
         try:
             if weights_file is None:
                 state = weights.get_state_dict(progress=True, check_hash=True)
@@ -99,9 +104,10 @@ class FeatureExtractor(nn.Module):
                 state = torch.load(weights_file, map_location="cpu", weights_only=True)
         except Exception as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
+            if isinstance(error, UnpicklingError):  # torch would have us load it in an unsafe way
+                reason = "it holds something else than weights, or a part of them"
             raise InputError(
-                f"cannot get the VGG16-BN weights from {weights_file or weights.url} ({reason}); "
-                "download them elsewhere and pass --weights FILE, or pass --random-weights"
+                f"cannot read the VGG16-BN weights from {weights_file or weights.url} ({reason}); {mend}"
             ) from None
         # Files older than PyTorch 0.4.1 lack batch norm's counter of batches, which plays no part here.
         ours = {key: value for key, value in self.features.state_dict().items() if "num_batches_tracked" not in key}
@@ -110,7 +116,7 @@ class FeatureExtractor(nn.Module):
             if getattr(state.get(f"features.{key}"), "shape", None) != value.shape:
                 raise InputError(
                     f"{weights_file or weights.url} is no state dict of torchvision's vgg16_bn: "
-                    f"features.{key} is missing or of another shape"
+                    f"features.{key} is missing or of another shape; {mend}"
                 )
         self.features.load_state_dict({key: state[f"features.{key}"] for key in ours})
 

@@ -3,7 +3,7 @@
 from sdcda_tutorial.training.adaptation import adapt
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.loop import Records
+from sdcda_tutorial.training.log import Records
 from sdcda_tutorial.training.presets import METHODS, MINI, PAPER, PRESETS, Preset
 from sdcda_tutorial.training.segmentation import train_segmenter, write_pseudo_masks
 

@@ -39,7 +39,8 @@ from sdcda_tutorial.training.batches import SOURCE, TARGET, Batch, Batches, micr
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.domains import split_source, without_labels
 from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
-from sdcda_tutorial.training.loop import Records, Run, require_finite
+from sdcda_tutorial.training.log import Records
+from sdcda_tutorial.training.loop import Run, require_finite
 from sdcda_tutorial.training.schedule import adaptation_rates
 from sdcda_tutorial.training.segmentation import origin_of_masks
 

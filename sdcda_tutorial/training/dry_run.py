@@ -250,7 +250,7 @@ def size(count: float) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds for a reader."""
-    if seconds < 60:
+    if round(seconds) < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     days, hours = minutes // 1440, minutes // 60 % 24

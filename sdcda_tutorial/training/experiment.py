@@ -18,7 +18,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.training.adaptation import adapt
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.loop import Records
+from sdcda_tutorial.training.log import Records
 from sdcda_tutorial.training.presets import Preset
 from sdcda_tutorial.training.segmentation import train_segmenter, write_pseudo_masks
 

@@ -1,14 +1,32 @@
-"""The log of a run: one line of JSON a logged step, and the same for TensorBoard where one asks for it."""
+"""The log of a run, one line of JSON a logged step; and what a run leaves besides where one asks for it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import write_text
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a run leaves beside what it needs; none of it changes the result.
+
+    Attributes:
+        keep: keep the models of the last so many epochs; 0 for none.
+        tensorboard: write the log for TensorBoard too.
+    """
+
+    keep: int = 0
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tensorboard:
+            require_tensorboard()
 
 
 class Log:

@@ -32,29 +32,12 @@ from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.files import read_json, write_json
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.log import Log, require_tensorboard
+from sdcda_tutorial.training.log import Log, Records
 from sdcda_tutorial.training.model_card import circumstances
 
 LOG_EVERY = 10  # steps
 CHOOSE_FROM = 0.5  # of the steps: earlier models are not candidates
 SAVE_AFTER = 300.0  # seconds without a checkpoint, whatever the number of steps: what a kill may cost
-
-
-@dataclass(frozen=True)
-class Records:
-    """What a run leaves beside what it needs; none of it changes the result.
-
-    Attributes:
-        keep: keep the models of the last so many epochs; 0 for none.
-        tensorboard: write the log for TensorBoard too.
-    """
-
-    keep: int = 0
-    tensorboard: bool = False
-
-    def __post_init__(self) -> None:
-        if self.tensorboard:
-            require_tensorboard()
 
 
 @dataclass
@@ -160,7 +143,13 @@ class Run:
         # Dropout draws from torch's generator: seeded by the step, a resumed run draws what the unbroken one did. Each
         # process has other images, so it draws for itself.
         torch.manual_seed(int(self.config["seed"]) * 1_000_003 + step + 500_009 * self.fabric.global_rank)
-        return step_function(*batch)
+        try:
+            return step_function(*batch)
+        except torch.cuda.OutOfMemoryError:
+            raise TrainingStopped(
+                f"the GPU's memory is too small for step {step}; pass batches in parts (--accumulate 2), compute "
+                "activations twice (--checkpoint-activations), or lower --batch-size"
+            ) from None
 
     # The folder -----------------------------------------------------------------------------------------------------
 

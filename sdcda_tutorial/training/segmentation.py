@@ -32,7 +32,8 @@ from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.batches import Batch, Batches, micro_batches
 from sdcda_tutorial.training.config import SegmenterConfig
 from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
-from sdcda_tutorial.training.loop import Records, Run, require_finite
+from sdcda_tutorial.training.log import Records
+from sdcda_tutorial.training.loop import Run, require_finite
 from sdcda_tutorial.training.schedule import polynomial
 
 if TYPE_CHECKING:
