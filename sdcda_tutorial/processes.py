@@ -60,10 +60,10 @@ def in_processes(hardware: Hardware, function: Callable[..., T], *arguments: Any
             with _deaf_to_interrupts():
                 for process in processes:
                     process.start()
-            _wait(processes)
+            failure = _wait(processes)
         finally:
             _end(processes)
-        return cast(T, _outcome(processes, Path(outcomes)))
+        return cast(T, _outcome(Path(outcomes), failure))
 
 
 def started() -> bool:
@@ -177,10 +177,11 @@ def _work(
         (outcomes / f"{rank}.part").rename(outcomes / str(rank))
     if failed:
         os._exit(1)  # at once: an orderly end may wait for the other processes, and these for ever
-    import torch
+    if "torch" in sys.modules:
+        import torch
 
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 def _end_with_parent() -> None:
@@ -203,12 +204,16 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _wait(processes: Sequence[BaseProcess]) -> None:
-    """Until all are done or one has failed."""
-    while all(process.exitcode in (None, 0) for process in processes):
-        running = [process.sentinel for process in processes if process.exitcode is None]
+def _wait(processes: Sequence[BaseProcess]) -> str | None:
+    """Wait until all are done, or one has failed: which, and how."""
+    while True:
+        codes = [process.exitcode for process in processes]  # once a turn: what ends in the middle of it, ends the next
+        for rank, code in enumerate(codes):
+            if code:
+                return f"process {rank} ended with " + (f"signal {-code}" if code < 0 else f"exit code {code}")
+        running = [process.sentinel for process, code in zip(processes, codes, strict=True) if code is None]
         if not running:
-            return
+            return None
         connection.wait(running)
 
 
@@ -223,15 +228,13 @@ def _end(processes: Sequence[BaseProcess]) -> None:
             process.join()
 
 
-def _outcome(processes: Sequence[BaseProcess], folder: Path) -> Any:
-    """The result of the first process; or the error that was first, where there is any."""
-    outcomes = {path.name: (path.stat().st_mtime_ns, pickle.loads(path.read_bytes())) for path in folder.glob("[0-9]*")}
+def _outcome(folder: Path, failure: str | None) -> Any:
+    """What the first process returned; where any has failed, the error is raised that came first."""
+    outcomes = {path.name: (path.stat().st_mtime_ns, pickle.loads(path.read_bytes())) for path in folder.glob("*[0-9]")}
     errors = [(when, outcome) for when, outcome in outcomes.values() if isinstance(outcome, Exception)]
     if errors:
         # Who loses the others fails too: what is meant to be read comes before that, and the first before the rest.
         raise min(errors, key=lambda e: (not isinstance(e[1], (InputError, TrainingStopped, OSError)), e[0]))[1]
-    for rank, process in enumerate(processes):
-        if process.exitcode:
-            how = f"signal {-process.exitcode}" if process.exitcode < 0 else f"exit code {process.exitcode}"
-            raise TrainingStopped(f"process {rank} ended with {how}, the others with it; was there memory enough?")
+    if failure is not None:
+        raise TrainingStopped(f"{failure}, and the others were ended; was there memory enough?")
     return outcomes["0"][1]
