@@ -1,8 +1,8 @@
 """What all data sets share: a sequence of samples, read on demand, resized on request.
 
-A loader (gcc.py, shanghaitech.py, crowdhuman.py, image_folder.py) does two things. When it is made it lists its
-images, so that a wrong path or a missing annotation shows at once and not in the third hour of training. And for one
-image it reads the labels, in the coordinates of the file. Everything else is here, once.
+A loader (gcc.py, shanghaitech.py, ucf_qnrf.py, crowdhuman.py, image_folder.py) does two things. When it is made it
+lists its images, so that a wrong path or a missing annotation shows at once and not in the third hour of training. And
+for one image it reads the labels, in the coordinates of the file. Everything else is here, once.
 """
 
 from __future__ import annotations
