@@ -395,7 +395,7 @@ def test_open_dataset_mini(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_loaders_do_not_import_torch() -> None:
-    code = "import sys, sdcda_tutorial.datasets.check, sdcda_tutorial.datasets.transforms; print('torch' in sys.modules)"
+    code = "import sys; from sdcda_tutorial.datasets import check, transforms; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
