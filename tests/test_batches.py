@@ -142,6 +142,31 @@ def test_density_and_mask_go_with_the_pixels() -> None:
     assert 0 < flipped < 36  # some, not all
 
 
+@pytest.mark.parametrize("size", [(182, 301), (400, 182), (480, 500), (600, 640)])
+def test_an_image_smaller_than_the_crop_is_enlarged_with_its_labels(size: tuple[int, int]) -> None:
+    """The smallest of ShanghaiTech A at the paper's crop. Each pixel's colour tells where in the image it was."""
+    height, width = size
+    rng = np.random.default_rng(0)
+    points = (rng.random((60, 2)) * (width, height)).astype(np.float32)
+    row, column = np.mgrid[:height, :width] + 0.5
+    image = np.stack([column / width, row / height, np.zeros(size)], axis=2) * 255
+    mask = (column < width / 2).astype(np.uint8)
+    sample = Sample(image.round().astype(np.uint8), points, mask=mask)
+    kept = 0
+    for seed in range(4):
+        seen = Augmentation((480, 640))(sample, np.random.default_rng(seed))
+        assert seen.size == (480, 640) and len(seen.points) > 10
+        x, y = seen.points.astype(int).T
+        at = seen.image[y, x, :2] / 255 * (width, height)  # where the pixels under the points come from
+        nearest = np.abs(at[:, None] - points[None]).max(axis=2).min(axis=1)
+        assert nearest.max() < 0.01 * max(size) + 1  # a grey level is a 255th of the side
+        assert ((seen.mask == 1) != (seen.image[..., 0] < 127.5)).mean() < 0.01
+        kept += len(seen.points)
+        assert float(KERNEL.draw(seen).sum()) == pytest.approx(len(seen.points), rel=1e-4)
+    scale = max(480 / height, 640 / width, 1)  # no larger than need be: the crop shows as much of it as can be
+    assert kept / 4 / 60 == pytest.approx(480 * 640 / (scale**2 * height * width), abs=0.12)
+
+
 def occurs(part: np.ndarray, whole: np.ndarray) -> bool:
     windows = np.lib.stride_tricks.sliding_window_view(whole, part.shape)
     return bool((np.abs(windows - part).max(axis=(2, 3)) < 1).any())

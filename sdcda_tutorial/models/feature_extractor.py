@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -104,7 +103,7 @@ class FeatureExtractor(nn.Module):
                 state = torch.load(weights_file, map_location="cpu", weights_only=True)
         except Exception as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
-            if isinstance(error, UnpicklingError):  # torch would have us load it in an unsafe way
+            if weights_file is not None and not isinstance(error, OSError):  # torch's advice is to load it unsafely
                 reason = "it holds something else than weights, or a part of them"
             raise InputError(
                 f"cannot read the VGG16-BN weights from {weights_file or weights.url} ({reason}); {mend}"
