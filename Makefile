@@ -82,5 +82,5 @@ $(VENV)/.stamp-lab: $(VENV)/.stamp-run
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-run
 	@echo "Installing the tools for tests and style into $(VENV): once, about a minute"
-	@$(PIP) -e '.[test,dev]'
+	@$(PIP) -e '.[test,dev,tensorboard]'
 	@touch $@
