@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
 from matplotlib.figure import Figure
 
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.notebook import picture
 
 
@@ -32,10 +34,12 @@ def explore(
             image.value = picture(render(**values, **(fixed or {})))
             problem.value = ""
         except Exception as error:  # raised in a callback it would vanish into a log
-            problem.value = f"<b>{type(error).__name__}</b>: {error}"
+            kind = "" if isinstance(error, InputError) else f"<b>{type(error).__name__}</b>: "
+            problem.value = kind + html.escape(str(error))
 
     for control in controls.values():
-        control.style = {"description_width": "initial"}
+        if control.style.has_trait("description_width"):  # a button has no description beside it
+            control.style.description_width = "initial"
         control.observe(draw, "value")
     draw()
     return ipywidgets.VBox([*controls.values(), image, problem])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import ConsoleMessage, Error, Locator, Page
+from PIL import Image
+from playwright.sync_api import ConsoleMessage, Error, FilePayload, Locator, Page
 
 RUN_SECONDS = 900  # the most that a notebook may take, on a busy machine too
 STILL_SECONDS = 2.5  # a kernel that has not begun to work for so long will not
@@ -17,7 +19,7 @@ SMALL = 1e-9  # of two places of a slider that are the same
 OUTPUT = ".jp-OutputArea-output"
 DEMO = f"{OUTPUT}:has(> .jupyter-widgets)"
 CONTROLS = ".noUi-handle, select, button, input, textarea"
-KINDS = ("slider", "select", "button", "checkbox", "radio")
+KINDS = ("slider", "select", "button", "checkbox", "radio", "upload")
 PROBLEM = ".sdcda-problem"  # where `widgets.explore` shows what its picture failed with
 UNDRAWN = re.compile(r"model not found|error displaying widget|loading widget", re.I)  # words in a widget's place
 
@@ -27,7 +29,8 @@ HARMLESS: list[str] = []
 # Read in the page: the name and the kind of a control, where it stands, what the pictures of a demo are.
 NAME = """e => (e.tagName == 'BUTTON' ? e.innerText || e.title : e.tagName == 'INPUT' ? e.closest('label')?.innerText
     : e.closest('.jupyter-widgets').querySelector('.widget-label')?.innerText ?? '').trim()"""
-KIND = """e => e.matches('.noUi-handle') ? 'slider' : e.tagName == 'INPUT' ? e.type : e.tagName.toLowerCase()"""
+KIND = """e => e.matches('.noUi-handle') ? 'slider' : e.matches('.widget-upload') ? 'upload'
+    : e.tagName == 'INPUT' ? e.type : e.tagName.toLowerCase()"""
 SLIDER = "e.closest('.noUi-target').noUiSlider"  # its own figures: those for screen readers are rounded
 PLACE = f"""e => e.matches('.noUi-handle') ? [{SLIDER}.get(true)].flat()[+e.dataset.handle]
     : e.tagName == 'SELECT' ? e.selectedIndex : +(e.checked ?? 0)"""
@@ -107,8 +110,16 @@ class Opened:
         return [Demo(self, place) for place in self.page.locator(DEMO).all() if place.locator(CONTROLS).count()]
 
 
+def photograph() -> FilePayload:
+    """A file to choose where a demo asks for a photograph: a grey sky over a dark ground."""
+    picture, file = Image.new("RGB", (320, 240), "lightgrey"), io.BytesIO()
+    picture.paste("darkgreen", (0, 90, 320, 240))
+    picture.save(file, format="JPEG")
+    return {"name": "photograph.jpg", "mimeType": "image/jpeg", "buffer": file.getvalue()}
+
+
 class Control:
-    """A handle of a slider, a list, a button or a box to tick."""
+    """A handle of a slider, a list, a button, a box to tick, or a button that asks for a file."""
 
     def __init__(self, element: Locator) -> None:
         self.element = element
@@ -129,6 +140,11 @@ class Control:
 
     def step(self) -> str | None:
         """One step away from where it is; the key that takes it back, if there is one."""
+        if self.kind == "upload":
+            with self.element.page.expect_file_chooser() as chooser:
+                self.press("Space")
+            chooser.value.set_files(photograph())
+            return None
         there, back = {
             "slider": ("ArrowRight", "ArrowLeft"),
             "select": ("ArrowDown", "ArrowUp"),
@@ -144,6 +160,8 @@ class Control:
         if self.kind == "select":
             low, high = self.element.evaluate(RANGE)
             return ["Home"] + ["ArrowDown"] * (high - low)
+        if self.kind == "upload":
+            return []  # a file was chosen in the first step, and there is no way back to none
         return ["End", "Home"] if self.kind == "slider" else ["Space"]
 
     def restore(self) -> None:
@@ -206,7 +224,7 @@ class Demo:
         before, at = self.look(), control.place()
         back = control.step()
         changed = self.settle(before)
-        if control.kind not in ("button", "radio") and control.place() == at:
+        if control.kind not in ("button", "radio", "upload") and control.place() == at:
             self.faults.append(f"the keyboard does not move {control}")
         self.check(control)
         if back:
