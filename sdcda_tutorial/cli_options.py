@@ -30,7 +30,7 @@ SizeOption = Annotated[
 Scenes = Annotated[
     str | None, typer.Option(help="only scenes of GCC that Scene Regularization admits for a target: shb, sha or qnrf")
 ]
-PresetOption = Annotated[str, typer.Option(help="mini (a laptop) or paper (a GPU)")]
+PresetOption = Annotated[str, typer.Option(help="mini or photos (a laptop), or paper (a GPU)")]
 Weights = Annotated[Path | None, typer.Option(help="file with torchvision's VGG16-BN weights")]
 RandomWeights = Annotated[bool, typer.Option(help="begin with random weights, not ImageNet's")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="decides everything that is random")]

@@ -41,7 +41,7 @@ from sdcda_tutorial.training.domains import split_source
 from sdcda_tutorial.training.experiment import Experiment
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.loop import Run
-from sdcda_tutorial.training.presets import METHODS, MINI, PAPER, PRESETS, Preset
+from sdcda_tutorial.training.presets import METHODS, MINI, PAPER, PHOTOS, PRESETS, Preset
 from sdcda_tutorial.training.schedule import adaptation_rates
 from sdcda_tutorial.training.segmentation import PROVENANCE, SegmenterConfig, train_segmenter, write_pseudo_masks
 
@@ -927,7 +927,7 @@ def test_methods_are_the_lambdas() -> None:
         assert replace(PRESET.method(method), weights=on) == SE_FD
     with pytest.raises(InputError, match="unknown method 'sefd'; known are noadapt, se, fd, se\\+fd"):
         PRESET.method("sefd")
-    assert PRESETS == {"paper": PAPER, "mini": MINI}
+    assert PRESETS == {"paper": PAPER, "mini": MINI, "photos": PHOTOS}
     assert (PAPER.adaptation.stride, PAPER.adaptation.width, PAPER.adaptation.learning_rate) == (16, 1.0, 1e-5)
 
 

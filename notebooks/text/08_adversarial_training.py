@@ -129,7 +129,8 @@ notebook.code(Adaptation.__init__)
 # ### What moves it
 #
 # Two optimisers: one for $\theta_e, \theta_c, \theta_s$ together, the left side of Eq. 5, and one for $\theta_d$. The
-# *running mean* of the weights becomes the model, since single steps swing the counts up and down.
+# *running mean* of the weights becomes the model, since single steps swing the counts up and down. What `hardware` says
+# (memory, workers, several devices) matters on a GPU, in notebook 11.
 
 # %%
 notebook.code(Adaptation.begin)
@@ -137,7 +138,8 @@ notebook.code(Adaptation.begin)
 # %% [markdown]
 # ### The step
 #
-# Read it beside the equations, `n` is the number of source images:
+# A step is short: the gradients of Eq. 5, a step of E, C and S along them, the running mean, a step of D. What is lost is in
+# `_losses`; read it beside the equations, `n` is the number of source images:
 #
 # | | | in the code |
 # |---|---|---|
@@ -149,15 +151,18 @@ notebook.code(Adaptation.begin)
 # | $L$ | Eq. 5 | `losses.total_loss` |
 
 # %%
-notebook.code(Adaptation.step, losses.total_loss)
+notebook.code(Adaptation.step, Adaptation._losses, losses.total_loss)
 
 # %% [markdown]
+# Between the two stands `_backward`, which calls `_losses`, adds them up and computes the gradients. Its loop is for short
+# memory: a batch may pass in several parts, whose gradients add up. Here there is one part.
+#
 # Two details carry the adversarial part. While E learns from Eq. 10, D's weights are frozen: the gradient passes *through*
 # D to the features and leaves nothing behind. And D afterwards gets `f.detach()`: the same numbers without the way back
 # to E.
 
 # %%
-notebook.code(Adaptation._step_of_D, Adaptation._descend)
+notebook.code(Adaptation._backward, Adaptation._step_of_D)
 
 # %% [markdown]
 # ### Which loss moves which network

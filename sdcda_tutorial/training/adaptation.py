@@ -117,24 +117,12 @@ class Adaptation:
             FloatingPointError: a loss is NaN or infinite; the weights it would have moved are untouched.
         """
         self.optimizers["networks"].zero_grad()
-        terms: dict[str, Tensor] = {}
-        fs, ft = [], []
-        parts = list(zip(*(micro_batches(batch, self._micro_batches) for batch in (source, target)), strict=True))
-        for number, (source_part, target_part) in enumerate(parts, start=1):
-            n, of = len(source_part["image"]), len(source["image"])
-            # Several processes average their gradients once a step, with the last micro-batch.
-            with self.fabric.no_backward_sync(self._networks, enabled=number < len(parts)):
-                found, f = self._losses(source_part, target_part)
-                require_finite(found)
-                self.fabric.backward(losses.total_loss(weights=self.config.weights, **found) * (n / of))
-            terms = {name: terms.get(name, 0) + value.detach() * (n / of) for name, value in found.items()}
-            fs.append(f[:n].detach())
-            ft.append(f[n:].detach())
+        terms, fs, ft = self._backward(source, target)
         self.optimizers["networks"].step()
         average_buffers(self.networks, self.fabric)
         if self.average is not None:
             self.average.update_parameters(self.networks)
-        return terms if self.D is None else terms | self._step_of_D(torch.cat(fs), torch.cat(ft))
+        return terms if self.D is None else terms | self._step_of_D(fs, ft)
 
     def _losses(self, source: Batch, target: Batch | None) -> tuple[dict[str, Tensor], Tensor]:
         """The terms of Eq. 5 by name, and the features they came from: the source's, then the target's."""
@@ -152,6 +140,26 @@ class Adaptation:
                 terms["adversarial"] = losses.adversarial_loss(self.D(f[n:]).float())
             self.D.requires_grad_(True)
         return terms, f
+
+    def _backward(self, source: Batch, target: Batch | None) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """The gradients of Eq. 5; its terms by name, and the features fs and ft without the way back to E.
+
+        Where memory is short, a batch passes in parts (`Hardware.accumulate`), whose gradients and terms add up.
+        """
+        terms: dict[str, Tensor] = {}
+        fs, ft = [], []
+        parts = list(zip(*(micro_batches(batch, self._micro_batches) for batch in (source, target)), strict=True))
+        for number, (source_part, target_part) in enumerate(parts, start=1):
+            n, of = len(source_part["image"]), len(source["image"])
+            # Several processes average their gradients once a step, with the last part.
+            with self.fabric.no_backward_sync(self._networks, enabled=number < len(parts)):
+                found, f = self._losses(source_part, target_part)
+                require_finite(found)
+                self.fabric.backward(losses.total_loss(weights=self.config.weights, **found) * (n / of))
+            terms = {name: terms.get(name, 0) + value.detach() * (n / of) for name, value in found.items()}
+            fs.append(f[:n].detach())
+            ft.append(f[n:].detach())
+        return terms, torch.cat(fs), torch.cat(ft)
 
     def _step_of_D(self, fs: Tensor, ft: Tensor) -> dict[str, Tensor]:
         """D learns to tell the source's features from the target's."""

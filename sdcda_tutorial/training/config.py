@@ -11,7 +11,7 @@ from sdcda_tutorial.training.batches import Augmentation, DensityKernel
 
 @dataclass(frozen=True)
 class AdaptationConfig:
-    """Everything that decides the result of `adapt`, apart from the data. See `training.presets` for the two presets.
+    """Everything that decides the result of `adapt`, apart from the data. See `training.presets` for the presets.
 
     Attributes:
         weights: λs, λt, λd of Eq. 5; all zero is training without adaptation.
