@@ -82,11 +82,9 @@ class Adaptation:
         self.config, self.fabric = config, fabric
         torch.manual_seed(config.seed)
         self.networks = Networks(config)
-        self.D = (
-            FeatureDiscriminator(self.networks.counter.E.channels, config.discriminator_width)
-            if config.weights.adversarial > 0
-            else None
-        )
+        self.D: FeatureDiscriminator | None = None
+        if config.weights.adversarial > 0:
+            self.D = FeatureDiscriminator(self.networks.counter.E.channels, config.discriminator_width)
 
     def begin(self, hardware: Hardware | None = None) -> None:
         """Move everything to its device and make the optimisers and the running mean."""
@@ -176,13 +174,15 @@ class Adaptation:
 
     def modules(self) -> dict[str, nn.Module]:
         """All that training changes, by name."""
-        known = {"networks": self.networks, "average": self.average, "D": self.D}
-        return {name: module for name, module in known.items() if module is not None}
+        return _made(networks=self.networks, average=self.average, D=self.D)
 
     def parts(self) -> dict[str, nn.Module]:
         """What the model is made of afterwards, by symbol."""
-        known = {"counter": self.deployed.counter, "S": self.deployed.S, "D": self.D}
-        return {name: module for name, module in known.items() if module is not None}
+        return _made(counter=self.deployed.counter, S=self.deployed.S, D=self.D)
+
+
+def _made(**known: nn.Module | None) -> dict[str, nn.Module]:
+    return {name: module for name, module in known.items() if module is not None}
 
 
 @denormals_are_zero()
