@@ -244,6 +244,7 @@ def adapt(
     adaptation.begin(hardware)
 
     has_masks = config.weights.seg_target > 0 and pseudo_masks is not None
+    origin = origin_of_masks(str(pseudo_masks)) if has_masks else None
     run = (Run if rehearsal is None else rehearsal.run)(
         folder,
         config={
@@ -253,11 +254,7 @@ def adapt(
             "pseudo_masks": folder_digest(Path(str(pseudo_masks))) if has_masks else None,
             "init": None if init is None else checkpoints.weights_digest(init),
         },
-        card={
-            "kind": "adaptation",
-            "architecture": {"counter": counter.architecture},
-            "masks": origin_of_masks(str(pseudo_masks)) if has_masks else None,
-        },
+        card={"kind": "adaptation", "architecture": {"counter": counter.architecture}, "masks": origin},
         modules=adaptation.modules(),
         deployed=adaptation.parts(),
         optimizers=adaptation.optimizers,
