@@ -7,7 +7,8 @@
 # %% [markdown]
 # # 09 · Evaluation
 #
-# [← 08 Adversarial training](08_adversarial_training.ipynb) · 10 and 11 are to come
+# [← 08 Adversarial training](08_adversarial_training.ipynb) · [11 Real data →](11_real_data.ipynb)
+# (10, image translation, is to come)
 #
 # **After this notebook you can** compute the four figures of the paper's Table 1, say what each of them cannot see,
 # split an error into background and crowd, and judge from five seeds what was found and what was not.
@@ -592,4 +593,5 @@ check("9.4", paired_difference)
 #   run.
 # - The source's error does not say which method is good on the target.
 #
-# [← 08 Adversarial training](08_adversarial_training.ipynb) · 10 (image translation) and 11 (real data) are to come
+# [← 08 Adversarial training](08_adversarial_training.ipynb) · [11 Real data →](11_real_data.ipynb)
+# (10, image translation, is to come)

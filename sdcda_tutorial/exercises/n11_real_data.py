@@ -22,7 +22,7 @@ def suits_shb(answer: Callable[[int, int, int, int], bool]) -> None:
     def said(level: int, hour: int, weather: int, count: int) -> bool:
         return bool(answer(level, hour, weather, count))
 
-    require(said(3, 12, 0, 70), "70 people in a place of level 3 at noon under a clear sky should be admitted.")
+    require(said(3, 12, 0, 95), "95 people in a place of level 3 at noon under a clear sky should be admitted.")
     require(
         said(4, 12, 0, 100),
         "at level 4 the capacity is 300 people, so that 100 fill a third. Is it CAPACITY[level], counted from level 0?",
@@ -36,7 +36,8 @@ def suits_shb(answer: Callable[[int, int, int, int], bool]) -> None:
         "weather 0, 1, 5 and 6 are admitted; it is a list of codes, not a range.",
     )
     require(not any(said(3, 12, weather, 70) for weather in (2, 3, 4)), "weather 2, 3 and 4 are not in the list.")
-    require(not said(3, 12, 0, 20), "20 people where 100 have room are too few: count / capacity must exceed 0.3.")
+    require(not said(3, 12, 0, 12), "12 people where 100 have room are too few: count / capacity must exceed 0.3.")
+    require(not said(3, 12, 0, 20), "level 3 has room for 100, so 20 are too few. Is it CAPACITY[level], from level 0?")
     require(not said(3, 12, 0, 30), "30 of 100 is exactly 0.3, which must be *exceeded*.")
     require(not said(1, 12, 0, 9), "9 people are too few: the count is at least 10.")
     require(not said(0, 12, 0, 10) and not said(5, 12, 0, 601), "bounds hold at both ends: level from 1, count to 600.")
