@@ -198,8 +198,12 @@ def evaluate(
     dataset = open_data(target, "target", split, size)
     hardware = choose_hardware("32-true", devices=devices)
     asked = (checkpoint, dataset, out, variant, {"split": split}, hardware)
-    _say(report.table(in_processes(hardware, report.compare, *asked)))
-    _say(f"rows and panel are in {out}")
+    results = in_processes(hardware, report.compare, *asked)
+    _say(report.table(results))
+    if is_first():
+        for path, found in zip(checkpoint, results.values(), strict=True):
+            typer.echo("\n" + report.measured_card(path, found))
+    _say(f"\nrows and panel are in {out}")
 
 
 @app.command()
@@ -212,6 +216,7 @@ def predict(
     """Count the people of any photograph and lay the density over it."""
     from sdcda_tutorial import report
     from sdcda_tutorial.datasets.images import read_image_at_least
+    from sdcda_tutorial.training import model_card
     from sdcda_tutorial.training.checkpoints import load_counter
 
     counter, _ = load_counter(checkpoint)
@@ -219,6 +224,7 @@ def predict(
         read_image_at_least(path, (1, 1))  # all are whole before anything is written: a JPEG's smallest decoding shows
     for path in photo:
         typer.echo(f"{path}: {report.save_overlay(out, path, counter, max_side)}")
+    typer.echo(model_card.text(checkpoint), err=True)  # apart from the counts, which a program may read
 
 
 app.command()(benchmark)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
+import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +22,7 @@ from sdcda_tutorial.evaluation import Results, evaluate, predict_density
 from sdcda_tutorial.files import file_digest, write_json, write_text
 from sdcda_tutorial.metrics import Variant
 from sdcda_tutorial.models import CrowdCounter
-from sdcda_tutorial.training import Hardware
+from sdcda_tutorial.training import Hardware, model_card
 from sdcda_tutorial.training.batches import DensityKernel
 from sdcda_tutorial.training.checkpoints import build, load_counter, versions, weights_digest
 
@@ -131,6 +133,15 @@ def compare(
             found.to_csv(out / f"{title}.csv")
         save_panel(out / "panel.png", dataset, results, counters, next(iter(kernels.values())))
     return results
+
+
+def measured_card(path: Path, found: Results) -> str:
+    """Put what was measured into the card of a run's model; the card to read, and a line where that could not be."""
+    totals = {name: value if math.isfinite(value) else None for name, value in found.totals().items()}
+    which = {key: found.about[key] for key in ("data", "split", "variant")}
+    figures = {**which, **totals, "date": datetime.date.today().isoformat()}
+    trouble = model_card.add_test(path, found.about["weights_sha256"], figures)
+    return model_card.text(path) + (f"\n{trouble}" if trouble else "")
 
 
 def save_overlay(out: Path, photo: Path, counter: nn.Module, max_side: int | None = None) -> str:

@@ -37,7 +37,7 @@ def circumstances(fabric: Fabric, seconds: float) -> dict[str, Any]:
     }
 
 
-def add_test(path: str | Path, weights: str, figures: Mapping[str, Any]) -> str | None:
+def add_test(path: Path, weights: str, figures: Mapping[str, Any]) -> str | None:
     """Add the figures of an evaluation to the card of a model in a run folder, in place of earlier ones on that data.
 
     A model anywhere else (one that `checkpoints.export` made, or a copy) is left as it is.
@@ -48,25 +48,25 @@ def add_test(path: str | Path, weights: str, figures: Mapping[str, Any]) -> str 
     Returns:
         Why the figures could not be added, or None.
     """
-    path = Path(path).resolve()  # a link stays a link
-    if not (path.parent / "config.json").exists():
+    file = path.resolve()  # a link stays a link
+    if not (file.parent / "config.json").exists():
         return None
-    tensors, card = checkpoints.load(path)
-    if checkpoints.weights_digest(path) != weights:
-        return f"{path} has been trained on meanwhile; the figures are of the model before and not in its card"
-    if not os.access(path, os.W_OK):  # the rename of an atomic write would replace it all the same
-        return f"{path} is read-only; the figures are not in its card"
+    tensors, card = checkpoints.load(file)
+    if checkpoints.weights_digest(file) != weights:
+        return f"{path} was trained on meanwhile: these figures are of the model before and not in the card"
+    if not os.access(file, os.W_OK):  # an atomic write, which renames, would replace it all the same
+        return f"{path} is read-only: these figures are not in its card"
     same = ("data", "split", "variant")
-    others = [test for test in card.get("tests", []) if any(test.get(key) != figures.get(key) for key in same)]
+    others = [test for test in card.get("tests", []) if any(test.get(key) != figures[key] for key in same)]
     try:
-        checkpoints.save(path, tensors, {**card, "tests": [*others, dict(figures)]})
+        checkpoints.save(file, tensors, {**card, "tests": [*others, dict(figures)]})
     except InputError as error:
-        return f"{error}; the figures are not in its card"
+        return f"these figures are not in the card: {error}"
     return None
 
 
-def text(path: str | Path) -> str:
-    """The card of a counter in a few lines; what an older card does not hold is left out."""
+def text(path: Path) -> str:
+    """The card of a counter in a few lines; what a card does not hold is left out."""
     card = checkpoints.read_card(path)
     told = [f"model card of {path} (weights {checkpoints.weights_digest(path)})"]
     for label, tell in _LINES.items():
@@ -108,18 +108,18 @@ def _training(card: Mapping[str, Any]) -> list[str]:
 
 
 def _chosen(card: Mapping[str, Any]) -> list[str]:
-    step, error = card["chosen"]["step"], card["chosen"]["validation"]
-    return [f"step {step}, " + ("the last" if error is None else f"MAE {error:.2f} on held-out source images")]
+    chosen = card["chosen"]
+    if chosen["validation"] is not None:
+        return [f"step {chosen['step']}: MAE {chosen['validation']:.2f} on held-out source images"]
+    return [f"step {chosen['step']}" + (f", after epoch {chosen['epoch']}" if "epoch" in chosen else ", the last")]
 
 
 def _measured(card: Mapping[str, Any]) -> list[str]:
-    """What `add_test` added, else what `benchmark.keep_models` did."""
-    kept = {f"{domain} of the {card.get('data')}": card.get(f"{domain}_test") for domain in ("source", "target")}
-    tests = {f"{_data(test['data'])}, {test['split']}": test for test in card.get("tests", [])}
-    named = {name: test for name, test in (kept | tests).items() if test}
-    return [
-        f"{name}: " + ", ".join(f"{key.upper()} {_figure(test[key])}" for key in ("mae", "mse", "psnr", "ssim"))
-        for name, test in named.items()
+    """What `add_test` added, and before it what `benchmark.keep_models` did."""
+    kept = {f"{domain} test, {card.get('data')}": card.get(f"{domain}_test") for domain in ("source", "target")}
+    told = [f"{_figures(test)} on {test['images']} images of the {name}" for name, test in kept.items() if test]
+    return told + [
+        f"{_figures(test)} on {test['split']}, {_data(test['data'])}, {test['date']}" for test in card.get("tests", [])
     ]
 
 
@@ -145,9 +145,12 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
 
 
 def _data(data: Mapping[str, Any]) -> str:
-    size = "" if data["size"] is None else " at " + "x".join(str(side) for side in data["size"])
+    size = f" at {data['size'][0]}x{data['size'][1]}" if data["size"] else ""
+    size = f" within {data['max_side']} pixels" if data["max_side"] else size
     return f"{data['format']}, {data['images']} images{size} (names {data['names_sha256']})"
 
 
-def _figure(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.2f}"
+def _figures(test: Mapping[str, float | None]) -> str:
+    digits = {"mae": 2, "mse": 2, "psnr": 2, "ssim": 3}
+    named = {name: test[name] for name in digits}
+    return ", ".join(f"{name.upper()} {v:.{digits[name]}f}" for name, v in named.items() if v is not None)
