@@ -212,6 +212,8 @@ def test_crowdhuman(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "{\n" + '{"ID": "x", "gtboxes": [{"tag": "person"}]}\n')
     (tmp_path / "Images" / "a.jpg").unlink()
     truncate(tmp_path / "Images" / "b.jpg")
+    write_picture(tmp_path / "Images" / "d.png", (20, 20))  # a stray, told once though both parts see it
+    write_crowdhuman(tmp_path, [{"ID": "e", "gtboxes": []}], split="val")
     report = look("crowdhuman", tmp_path)
     faults = [(Path(one.path).name, one.message) for one in report.faults]
     expected = {
@@ -224,6 +226,7 @@ def test_crowdhuman(tmp_path: Path) -> None:
     assert [name for name, _ in faults] == list(expected)
     assert all(expected[name] in message for name, message in faults)
     assert told(report)["d.jpg"].endswith("has 1 of 1 points outside its 40×60 image; they are not counted")
+    assert [Path(one.path).name for one in report.notes if "is not read" in one.message] == ["d.png"]
 
 
 def test_a_part_that_cannot_be_listed_is_a_fault_and_the_other_is_looked_at(tmp_path: Path) -> None:
@@ -255,6 +258,17 @@ def test_points_on_the_border_are_not_swapped(tmp_path: Path) -> None:
     assert report.ok and "1 of 1 points outside" in report.notes[0].message
     write_gcc(tmp_path, "scene_00_0", "1500000000", np.array([[40, 5]]), size=SIZE)
     assert "swapped" in look("gcc", tmp_path).faults[0].message
+
+
+def test_a_crowd_on_one_side_of_a_wide_image_shows_that_it_is_swapped(tmp_path: Path) -> None:
+    """Two of twenty heads stand right of x = 36, the height: (y, x) leaves but those outside, and (x, y) none."""
+    points = np.stack([np.linspace(2, 34, 20), np.linspace(1, 35, 20)], axis=1)
+    points[[4, 9], 0] = 47.0, 60.0
+    write_shanghaitech(tmp_path, 1, points, size=SIZE)
+    write_shanghaitech(tmp_path, 2, points[:, ::-1], size=SIZE)
+    report = look("shanghaitech", tmp_path)
+    assert [Path(one.path).name for one in report.faults] == ["GT_IMG_2.mat"]
+    assert "has 2 of 20 points outside its 36×64 image and none when x and y" in report.faults[0].message
 
 
 # --- sample and whole -------------------------------------------------------------------------------------------------
@@ -299,6 +313,7 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypa
     monkeypatch.setenv("COLUMNS", "40")  # a narrow terminal cuts no path
     root = shanghaitech(tmp_path / "a folder [with brackets] and a name that is long enough to be cut")
     code, out, err = run(capsys, "shanghaitech-b", str(root))
+    assert out.splitlines()[0] == f"shanghaitech-b:{root}"  # can be copied, whatever the width
     assert code == 0 and "incomplete: 397 missing" in out and "image" in err  # the bar
     picture = root / "part_B" / "train_data" / "images" / "IMG_2.jpg"
     truncate(picture)

@@ -25,6 +25,7 @@ from sdcda_tutorial.datasets.base import (
     known_split,
     listing,
     missing,
+    not_read,
 )
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes
 from sdcda_tutorial.errors import InputError
@@ -67,10 +68,12 @@ class CrowdHuman(CrowdDataset):
                 records.append(Record(name=id_, image=folder / "Images" / f"{id_}.jpg", annotation=labels))
         images = listing(folder / "Images")
         absent = [record.image for record in records if record.image.name not in images]
+        strays = [folder / "Images" / name for name in sorted(images) if not name.endswith(".jpg")]
         super().__init__(
             f"crowdhuman:{folder}/{split}",
             [record for record in records if record.image.name in images],
             faults=faults + missing(absent, len(records), "images"),
+            leftovers=not_read(strays, "images are called <ID>.jpg"),
             **options,
         )
 
