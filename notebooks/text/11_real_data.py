@@ -59,7 +59,7 @@ from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.exercises import check
 from sdcda_tutorial.inference import predict_density, reach, tiles
 from sdcda_tutorial.report import table
-from sdcda_tutorial.training import MINI, PAPER, model_card
+from sdcda_tutorial.training import MINI, PRESETS, model_card
 from sdcda_tutorial.training.batches import Batches
 from sdcda_tutorial.training.dry_run import dry_run
 from sdcda_tutorial.training.experiment import Experiment
@@ -74,14 +74,14 @@ counters = {title: notebook.counter(method) for title, method in [("NoAdapt", "n
 #
 # Two environment variables say which sets this notebook opens. They mean what `--source` and `--target` mean on the
 # command line: the name of a format, a colon, a folder. Both sets must be labelled; the target's labels are for looking
-# and measuring.
+# and measuring. (Where Jupyter is running already, write the two names into the next cell instead.)
 #
 # ```bash
 # SDCDA_SOURCE=gcc:~/data/GCC SDCDA_TARGET=shanghaitech-b:~/data/ShanghaiTech make lab
 # ```
 #
-# Without them the mini world takes their place. Everything below that says `source` or `target` follows them, everything
-# that says `world` does not.
+# Without them the mini world takes their place. What the cells below call `source` and `target` follows them; what they
+# call `world` is always the mini world. The pictures and figures that are stored here are the mini world's.
 
 # %%
 SOURCE = os.environ.get("SDCDA_SOURCE", "mini-source")
@@ -251,7 +251,11 @@ notebook.show(figure, "The first three images that the rule keeps, and the first
 # sdcda masks --preset paper --boxes crowdhuman:~/data/CrowdHuman --target shanghaitech-b:~/data/ShanghaiTech --out runs/shb
 # ```
 #
-# Look at some before you train for hours on all of them. Below is the mini world's mask model on the target.
+# Without CrowdHuman, `--boxes mini` trains on the third domain of the mini world: drawn people with boxes. The masks of
+# photographs can be made with it, too; whether they are good enough is for your eyes to decide.
+#
+# Look at some masks before you train for hours on all of them. Below is a mask model that was trained with `--boxes mini`,
+# on the target.
 
 # %%
 settings, segmenter = MINI.segmenter, notebook.segmenter()
@@ -260,26 +264,29 @@ found = [
     masks.from_probability(crowd_probability(segmenter, sample.image), settings.threshold, dilate=settings.dilate)
     for sample in chosen
 ]
-figure, axes = plt.subplots(1, 3, figsize=(10, 2.7), layout="constrained")
-for axis, sample, z in zip(axes, chosen, found):
+figure, axes = plt.subplots(2, 3, figsize=(10, 5.2), layout="constrained")
+for axis, sample, z in zip(axes.flat, chosen, found):
     missed = z[tuple(sample.points.astype(int).T[::-1])] == 0
     axis.imshow(np.where(z[..., None] == 1, sample.image, sample.image // 3))
     axis.scatter(*sample.points[missed].T, s=30, marker="X", color="#D55E00", edgecolors="white", linewidths=0.5)
     axis.set_title(f"crowd: {z.mean():.0%} of the pixels\nheads outside: {missed.sum()} of {sample.count}")
     axis.set_axis_off()
-notebook.show(figure, "Target images; what the mask calls background is dark. A cross is a head that lies outside the mask.")
+notebook.show(figure, "Six target images; what the mask calls background is dark. A cross is a head outside the mask.")
 
 # %% tags=["nbval-ignore-output"]
 inside = sum(int(z[tuple(sample.points.astype(int).T[::-1])].sum()) for sample, z in zip(chosen, found))
-print(f"{inside / max(1, sum(sample.count for sample in chosen)):.1%} of the heads are inside")
-print(f"{np.mean([z.mean() for z in found]):.1%} of the pixels are called crowd")
+print(f"in these {len(chosen)} images {inside / max(1, sum(sample.count for sample in chosen)):.1%} of the heads are inside")
+print(f"and {np.mean([z.mean() for z in found]):.1%} of the pixels are called crowd")
 
 # %% [markdown]
-# Three things can be wrong, and each has a face.
+# In the mini world's images some lit windows and signs are called crowd. That costs background to learn from, no more. A
+# person in the dark would be taught as background, which is worse; crosses tell of such, and there are few.
+#
+# On your data three things can be wrong, and each has a face.
 #
 # - *Nearly everything is crowd* (nearly nothing dark): Eq. 8–9 have next to no background to learn from, and λt does
 #   little. Raise `--threshold`, or show the mask model people of the size they have in the target (`--scale`).
-# - *People in the dark*: they are taught as background, and the counter learns to overlook them. Lower the threshold.
+# - *People in the dark*: the counter learns to overlook them. Lower the threshold.
 # - *Dark in the right amount, in the wrong places*: the boxes' world is too far away. No threshold mends that.
 #
 # Heads and crosses come from the target's labels. They are for this look only: whoever turns the threshold until the
@@ -296,17 +303,20 @@ print(dry_run(experiment, "se+fd"))
 
 # %%
 print("written:", Path("build/dry_run").exists())
-for preset in (MINI, PAPER):
-    config, length = preset.adaptation, len(world.source)
-    print(f"{config.total_steps(length):>6} steps of {config.batch_size} images on {length} source images")
+for name, preset in PRESETS.items():
+    config = preset.adaptation
+    print(f"{name:<7}", *(f"{config.total_steps(images):>7} steps on {images:>6} source images" for images in (360, 13_691)))
 
 # %% [markdown]
 # The report differs from machine to machine, and it should. Read three figures. **Peak memory**: does it fit, with some
 # room? **Step and loading**: with workers, batches are prepared while the device computes, so a step takes the *longer* of
 # the two, with loading divided among the workers; without them it takes the sum. If loading is longer, more workers help
-# and a faster GPU does not. **Time**: of a step, times all steps (exercise 11.3), and the validations. The paper preset
-# counts in epochs of the source, 200 of them: on GCC, with a tenth held out to choose the model,
-# 200 · 13,691 / 8 = 342,275 steps. At half a second each, which is a guess, that is two days.
+# and a faster GPU does not. **Time**: of a step, times all steps (exercise 11.3), and the validations.
+#
+# How many steps are the adaptation's depends on the preset. `mini` and `photos` name a number, for a laptop. `paper` counts
+# in epochs, 200 of them: of the mini world's source (a tenth of its 400 images is held out to choose the model), or of all
+# of GCC's 15,212, where 200 · 13,691 images in batches of 8 are 342,275 steps. At half a second each, which is a guess,
+# that is two days.
 #
 # ## Training on real data
 #
@@ -323,7 +333,7 @@ for preset in (MINI, PAPER):
 #     --target shanghaitech-b:~/data/ShanghaiTech --masks runs/shb/masks --out runs/shb --dry-run
 # ```
 #
-# The report is good? The same without `--dry-run`, then the baseline, which needs no masks:
+# The report is good? The same without `--dry-run`, then the baseline, which needs no masks, and the comparison:
 #
 # ```bash
 # sdcda train --preset paper --method se+fd --source gcc:~/data/GCC --scenes shb \
@@ -334,9 +344,9 @@ for preset in (MINI, PAPER):
 #     --checkpoint runs/shb/noadapt/model.safetensors --checkpoint runs/shb/se+fd/model.safetensors
 # ```
 #
-# **Killed?** Add `--resume` to the same command. The run goes on from its last checkpoint, at most a few minutes old, with
-# the batches that it would have had; a run that is asked for something else than before is refused. `sdcda masks` goes on
-# by itself.
+# **Killed?** Add `--resume` to the same command. The run goes on from its last checkpoint, a few minutes old, with the batches
+# that it would have had, as notebook 08 shows bit for bit. A run that is asked for something else than before is refused.
+# `sdcda masks` goes on by itself.
 #
 # **No network on the GPU machine?** E begins with ImageNet's weights, which torchvision downloads once. Carry the file
 # there and give it with `--weights FILE`.
@@ -345,14 +355,21 @@ for preset in (MINI, PAPER):
 #
 # | option | what it saves | what it costs | result |
 # |---|---|---|---|
-# | `--checkpoint-activations` | the activations of E | time: they are computed twice | the same |
+# | `--checkpoint-activations` | activations of E | time: they are computed twice | the same |
 # | `--accumulate 2` | half of a batch's activations | a little time | batch norm sees 4 images at a time, not 8 |
 # | `--batch-size 4` | as much | nothing | another training: more steps, smaller batches |
 #
 # **Slow?** `--workers N` where loading is the longer part; `--compile` where the device is. **Curious?** `--tensorboard`
 # logs the losses, `--keep 3` keeps the models of the last three epochs.
 #
-# A small real set on a laptop works too, at the mini preset's scale: `--preset mini --size 384x576`.
+# **No GPU, no GCC?** The preset `photos` is for a laptop and photographs of some 600 pixels, the Unity crowd is free, and the
+# target may be a folder of your own photographs, without labels:
+#
+# ```bash
+# sdcda masks --preset photos --boxes mini --target images:~/photos --size 576 --out runs/photos
+# sdcda train --preset photos --source shanghaitech:~/data/UNITY --target images:~/photos --size 576 \
+#     --masks runs/photos/masks --out runs/photos --dry-run
+# ```
 #
 # ## Reading the result
 #
@@ -360,10 +377,11 @@ for preset in (MINI, PAPER):
 # `sdcda predict` print it, so that a figure is never far from its model.
 
 # %%
-print(model_card.text("data/checkpoints/se+fd.safetensors"))
+print(model_card.text(Path("data/checkpoints/se+fd.safetensors")))
 
 # %% [markdown]
-# Names stand for data sets, and a digest of the image names for *which* images. The line *chosen* is on held-out images of
+# Data sets are told by format, number of images, and a digest of the images' names: two cards with the same digest speak of
+# the same images. The line *chosen* is on held-out images of
 # the **source**, and only *measured* has seen the target's labels: what was chosen on the target's test set would be no
 # measurement of it. Now the table of `sdcda evaluate`, for a few test images of the target:
 
@@ -375,27 +393,6 @@ print(table({title: evaluate(c, test, kernel=MINI.adaptation.kernel, progress=Fa
 # %% [markdown]
 # How to read MAE, background and crowd is the subject of notebook 09. If `SDCDA_TARGET` leads to photographs, these are
 # counters that have seen nothing but drawings 192 pixels high, and the figures say so.
-#
-# ### A real experiment
-#
-# These figures were measured on photographs, with the commands that the file keeps.
-
-# %%
-real = notebook.result("real_photographs")
-print(*[line.strip() for line in real["what"].replace("; ", ". ").split(". ")], sep="\n")
-figures = real["target_test"]
-print(f"\n{'':<12}   MAE    MSE  background  crowd   (people an image, {figures['noadapt']['mean_count']:.0f} on average)")
-for method, found in figures.items():
-    print(f"{method:<12}{found['mae']:6.1f} {found['mse']:6.1f} {found['background']:11.1f} {found['crowd']:+6.1f}")
-print(f"pseudo-masks: {real['mask_quality']['crowd_share']:.0%} of the pixels are crowd", end=", ")
-print(f"{real['mask_quality']['heads_inside']:.0%} of the heads inside")
-print("adaptation lowered the MAE:", figures["se+fd"]["mae"] < figures["noadapt"]["mae"])
-print("adaptation lowered the background error:", figures["se+fd"]["background"] < figures["noadapt"]["background"])
-
-# %% [markdown]
-# Read the two last lines before you believe in a method. And read the first: with one seed, neither a gain nor a loss is
-# settled. The masks are the first suspect, and a suspicion is not known to be the reason: that would take runs with
-# better masks and everything else equal.
 #
 # ## Large photographs
 #
@@ -410,15 +407,15 @@ counter = counters["SE+FD"]
 print(f"margin: {reach(counter)} pixels, a multiple of the stride {counter.E.stride}")
 
 # %% [markdown]
-# Is that enough, and is less too little? A large image, made of twelve small ones, is seen at once and in tiles of 256
-# pixels, with margins of different width.
+# Is that enough, and is less too little? A large image, made of twelve small ones, is seen at once and in tiles of 224
+# pixels, with margins of different width. (The seams of the tiles are not those of the small images.)
 
 # %%
 large = np.vstack([np.hstack([world.target_test[4 * i + j].image for j in range(4)]) for i in range(3)])
 whole = predict_density(counter, large)
 
 
-def in_tiles(margin, side=256):
+def in_tiles(margin, side=224):
     """The density map of `large`, seen in tiles with this margin."""
     density = torch.empty(large.shape[:2])
     for tile, seen, tile_in_seen in tiles(large.shape[:2], side, margin):
@@ -426,16 +423,16 @@ def in_tiles(margin, side=256):
     return density
 
 
-maps = {margin: in_tiles(margin) for margin in (0, 16, 32, 48, 64, reach(counter))}
+maps = {margin: in_tiles(margin) for margin in (0, 24, 48, reach(counter))}
 error = {margin: float((density - whole).abs().max() / whole.max()) for margin, density in maps.items()}
-print("tiles:", len(list(tiles(large.shape[:2], 256, 0))), "  image:", *large.shape[:2])
+print("tiles:", len(list(tiles(large.shape[:2], 224, 0))), "  image:", *large.shape[:2])
 print("without a margin, the largest difference exceeds a tenth of the map's maximum:", error[0] > 0.1)
 print("with that of `reach`, it is below 1e-4 of it:", error[reach(counter)] < 1e-4)
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.3), layout="constrained")
 axes[0].imshow(large)
-tile, seen, _ = list(tiles(large.shape[:2], 256, reach(counter)))[5]
+tile, seen, _ = list(tiles(large.shape[:2], 224, reach(counter)))[7]
 for (rows, columns), colour in ((tile, "#FFFFFF"), (seen, "#E69F00")):
     height, width = min(rows.stop, large.shape[0]) - rows.start, min(columns.stop, large.shape[1]) - columns.start
     place = (columns.start, rows.start)
@@ -464,20 +461,22 @@ notebook.show(
 #
 # ## Your own photograph
 #
-# A photograph of your own, or an image of the target until you choose one. It is turned upright as its EXIF tag says and
-# shrunk to 1024 pixels at most. Move the size and watch the count: which of them would you believe, and why that one?
+# The demo below counts in a photograph of your own, and in an image of the target until you choose one. The photograph is
+# turned upright as its EXIF tag says and shrunk to 1024 pixels at most. It stays on the machine that runs this notebook.
+# Move the size and watch the count: which of them would you believe, and why that one?
 
 # %%
 from sdcda_tutorial.widgets.own_photo import own_photo, render_own_photo
 
-photo = open_dataset(TARGET, "test").read_image(0)
+first = open_dataset(TARGET, "test")[0]
 notebook.show(
-    render_own_photo(photo, counters, counter="SE+FD", side=256, opacity=0.8),
+    render_own_photo(first.image, counters, counter="SE+FD", side=256, opacity=0.8),
     "A photograph as the counter sees it, and with the predicted density laid over it; the title says the count.",
 )
+print("people in it, by its label:", first.count)
 
 # %% tags=["nbval-ignore-output"]
-own_photo(counters, photo)
+own_photo(counters, first.image)
 
 # %% [markdown]
 # JupyterLab passes on files up to 10 MB; for larger ones, and for many, there is the command line:
@@ -520,6 +519,22 @@ print("each image once:", sorted(sum(shared, [])) == sorted(alone))
 # the two images of its own process at a time, not all eight, and its running means are averaged over the processes. So
 # one GPU and four give two trainings that resemble each other, not the same one. Say in a report how many there were; the
 # card does.
+#
+# ## A real experiment
+#
+# The same chain on photographs, repeated with three seeds, is one command. Data and mask model are those that are to be had
+# without a game or a GPU: the Unity crowd as the source, ShanghaiTech B as the target, boxes of the mini world.
+#
+# ```bash
+# sdcda benchmark --preset photos --size 576 --boxes mini --source shanghaitech:~/data/UNITY \
+#     --target shanghaitech-b:~/data/ShanghaiTech --methods noadapt-early,noadapt,fd,se,se+fd --seeds 1,2,3 \
+#     --out runs/unity_to_shb
+# ```
+#
+# It goes on where it was when it is started again, and writes everything into `results.json`. Nothing in it is chosen with
+# the target's labels: they are read once, for the table.
+#
+# <!-- RESULTS: the cells that show data/results/unity_to_shanghaitech_b.json, and what they do and do not show, go here. -->
 #
 # ## Exercises
 #
@@ -581,6 +596,6 @@ check("11.4", margin)
 #   once.
 # - A tile with the margin of the receptive field gives the same map as the whole image. Size of heads is another matter.
 # - More processes share a batch; they do not enlarge it, and batch norm notices.
-# - One real experiment with one seed is an anecdote, whichever way it went.
+# - One training with one seed is an anecdote, whichever way it went.
 #
 # [← 09 Evaluation](09_evaluation.ipynb)
