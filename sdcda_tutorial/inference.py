@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sdcda_tutorial.models import CrowdCounter
 from sdcda_tutorial.models.feature_extractor import image_batch
+from sdcda_tutorial.models.sfcn import SFCN
 
 PASS_PIXELS = 2**21  # what is seen in one pass: 1080 × 1920, an image of GCC, is just below
 
@@ -31,8 +32,8 @@ def predict_density(model: nn.Module, image: np.ndarray, pass_pixels: int = PASS
 
     Args:
         model: maps images (1, 3, H, W) in [0, 1] to people per pixel (1, 1, H, W), such as `CrowdCounter`.
-        image: of any size. A `CrowdCounter` sees one of more than `pass_pixels` in tiles; how far another network
-            looks is not known, so it sees everything at once.
+        image: of any size. A `CrowdCounter` sees one of more than `pass_pixels` in tiles. `SFCN` looks at the whole
+            image, and how far another network looks is not known: these see everything at once.
         pass_pixels: at most so many pixels in one pass, surroundings included.
     """
     device = next(model.parameters(), torch.empty(0)).device
@@ -40,7 +41,7 @@ def predict_density(model: nn.Module, image: np.ndarray, pass_pixels: int = PASS
     model.eval()  # batch norm and dropout must not depend on this one image
     density = torch.empty(image.shape[:2])
     side, margin = max(image.shape), 0
-    if isinstance(model, CrowdCounter) and density.numel() > pass_pixels:
+    if isinstance(model, CrowdCounter) and not isinstance(model, SFCN) and density.numel() > pass_pixels:
         margin = reach(model)
         side = max(1, (math.isqrt(pass_pixels) - 2 * margin) // model.E.stride) * model.E.stride
     try:
