@@ -55,17 +55,20 @@ def table(results: Mapping[str, Results]) -> str:
 
 def spread_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     """Mean ± standard deviation over a benchmark's seeds, on the target; the source's MAE where it was measured."""
-    rows = []
-    for key, figures in found["summary"].items():
-        method, domain = key.split(" / ")
-        if domain == "target":
-            source = found["summary"].get(f"{method} / source")
-            cells = (_plus_minus(figures[name], digits) for name, digits in SPREAD.items())
-            of_source = "" if source is None else _plus_minus(source["mae_percent_of_mean_count"], 1)
-            rows.append([titles.get(method, method), *cells, of_source])
-    header = ("method", "MAE", "% of mean count", "MSE", "PSNR", "SSIM", "background", "crowd", "source MAE, %")
+    summary = found["summary"]
+    methods = [key.removesuffix(" / target") for key in summary if key.endswith(" / target")]
+    header = ["method", "MAE", "% of mean count", "MSE", "PSNR", "SSIM", "background", "crowd"]
+    rows = [
+        [titles.get(method, method)]
+        + [_plus_minus(summary[f"{method} / target"][name], digits) for name, digits in SPREAD.items()]
+        for method in methods
+    ]
+    if any(f"{method} / source" in summary for method in methods):
+        header.append("source MAE, %")
+        for method, row in zip(methods, rows, strict=True):
+            row.append(_plus_minus(summary[f"{method} / source"]["mae_percent_of_mean_count"], 1))
     seeds = ", ".join(str(seed) for seed in found["seeds"])
-    return _markdown(header, rows) + f"\nmean ± standard deviation over seeds {seeds}"
+    return _markdown(tuple(header), rows) + f"\nmean ± standard deviation over seeds {seeds}"
 
 
 def save_panel(

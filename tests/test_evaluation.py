@@ -268,6 +268,9 @@ def test_spread_table_by_hand() -> None:
     assert cells[2] == ["SE", *["12.3 ± 2.0"] * 4, "12.340 ± 2.000", *["12.3 ± 2.0"] * 2, "3.0 ± 1.0"]
     assert cells[3] == ["fd", *["0.5"] * 4, "0.500", *["0.5"] * 2, "7.0"]  # the decimals are the column's
     assert lines[-1] == "mean ± standard deviation over seeds 1, 2"
+    of_target = {key: value for key, value in summary.items() if key.endswith("target")}
+    header, *rows, _ = spread_table({"summary": of_target, "seeds": [1]}, {}).splitlines()
+    assert "source" not in header and {len(row) for row in rows} == {len(header)}
 
 
 def test_mask_quality_by_hand(tmp_path: Path) -> None:
