@@ -114,7 +114,7 @@ notebook.show(figure, "First, middle and last training image of the source (top)
 # | CrowdHuman | boxes for the mask model | 19,370 labelled images; not for commercial use |
 #
 # Where each is to be had, its terms and its layout are in [data/README.md](../data/README.md). None of them is part of this
-# project, and none may be passed on with it. What it costs besides disk: somebody's terms to read and to keep.
+# project. What they cost besides disk: terms to read and to keep, which for most of them forbid to pass copies on.
 #
 # ## Checking it
 #
@@ -399,7 +399,8 @@ print(table({title: evaluate(c, test, kernel=MINI.adaptation.kernel, progress=Fa
 # A photograph of 40 megapixels does not fit into a network's memory at once. E and C are *local*: a pixel of the density map
 # depends on the image as far as their receptive field reaches, and no further. So `evaluate` and `predict` see a large
 # image in tiles, each with a margin of its surroundings. How wide must the margin be? From the map back to the image,
-# layer by layer:
+# layer by layer, in the pixels of each layer: a convolution adds half its kernel. Before an up-sampling a map has half the
+# size, and one more pixel on either side is read to interpolate. Before a pooling it has twice the size.
 
 # %%
 notebook.code(reach)
