@@ -381,9 +381,9 @@ print(model_card.text(Path("data/checkpoints/se+fd.safetensors")))
 
 # %% [markdown]
 # Data sets are told by format, number of images, and a digest of the images' names: two cards with the same digest speak of
-# the same images. The line *chosen* is on held-out images of
-# the **source**, and only *measured* has seen the target's labels: what was chosen on the target's test set would be no
-# measurement of it. Now the table of `sdcda evaluate`, for a few test images of the target:
+# the same names. The line *chosen* is on held-out images of the **source**; only the line *measured* of the target has seen
+# the target's labels. What was chosen on the target's test images would be no measurement of it. Now the table of
+# `sdcda evaluate`, for a few test images of the target:
 
 # %% tags=["nbval-ignore-output"]
 test = open_dataset(TARGET, "test")
