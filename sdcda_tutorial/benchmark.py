@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from sdcda_tutorial.datasets import MINI_ROOT, CrowdDataset, open_dataset
-from sdcda_tutorial.evaluation import Results, evaluate, mask_quality
+from sdcda_tutorial.evaluation import Results, evaluate, mask_quality, refuse_unlabelled
 from sdcda_tutorial.files import read_json, write_json, write_text
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.scenes import ensure_mini_world
@@ -59,12 +59,24 @@ class Domains:
     Attributes:
         source, target, boxes: to learn from, as `Experiment` takes them; of the target the images only.
         tests: labelled images to measure on: "target", and "source" where there are any.
+    Raises:
+        InputError: there is nothing to measure against.
     """
 
     source: CrowdDataset
     target: CrowdDataset
     boxes: CrowdDataset | None
     tests: Mapping[str, CrowdDataset]
+
+    def __post_init__(self) -> None:
+        for test in self.tests.values():
+            refuse_unlabelled(test)
+
+    def describe(self) -> dict[str, Any]:
+        """What each of them is, without a path of this machine."""
+        given = {"source": self.source, "target": self.target, "boxes": self.boxes}
+        given |= {f"{name}_test": test for name, test in self.tests.items()}
+        return {name: data.describe() for name, data in given.items() if data is not None}
 
 
 def mini_domains(root: str | Path, seed: int) -> Domains:
@@ -85,6 +97,7 @@ def run_seed(
     folder: str | Path,
     domains: Domains,
     *,
+    vgg_weights: Path | None = None,
     hardware: Hardware | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, dict[str, Results]]:
@@ -95,6 +108,8 @@ def run_seed(
         folder: of this seed; see `training.experiment`. Evaluations lie beside each run as source.json and target.json.
     Returns:
         method -> results on each of `domains.tests`, by their names.
+    Raises:
+        InputError: before any training, for what a method lacks.
     """
     folder = Path(folder)
     experiment = Experiment(
@@ -103,9 +118,13 @@ def run_seed(
         source=domains.source,
         target=domains.target,
         boxes=domains.boxes,
+        vgg_weights=vgg_weights,
         seed=seed,
         hardware=hardware or Hardware(),
     )
+    configs = {method: _controls(preset).get(method) or preset.method(method) for method in methods if method != EARLY}
+    for method, config in configs.items():
+        experiment.check(method, config, resume=True)
     results: dict[str, dict[str, Results]] = {}
     for method in methods:
         say(METHOD_TITLES.get(method, method))
@@ -113,15 +132,17 @@ def run_seed(
             checkpoint = experiment.warm_start()
             assert checkpoint is not None, "the preset has no warm start"
         else:
-            checkpoint = experiment.train(method, _controls(preset).get(method), resume=True)
+            checkpoint = experiment.train(method, configs[method], resume=True)
         results[method] = {}
         for domain, test in domains.tests.items():
-            path = checkpoint.parent / f"{domain}.json"
-            if not path.exists():
+            path, data = checkpoint.parent / f"{domain}.json", test.describe()
+            found = Results.from_json(path) if path.exists() else None
+            if found is None or found.about.get("data") != data:  # a copy of the data may have been completed since
                 counter, card = load_counter(checkpoint)
-                about = {"method": method, "seed": seed, "domain": domain, "chosen": card["chosen"]}
-                evaluate(counter, test, kernel=preset.adaptation.kernel, about=about, progress=False).to_json(path)
-            results[method][domain] = Results.from_json(path)
+                about = {"method": method, "seed": seed, "domain": domain, "data": data, "chosen": card["chosen"]}
+                found = evaluate(counter, test, kernel=preset.adaptation.kernel, about=about, progress=False)
+                found.to_json(path)
+            results[method][domain] = found
     quality = folder / "mask_quality.json"
     if (folder / "masks").exists() and not quality.exists():  # after all training: it reads the labels of the target
         write_json(quality, mask_quality(domains.target, folder / "masks"))
@@ -199,6 +220,7 @@ def run_benchmark(
     folder: str | Path,
     *,
     domains: Domains | None = None,
+    vgg_weights: Path | None = None,
     hardware: Hardware | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -208,7 +230,8 @@ def run_benchmark(
     again.
 
     Args:
-        domains: the data of every seed; by default each seed draws a mini world of its own.
+        domains: the data of every seed, told in the file; by default each seed draws a mini world of its own.
+        vgg_weights: file with the weights that a pretrained preset begins with.
     """
     folder = Path(folder)
     per_seed: dict[int, dict[str, dict[str, Results]]] = {}
@@ -218,22 +241,26 @@ def run_benchmark(
     for seed in seeds:
         of_seed = folder / f"seed_{seed}"
         per_seed[seed] = run_seed(
-            seed, methods, preset, of_seed, domains or mini_domains(of_seed / "world", seed), hardware=hardware,
-            say=lambda line, seed=seed: say(f"seed {seed}: {line}"),  # type: ignore[misc]
+            seed, methods, preset, of_seed, domains or mini_domains(of_seed / "world", seed), vgg_weights=vgg_weights,
+            hardware=hardware, say=lambda line, seed=seed: say(f"seed {seed}: {line}"),  # type: ignore[misc]
         )  # fmt: skip
-        write_json(path, {"provenance": kept or provenance(), **summarise(folder, per_seed)})
+        about = {} if domains is None else {"data": domains.describe()}
+        write_json(path, {"provenance": kept or provenance(), **about, **summarise(folder, per_seed)})
     return dict(read_json(path))
 
 
-def keep_models(folder: str | Path, methods: Sequence[str], seed: int, out: str | Path) -> list[Path]:
+def keep_models(folder: str | Path, methods: Sequence[str], seed: int, out: str | Path, data: str) -> list[Path]:
     """Copy the mask model and a model per method of a finished seed to `out`, at half precision, with their figures.
 
-    The log of each training, what `training.loop` calls metrics.jsonl, goes with it as METHOD.jsonl.
+    The log of each training, what `training.loop` calls metrics.jsonl, goes with it as METHOD.jsonl. Where no method
+    needed a mask model, there is none to copy. `data` is what the cards call the data.
     """
     run, kept = Path(folder) / f"seed_{seed}", []
     for name in ("segmenter", *methods):
         model = run / ("warm_start" if name == EARLY else name) / "model.safetensors"
-        about: dict[str, Any] = {"method": name, "seed": seed, "data": "mini world"}
+        if name == "segmenter" and not model.exists():
+            continue
+        about: dict[str, Any] = {"method": name, "seed": seed, "data": data}
         for domain in ("source", "target"):
             evaluation = model.parent / f"{domain}.json"
             if evaluation.exists():

@@ -11,10 +11,12 @@ import typer
 from sdcda_tutorial.cli_options import (
     Boxes,
     PresetOption,
+    RandomWeights,
     Seed,
     SizeOption,
     Source,
     Target,
+    Weights,
     find_preset,
     open_boxes,
     open_data,
@@ -36,6 +38,8 @@ def benchmark(
     boxes: Boxes = None,
     preset: PresetOption = "mini",
     size: SizeOption = None,
+    weights: Weights = None,
+    random_weights: RandomWeights = False,
 ) -> None:
     """Methods × seeds: train, evaluate, table with the spread. Resumes after an interruption.
 
@@ -51,7 +55,7 @@ def benchmark(
     if not re.fullmatch(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", seeds):
         raise InputError(f"seeds are whole numbers from 0 up with commas, not {seeds!r}")
     numbers = [int(seed) for seed in seeds.split(",")]
-    settings, domains = find_preset(preset, random_weights=False), None
+    settings, domains = find_preset(preset, random_weights), None
     if EARLY in chosen and settings.warm_start is None:
         raise InputError(
             f"the preset {preset} has no warm start, so there is no {EARLY}; name the --methods without it"
@@ -69,9 +73,10 @@ def benchmark(
         )
     elif boxes is not None or size is not None:
         raise InputError("--boxes and --size are for data of your own; name it with --source and --target")
-    found = run_benchmark(numbers, chosen, settings, out, domains=domains, say=typer.echo)
+    found = run_benchmark(numbers, chosen, settings, out, domains=domains, vgg_weights=weights, say=typer.echo)
     if keep is not None:
-        keep_models(out, chosen, numbers[0], keep)
+        about = "mini world" if domains is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
+        keep_models(out, chosen, numbers[0], keep, about)
     typer.echo(report.spread_table(found, METHOD_TITLES))
     typer.echo(f"everything is in {out / 'results.json'}")
 

@@ -158,8 +158,7 @@ def evaluate(
     Raises:
         InputError: the data set is empty, has no labels, or holds a broken file.
     """
-    if isinstance(dataset, ImageFolder):  # against the zeros of no labels any figure would be nonsense
-        raise InputError(f"{dataset.name} has no labels to measure against; `sdcda predict` counts without them")
+    refuse_unlabelled(dataset)
     kernel = kernel or DensityKernel()
 
     def measure(index: int) -> Row:
@@ -182,6 +181,12 @@ def evaluate(
     if not rows:
         raise InputError("the data set to evaluate on is empty")
     return Results(rows, {**(about or {}), "kernel": asdict(kernel), "variant": variant})
+
+
+def refuse_unlabelled(dataset: Sequence[Sample]) -> None:
+    """Raise an InputError for a data set without labels: against zeros any figure would be nonsense."""
+    if isinstance(dataset, ImageFolder):
+        raise InputError(f"{dataset.name} has no labels to measure against; `sdcda predict` counts without them")
 
 
 def mask_quality(dataset: Sequence[Sample], folder: str | Path) -> dict[str, float]:

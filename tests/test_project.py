@@ -1,13 +1,20 @@
 """The promises of the project's own files: packages, commands, links, light imports, short sources."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from packaging.requirements import Requirement
+
+from sdcda_tutorial import cli
+from sdcda_tutorial.datasets import DATASET_NAMES
+from sdcda_tutorial.datasets.scene_regularization import RULES
+from sdcda_tutorial.training import METHODS, PRESETS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,6 +25,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sdcda_tutorial"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 TEXTS = ["README.md", "CONTRIBUTING.md"]
+COMMAND_TEXTS = [
+    *TEXTS,
+    "data/README.md",
+    *(f"notebooks/text/{path.name}" for path in (ROOT / "notebooks/text").glob("*.py")),
+]
 # Packages that conda-forge calls by another name than PyPI does.
 CONDA_NAMES = {"pytorch": "torch", "playwright-python": "playwright"}
 
@@ -119,24 +131,46 @@ def test_a_finished_set_up_is_not_repeated(tmp_path):
     assert "pip" not in run.stdout
 
 
-def commands_of_readme() -> dict[str, set[str]]:
-    """Each `sdcda` command that the README shows, with the options it is shown with."""
-    shown: dict[str, set[str]] = {}
-    for command, rest in re.findall(r"\bsdcda ([a-z]+)([^\n#]*)", code_of(read("README.md"))):
-        shown.setdefault(command, set()).update(re.findall(r"--[a-z-]+", rest))
-    return shown
+def commands_in_texts() -> list[tuple[str, str, bool]]:
+    """(text, command line, whether it stands in a block) of each `sdcda` command that a reader is shown."""
+    found = []
+    for name in COMMAND_TEXTS:
+        text = read(name)
+        if name.endswith(".py"):  # a notebook's prose is in comments
+            text = "\n".join(line[2:] for line in text.splitlines() if line.startswith("# "))
+        text = text.replace("\\\n", " ")  # a command may go on in the next line
+        block = r"^(?:    |)(?:\S*[/\\])?sdcda ([a-z][^#\n]*)"
+        found += [(name, line.strip(), True) for line in re.findall(block, text, flags=re.M)]
+        found += [(name, line, False) for line in re.findall(r"`(?:\S*[/\\])?sdcda ([a-z][^`]*)`", text)]
+    return found
 
 
-@pytest.mark.parametrize("command", commands_of_readme())
-def test_readme_commands_are_those_of_the_program(command, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("TERM", "dumb")
-    run = subprocess.run(
-        [sys.executable, "-m", "sdcda_tutorial", command, "--help"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
-    assert commands_of_readme()[command] <= set(re.findall(r"--[a-z-]+", run.stdout))
+@pytest.mark.parametrize(("text", "line", "whole"), commands_in_texts())
+def test_commands_in_texts_are_those_of_the_program(text, line, whole):
+    """Every word is parsed as by the program, and names of data sets and presets are known; nothing is run.
+
+    In a sentence a command may lack what it needs.
+    """
+    command, words = typer.main.get_command(cli.app), shlex.split(line.replace(" ...", ""))
+    while hasattr(command, "commands"):
+        assert words and words[0] in command.commands, line
+        command, words = command.commands[words[0]], words[1:]
+    try:
+        given = command.make_context("sdcda", list(words)).params if "--help" not in words else {}
+    except Exception as error:  # typer's usage errors, whichever class its version gives them
+        reason = error.format_message() if hasattr(error, "format_message") else repr(error)
+        assert not whole and reason.startswith("Missing"), f"{line}: {reason}"
+        return
+    data = [given.get(role) for role in ("source", "target", "boxes", "name")]
+    assert {spec.partition(":")[0] for spec in data if spec} <= {*DATASET_NAMES, "mini", "NAME"}
+    for option, known in (("preset", PRESETS), ("method", METHODS), ("scenes", RULES)):
+        assert given.get(option) in {None, *known}
+
+
+def test_texts_show_every_command():
+    shown = {line.split()[0] for _, line, _ in commands_in_texts()}
+    assert shown == set(typer.main.get_command(cli.app).commands)
+    assert len(commands_in_texts()) > 30
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -81,8 +81,8 @@ class Hardware:
             raise InputError(
                 f"this is one process, not {self.processes}; start them by `processes.in_processes`, torchrun or srun"
             )
-        if self.processes > 1:
-            logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # not a greeting from each
+        # Not a greeting from each process, nor the precision anew for each training.
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         fabric = Fabric(
             accelerator=self.accelerator,
             devices=self.devices,
