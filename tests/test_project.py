@@ -173,8 +173,8 @@ def test_texts_show_every_command():
     assert len(commands_in_texts()) > 30
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", [*TEXTS, "data/README.md"])
 def test_links_to_local_files_resolve(text):
     links = re.findall(r"\]\(([^)\s]+)\)", read(text)) + re.findall(r'(?:src|href)="([^"]+)"', read(text))
     local = [link.partition("#")[0] for link in links if not re.match(r"[a-z]+:|#", link)]
-    assert [link for link in local if not (ROOT / link).exists()] == []
+    assert local and [link for link in local if not ((ROOT / text).parent / link).exists()] == []
