@@ -1,0 +1,184 @@
+"""CycleGAN's networks: generators that repaint an image in the style of the other domain, and their discriminators.
+
+Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", ICCV 2017.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+REDUCTION = 4  # sides of the image over sides of the residual blocks
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_convolution(channels, channels, 3), nn.ReLU(inplace=True), *_convolution(channels, channels, 3)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+def _convolution(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
+    """Reflected borders: zeros there would show as a frame around the picture. No bias: the norm would undo it."""
+    padded = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect", bias=False)
+    return [padded, nn.InstanceNorm2d(outputs)]
+
+
+class Generator(nn.Module):
+    """Two convolutions of stride 2, residual blocks, two transposed convolutions back to the size of the image.
+
+    Args:
+        blocks: residual blocks; 9 for images of 256 pixels and more, 6 for smaller ones.
+        width: multiplies the channels 64, 128, 256.
+
+    Shapes:
+        x: (B, 3, H, W) RGB in [0, 1], sides of 5 pixels or more; ones that are no multiples of 4 are padded by
+            repeating the border, and the result is cropped back.
+        translated: (B, 3, H, W) in (0, 1).
+    """
+
+    def __init__(self, blocks: int = 9, width: float = 1.0) -> None:
+        super().__init__()
+        first, second, third = (max(1, round(c * width)) for c in (64, 128, 256))
+        layers = [*_convolution(3, first, 7), nn.ReLU(inplace=True)]
+        for inputs, outputs in pairwise((first, second, third)):
+            halve = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
+            layers += [halve, nn.InstanceNorm2d(outputs), nn.ReLU(inplace=True)]
+        layers += [_Residual(third) for _ in range(blocks)]
+        for inputs, outputs in pairwise((third, second, first)):
+            double = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1, bias=False)
+            layers += [double, nn.InstanceNorm2d(outputs), nn.ReLU(inplace=True)]
+        layers += [nn.Conv2d(first, 3, 7, padding=3, padding_mode="reflect"), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        _initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        bottom, right = -height % REDUCTION, -width % REDUCTION
+        if bottom or right:
+            x = F.pad(x, (0, right, 0, bottom), mode="replicate")
+        return (self.layers(2 * x - 1)[..., :height, :width].float() + 1) / 2  # tanh speaks of [-1, 1]
+
+
+class PatchDiscriminator(nn.Module):
+    """Tells images of a domain (1) from ones translated into it (0), patch by patch of 70×70 pixels.
+
+    Five convolutions 4×4, three of stride 2 and two of stride 1. What an image shows as a whole it cannot judge, so a
+    generator is asked for texture and colour and is free to keep what is where.
+
+    Args:
+        width: multiplies the channels 64, 128, 256, 512.
+
+    Shapes:
+        x: (B, 3, H, W) RGB in [0, 1], sides of 24 pixels or more.
+        logits: (B, 1, h, w), h = H // 8 - 2, to be compared with 1 and 0 as they are (least squares).
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        channels = [max(1, round(c * width)) for c in (64, 128, 256, 512)]
+        layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
+        for (inputs, outputs), stride in zip(pairwise(channels), (2, 2, 1), strict=True):
+            convolution = nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1, bias=False)
+            layers += [convolution, nn.InstanceNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 4, padding=1))
+        _initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(2 * x - 1).float()
+
+
+def _initialise(network: nn.Module) -> None:
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, std=0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+class Generators(nn.Module):
+    """Both generators: one module with one forward pass.
+
+    Args:
+        blocks, width: see `Generator`.
+
+    Attributes:
+        to_target: source -> target. to_source: target -> source.
+    """
+
+    def __init__(self, blocks: int = 9, width: float = 1.0) -> None:
+        super().__init__()
+        self.architecture = dict(blocks=blocks, width=width)
+        self.to_target, self.to_source = Generator(blocks, width), Generator(blocks, width)
+
+    def forward(self, xs: Tensor, xt: Tensor) -> dict[str, Tensor]:
+        """All six images of a step by name, each (B, 3, H, W) like the `xs` or `xt` that it came from.
+
+        s_to_t, t_to_s: translated; s_cycle, t_cycle: and back again; s_same, t_same: what the generator *into* their
+        domain makes of images that are of it already.
+        """
+        s_to_t, t_to_s = self.to_target(xs), self.to_source(xt)
+        return {
+            "s_to_t": s_to_t,
+            "t_to_s": t_to_s,
+            "s_cycle": self.to_source(s_to_t),
+            "t_cycle": self.to_target(t_to_s),
+            "s_same": self.to_source(xs),
+            "t_same": self.to_target(xt),
+        }
+
+
+class Discriminators(nn.Module):
+    """Both discriminators.
+
+    Args:
+        width: see `PatchDiscriminator`.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        self.of_source, self.of_target = PatchDiscriminator(width), PatchDiscriminator(width)
+
+
+class ImagePool(nn.Module):
+    """The last images that a generator made, of which a discriminator is shown some again: it must not forget.
+
+    Its content is a buffer, so a checkpoint holds it; what is random is drawn from torch's generator, which a training
+    seeds by the step. So a resumed training goes on with the pool that it had.
+
+    Args:
+        capacity: 50 in CycleGAN; 0 hands every image through.
+        size: (height, width) of the images.
+    """
+
+    images: Tensor
+    held: Tensor
+
+    def __init__(self, capacity: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.register_buffer("images", torch.zeros(capacity, 3, *size))
+        self.register_buffer("held", torch.tensor(0))
+
+    @torch.no_grad()
+    def exchange(self, made: Tensor) -> Tensor:
+        """(B, 3, H, W) new images -> as many, each new or, with probability 1/2 once the pool is full, an old one.
+
+        A new image whose place an old one takes stays in the pool in its stead.
+        """
+        capacity, shown = len(self.images), made.detach().clone()
+        for index, image in enumerate(made if capacity else ()):
+            if int(self.held) < capacity:
+                self.images[int(self.held)] = image
+                self.held += 1
+            elif float(torch.rand(())) < 0.5:
+                place = int(torch.randint(capacity, ()))
+                shown[index] = self.images[place]
+                self.images[place] = image
+        return shown
