@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw
 from playwright.sync_api import ConsoleMessage, Error, FilePayload, Locator, Page
 
 RUN_SECONDS = 900  # the most that a notebook may take, on a busy machine too
@@ -111,9 +111,13 @@ class Opened:
 
 
 def photograph() -> FilePayload:
-    """A file to choose where a demo asks for a photograph: a grey sky over a dark ground."""
+    """A file to choose where a demo asks for a photograph: a row of people, so that a counter has something to find."""
     picture, file = Image.new("RGB", (320, 240), "lightgrey"), io.BytesIO()
     picture.paste("darkgreen", (0, 90, 320, 240))
+    draw = ImageDraw.Draw(picture)
+    for x in range(20, 310, 30):
+        draw.rectangle((x - 4, 150, x + 4, 180), fill="navy")
+        draw.ellipse((x - 4, 141, x + 4, 149), fill="peachpuff")
     picture.save(file, format="JPEG")
     return {"name": "photograph.jpg", "mimeType": "image/jpeg", "buffer": file.getvalue()}
 
