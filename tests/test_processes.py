@@ -157,11 +157,12 @@ def sleep(folder: Path) -> None:
 
 
 SCRIPT = """
-    import sys
+    import signal, sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from test_processes import hardware, in_processes, sleep
     if __name__ == "__main__":
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what it runs in the background deaf
         try:
             in_processes(hardware(2), sleep, Path({folder!r}))
         except KeyboardInterrupt:
@@ -188,7 +189,7 @@ def test_who_ends_the_command_ends_all_its_processes(how: str, tmp_path: Path) -
             os.killpg(command.pid, signal.SIGINT)  # as a terminal does it
         else:
             os.kill(command.pid, signal.SIGINT if how == "interrupt" else signal.SIGKILL)
-        out, err = command.communicate()
+        out, err = command.communicate(timeout=60)
         assert gone(folder, 2)
     assert err == ""
     if how == "kill":
