@@ -134,8 +134,12 @@ def everything(folder: Path, data: Data, model: Path) -> None:
         evaluate(counter, some, progress=False, fabric=fabric).to_json(mine / f"{images}.json")
     for number in range(6):
         done: list[int] = []
-        noted_index = shared_out(lambda i, done=done: done.append(i) or i * i, number, fabric)  # type: ignore[func-returns-value]
-        seen["shared"].append([number, done, noted_index])
+
+        def square(index: int, done: list[int] = done) -> int:
+            done.append(index)
+            return index * index
+
+        seen["shared"].append([number, done, shared_out(square, number, fabric)])
     write_json(mine / "seen.json", seen)
 
 
