@@ -101,5 +101,18 @@ class SFCN(CrowdCounter):
 
     def __init__(self, width: float = 1.0, label_factor: float = 100.0) -> None:
         super().__init__(STRIDE, width, label_factor=label_factor)
-        self.architecture = dict(counter="sfcn", width=width, label_factor=label_factor)
+        self.architecture["kernels"] = "sfcn"
         self.C = SpatialDensityEstimator(self.E.channels)  # type: ignore[assignment]  # another, with the same shapes
+
+
+def make_counter(stride: int, width: float, kernels: str, label_factor: float) -> CrowdCounter:
+    """Either counter, from what its `architecture` says; SFCN's `kernels` are "sfcn".
+
+    Raises:
+        ValueError: there is no such counter.
+    """
+    if kernels != "sfcn":
+        return CrowdCounter(stride, width, kernels, label_factor)
+    if stride != STRIDE:
+        raise ValueError(f"SFCN has stride {STRIDE}, not {stride}")
+    return SFCN(width, label_factor)
