@@ -86,3 +86,18 @@ def test_kept_models_are_small_load_and_tell_where_they_are_from(method: str, mi
     lines = [json.loads(line) for line in path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()]
     assert lines[-1]["step"] == card["config"]["steps"]
     assert card["config"]["average"] == MINI.adaptation.average
+
+
+def test_the_result_on_photographs_is_what_the_readme_says_and_nothing_that_was_tuned_on() -> None:
+    found = json.loads((RESULTS / "unity_to_shanghaitech_b.json").read_text(encoding="utf-8"))
+    assert found["development"]["seed"] not in found["seeds"] and len(found["seeds"]) >= 3
+    true = np.array(found["images"]["count"])
+    for method, by_seed in found["images"]["predicted"].items():
+        errors = [np.abs(np.array(by_seed[str(seed)]) - true).mean() for seed in found["seeds"]]
+        assert errors == pytest.approx(values(found, method, "target", "mae"), abs=0.06)  # rounded to tenths
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for words, method in (("method's MAE is", "se+fd"), ("source-only training", "noadapt-early")):
+        mae = found["summary"][f"{method} / target"]["mae"]
+        assert f"{words} {mae['mean']:.1f} ± {mae['sd']:.1f}" in text
+    worst = np.array(list(found["images"]["predicted"]["noadapt-early"].values())).mean(axis=0)[true == 48].max()
+    assert worst == pytest.approx(800, abs=50) and round(true.mean()) == 131
