@@ -243,7 +243,7 @@ def test_bad_input_is_one_line(source: CrowdDataset, target: CrowdDataset, run: 
     complaint(lambda: train(source, target, run, resume=True, pool=3), "pool=2", "not 3")
     complaint(lambda: train(source, source, run, resume=True), "target_data")
     for crop in ((26, 32), (20, 32)):
-        complaint(lambda crop=crop: Augmented(crop), "multiples of 4", f"{crop[0]}x{crop[1]}")  # type: ignore[misc]
+        complaint(lambda crop=crop: with_crop(crop), "multiples of 4", f"{crop[0]}x{crop[1]}")  # type: ignore[misc]
     for hardware in (Hardware(devices=2), Hardware(accumulate=2)):
         complaint(
             lambda h=hardware: train_translation(source, target, TINY, tmp_path / "new", hardware=h), "one device"
@@ -257,7 +257,7 @@ def test_bad_input_is_one_line(source: CrowdDataset, target: CrowdDataset, run: 
     complaint(lambda: load_generators(tmp_path / "none.safetensors"), "does not exist")
 
 
-def Augmented(crop: tuple[int, int]) -> TranslationConfig:
+def with_crop(crop: tuple[int, int]) -> TranslationConfig:
     return replace(TINY, augmentation=Augmentation(crop))
 
 

@@ -66,7 +66,7 @@ def linear_decay(rate: float, step: int, steps: int) -> float:
     return rate * min(1.0, 2 * (1 - step / steps))
 
 
-# μ = 1 is what the text of SE CycleGAN is remembered to say; no code of it is public.
+# μ = 1 is recalled from SE CycleGAN and not confirmed.
 PAPER_TRANSLATION = TranslationConfig(weights=TranslationWeights(structure=1.0), epochs=200)
 
 # Images of 192×256: 6 blocks, CycleGAN's number for small images, at a quarter of the width, and a larger rate for the
