@@ -210,8 +210,8 @@ notebook.code(Segmenter)
 #
 # $$L_{seg} = -\big(z \log \hat z + (1 - z) \log(1 - \hat z)\big) \quad \text{averaged over all pixels.}$$
 #
-# Below is the training as it runs. `step_function` is its heart: a batch, the loss, one step downhill. The rest
-# arranges device, precision, checkpoints and resuming.
+# Below is the training as it runs. `step` is its heart: a batch (in several parts, where memory is short), the loss, one
+# step downhill. The rest arranges device, precision, checkpoints and resuming.
 
 # %%
 notebook.code(train_segmenter)

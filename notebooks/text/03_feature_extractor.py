@@ -81,7 +81,8 @@ architecture.show("E")
 # $$f^s = E(x^s; \theta_e), \qquad f^t = E(x^t; \theta_e)$$
 #
 # E is the body of VGG16 with batch norm: 3 × 3 convolutions in blocks, each block followed by a 2 × 2 max pooling that
-# halves the sides. All of its forward pass is one line:
+# halves the sides. Its forward pass normalises the image and sends it through these layers, `features`. (`_recomputed` has
+# the same result and needs less memory, at the price of time.)
 
 # %%
 notebook.code(FeatureExtractor.forward)

@@ -68,8 +68,10 @@ class FeatureExtractor(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - self.mean) / self.std
-        if not (self.checkpoint_activations and torch.is_grad_enabled()):
-            return self.features(x)
+        return self._recomputed(x) if self.checkpoint_activations and torch.is_grad_enabled() else self.features(x)
+
+    def _recomputed(self, x: Tensor) -> Tensor:
+        """The same as `features`, which keeps less for the gradient: inside of a block all is computed twice."""
         for block in self._blocks():
             passes = partial(_both_passes, block)
             x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=passes)
