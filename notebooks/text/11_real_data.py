@@ -581,8 +581,9 @@ notebook.show(
     "MAE of the third of the images with the fewest people, the middle and the last third; dots are seeds, bars their mean.",
 )
 
-# Four dots on the left stand far from all others. They are one image, counted by four seeds. How much of the table hangs on
-# it?
+# %% [markdown]
+# Four dots on the left stand far from all others. They are one image, counted by four seeds. How much of the table hangs
+# on that one?
 
 # %%
 worst = int(error["noadapt-early"].mean(axis=0).argmax())
