@@ -12,6 +12,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from sdcda_tutorial.evaluation import Results, evaluate, mask_quality, refuse_un
 from sdcda_tutorial.files import read_json, write_json, write_text
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.scenes import ensure_mini_world
-from sdcda_tutorial.training import MINI, Hardware, Preset
+from sdcda_tutorial.training import METHODS, MINI, TRANSLATIONS, Hardware, Preset
 from sdcda_tutorial.training.checkpoints import export, load_counter, read_card, versions
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.experiment import Experiment
+from sdcda_tutorial.training.presets import split_run_name
 
 EARLY = "noadapt-early"  # the warm start itself: source-only, stopped where the adaptation begins
 
@@ -41,7 +43,7 @@ def _controls(preset: Preset) -> dict[str, AdaptationConfig]:
     }
 
 
-METHOD_TITLES: dict[str, str] = {
+_TITLES: dict[str, str] = {
     EARLY: "NoAdapt (early)",
     "noadapt": "NoAdapt",
     "bn-target": "batch norm sees target",
@@ -49,6 +51,16 @@ METHOD_TITLES: dict[str, str] = {
     "fd": "FD",
     "se": "SE",
     "se+fd": "SE+FD",
+    "cyclegan": "CycleGAN",
+    "se-cyclegan": "SE CycleGAN",
+}
+# The paper's counter goes without saying. With both, what an adaptation gains and what a counter does are told apart.
+METHOD_TITLES = _TITLES | {f"sfcn-{name}": f"SFCN, {_TITLES[name]}" for name in (*METHODS, *TRANSLATIONS)}
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "ablation": (EARLY, "noadapt", "bn-target", "s-source", "fd", "se", "se+fd"),  # the table of the README
+    "table-1": ("sfcn-noadapt", "sfcn-cyclegan", "sfcn-se-cyclegan", "noadapt", "se+fd"),  # its rows in their order
+    "all": tuple(METHOD_TITLES),
 }
 
 
@@ -122,17 +134,19 @@ def run_seed(
         seed=seed,
         hardware=hardware or Hardware(),
     )
-    configs = {method: _controls(preset).get(method) or preset.method(method) for method in methods if method != EARLY}
-    for method, config in configs.items():
-        experiment.check(method, config, resume=True)
+    trainings: dict[str, Callable[[], Path | None]] = {EARLY: experiment.warm_start}
+    for name in methods:
+        if name != EARLY:
+            of, method = split_run_name(name)
+            one = replace(experiment, preset=preset.counter(of))
+            config = _controls(one.preset).get(method) or one.preset.method(method)
+            one.check(method, config, resume=True)
+            trainings[name] = partial(one.train, method, config, resume=True)
     results: dict[str, dict[str, Results]] = {}
     for method in methods:
         say(METHOD_TITLES.get(method, method))
-        if method == EARLY:
-            checkpoint = experiment.warm_start()
-            assert checkpoint is not None, "the preset has no warm start"
-        else:
-            checkpoint = experiment.train(method, configs[method], resume=True)
+        checkpoint = trainings[method]()
+        assert checkpoint is not None, "the preset has no warm start"
         results[method] = {}
         for domain, test in domains.tests.items():
             path, data = checkpoint.parent / f"{domain}.json", test.describe()

@@ -17,6 +17,7 @@ from sdcda_tutorial.cli_options import (
     Boxes,
     CheckpointActivations,
     Compile,
+    Counter,
     Devices,
     Measured,
     Nodes,
@@ -34,6 +35,7 @@ from sdcda_tutorial.cli_options import (
     Workers,
     change_adaptation,
     change_masks,
+    change_translation,
     choose_hardware,
     find_preset,
     open_boxes,
@@ -109,7 +111,8 @@ def masks(
 
 @app.command()
 def train(
-    method: Annotated[str, typer.Option(help="noadapt, se, fd or se+fd")] = "se+fd",
+    method: Annotated[str, typer.Option(help="noadapt, se, fd, se+fd, cyclegan or se-cyclegan")] = "se+fd",
+    counter: Counter = "paper",
     source: Source = "mini",
     scenes: Scenes = None,
     target: Target = "mini",
@@ -121,6 +124,7 @@ def train(
     resume: Annotated[bool, typer.Option(help="go on with an interrupted run")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="steps of the adaptation, not the preset's")] = None,
     warm_steps: Annotated[int | None, typer.Option(min=0, help="steps of the warm start; 0 for none")] = None,
+    translation_steps: Annotated[int | None, typer.Option(min=1, help="steps of (SE) CycleGAN")] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="images a step and domain, over all devices; of the warm start too")
     ] = None,
@@ -144,13 +148,13 @@ def train(
         bool, typer.Option("--dry-run", help="two steps, then what the whole would take; writes nothing")
     ] = False,
 ) -> None:
-    """Train a counter on the source and adapt it to the target."""
-    from sdcda_tutorial.training import Records
+    """Train a counter on the source and adapt it to the target; or on a source translated into the target's style."""
+    from sdcda_tutorial.training import TRANSLATIONS, Records
     from sdcda_tutorial.training.batches import PseudoMasked
     from sdcda_tutorial.training.dry_run import dry_run as rehearse
     from sdcda_tutorial.training.experiment import Experiment
 
-    settings, records = find_preset(preset, random_weights), Records(keep, tensorboard)
+    settings, records = find_preset(preset, random_weights).counter(counter), Records(keep, tensorboard)
     hardware = choose_hardware(
         precision, devices=devices, nodes=nodes, workers=workers, accumulate=accumulate, compile=compile,
         checkpoint_activations=checkpoint_activations,
@@ -161,11 +165,13 @@ def train(
         "--lambda-d": ("adversarial", lambda_d),
     }
     settings = change_adaptation(settings, method, steps, warm_steps, batch_size, lambdas)
+    settings = change_translation(settings, method, translation_steps)
     config = settings.method(method)
     refuse_useless_masks(config, masks, segmenter, boxes)
     needs_masks = config.weights.seg_target > 0
     source_data = open_data(source, "source", "train", size, scenes)
-    target_data = open_data(target, "target", "train", size) if config.needs_target else None
+    needs_target = config.needs_target or method in TRANSLATIONS
+    target_data = open_data(target, "target", "train", size) if needs_target else None
     if needs_masks and masks is not None and target_data is not None:
         PseudoMasked(target_data, masks)[0]  # masks that are missing or of another --size show before the training
     experiment = Experiment(

@@ -30,6 +30,7 @@ SizeOption = Annotated[
 Scenes = Annotated[
     str | None, typer.Option(help="only scenes of GCC that Scene Regularization admits for a target: shb, sha or qnrf")
 ]
+Counter = Annotated[str, typer.Option(help="paper, authors (their later code's kernels), or sfcn, that of [16]")]
 PresetOption = Annotated[str, typer.Option(help="mini or photos (a laptop), or paper (a GPU)")]
 Weights = Annotated[Path | None, typer.Option(help="file with torchvision's VGG16-BN weights")]
 RandomWeights = Annotated[bool, typer.Option(help="begin with random weights, not ImageNet's")]
@@ -132,6 +133,17 @@ def change_adaptation(
         if getattr(used, name) != value:
             raise InputError(f"{option}: the method {method} switches this λ off; drop the option or choose another")
     return settings
+
+
+def change_translation(settings: Preset, method: str, steps: int | None) -> Preset:
+    """The preset with so many steps of CycleGAN; an InputError where the method has none."""
+    from sdcda_tutorial.training import TRANSLATIONS
+
+    if steps is None:
+        return settings
+    if method not in TRANSLATIONS:
+        raise InputError(f"--translation-steps: the method {method} translates nothing; drop the option")
+    return replace(settings, translation=replace(settings.translation, steps=steps))
 
 
 def refuse_useless_masks(

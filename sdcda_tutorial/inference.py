@@ -5,7 +5,8 @@ large image is seen tile by tile, each with that much of its surroundings, and t
 rounding: tiles begin at multiples of the stride, so every pooling and every up-sampling meets the pixels that it would
 meet there, and at the border of the image a tile is padded as the image is.
 
-S is not local, since its pyramid pooling looks at everything at once: see `training.segmentation.crowd_probability`.
+SFCN's spatial encoder is not local: of that counter, tiles give the features that it looks at, and it looks at all of
+them at once. Nor is S, whose pyramid pooling does the same: see `training.segmentation.crowd_probability`.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def predict_density(model: nn.Module, image: np.ndarray, pass_pixels: int = PASS
 
     Args:
         model: maps images (1, 3, H, W) in [0, 1] to people per pixel (1, 1, H, W), such as `CrowdCounter`.
-        image: of any size. A `CrowdCounter` sees one of more than `pass_pixels` in tiles. `SFCN` looks at the whole
-            image, and how far another network looks is not known: these see everything at once.
+        image: of any size. A `CrowdCounter` sees one of more than `pass_pixels` in tiles; how far another network looks
+            is not known, so it sees everything at once.
         pass_pixels: at most so many pixels in one pass, surroundings included.
     """
     device = next(model.parameters(), torch.empty(0)).device
@@ -41,10 +42,12 @@ def predict_density(model: nn.Module, image: np.ndarray, pass_pixels: int = PASS
     model.eval()  # batch norm and dropout must not depend on this one image
     density = torch.empty(image.shape[:2])
     side, margin = max(image.shape), 0
-    if isinstance(model, CrowdCounter) and not isinstance(model, SFCN) and density.numel() > pass_pixels:
-        margin = reach(model)
+    if isinstance(model, CrowdCounter) and density.numel() > pass_pixels:
+        margin = reach_of_features(model) if isinstance(model, SFCN) else reach(model)
         side = max(1, (math.isqrt(pass_pixels) - 2 * margin) // model.E.stride) * model.E.stride
     try:
+        if isinstance(model, SFCN) and margin > 0:
+            return _density_of_sfcn(model, image, side, margin)
         for tile, seen, tile_in_seen in tiles(density.shape, side, margin):
             density[tile] = model(image_batch(image[seen][None]).to(device))[0, 0][tile_in_seen]
         return density
@@ -67,6 +70,22 @@ def tiles(size: tuple[int, ...], side: int, margin: int) -> Iterator[tuple[Windo
             )
 
 
+def _density_of_sfcn(model: SFCN, image: np.ndarray, side: int, margin: int) -> Tensor:
+    """As `predict_density`: C's dilated convolutions see tiles, what follows sees their features all together."""
+    height, width = image.shape[:2]
+    stride, device = model.E.stride, model.E.mean.device
+    image = np.pad(image, ((0, -height % stride), (0, -width % stride), (0, 0)), mode="edge")  # as the counter does
+    rows: list[list[Tensor]] = []
+    for tile, seen, tile_in_seen in tiles(image.shape[:2], side, margin):
+        f = model.C.back_end(model.E(image_batch(image[seen][None]).to(device)))
+        if tile[1].start == 0:
+            rows.append([])
+        down, across = (slice(edge.start // stride, edge.stop // stride) for edge in tile_in_seen)
+        rows[-1].append(f[..., down, across])
+    density = model.C.see_all(torch.cat([torch.cat(row, dim=3) for row in rows], dim=2))
+    return density[0, 0, :height, :width].float().cpu() / model.label_factor
+
+
 def reach(counter: CrowdCounter) -> int:
     """How many pixels beyond a tile its part of the map depends on, rounded up to a multiple of the stride.
 
@@ -84,6 +103,17 @@ def reach(counter: CrowdCounter) -> int:
     return math.ceil(pixels / counter.E.stride) * counter.E.stride
 
 
+def reach_of_features(counter: SFCN) -> int:
+    """As `reach`, of the features that SFCN's spatial encoder looks at: its map depends on the whole image."""
+    pixels = 0
+    for layer in reversed([*counter.E.features, *counter.C.back_end]):
+        if isinstance(layer, nn.MaxPool2d):
+            pixels *= 2
+        elif isinstance(layer, nn.Conv2d):
+            pixels += _half_kernel(layer)
+    return math.ceil(pixels / counter.E.stride) * counter.E.stride
+
+
 def _half_kernel(convolution: nn.Module) -> int:
     assert isinstance(convolution, nn.Conv2d)
-    return convolution.kernel_size[0] // 2
+    return convolution.kernel_size[0] // 2 * convolution.dilation[0]

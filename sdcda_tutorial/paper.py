@@ -176,6 +176,17 @@ LEDGER = (
         "1×1, 9×9, 7×7, 5×5, each with a bilinear ×2, then 3×3 and 1×1; batch norm and ReLU",
         "3×3 with batch norm and ReLU, each with a bilinear ×2, to the full resolution; 1×1 and ReLU give the map",
         '`training.AdaptationConfig(kernels)` = "authors"'),
+    Choice("SFCN of “NoAdpt [16]”", "only that its own, “a simpler crowd counter”, is “not as good as the SFCN”",
+        "[16], VGG form: VGG16 to conv4_3 without batch norm, six dilated convolutions, the spatial encoder, 1×1, ×8",
+        "the same behind our E at stride 8, so with batch norm: the two counters differ in C alone",
+        '`training.AdaptationConfig(kernels, stride)` = "sfcn", 8; `training.Preset.counter(name)`'),
+    Choice("Cycle GAN, SE Cycle GAN", "two rows of Table 1; “adopt image style transfer”",
+        "CycleGAN: least squares, 9 residual blocks, cycle 10, identity 0.5, pool of 50, Adam 2e-4 (0.5, 0.999). SE: "
+        "1 - SSIM of image and cycle besides; its weight 1 is recalled, not confirmed",
+        "the same; the counter, ours or SFCN, learns from the translated source with no λ; mini: 6 blocks at a quarter "
+        "of the width, 2000 steps at 5e-4",
+        "`training.TranslationConfig(weights, blocks, width, pool, learning_rate, steps)`, "
+        "`training.Preset(translation)`"),
     Choice("S", "“slightly modifying the pyramid module of PSPNet”, four scales",
         "bins 1, 2, 4, 6 and no ReLU; PSPNet: 1, 2, 3, 6 with ReLU", "PSPNet's bins and ReLU",
         "`models.SemanticExtractor(bins)`; `training.adapt` builds it with the default"),

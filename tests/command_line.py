@@ -36,7 +36,11 @@ def tiny(preset: Preset) -> Preset:
         segmenter=replace(preset.segmenter, width=1 / 32, steps=2, batch_size=2, augmentation=window),
         warm_start=replace(preset.warm_start, **network),
         adaptation=replace(preset.adaptation, **network),
-    )
+        translation=replace(
+            preset.translation, width=1 / 32, discriminator_width=1 / 32, blocks=1, steps=2,
+            augmentation=Augmentation((24, 32)),
+        ),
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

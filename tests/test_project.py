@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from sdcda_tutorial import cli
 from sdcda_tutorial.datasets import DATASET_NAMES
 from sdcda_tutorial.datasets.scene_regularization import RULES
-from sdcda_tutorial.training import METHODS, PRESETS
+from sdcda_tutorial.training import COUNTERS, METHODS, PRESETS, TRANSLATIONS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -163,7 +163,8 @@ def test_commands_in_texts_are_those_of_the_program(text, line, whole):
         return
     data = [given.get(role) for role in ("source", "target", "boxes", "name")]
     assert {spec.partition(":")[0] for spec in data if spec} <= {*DATASET_NAMES, "mini", "NAME"}
-    for option, known in (("preset", PRESETS), ("method", METHODS), ("scenes", RULES)):
+    words = {"preset": PRESETS, "method": (*METHODS, *TRANSLATIONS), "counter": COUNTERS, "scenes": RULES}
+    for option, known in words.items():
         assert given.get(option) in {None, *known}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdcda_tutorial.benchmark import METHOD_TITLES
+from sdcda_tutorial.benchmark import GROUPS
 from sdcda_tutorial.training import MINI
 from sdcda_tutorial.training.checkpoints import load, load_counter, load_segmenter
 
@@ -56,8 +56,8 @@ def test_results_say_how_they_were_made(mini_world: dict[str, Any]) -> None:
 def test_readme_table_is_the_stored_result(mini_world: dict[str, Any]) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| [^|]+ \|((?: -?[\d.]+ ± [\d.]+ \|){4})$", text, flags=re.M)
-    assert len(rows) == len(METHOD_TITLES)
-    for method, row in zip(METHOD_TITLES, rows, strict=True):
+    assert len(rows) == len(GROUPS["ablation"])
+    for method, row in zip(GROUPS["ablation"], rows, strict=True):
         columns = [("target", "percent"), ("target", "background"), ("target", "psnr"), ("source", "percent")]
         for (domain, figure), cell in zip(columns, row.strip(" |").split(" | "), strict=True):
             mean, sd = (float(number) for number in cell.split(" ± "))
@@ -68,7 +68,7 @@ def test_readme_table_is_the_stored_result(mini_world: dict[str, Any]) -> None:
             assert sd == pytest.approx(np.std(of_seeds, ddof=1), abs=half), (method, domain, figure)
 
 
-@pytest.mark.parametrize("method", [*METHOD_TITLES, "segmenter"])
+@pytest.mark.parametrize("method", [*GROUPS["ablation"], "segmenter"])
 def test_kept_models_are_small_load_and_tell_where_they_are_from(method: str, mini_world: dict[str, Any]) -> None:
     path = CHECKPOINTS / f"{method}.safetensors"
     assert path.stat().st_size < 1.5e6

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from sdcda_tutorial.inference import predict_density
+from sdcda_tutorial.inference import predict_density, reach_of_features
 from sdcda_tutorial.models import CrowdCounter
 from sdcda_tutorial.models.sfcn import SFCN, SpatialDensityEstimator, SpatialEncoder, make_counter
 
+T = TypeVar("T", bound=nn.Module)
 
-def randomised(module: nn.Module, scale: float = 1.0) -> nn.Module:
+
+def randomised(module: T, scale: float = 1.0) -> T:
     """Weights of a size that lets everything be heard; the encoder's own begin almost at zero."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -158,14 +162,39 @@ def test_gradients_reach_every_parameter() -> None:
         assert bool(parameter.grad.any()), f"no gradient reaches {name}"
 
 
-def test_a_large_image_is_seen_at_once() -> None:
-    """Tiles would give another map: the encoder looks at the whole image."""
+@pytest.mark.parametrize("size", [(64, 200), (97, 31), (40, 41), (5, 7)])
+def test_tiles_give_the_map_of_the_whole_image(size: tuple[int, int]) -> None:
+    """E and the dilated convolutions see tiles; the encoder, which is not local, sees all that they found at once."""
     counter = randomised(SFCN(1 / 16), scale=0.5).eval()
     with torch.no_grad():
         counter.C.head.weight.abs_()  # what the sweeps bring is not below zero, so the head's ReLU lets it through
-    image = np.random.default_rng(0).integers(0, 256, (64, 200, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     with torch.no_grad():
         whole = counter(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255)[0, 0]
-    seen = predict_density(counter, image, pass_pixels=32 * 32)
-    torch.testing.assert_close(seen, whole, rtol=1e-5, atol=1e-8)
+    passes: list[tuple[int, ...]] = []
+    counter.E.register_forward_pre_hook(lambda _, x: passes.append(tuple(x[0].shape[2:])))
+    seen = predict_density(counter, image, pass_pixels=1)
+    torch.testing.assert_close(seen, whole, rtol=1e-4, atol=1e-7)
+    assert len(passes) == math.ceil(size[0] / 8) * math.ceil(size[1] / 8)
+    assert max(max(one) for one in passes) <= 8 + 2 * reach_of_features(counter)
     assert isinstance(counter, CrowdCounter) and float(whole.std()) > 0
+
+
+@pytest.mark.parametrize("sideways", [False, True])
+def test_the_features_of_a_tile_depend_on_its_reach_and_on_no_stride_less(sideways: bool) -> None:
+    """A pixel that is no number spoils all that depends on it."""
+    counter = randomised(SFCN(1 / 16)).eval().double()
+    # Six convolutions of dilation 2 at stride 8; conv4, pool, conv3, pool, conv2, pool, conv1.
+    margin = reach_of_features(counter)
+    assert margin == -(-((((2 * 6 + 3) * 2 + 3) * 2 + 2) * 2 + 2) // 8) * 8
+
+    def spoils(position: int) -> bool:
+        x = torch.rand(1, 3, 8, 2 * margin + 24, dtype=torch.float64)
+        x[..., position] = torch.nan
+        with torch.no_grad():
+            f = counter.C.back_end(counter.E(x.transpose(2, 3) if sideways else x))[0]
+        tile = slice((margin + 8) // 8, (margin + 16) // 8)
+        return bool((f[:, tile] if sideways else f[..., tile]).isnan().any())
+
+    assert not spoils(7) and spoils(15)
+    assert not spoils(2 * margin + 16) and spoils(2 * margin + 8)

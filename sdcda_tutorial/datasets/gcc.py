@@ -36,8 +36,10 @@ from sdcda_tutorial.datasets.scene_index import read_index
 from sdcda_tutorial.datasets.scene_regularization import SceneRecord, estimated_level, find_rule, select_scenes
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import read_json
 
 LISTS = ("train", "test")
+TRANSLATED = "translation.json"  # beside the scenes, where `training.translated_source` has written the images
 LOADING_SCREEN = "1532170935"  # of scene_49_1: black, not a scene
 _LAYOUT = "GCC: folders scene_XX_Y with jpgs (or pngs), mats and segs, and the lists train.txt and test.txt"
 _PICTURES = (("jpgs", ".jpg"), ("pngs", ".png"))  # in order of preference: the jpgs are a tenth of the size
@@ -131,8 +133,10 @@ class GCC(CrowdDataset):
         return [*super().files(index), files.mat, *([] if files.mask is None else [files.mask])]
 
     def describe(self) -> dict[str, Any]:
-        """As in `CrowdDataset`, with the rule of Scene Regularization where there is one."""
-        return super().describe() | ({} if self.rule is None else {"rule": self.rule})
+        """As in `CrowdDataset`, with the rule of Scene Regularization and the weights that translated the images."""
+        about = super().describe() | ({} if self.rule is None else {"rule": self.rule})
+        origin = read_json(self.root / TRANSLATED) if (self.root / TRANSLATED).is_file() else {}
+        return about | ({"translated_by": origin["weights_sha256"]} if "weights_sha256" in origin else {})
 
     def _labels(self, record: Record, size: Size) -> Labels:
         files: _Files = record.annotation

@@ -84,7 +84,11 @@ class SpatialDensityEstimator(nn.Module):
         nn.init.constant_(self.head.bias, 0.02)  # type: ignore[arg-type]
 
     def forward(self, f: Tensor) -> Tensor:
-        density = torch.relu(self.head(self.spatial_encoder(self.back_end(f))))
+        return self.see_all(self.back_end(f))
+
+    def see_all(self, f: Tensor) -> Tensor:
+        """The part that is not local, on what `back_end` gives."""
+        density = torch.relu(self.head(self.spatial_encoder(f)))
         return F.interpolate(density, scale_factor=STRIDE, mode="bilinear", align_corners=False)
 
 
@@ -99,10 +103,12 @@ class SFCN(CrowdCounter):
         label_factor: see `CrowdCounter`.
     """
 
+    C: SpatialDensityEstimator  # type: ignore[assignment]  # another, with the same shapes
+
     def __init__(self, width: float = 1.0, label_factor: float = 100.0) -> None:
         super().__init__(STRIDE, width, label_factor=label_factor)
         self.architecture["kernels"] = "sfcn"
-        self.C = SpatialDensityEstimator(self.E.channels)  # type: ignore[assignment]  # another, with the same shapes
+        self.C = SpatialDensityEstimator(self.E.channels)
 
 
 def make_counter(stride: int, width: float, kernels: str, label_factor: float) -> CrowdCounter:

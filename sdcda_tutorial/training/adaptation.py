@@ -32,7 +32,7 @@ from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import folder_digest
 from sdcda_tutorial.inference import predict_density
-from sdcda_tutorial.models import CrowdCounter, FeatureDiscriminator, SemanticExtractor
+from sdcda_tutorial.models import CrowdCounter, FeatureDiscriminator, SemanticExtractor, make_counter
 from sdcda_tutorial.processes import average_buffers, shared_out
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.batches import SOURCE, TARGET, Batch, Batches, micro_batches
@@ -53,7 +53,7 @@ class Networks(nn.Module):
 
     def __init__(self, config: AdaptationConfig) -> None:
         super().__init__()
-        self.counter = CrowdCounter(config.stride, config.width, config.kernels, config.label_factor)
+        self.counter = make_counter(config.stride, config.width, config.kernels, config.label_factor)
         self.S: SemanticExtractor | None = None
         if config.needs_semantic_extractor:
             self.S = SemanticExtractor(self.counter.E.channels, config.stride)

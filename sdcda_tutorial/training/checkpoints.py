@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from sdcda_tutorial import __version__
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path
-from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
+from sdcda_tutorial.models import CrowdCounter, SemanticExtractor, make_counter
 
 T = TypeVar("T")
 
@@ -215,7 +215,7 @@ def _build_counter(card: Mapping[str, Any], path: str | Path) -> CrowdCounter:
     architecture = _architecture(card, "counter", path)
 
     def make() -> CrowdCounter:
-        counter = CrowdCounter(**architecture)
+        counter = make_counter(**architecture)
         if not counter.label_factor > 0:
             raise ValueError(f"label_factor is above 0, not {counter.label_factor}")
         return counter

@@ -17,7 +17,8 @@ class AdaptationConfig:
         weights: λs, λt, λd of Eq. 5; all zero is training without adaptation.
         steps: optimisation steps; or give `epochs` over the source and leave `steps` zero.
         batch_size: source images a step, and as many target images; over all processes.
-        stride, width, kernels, label_factor: see `CrowdCounter`.
+        stride, width, kernels, label_factor: see `CrowdCounter`; with kernels "sfcn" and stride 8 the counter is `SFCN`
+            instead.
         pretrained: begin with ImageNet weights in E (they need width 1).
         target_batch_norm: pass the target through E even where no λ asks for it, so that the batch norm statistics
             see both domains: a control, not a method.

@@ -134,6 +134,15 @@ class Rehearsal:
             )
         return not missing
 
+    def finds_translated(self, source: CrowdDataset, folder: Path) -> bool:
+        """Whether the translated source is there; where not, it is noted."""
+        if not folder.exists():
+            self.notes.append(
+                f"translated source: {len(source)} images are still to be translated and written before the counter's "
+                "training, which took the source as it is here in their place"
+            )
+        return folder.exists()
+
 
 @dataclass
 class _Rehearsed(Run):

@@ -5,6 +5,13 @@ What several methods share is made once, when the first of them needs it, and fo
     FOLDER/segmenter/     the mask model              FOLDER/noadapt/   a run per method,
     FOLDER/masks/         the target's pseudo-masks   FOLDER/se+fd/     see `training.loop`
     FOLDER/warm_start/    source-only training that every method begins with
+
+The rivals of Table 1 translate the source first, and no adaptation is trained on what comes out:
+
+    FOLDER/cyclegan-translation/   the generators     FOLDER/cyclegan/        the counter,
+    FOLDER/cyclegan-source/        the source anew    FOLDER/cyclegan-warm_start/ and what it begins with
+
+With another counter than the paper's the folders of warm start and method begin with its name: FOLDER/sfcn-se+fd/.
 """
 
 from __future__ import annotations
@@ -13,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdcda_tutorial.datasets.base import CrowdDataset
+from sdcda_tutorial.datasets import GCC, CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.training.adaptation import adapt
 from sdcda_tutorial.training.config import AdaptationConfig
@@ -21,6 +28,9 @@ from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.log import Records
 from sdcda_tutorial.training.presets import Preset
 from sdcda_tutorial.training.segmentation import train_segmenter, write_pseudo_masks
+from sdcda_tutorial.training.translated_source import refuse_other_layouts, translate
+from sdcda_tutorial.training.translation import refuse_several_devices, train_translation
+from sdcda_tutorial.training.translation_config import TRANSLATIONS
 
 if TYPE_CHECKING:
     from sdcda_tutorial.training.dry_run import Rehearsal
@@ -55,6 +65,7 @@ class Experiment:
     hardware: Hardware = field(default_factory=Hardware)
     records: Records = field(default_factory=Records)
     rehearsal: Rehearsal | None = None
+    _translated: dict[str, CrowdDataset] = field(default_factory=dict, init=False, repr=False)
 
     def train(self, method: str, config: AdaptationConfig | None = None, *, resume: bool = False) -> Path:
         """Train one method and give the path of its model.
@@ -66,13 +77,14 @@ class Experiment:
         """
         config = replace(config or self.preset.method(method), seed=self.seed)
         self.check(method, config, resume=resume)
+        translation = method if method in TRANSLATIONS else None
         return adapt(
-            self.source,
+            self.source if translation is None else self.translated_source(translation),
             self.target if config.needs_target else None,
             config,
-            self.folder / method,
+            self.folder / self.preset.run_name(method),
             pseudo_masks=self.pseudo_masks() if config.weights.seg_target > 0 else None,
-            init=self.warm_start(),
+            init=self.warm_start(translation),
             vgg_weights=self.vgg_weights,
             hardware=self.hardware,
             records=self.records,
@@ -83,7 +95,7 @@ class Experiment:
 
     def check(self, method: str, config: AdaptationConfig, *, resume: bool = False) -> None:
         """Raise an InputError for what can be known before processes are started and the long parts begin."""
-        folder = self.folder / method
+        folder = self.folder / self.preset.run_name(method)
         if (folder / "config.json").exists() and not resume:
             raise InputError(f"{folder} already holds a run; pass --resume to go on, or choose another --out")
         self.hardware.refuse_uneven(config.batch_size)
@@ -91,6 +103,11 @@ class Experiment:
             self.hardware.refuse_uneven(self.preset.warm_start.batch_size, "warm start: ")
         if config.weights.seg_target > 0 and self.masks is None:
             self.check_mask_model()
+        if method in TRANSLATIONS:
+            refuse_several_devices(self.hardware)
+            refuse_other_layouts(self.source)
+            if self.target is None:
+                raise InputError("a translation leads from source to target; name one with --target")
 
     def check_mask_model(self) -> None:
         """As `check`, for the mask model."""
@@ -103,15 +120,20 @@ class Experiment:
             )
         self.hardware.refuse_uneven(self.preset.segmenter.batch_size, "mask model: ")
 
-    def warm_start(self) -> Path | None:
-        """Source-only training before the adaptation: the "early" baseline, and where every method begins."""
+    def warm_start(self, translation: str | None = None) -> Path | None:
+        """Source-only training before the adaptation: the "early" baseline, and where every method begins.
+
+        Args:
+            translation: the one that the source is to be seen through.
+        """
         if self.preset.warm_start is None:
             return None
+        name = "warm_start" if translation is None else f"{translation}-warm_start"
         model = adapt(
-            self.source,
+            self.source if translation is None else self.translated_source(translation),
             None,
             replace(self.preset.warm_start, seed=self.seed),
-            self.folder / "warm_start",
+            self.folder / self.preset.run_name(name),
             vgg_weights=self.vgg_weights,
             hardware=self.hardware,
             records=self.records,
@@ -120,6 +142,30 @@ class Experiment:
             rehearsal=self.rehearsal,
         )
         return model if self.rehearsal is None or model.exists() else None
+
+    def translated_source(self, translation: str) -> CrowdDataset:
+        """The source in the style of the target; in a dry run that finds none, as it is."""
+        assert self.target is not None, "see `check`"
+        if translation not in self._translated:
+            model = train_translation(
+                self.source,
+                self.target,
+                replace(self.preset.translation.method(translation), seed=self.seed),
+                self.folder / f"{translation}-translation",
+                hardware=self.hardware,
+                records=self.records,
+                resume=True,
+                rehearsal=self.rehearsal,
+            )
+            folder = self.folder / f"{translation}-source"
+            if self.rehearsal is not None and not self.rehearsal.finds_translated(self.source, folder):
+                return self._translated.setdefault(translation, self.source)
+            translate(model, self.source, folder, hardware=self.hardware)
+            written = GCC(folder, size=self.source.size, max_side=self.source.max_side)
+            place = {name: index for index, name in enumerate(written.names)}
+            in_order = written.subset(place[name] for name in self.source.names)  # so the same ones are held out
+            self._translated[translation] = in_order.cache_if_small()
+        return self._translated[translation]
 
     def mask_model(self) -> Path:
         """Our own segmenter, or the one that was given."""

@@ -80,7 +80,8 @@ def text(path: Path) -> str:
 
 def _network(card: Mapping[str, Any]) -> list[str]:
     has = card["architecture"]["counter"]
-    return [f"E and C, stride {has['stride']}, width {has['width']:g}, kernels: {has['kernels']}"]
+    size = f"stride {has['stride']}, width {has['width']:g}"
+    return [f"SFCN, {size}" if has["kernels"] == "sfcn" else f"E and C, {size}, kernels: {has['kernels']}"]
 
 
 def _source(card: Mapping[str, Any]) -> list[str]:
@@ -147,7 +148,8 @@ _LINES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
 def _data(data: Mapping[str, Any]) -> str:
     size = f" at {data['size'][0]}x{data['size'][1]}" if data["size"] else ""
     size = f" within {data['max_side']} pixels" if data["max_side"] else size
-    return f"{data['format']}, {data['images']} images{size} (names {data['names_sha256']})"
+    translated = f", translated by {data['translated_by']}" if "translated_by" in data else ""
+    return f"{data['format']}, {data['images']} images{size} (names {data['names_sha256']}){translated}"
 
 
 def _figures(test: Mapping[str, float | None]) -> str:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.losses import LossWeights
+from sdcda_tutorial.models import sfcn
 from sdcda_tutorial.training.batches import Augmentation, DensityKernel
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
+from sdcda_tutorial.training.translation_config import (
+    MINI_TRANSLATION,
+    PAPER_TRANSLATION,
+    TRANSLATIONS,
+    TranslationConfig,
+)
 
 Method = Literal["noadapt", "se", "fd", "se+fd"]
 METHODS: tuple[Method, ...] = ("noadapt", "se", "fd", "se+fd")
+COUNTERS = ("paper", "authors", "sfcn")  # what `AdaptationConfig.kernels` may be
 
 
 @dataclass(frozen=True)
@@ -22,24 +30,52 @@ class Preset:
         segmenter: the mask model.
         adaptation: the method, with all λ switched on; `method` switches off.
         warm_start: source-only training that comes first, or None to begin with the adaptation as the paper does.
+        translation: of the rivals that translate the source first, SE CycleGAN's term switched on.
     """
 
     segmenter: SegmenterConfig
     adaptation: AdaptationConfig
     warm_start: AdaptationConfig | None
+    translation: TranslationConfig = field(default_factory=lambda: MINI_TRANSLATION)
 
     def method(self, name: str) -> AdaptationConfig:
-        """The adaptation with the λ that do not belong to the method set to zero."""
+        """The adaptation with the λ that do not belong to the method set to zero.
+
+        Those that translate the source learn from it as if it were the target: with no λ at all.
+        """
         on = self.adaptation.weights
         weights = {
             "noadapt": LossWeights(0, 0, 0),
             "se": replace(on, adversarial=0.0),
             "fd": replace(on, seg_source=0.0, seg_target=0.0),
             "se+fd": on,
+            **dict.fromkeys(TRANSLATIONS, LossWeights(0, 0, 0)),
         }
         if name not in weights:
-            raise InputError(f"unknown method {name!r}; known are {', '.join(METHODS)}")
+            raise InputError(f"unknown method {name!r}; known are {', '.join(weights)}")
         return replace(self.adaptation, weights=weights[name])
+
+    def counter(self, name: str) -> Preset:
+        """The same with another counter, one of `COUNTERS`; the mask model stays."""
+        if name not in COUNTERS:
+            raise InputError(f"unknown counter {name!r}; known are {', '.join(COUNTERS)}")
+
+        def other(config: AdaptationConfig) -> AdaptationConfig:
+            return replace(config, kernels=name, stride=sfcn.STRIDE if name == "sfcn" else config.stride)
+
+        warm_start = None if self.warm_start is None else other(self.warm_start)
+        return replace(self, adaptation=other(self.adaptation), warm_start=warm_start)
+
+    def run_name(self, part: str) -> str:
+        """Folder of a run: "se+fd", or "sfcn-se+fd" with that counter."""
+        kernels = self.adaptation.kernels
+        return part if kernels == "paper" else f"{kernels}-{part}"
+
+
+def split_run_name(name: str) -> tuple[str, str]:
+    """Counter and method that `Preset.run_name` put together: "sfcn" and "se+fd", or "paper" and "se+fd"."""
+    counter, _, method = name.partition("-")
+    return (counter, method) if counter in COUNTERS else ("paper", name)
 
 
 PAPER = Preset(
@@ -50,6 +86,7 @@ PAPER = Preset(
         pretrained=True,
     ),
     warm_start=None,
+    translation=PAPER_TRANSLATION,
 )
 
 _MINI_NETWORK = AdaptationConfig(
@@ -110,6 +147,7 @@ PHOTOS = Preset(
         target=Augmentation((192, 256)),
         validate_every=125,
     ),
+    translation=replace(MINI_TRANSLATION, augmentation=Augmentation((192, 256))),
 )
 
 PRESETS = {"paper": PAPER, "mini": MINI, "photos": PHOTOS}

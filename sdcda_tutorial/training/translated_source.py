@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from sdcda_tutorial.datasets.base import CrowdDataset
-from sdcda_tutorial.datasets.gcc import GCC, LISTS
+from sdcda_tutorial.datasets.gcc import GCC, LISTS, TRANSLATED
 from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
@@ -28,7 +28,7 @@ from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.translation import load_generators
 
-PROVENANCE = "translation.json"
+PROVENANCE = TRANSLATED
 JPEG_QUALITY = 95
 
 
@@ -52,10 +52,8 @@ def translate(
         InputError: no translation in the checkpoint, the source is no GCC, the folder holds something else, or it
             holds, or its hidden companion does, images of another origin.
     """
-    if not isinstance(source, GCC):
-        raise InputError(
-            f"{source.name} is not in GCC's layout, in which translated images are written; give a gcc:ROOT"
-        )
+    refuse_other_layouts(source)
+    assert isinstance(source, GCC)
     out = Path(out).expanduser()
     making = out.with_name(f".{out.name}.translating")
     fabric = (hardware or Hardware()).launch()
@@ -96,6 +94,14 @@ def translate(
         _move(making, out)
     fabric.barrier()
     return out
+
+
+def refuse_other_layouts(source: CrowdDataset) -> None:
+    """Raise an InputError for a source that cannot be written anew as it is."""
+    if not isinstance(source, GCC):
+        raise InputError(
+            f"{source.name} is not in GCC's layout, in which translated images are written; give a gcc:ROOT"
+        )
 
 
 @torch.inference_mode()

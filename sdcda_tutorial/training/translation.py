@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning_fabric import Fabric
@@ -35,6 +35,9 @@ from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
 from sdcda_tutorial.training.log import Records
 from sdcda_tutorial.training.loop import Run, require_finite
 from sdcda_tutorial.training.translation_config import TranslationConfig, linear_decay
+
+if TYPE_CHECKING:
+    from sdcda_tutorial.training.dry_run import Rehearsal
 
 KIND = "translation"
 PREVIEW_IMAGES = 3  # of each domain
@@ -131,6 +134,7 @@ def train_translation(
     records: Records | None = None,
     resume: bool = False,
     description: str = "translation",
+    rehearsal: Rehearsal | None = None,
 ) -> Path:
     """Train the generators between two domains, of which only images are read, and give the path of their checkpoint.
 
@@ -141,20 +145,20 @@ def train_translation(
             so on; with `resume` an old one.
         hardware: one device.
         records: what to leave besides the run's own files.
+        rehearsal: take a few steps, measure and write nothing; see `training.dry_run`.
 
     Raises:
         InputError: data or folder do not fit, or several devices are asked for.
         TrainingStopped: a loss became NaN or infinite.
     """
     hardware, folder = hardware or Hardware(), Path(folder)
-    if hardware.processes > 1 or hardware.accumulate > 1:
-        raise InputError("a translation is trained on one device, a batch at a time; drop --devices and --accumulate")
+    refuse_several_devices(hardware)
     if config.batch_size < 1 or config.steps < 0:
         raise InputError(f"cannot do {config.steps} steps of {config.batch_size} images; give positive numbers")
     fabric = hardware.launch()
     translation = Translation(config, fabric, hardware)
     steps = config.total_steps(len(source))
-    run = Run(
+    run = (Run if rehearsal is None else rehearsal.run)(
         folder,
         config={**asdict(config), "source_data": source.describe(), "target_data": target.describe()},
         card={"kind": KIND, "architecture": {"generators": translation.generators.architecture}},
@@ -177,7 +181,7 @@ def train_translation(
 
     def step_and_preview(source_batch: Batch, target_batch: Batch, step: int) -> dict[str, Tensor]:
         terms = translation.step(source_batch, target_batch)
-        if (step + 1) % config.preview_every == 0 or step + 1 == steps:
+        if rehearsal is None and ((step + 1) % config.preview_every == 0 or step + 1 == steps):
             write_preview(folder / "previews" / f"step_{step + 1:06d}.png", translation.generators, xs, xt)
         return terms
 
@@ -198,6 +202,12 @@ def train_translation(
         ),
         save_every=config.save_every,
     )
+
+
+def refuse_several_devices(hardware: Hardware) -> None:
+    """Raise an InputError for hardware that would share out a batch."""
+    if hardware.processes > 1 or hardware.accumulate > 1:
+        raise InputError("a translation is trained on one device, a batch at a time; drop --devices and --accumulate")
 
 
 @torch.no_grad()
