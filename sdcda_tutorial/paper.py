@@ -178,7 +178,8 @@ LEDGER = (
         '`training.AdaptationConfig(kernels)` = "authors"'),
     Choice("SFCN of “NoAdpt [16]”", "only that its own, “a simpler crowd counter”, is “not as good as the SFCN”",
         "[16], VGG form: VGG16 to conv4_3 without batch norm, six dilated convolutions, the spatial encoder, 1×1, ×8",
-        "the same behind our E at stride 8, so with batch norm: the two counters differ in C alone",
+        "the same behind our E at stride 8, so with batch norm: the two counters differ in C alone; mini: at a "
+        "rate of at most 5e-4, since at 2e-3 it learnt zeros",
         '`training.AdaptationConfig(kernels, stride)` = "sfcn", 8; `training.Preset.counter(name)`'),
     Choice("Cycle GAN, SE Cycle GAN", "two rows of Table 1; “adopt image style transfer”",
         "CycleGAN: least squares, 9 residual blocks, cycle 10, identity 0.5, pool of 50, Adam 2e-4 (0.5, 0.999). SE: "
