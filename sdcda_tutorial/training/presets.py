@@ -59,7 +59,7 @@ class Preset:
         return replace(self.adaptation, weights=weights[name])
 
     def counter(self, name: str) -> Preset:
-        """The same with another counter, one of `COUNTERS`; the mask model stays. SFCN's rate is `SFCN_RATE` at most."""
+        """The same with another counter, one of `COUNTERS`, and the same mask model; SFCN's rate is capped."""
         if name not in COUNTERS:
             raise InputError(f"unknown counter {name!r}; known are {', '.join(COUNTERS)}")
 
