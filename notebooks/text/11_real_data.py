@@ -59,7 +59,7 @@ from sdcda_tutorial.datasets.scene_regularization import CAPACITY, RULES, Rule
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.exercises import check
-from sdcda_tutorial.inference import predict_density, reach, tiles
+from sdcda_tutorial.inference import _before, predict_density, reach, tiles
 from sdcda_tutorial.report import spread_table, table
 from sdcda_tutorial.training import MINI, PRESETS, model_card
 from sdcda_tutorial.training.batches import Batches
@@ -413,7 +413,7 @@ print(table({title: evaluate(c, test, kernel=MINI.adaptation.kernel, progress=Fa
 # size, and one more pixel on either side is read to interpolate. Before a pooling it has twice the size.
 
 # %%
-notebook.code(reach)
+notebook.code(reach, _before)
 counter = counters["SE+FD"]
 print(f"margin: {reach(counter)} pixels, a multiple of the stride {counter.E.stride}")
 
