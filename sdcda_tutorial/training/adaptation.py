@@ -35,7 +35,7 @@ from sdcda_tutorial.inference import predict_density
 from sdcda_tutorial.models import CrowdCounter, FeatureDiscriminator, SemanticExtractor, make_counter
 from sdcda_tutorial.processes import average_buffers, shared_out
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.batches import SOURCE, TARGET, Batch, Batches, micro_batches
+from sdcda_tutorial.training.batches import SOURCE, TARGET, Batch, Batches, in_parts
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.domains import split_source, without_labels
 from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
@@ -146,15 +146,13 @@ class Adaptation:
         """
         terms: dict[str, Tensor] = {}
         fs, ft = [], []
-        parts = list(zip(*(micro_batches(batch, self._micro_batches) for batch in (source, target)), strict=True))
-        for number, (source_part, target_part) in enumerate(parts, start=1):
-            n, of = len(source_part["image"]), len(source["image"])
-            # Several processes average their gradients once a step, with the last part.
-            with self.fabric.no_backward_sync(self._networks, enabled=number < len(parts)):
-                found, f = self._losses(source_part, target_part)
-                require_finite(found)
-                self.fabric.backward(losses.total_loss(weights=self.config.weights, **found) * (n / of))
-            terms = {name: terms.get(name, 0) + value.detach() * (n / of) for name, value in found.items()}
+        for part_s, part_t in in_parts(self.fabric, self._networks, self._micro_batches, source, target):
+            n = len(part_s["image"])
+            share = n / len(source["image"])
+            found, f = self._losses(part_s, part_t)
+            require_finite(found)
+            self.fabric.backward(losses.total_loss(weights=self.config.weights, **found) * share)
+            terms = {name: terms.get(name, 0) + value.detach() * share for name, value in found.items()}
             fs.append(f[:n].detach())
             ft.append(f[n:].detach())
         return terms, torch.cat(fs), torch.cat(ft)

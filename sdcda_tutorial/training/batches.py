@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from sdcda_tutorial import masks
@@ -209,6 +209,17 @@ def micro_batches(batch: Batch | None, parts: int) -> list[Any]:
         return [batch] * parts
     split = {key: value.tensor_split(parts) for key, value in batch.items()}
     return [{key: value[part] for key, value in split.items()} for part in range(parts)]
+
+
+def in_parts(fabric: Fabric, network: nn.Module, parts: int, *batches: Batch | None) -> Iterator[tuple[Any, ...]]:
+    """The micro-batches of all `batches` side by side, for a forward and a backward pass of `network` each.
+
+    Several processes average their gradients once a step, with the last part.
+    """
+    split = zip(*(micro_batches(batch, parts) for batch in batches), strict=True)
+    for number, side_by_side in enumerate(split, start=1):
+        with fabric.no_backward_sync(cast(Any, network), enabled=number < parts):
+            yield side_by_side
 
 
 def _one_line_errors(loaded: Iterator[Batch]) -> Iterator[Batch]:

@@ -29,7 +29,7 @@ from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
 from sdcda_tutorial.models.feature_extractor import image_batch
 from sdcda_tutorial.processes import average_buffers, shared_out
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.batches import Batch, Batches, micro_batches
+from sdcda_tutorial.training.batches import Batch, Batches, in_parts
 from sdcda_tutorial.training.config import SegmenterConfig
 from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
 from sdcda_tutorial.training.log import Records
@@ -103,13 +103,11 @@ def train_segmenter(
     def step(batch: Batch) -> dict[str, Tensor]:
         optimizer.zero_grad()
         total = torch.zeros((), device=fabric.device)
-        parts = micro_batches(batch, hardware.accumulate)
-        for number, part in enumerate(parts, start=1):
-            with fabric.no_backward_sync(wrapped, enabled=number < len(parts)):
-                loss = losses.source_segmentation_loss(wrapped(part["image"]), part["mask"])
-                loss = loss * (len(part["image"]) / len(batch["image"]))
-                require_finite({"segmentation": loss})
-                fabric.backward(loss)
+        for (part,) in in_parts(fabric, wrapped, hardware.accumulate, batch):
+            loss = losses.source_segmentation_loss(wrapped(part["image"]), part["mask"])
+            loss = loss * (len(part["image"]) / len(batch["image"]))
+            require_finite({"segmentation": loss})
+            fabric.backward(loss)
             total += loss.detach()
         optimizer.step()
         average_buffers(segmenter, fabric)
