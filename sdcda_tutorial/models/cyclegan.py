@@ -28,7 +28,16 @@ class _Residual(nn.Module):
 def _convolution(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
     """Reflected borders: zeros there would show as a frame around the picture. No bias: the norm would undo it."""
     padded = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="reflect", bias=False)
-    return [padded, nn.InstanceNorm2d(outputs)]
+    return [padded, _instance_norm(outputs)]
+
+
+def _instance_norm(channels: int) -> nn.Module:
+    """Each channel of each image is a group of its own: that is instance norm.
+
+    `nn.InstanceNorm2d` is the same, but its gradient is wrong (PyTorch 2.14.1, CPU, a single image) where what comes
+    back from the next layer lies in memory as channels_last.
+    """
+    return nn.GroupNorm(channels, channels, affine=False)
 
 
 class Generator(nn.Module):
@@ -50,11 +59,11 @@ class Generator(nn.Module):
         layers = [*_convolution(3, first, 7), nn.ReLU(inplace=True)]
         for inputs, outputs in pairwise((first, second, third)):
             halve = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
-            layers += [halve, nn.InstanceNorm2d(outputs), nn.ReLU(inplace=True)]
+            layers += [halve, _instance_norm(outputs), nn.ReLU(inplace=True)]
         layers += [_Residual(third) for _ in range(blocks)]
         for inputs, outputs in pairwise((third, second, first)):
             double = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1, bias=False)
-            layers += [double, nn.InstanceNorm2d(outputs), nn.ReLU(inplace=True)]
+            layers += [double, _instance_norm(outputs), nn.ReLU(inplace=True)]
         layers += [nn.Conv2d(first, 3, 7, padding=3, padding_mode="reflect"), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         _initialise(self)
@@ -87,7 +96,7 @@ class PatchDiscriminator(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(3, channels[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         for (inputs, outputs), stride in zip(pairwise(channels), (2, 2, 1), strict=True):
             convolution = nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1, bias=False)
-            layers += [convolution, nn.InstanceNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [convolution, _instance_norm(outputs), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 4, padding=1))
         _initialise(self)
 
@@ -124,14 +133,15 @@ class Generators(nn.Module):
         s_to_t, t_to_s: translated; s_cycle, t_cycle: and back again; s_same, t_same: what the generator *into* their
         domain makes of images that are of it already.
         """
-        s_to_t, t_to_s = self.to_target(xs), self.to_source(xt)
+        s_to_t, t_same = self.to_target(torch.cat([xs, xt])).chunk(2)
+        t_to_s, s_same = self.to_source(torch.cat([xt, xs])).chunk(2)
         return {
             "s_to_t": s_to_t,
             "t_to_s": t_to_s,
             "s_cycle": self.to_source(s_to_t),
             "t_cycle": self.to_target(t_to_s),
-            "s_same": self.to_source(xs),
-            "t_same": self.to_target(xt),
+            "s_same": s_same,
+            "t_same": t_same,
         }
 
 

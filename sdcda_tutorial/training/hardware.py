@@ -118,9 +118,10 @@ class Hardware:
                 "(--batch-size), or choose other --devices"
             )
 
-    def prepare(self, networks: nn.Module) -> None:
+    def prepare(self, networks: nn.Module, *, channels_last: bool = True) -> None:
         """Set the networks up, in place, before Fabric does; neither weights nor their names change."""
-        networks.to(memory_format=torch.channels_last)
+        if channels_last:
+            networks.to(memory_format=torch.channels_last)
         for module in networks.modules():
             if isinstance(module, FeatureExtractor):
                 module.checkpoint_activations = self.checkpoint_activations

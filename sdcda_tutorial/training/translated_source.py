@@ -58,7 +58,7 @@ def translate(
     making = out.with_name(f".{out.name}.translating")
     fabric = (hardware or Hardware()).launch()
     generators, card = load_generators(checkpoint)
-    generator = generators.to_target.to(fabric.device).to(memory_format=torch.channels_last)
+    generator = generators.to_target.to(fabric.device)
     origin = {
         "weights_sha256": checkpoints.weights_digest(checkpoint),
         "source": source.describe(),
