@@ -16,16 +16,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from sdcda_tutorial.cells import write_cells
+from sdcda_tutorial.comparison import summarise
 from sdcda_tutorial.datasets import MINI_ROOT, CrowdDataset, open_dataset
 from sdcda_tutorial.evaluation import Results, evaluate, mask_quality, refuse_unlabelled
-from sdcda_tutorial.files import read_json, write_json, write_text
+from sdcda_tutorial.files import read_json, write_json
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.scenes import ensure_mini_world
+from sdcda_tutorial.side_by_side import side_by_side
 from sdcda_tutorial.training import METHODS, MINI, TRANSLATIONS, Hardware, Preset
-from sdcda_tutorial.training.checkpoints import export, load_counter, read_card, versions
+from sdcda_tutorial.training.checkpoints import load_counter, read_card, versions
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.experiment import Experiment
 from sdcda_tutorial.training.presets import split_run_name
@@ -112,14 +114,14 @@ def run_seed(
     vgg_weights: Path | None = None,
     hardware: Hardware | None = None,
     say: Callable[[str], None] = lambda line: None,
-) -> dict[str, dict[str, Results]]:
+) -> tuple[dict[str, Path], dict[str, dict[str, Results]]]:
     """Train `methods` and evaluate them on the test images.
 
     Args:
         methods: keys of `METHOD_TITLES`.
         folder: of this seed; see `training.experiment`. Evaluations lie beside each run as source.json and target.json.
     Returns:
-        method -> results on each of `domains.tests`, by their names.
+        method -> its model, and method -> results on each of `domains.tests`, by their names.
     Raises:
         InputError: before any training, for what a method lacks.
     """
@@ -143,11 +145,12 @@ def run_seed(
             one.check(method, config, resume=True)
             trainings[name] = partial(one.train, method, config, resume=True)
     results: dict[str, dict[str, Results]] = {}
+    checkpoints: dict[str, Path] = {}
     for method in methods:
         say(METHOD_TITLES.get(method, method))
         checkpoint = trainings[method]()
         assert checkpoint is not None, "the preset has no warm start"
-        results[method] = {}
+        checkpoints[method], results[method] = checkpoint, {}
         for domain, test in domains.tests.items():
             path, data = checkpoint.parent / f"{domain}.json", test.describe()
             found = Results.from_json(path) if path.exists() else None
@@ -160,7 +163,7 @@ def run_seed(
     quality = folder / "mask_quality.json"
     if (folder / "masks").exists() and not quality.exists():  # after all training: it reads the labels of the target
         write_json(quality, mask_quality(domains.target, folder / "masks"))
-    return results
+    return checkpoints, results
 
 
 def provenance() -> dict[str, Any]:
@@ -177,37 +180,6 @@ def provenance() -> dict[str, Any]:
             "system": platform.system(),
         },
     }
-
-
-def summarise(folder: str | Path, per_seed: Mapping[int, Mapping[str, Mapping[str, Results]]]) -> dict[str, Any]:
-    """Totals of every seed and method, and their mean and standard deviation (ddof 1) over the seeds."""
-    methods = list(next(iter(per_seed.values())))
-    cells: list[dict[str, Any]] = [
-        {"seed": seed, "method": method, "domain": domain, **found.totals()}
-        for seed, by_method in per_seed.items()
-        for method, by_domain in by_method.items()
-        for domain, found in by_domain.items()
-    ]
-    summary = {}
-    for method in methods:
-        for domain in next(iter(per_seed.values()))[method]:
-            rows = [cell for cell in cells if cell["method"] == method and cell["domain"] == domain]
-            percent = [100 * row["mae"] / row["mean_count"] for row in rows]
-            figures = {key: [row[key] for row in rows] for key in ("mae", "mse", "psnr", "ssim", "background", "crowd")}
-            figures["mae_percent_of_mean_count"] = percent
-            summary[f"{method} / {domain}"] = {key: _mean_and_sd(values) for key, values in figures.items()}
-    return {
-        "seeds": list(per_seed),
-        "summary": summary,
-        "cells": cells,
-        "mask_quality": _mask_quality(Path(folder), per_seed),
-        "seconds": _seconds(Path(folder), per_seed),
-    }
-
-
-def _mean_and_sd(values: Sequence[float]) -> dict[str, float | None]:
-    sd = round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None
-    return {"mean": round(float(np.mean(values)), 4), "sd": sd}
 
 
 def _mask_quality(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, Any]:
@@ -236,53 +208,74 @@ def run_benchmark(
     domains: Domains | None = None,
     vgg_weights: Path | None = None,
     hardware: Hardware | None = None,
+    at_once: int = 1,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """All methods on all seeds; `folder`/results.json is written anew after each seed.
+    """All methods on all seeds; `folder`/results.json and cells.jsonl are written anew after each seed.
 
-    It covers the seeds of this call. An earlier call's date and machine stay in it only if all its seeds are asked for
-    again.
+    results.json covers the seeds of this call. An earlier call's date and machine stay in it only if all its seeds are
+    asked for again. cells.jsonl keeps the cells of all calls.
 
     Args:
         domains: the data of every seed, told in the file; by default each seed draws a mini world of its own.
         vgg_weights: file with the weights that a pretrained preset begins with.
+        at_once: seeds to train at the same time; see `side_by_side`.
     """
     folder = Path(folder)
     per_seed: dict[int, dict[str, dict[str, Results]]] = {}
     path = folder / "results.json"
     stored = read_json(path) if path.exists() else {}
     kept = stored.get("provenance") if set(stored.get("seeds", [])) <= set(seeds) else None
-    for seed in seeds:
-        of_seed = folder / f"seed_{seed}"
-        per_seed[seed] = run_seed(
-            seed, methods, preset, of_seed, domains or mini_domains(of_seed / "world", seed), vgg_weights=vgg_weights,
-            hardware=hardware, say=lambda line, seed=seed: say(f"seed {seed}: {line}"),  # type: ignore[misc]
-        )  # fmt: skip
+    one_seed = partial(_run_one, methods, preset, folder, domains, vgg_weights, hardware)
+    if at_once > 1:
+        side_by_side(min(at_once, len(seeds)), one_seed, [(seed,) for seed in seeds])
+    for seed in seeds:  # where they were trained side by side, this finds all of it done
+        checkpoints, per_seed[seed] = one_seed(seed, say=say if at_once == 1 else lambda line: None)
+        write_cells(folder / "cells.jsonl", seed, checkpoints, per_seed[seed])
         about = {} if domains is None else {"data": domains.describe()}
-        write_json(path, {"provenance": kept or provenance(), **about, **summarise(folder, per_seed)})
+        about |= summarise(per_seed, same_images=domains is not None)
+        about |= {"mask_quality": _mask_quality(folder, per_seed), "seconds": _seconds(folder, per_seed)}
+        write_json(path, {"provenance": kept or provenance(), **about})
     return dict(read_json(path))
 
 
-def keep_models(folder: str | Path, methods: Sequence[str], seed: int, out: str | Path, data: str) -> list[Path]:
-    """Copy the mask model and a model per method of a finished seed to `out`, at half precision, with their figures.
+def save_pictures(
+    methods: Sequence[str], preset: Preset, folder: str | Path, domains: Domains | None, found: Mapping[str, Any]
+) -> None:
+    """Pictures of a finished benchmark in its folder: those of `comparison_plots`, and Fig. 2 with the first seed's."""
+    from sdcda_tutorial import comparison_plots, report  # they draw, and take their time to import
 
-    The log of each training, what `training.loop` calls metrics.jsonl, goes with it as METHOD.jsonl. Where no method
-    needed a mask model, there is none to copy. `data` is what the cards call the data.
-    """
-    run, kept = Path(folder) / f"seed_{seed}", []
-    for name in ("segmenter", *methods):
-        model = run / ("warm_start" if name == EARLY else name) / "model.safetensors"
-        if name == "segmenter" and not model.exists():
-            continue
-        about: dict[str, Any] = {"method": name, "seed": seed, "data": data}
-        for domain in ("source", "target"):
-            evaluation = model.parent / f"{domain}.json"
-            if evaluation.exists():
-                about[f"{domain}_test"] = Results.from_json(evaluation).totals()
-        kept.append(Path(out) / f"{name}.safetensors")
-        export(model, kept[-1], about)
-        write_text(kept[-1].with_suffix(".jsonl"), (model.parent / "metrics.jsonl").read_text(encoding="utf-8"))
-    return kept
+    comparison_plots.save_pictures(Path(folder), found, METHOD_TITLES)
+    seed = found["seeds"][0]
+    of_seed = Path(folder) / f"seed_{seed}"
+    runs = {method: of_seed / ("warm_start" if method == EARLY else method) for method in methods}
+    report.save_panel(
+        Path(folder) / "panel.png",
+        (domains or mini_domains(of_seed / "world", seed)).tests["target"],
+        {METHOD_TITLES[method]: Results.from_json(run / "target.json") for method, run in runs.items()},
+        {METHOD_TITLES[method]: load_counter(run / "model.safetensors")[0] for method, run in runs.items()},
+        preset.adaptation.kernel,
+    )
+
+
+def _run_one(
+    methods: Sequence[str],
+    preset: Preset,
+    folder: Path,
+    domains: Domains | None,
+    vgg_weights: Path | None,
+    hardware: Hardware | None,
+    seed: int,
+    *,
+    say: Callable[[str], None] = print,
+) -> tuple[dict[str, Path], dict[str, dict[str, Results]]]:
+    """`run_seed` in its folder; a function of the module, since it goes to other processes."""
+    of_seed = folder / f"seed_{seed}"
+    data = domains or mini_domains(of_seed / "world", seed)
+    return run_seed(
+        seed, methods, preset, of_seed, data, vgg_weights=vgg_weights, hardware=hardware,
+        say=lambda line: say(f"seed {seed}: {line}"),
+    )  # fmt: skip
 
 
 def run_demo(seed: int, folder: str | Path, *, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
@@ -290,7 +283,7 @@ def run_demo(seed: int, folder: str | Path, *, say: Callable[[str], None] = lamb
     folder = Path(folder)
     methods = ("noadapt", "se+fd")
     domains = mini_domains(MINI_ROOT if seed == 0 else folder / "world", seed)
-    results = run_seed(seed, methods, MINI, folder, domains, say=say)
+    _, results = run_seed(seed, methods, MINI, folder, domains, say=say)
     return {
         "provenance": {**provenance(), "seed": seed},
         "results": {METHOD_TITLES[method]: results[method]["target"] for method in methods},

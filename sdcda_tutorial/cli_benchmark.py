@@ -39,6 +39,9 @@ def benchmark(
     target: Target = "mini",
     boxes: Boxes = None,
     preset: PresetOption = "mini",
+    at_once: Annotated[
+        int, typer.Option(help="seeds to train at the same time: each gets its share of the cores, or a GPU of its own")
+    ] = 1,
     size: SizeOption = None,
     weights: Weights = None,
     random_weights: RandomWeights = False,
@@ -48,7 +51,8 @@ def benchmark(
     On the mini world each seed draws a world of its own; on other data a seed is a training.
     """
     from sdcda_tutorial import report
-    from sdcda_tutorial.benchmark import EARLY, GROUPS, METHOD_TITLES, Domains, keep_models, run_benchmark
+    from sdcda_tutorial.benchmark import EARLY, GROUPS, METHOD_TITLES, Domains, run_benchmark, save_pictures
+    from sdcda_tutorial.kept_models import keep_models
 
     chosen = list(GROUPS.get(methods) or (name.strip() for name in methods.split(",")))
     unknown = [name for name in chosen if name not in METHOD_TITLES]
@@ -58,6 +62,8 @@ def benchmark(
     if not re.fullmatch(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", seeds):
         raise InputError(f"seeds are whole numbers from 0 up with commas, not {seeds!r}")
     numbers = [int(seed) for seed in seeds.split(",")]
+    if at_once < 1:
+        raise InputError(f"--at-once is a number of seeds from 1 up, not {at_once}")
     settings, domains = find_preset(preset, random_weights), None
     if EARLY in chosen and settings.warm_start is None:
         raise InputError(
@@ -76,12 +82,20 @@ def benchmark(
         )
     elif boxes is not None or size is not None:
         raise InputError("--boxes and --size are for data of your own; name it with --source and --target")
-    found = run_benchmark(numbers, chosen, settings, out, domains=domains, vgg_weights=weights, say=typer.echo)
+    found = run_benchmark(
+        numbers, chosen, settings, out, domains=domains, vgg_weights=weights, at_once=at_once, say=typer.echo
+    )
     if keep is not None:
         about = "mini world" if domains is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
         keep_models(out, chosen, numbers[0], keep, about)
+    save_pictures(chosen, settings, out, domains, found)
     typer.echo(report.spread_table(found, METHOD_TITLES))
-    typer.echo(f"everything is in {out / 'results.json'}")
+    if found["differences"]:
+        typer.echo("\n" + report.difference_table(found, METHOD_TITLES))
+    typer.echo(
+        f"\nresults.json, cells.jsonl (how each run was made), mae.png, crowd_size.png, background_and_crowd.png and "
+        f"panel.png are in {out}"
+    )
 
 
 def demo(

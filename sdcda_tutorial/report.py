@@ -71,6 +71,24 @@ def spread_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     return _markdown(tuple(header), rows) + f"\nmean ± standard deviation over seeds {seeds}"
 
 
+def difference_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """Each method's MAE less that of no adaptation with the same counter, on the same seeds and images."""
+    rows = [
+        [
+            titles.get(method, method),
+            titles.get(one["against"], one["against"]),
+            f"{one['mae']:+.1f}",
+            f"{one['low']:+.1f} to {one['high']:+.1f}",
+            f"{one['lower_on']} of {one['seeds']}",
+        ]
+        for method, one in found["differences"].items()
+    ]
+    return (
+        _markdown(("method", "less", "MAE", "95 % interval", "lower on"), rows)
+        + "\nmean over seeds; the interval is a bootstrap's over seeds and images"
+    )
+
+
 def save_panel(
     path: Path,
     dataset: CrowdDataset,

@@ -16,8 +16,9 @@ from native_files import write_shanghaitech
 from PIL import Image
 
 import sdcda_tutorial.benchmark
+from sdcda_tutorial.cells import read_cells
 from sdcda_tutorial.evaluation import Results
-from sdcda_tutorial.training.checkpoints import load_counter, read_card
+from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,9 +66,10 @@ def test_the_default_seeds_of_the_benchmark_are_those_of_the_stored_table(monkey
 
     def run_benchmark(seeds: list[int], *_: Any, **__: Any) -> dict[str, Any]:
         asked.append(seeds)
-        return {"summary": {}, "seeds": seeds}
+        return {"summary": {}, "seeds": seeds, "differences": {}}
 
     monkeypatch.setattr(sdcda_tutorial.benchmark, "run_benchmark", run_benchmark)
+    monkeypatch.setattr(sdcda_tutorial.benchmark, "save_pictures", lambda *_: None)
     ran("benchmark")
     stored = json.loads((Path(__file__).parents[1] / "data/results/mini_world.json").read_text())
     assert asked == [stored["seeds"]]
@@ -144,6 +146,69 @@ def test_own_data_is_trained_on_and_measured(own: Path, done: tuple[Path, tuple[
         assert [row.name for row in found.rows] == ["IMG_1", "IMG_2"] and [row.count for row in found.rows] == [1, 3]
 
 
+def test_each_cell_tells_how_it_was_made(done: tuple[Path, tuple[object, ...], str]) -> None:
+    out, _, _ = done
+    cells = read_cells(out / "cells.jsonl")
+    assert [(cell["seed"], cell["method"]) for cell in cells] == [
+        (seed, method) for seed in (1, 2) for method in ("noadapt-early", "se+fd")
+    ]
+    for cell in cells:
+        folder = out / f"seed_{cell['seed']}"
+        rests_on = {"warm_start"} if cell["method"] == "noadapt-early" else {"warm_start", "segmenter", "se+fd"}
+        assert cell["made_from"].keys() == rests_on
+        for name, card in cell["made_from"].items():
+            config = json.loads((folder / name / "config.json").read_text())
+            assert card["config"] == config and card["config"]["seed"] == cell["seed"]
+            assert card["weights_sha256"] == weights_digest(folder / name / "model.safetensors")
+            assert card["versions"]["torch"] and card["date"] and card["hardware"]["device"]
+        name = "warm_start" if cell["method"] == "noadapt-early" else cell["method"]
+        assert cell["figures"]["target"] == Results.from_json(folder / name / "target.json").totals()
+    assert "/" + out.parts[1] + "/" not in (out / "cells.jsonl").read_text()  # no path of a machine
+
+
+def test_a_damaged_list_of_cells_is_named(done: tuple[Path, tuple[object, ...], str], tmp_path: Path) -> None:
+    shutil.copytree(done[0], tmp_path / "out")
+    (tmp_path / "out/cells.jsonl").write_text('{"seed": 1, "method": "se"}\n{"seed"')
+    command = [tmp_path / "out" if part == done[0] else part for part in done[1]]
+    assert "cells.jsonl is damaged in line 2; remove it" in run(*command).complaint
+    (tmp_path / "out/cells.jsonl").unlink()
+    ran(*command)
+    assert len(read_cells(tmp_path / "out/cells.jsonl")) == 4
+
+
+def test_pictures_of_all_methods_are_drawn(done: tuple[Path, tuple[object, ...], str]) -> None:
+    for name in ("mae", "crowd_size", "background_and_crowd", "panel"):
+        with Image.open(done[0] / f"{name}.png") as picture:
+            assert picture.info["Description"]
+    with Image.open(done[0] / "panel.png") as panel:
+        assert "NoAdapt (early) predicts" in panel.info["Description"] and "SE+FD predicts" in panel.info["Description"]
+
+
+def test_seeds_side_by_side_are_the_seeds_one_after_the_other(
+    own: Path, done: tuple[Path, tuple[object, ...], str], tmp_path: Path
+) -> None:
+    """Two processes, each with a seed of its own, and the same models."""
+    more = ("--boxes", "mini-third:data/mini", "--seeds", "1,2", "--methods", "noadapt-early,se+fd", "--at-once", 2)
+    printed = ran(*asked(own, tmp_path / "out", *more))
+    assert printed.partition("mean ±")[0] == re.sub(r"seed .*\n", "", done[2]).partition("mean ±")[0]
+    for seed in (1, 2):
+        for run_ in ("warm_start", "segmenter", "se+fd"):
+            models = [folder / f"seed_{seed}/{run_}/model.safetensors" for folder in (tmp_path / "out", done[0])]
+            assert weights_digest(models[0]) == weights_digest(models[1])
+
+
+def test_what_fails_in_another_process_is_one_line_here(own: Path, tmp_path: Path) -> None:
+    shutil.copytree(own, tmp_path / "own")
+    picture = tmp_path / "own/UNITY/train_data/images/IMG_2.jpg"
+    picture.write_bytes(picture.read_bytes()[:300])
+    left = run(*asked(tmp_path / "own", tmp_path / "out", "--seeds", "1,2", "--methods", "noadapt", "--at-once", 2))
+    assert left.code == 2 and f"{picture} cannot be decoded" in left.complaint
+
+
+def test_a_number_of_seeds_at_once_is_positive() -> None:
+    assert "--at-once is a number of seeds from 1 up" in refused("benchmark", "--at-once", 0)
+
+
 def test_the_kept_models_know_their_data(done: tuple[Path, tuple[object, ...], str]) -> None:
     kept = done[0] / "kept"
     models = {path.stem: read_card(path) for path in kept.glob("*.safetensors")}
@@ -156,7 +221,7 @@ def test_the_kept_models_know_their_data(done: tuple[Path, tuple[object, ...], s
 
 def test_what_is_done_stays_done(done: tuple[Path, tuple[object, ...], str]) -> None:
     out, command, printed = done
-    before = {path: stamp for path, stamp in files(out).items() if "kept" not in path and "results" not in path}
+    before = {path: stamp for path, stamp in files(out).items() if "/seed_" in path}
     again = ran(*command)
     assert again == printed
     assert {path: files(out)[path] for path in before} == before

@@ -1,0 +1,40 @@
+"""Models of a benchmark small enough to go with the package: what lies in data/checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sdcda_tutorial.benchmark import EARLY
+from sdcda_tutorial.evaluation import Results
+from sdcda_tutorial.files import write_text
+from sdcda_tutorial.training import TRANSLATIONS
+from sdcda_tutorial.training.checkpoints import export
+from sdcda_tutorial.training.presets import split_run_name
+
+
+def keep_models(folder: str | Path, methods: Sequence[str], seed: int, out: str | Path, data: str) -> list[Path]:
+    """Copy the mask model and a model per method of a finished seed to `out`, at half precision, with their figures.
+
+    Translations go with the methods that need them. The log of each training, what `training.loop` calls metrics.jsonl,
+    goes with it as METHOD.jsonl. Where no method needed a mask model, there is none to copy.
+
+    Args:
+        data: what the cards call the data.
+    """
+    run, kept = Path(folder) / f"seed_{seed}", []
+    translations = [f"{name}-translation" for name in TRANSLATIONS if name in {split_run_name(m)[1] for m in methods}]
+    for name in ("segmenter", *translations, *methods):
+        model = run / ("warm_start" if name == EARLY else name) / "model.safetensors"
+        if name == "segmenter" and not model.exists():
+            continue
+        about: dict[str, Any] = {"method": name, "seed": seed, "data": data}
+        for domain in ("source", "target"):
+            evaluation = model.parent / f"{domain}.json"
+            if evaluation.exists():
+                about[f"{domain}_test"] = Results.from_json(evaluation).totals()
+        kept.append(Path(out) / f"{name}.safetensors")
+        export(model, kept[-1], about)
+        write_text(kept[-1].with_suffix(".jsonl"), (model.parent / "metrics.jsonl").read_text(encoding="utf-8"))
+    return kept
