@@ -18,52 +18,21 @@ from typing import Any
 
 import torch
 
+from sdcda_tutorial.benchmark_methods import EARLY, METHOD_TITLES, controls, titles
 from sdcda_tutorial.cells import write_cells
 from sdcda_tutorial.comparison import summarise
 from sdcda_tutorial.datasets import MINI_ROOT, CrowdDataset, open_dataset
 from sdcda_tutorial.evaluation import Results, evaluate, mask_quality, refuse_unlabelled
 from sdcda_tutorial.files import read_json, write_json
-from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.scenes import ensure_mini_world
+from sdcda_tutorial.shift import alignment
 from sdcda_tutorial.side_by_side import side_by_side
-from sdcda_tutorial.training import METHODS, MINI, TRANSLATIONS, Hardware, Preset
+from sdcda_tutorial.training import MINI, Hardware, Preset
 from sdcda_tutorial.training.checkpoints import load_counter, read_card, versions
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.experiment import Experiment
 from sdcda_tutorial.training.presets import split_run_name
-
-EARLY = "noadapt-early"  # the warm start itself: source-only, stopped where the adaptation begins
-
-
-def _controls(preset: Preset) -> dict[str, AdaptationConfig]:
-    on, off = preset.adaptation, LossWeights(0, 0, 0)
-    return {
-        # S learns the crowd of the source only: is it the target's background that helps, or the second task?
-        "s-source": replace(on, weights=replace(off, seg_source=on.weights.seg_source)),
-        # No loss on the target at all, but its images pass through E: is it only the batch norm statistics?
-        "bn-target": replace(on, weights=off, target_batch_norm=True),
-    }
-
-
-_TITLES: dict[str, str] = {
-    EARLY: "NoAdapt (early)",
-    "noadapt": "NoAdapt",
-    "bn-target": "batch norm sees target",
-    "s-source": "S on source only",
-    "fd": "FD",
-    "se": "SE",
-    "se+fd": "SE+FD",
-    "cyclegan": "CycleGAN",
-    "se-cyclegan": "SE CycleGAN",
-}
-# The paper's counter goes without saying. With both, what an adaptation gains and what a counter does are told apart.
-METHOD_TITLES = _TITLES | {f"sfcn-{name}": f"SFCN, {_TITLES[name]}" for name in (*METHODS, *TRANSLATIONS)}
-
-GROUPS: dict[str, tuple[str, ...]] = {
-    "ablation": (EARLY, "noadapt", "bn-target", "s-source", "fd", "se", "se+fd"),  # the table of the README
-    "table-1": ("sfcn-noadapt", "sfcn-cyclegan", "sfcn-se-cyclegan", "noadapt", "se+fd"),  # its rows in their order
-    "all": tuple(METHOD_TITLES),
-}
+from sdcda_tutorial.variants import Variant, parse
 
 
 @dataclass(frozen=True)
@@ -118,7 +87,7 @@ def run_seed(
     """Train `methods` and evaluate them on the test images.
 
     Args:
-        methods: keys of `METHOD_TITLES`.
+        methods: keys of `METHOD_TITLES`, or variants of them.
         folder: of this seed; see `training.experiment`. Evaluations lie beside each run as source.json and target.json.
     Returns:
         method -> its model, and method -> results on each of `domains.tests`, by their names.
@@ -139,18 +108,23 @@ def run_seed(
     trainings: dict[str, Callable[[], Path | None]] = {EARLY: experiment.warm_start}
     for name in methods:
         if name != EARLY:
-            of, method = split_run_name(name)
+            of, run = split_run_name(name)
+            variant = parse(run)
             one = replace(experiment, preset=preset.counter(of))
-            config = _controls(one.preset).get(method) or one.preset.method(method)
-            one.check(method, config, resume=True)
-            trainings[name] = partial(one.train, method, config, resume=True)
+            config = variant.config(controls(one.preset).get(variant.method) or one.preset.method(variant.method))
+            one.check(run, config, resume=True)
+            trainings[name] = partial(_train, one, variant, run, config)
     results: dict[str, dict[str, Results]] = {}
     checkpoints: dict[str, Path] = {}
     for method in methods:
-        say(METHOD_TITLES.get(method, method))
+        say(titles([method])[method])
         checkpoint = trainings[method]()
         assert checkpoint is not None, "the preset has no warm start"
         checkpoints[method], results[method] = checkpoint, {}
+        aligned = checkpoint.parent / "alignment.json"
+        if "source" in domains.tests and not aligned.exists():
+            counter, _ = load_counter(checkpoint)
+            write_json(aligned, alignment(counter.E, domains.tests["source"], domains.tests["target"]))
         for domain, test in domains.tests.items():
             path, data = checkpoint.parent / f"{domain}.json", test.describe()
             found = Results.from_json(path) if path.exists() else None
@@ -164,6 +138,11 @@ def run_seed(
     if (folder / "masks").exists() and not quality.exists():  # after all training: it reads the labels of the target
         write_json(quality, mask_quality(domains.target, folder / "masks"))
     return checkpoints, results
+
+
+def _train(experiment: Experiment, variant: Variant, run: str, config: AdaptationConfig) -> Path:
+    masks = variant.masks_folder(experiment)
+    return (experiment if masks is None else replace(experiment, masks=masks)).train(run, config, resume=True)
 
 
 def provenance() -> dict[str, Any]:
@@ -182,10 +161,23 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def _mask_quality(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, Any]:
-    """What `run_seed` measured of each seed's pseudo-masks, where it made any."""
-    paths = {str(seed): folder / f"seed_{seed}" / "mask_quality.json" for seed in per_seed}
-    return {seed: read_json(path) for seed, path in paths.items() if path.exists()}
+def _measured(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, Any]:
+    """What `run_seed` measured besides the counts: the pseudo-masks of each seed, the features of each method."""
+    quality = {str(seed): folder / f"seed_{seed}/mask_quality.json" for seed in per_seed}
+    features = {
+        str(seed): {
+            method: folder / f"seed_{seed}" / ("warm_start" if method == EARLY else method) / "alignment.json"
+            for method in methods
+        }
+        for seed, methods in per_seed.items()
+    }
+    return {
+        "mask_quality": {seed: read_json(path) for seed, path in quality.items() if path.exists()},
+        "alignment": {
+            seed: {method: read_json(path) for method, path in of_seed.items() if path.exists()}
+            for seed, of_seed in features.items()
+        },
+    }
 
 
 def _seconds(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, dict[str, float]]:
@@ -234,7 +226,7 @@ def run_benchmark(
         write_cells(folder / "cells.jsonl", seed, checkpoints, per_seed[seed])
         about = {} if domains is None else {"data": domains.describe()}
         about |= summarise(per_seed, same_images=domains is not None)
-        about |= {"mask_quality": _mask_quality(folder, per_seed), "seconds": _seconds(folder, per_seed)}
+        about |= {**_measured(folder, per_seed), "seconds": _seconds(folder, per_seed)}
         write_json(path, {"provenance": kept or provenance(), **about})
     return dict(read_json(path))
 
@@ -245,15 +237,16 @@ def save_pictures(
     """Pictures of a finished benchmark in its folder: those of `comparison_plots`, and Fig. 2 with the first seed's."""
     from sdcda_tutorial import comparison_plots, report  # they draw, and take their time to import
 
-    comparison_plots.save_pictures(Path(folder), found, METHOD_TITLES)
+    names = titles(methods)
+    comparison_plots.save_pictures(Path(folder), found, names)
     seed = found["seeds"][0]
     of_seed = Path(folder) / f"seed_{seed}"
     runs = {method: of_seed / ("warm_start" if method == EARLY else method) for method in methods}
     report.save_panel(
         Path(folder) / "panel.png",
         (domains or mini_domains(of_seed / "world", seed)).tests["target"],
-        {METHOD_TITLES[method]: Results.from_json(run / "target.json") for method, run in runs.items()},
-        {METHOD_TITLES[method]: load_counter(run / "model.safetensors")[0] for method, run in runs.items()},
+        {names[method]: Results.from_json(run / "target.json") for method, run in runs.items()},
+        {names[method]: load_counter(run / "model.safetensors")[0] for method, run in runs.items()},
         preset.adaptation.kernel,
     )
 

@@ -29,7 +29,11 @@ def benchmark(
         str, typer.Option(help="numbers with commas; each is a new training, on the mini world in a new world")
     ] = "21,22,23,24,25",
     methods: Annotated[
-        str, typer.Option(help="names with commas; ablation (the paper's and controls), table-1 (its rows), or all")
+        str,
+        typer.Option(
+            help="names with commas, also with a setting changed (se@masks=perfect, se+fd@lambda_d=1e-4); or a group: "
+            "ablation (the paper's and controls), table-1 (its rows), masks, lambdas, all"
+        ),
     ] = "ablation",
     out: Annotated[
         Path, typer.Option(help="folder; what is done stays done; results.json covers the seeds of this call")
@@ -51,14 +55,12 @@ def benchmark(
     On the mini world each seed draws a world of its own; on other data a seed is a training.
     """
     from sdcda_tutorial import report
-    from sdcda_tutorial.benchmark import EARLY, GROUPS, METHOD_TITLES, Domains, run_benchmark, save_pictures
+    from sdcda_tutorial.benchmark import Domains, run_benchmark, save_pictures
+    from sdcda_tutorial.benchmark_methods import EARLY, GROUPS, titles
     from sdcda_tutorial.kept_models import keep_models
 
     chosen = list(GROUPS.get(methods) or (name.strip() for name in methods.split(",")))
-    unknown = [name for name in chosen if name not in METHOD_TITLES]
-    if unknown:
-        known = ", ".join([*METHOD_TITLES, *GROUPS])
-        raise InputError(f"unknown method {unknown[0]!r}; known are {known}")
+    names = titles(chosen)
     if not re.fullmatch(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", seeds):
         raise InputError(f"seeds are whole numbers from 0 up with commas, not {seeds!r}")
     numbers = [int(seed) for seed in seeds.split(",")]
@@ -89,9 +91,9 @@ def benchmark(
         about = "mini world" if domains is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
         keep_models(out, chosen, numbers[0], keep, about)
     save_pictures(chosen, settings, out, domains, found)
-    typer.echo(report.spread_table(found, METHOD_TITLES))
+    typer.echo(report.spread_table(found, names))
     if found["differences"]:
-        typer.echo("\n" + report.difference_table(found, METHOD_TITLES))
+        typer.echo("\n" + report.difference_table(found, names))
     typer.echo(
         f"\nresults.json, cells.jsonl (how each run was made), mae.png, crowd_size.png, background_and_crowd.png and "
         f"panel.png are in {out}"

@@ -78,7 +78,9 @@ def errors(found: Mapping[str, Any], method: str) -> list[np.ndarray]:
 
 
 def baseline(method: str) -> str:
-    """What a method is measured against: no adaptation, with the same counter."""
+    """What a method is measured against: no adaptation with the same counter; a variant against the plain method."""
+    if "@" in method:
+        return method.partition("@")[0]
     counter, _ = split_run_name(method)
     return "noadapt" if counter == "paper" else f"{counter}-noadapt"
 

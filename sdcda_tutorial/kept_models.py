@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sdcda_tutorial.benchmark import EARLY
+from sdcda_tutorial.benchmark_methods import EARLY
 from sdcda_tutorial.evaluation import Results
 from sdcda_tutorial.files import write_text
 from sdcda_tutorial.training import TRANSLATIONS

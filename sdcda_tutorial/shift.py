@@ -1,8 +1,9 @@
-"""How far apart two domains lie in f: channel means of whole images, their distance, and a linear probe."""
+"""How far apart two domains lie in f: channel means of whole images, their distance, a linear probe, and MMD."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -61,3 +62,36 @@ def linear_probe(source: Tensor, target: Tensor, ridge: float = 10.0) -> float:
     weights = torch.linalg.solve(seen.T @ seen + ridge * torch.eye(f.shape[1]).double(), seen.T @ label[fitted])
     answers = (f[~fitted] @ weights).sign()
     return float((answers == label[~fitted]).double().mean())
+
+
+def mmd(source: Tensor, target: Tensor) -> float:
+    """Squared maximum mean discrepancy: how far apart the two clouds lie, shapes and all, not their means alone.
+
+    Gretton et al., "A Kernel Two-Sample Test", JMLR 2012: unbiased, Gaussian kernel, its width the median distance.
+    Each channel is first divided by its standard deviation over both domains.
+
+    Args:
+        source, target: (images, channels), two images of each at least.
+    Returns:
+        About 0 where both are from one distribution (also a little below), at most 2.
+    """
+    f = torch.cat([source, target]).double()
+    f = f / f.std(dim=0).clamp(min=1e-6)
+    squared = torch.cdist(f, f).square()
+    n, m = len(source), len(target)
+    width = squared[~torch.eye(n + m, dtype=torch.bool)].median()
+    k = torch.exp(-squared / width.clamp(min=1e-12))
+    within_source = (k[:n, :n].sum() - n) / (n * (n - 1))  # less the diagonal: every image is like itself
+    within_target = (k[n:, n:].sum() - m) / (m * (m - 1))
+    return float(within_source + within_target - 2 * k[:n, n:].mean())
+
+
+def alignment(E: nn.Module, source: Sequence[Sample], target: Sequence[Sample]) -> dict[str, float]:
+    """`linear_probe` and `mmd` of two sets of images, at most 100 of each, in a window that fits into all of them."""
+    samples = [
+        [domain[index] for index in range(0, len(domain), math.ceil(len(domain) / 100))] for domain in (source, target)
+    ]
+    least = [min(sample.size[side] for of_domain in samples for sample in of_domain) for side in (0, 1)]
+    crop = (min(480, least[0] // 16 * 16), min(640, least[1] // 16 * 16))
+    fs, ft = (pooled_features(E, of_domain, crop) for of_domain in samples)
+    return {"linear_probe": round(linear_probe(fs, ft), 4), "mmd": round(mmd(fs, ft), 5)}

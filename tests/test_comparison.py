@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sdcda_tutorial import comparison, comparison_plots
-from sdcda_tutorial.benchmark import METHOD_TITLES
+from sdcda_tutorial.benchmark_methods import METHOD_TITLES
 from sdcda_tutorial.comparison import counts, difference, differences, errors, summarise
 from sdcda_tutorial.evaluation import Results, Row
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sdcda_tutorial.benchmark import GROUPS
+from sdcda_tutorial.benchmark_methods import GROUPS
 from sdcda_tutorial.training import MINI
 from sdcda_tutorial.training.checkpoints import load, load_counter, load_segmenter
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from command_line import files, ran, refused, small_home
 
-from sdcda_tutorial.benchmark import GROUPS, METHOD_TITLES
+from sdcda_tutorial.benchmark_methods import GROUPS, METHOD_TITLES
 from sdcda_tutorial.datasets import GCC
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.models import SFCN, CrowdCounter

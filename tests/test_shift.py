@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sdcda_tutorial.datasets.sample import Sample
-from sdcda_tutorial.shift import channel_gaps, linear_probe, pooled_features
+from sdcda_tutorial.shift import alignment, channel_gaps, linear_probe, mmd, pooled_features
 
 
 def domains(moved, images=60, channels=8, seed=0):
@@ -43,3 +43,37 @@ def test_probe_finds_a_moved_channel():
 def test_probe_finds_nothing_where_there_is_nothing():
     told = [linear_probe(*domains(0.0, seed=seed)) for seed in range(10)]
     assert 0.4 < np.mean(told) < 0.6
+
+
+def test_mmd_is_its_definition():
+    source, target = domains(1.0, images=5, channels=3)
+    f = torch.cat([source, target]).double()
+    f = f / f.std(dim=0)
+    distances = [(a - b).square().sum() for i, a in enumerate(f) for j, b in enumerate(f) if i != j]
+    width = torch.stack(distances).median()
+
+    def mean(pairs):
+        return np.mean([float(torch.exp(-(f[i] - f[j]).square().sum() / width)) for i, j in pairs])
+
+    within = [[(i, j) for i in part for j in part if i != j] for part in (range(5), range(5, 10))]
+    expected = mean(within[0]) + mean(within[1]) - 2 * mean([(i, j) for i in range(5) for j in range(5, 10)])
+    assert mmd(source, target) == pytest.approx(expected, abs=1e-9)
+
+
+def test_mmd_sees_more_than_means_and_nothing_where_there_is_nothing():
+    same = [mmd(*domains(0.0, seed=seed)) for seed in range(10)]
+    assert abs(np.mean(same)) < 0.003
+    source, target = domains(0.0)
+    assert mmd(source, 3 * target) > 10 * max(map(abs, same))  # the same means, another spread
+    assert mmd(*domains(6.0)) > 10 * max(map(abs, same))
+    assert mmd(source, target) == pytest.approx(mmd(target, source), abs=1e-12)
+
+
+def test_alignment_looks_at_what_fits_into_every_image():
+    shades = [60, 90, 120, 150]
+    source = [Sample(np.full((40, 60, 3), shade, np.uint8)) for shade in shades]
+    target = [Sample(np.full((35, 70, 3), shade, np.uint8)) for shade in shades]
+    found = alignment(nn.Identity(), source, target)  # windows of 32 × 48
+    assert found["mmd"] <= 0 and 0 <= found["linear_probe"] <= 1
+    apart = alignment(nn.Identity(), source, [Sample(255 - sample.image // 4) for sample in target])
+    assert apart["mmd"] > 0.5 and apart["linear_probe"] == 1.0

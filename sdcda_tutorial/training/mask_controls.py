@@ -1,0 +1,69 @@
+"""Masks of the target that are better or worse than the mask model's, to see how much hangs on them. Controls only."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import maximum_filter
+
+from sdcda_tutorial import masks
+from sdcda_tutorial.datasets.base import CrowdDataset
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import folder_digest, read_json, write_json
+from sdcda_tutorial.training.batches import crowd_mask
+from sdcda_tutorial.training.segmentation import PROVENANCE
+
+# name -> what the masks are
+MASKS = {
+    "perfect": "around the true heads: reads the target's labels, which no method may",
+    "dilated": "the predicted ones, grown by 8 pixels to every side: less background is trusted, and more rightly",
+    "shuffled": "each image has the predicted mask of another: as much crowd, in the wrong places",
+    "none": "background everywhere: what if the rough mask is left out, and all of the target called background?",
+}
+GROWTH = 8  # pixels
+
+
+def write_control_masks(kind: str, target: CrowdDataset, predicted: str | Path, folder: str | Path) -> Path:
+    """Write a mask of this kind for every image, as `segmentation.write_pseudo_masks` does; one that exists is kept.
+
+    Args:
+        kind: a key of `MASKS`.
+        target: the images; "perfect" reads their labels, the others do not.
+        predicted: folder of the mask model's own.
+    Returns:
+        The folder.
+    Raises:
+        InputError: the folder holds something else.
+    """
+    folder, predicted = Path(folder), Path(predicted)
+    origin = {"control": kind, "predicted": folder_digest(predicted), "target": target.describe()}
+    if (folder / PROVENANCE).exists():
+        known = read_json(folder / PROVENANCE)
+        if any(known.get(key) != value for key, value in origin.items()):
+            raise InputError(f"{folder} holds masks of another origin; remove it, they are made anew")
+    elif folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} holds something else than masks; remove it, or choose another --out")
+    else:
+        write_json(folder / PROVENANCE, {**origin, "date": datetime.date.today().isoformat()})
+    for index, name in enumerate(target.names):
+        path = masks.path_of(folder, name)
+        if not path.exists():
+            masks.write_png(path, _mask(kind, target, predicted, index))
+    return folder
+
+
+def _mask(kind: str, target: CrowdDataset, predicted: Path, index: int) -> np.ndarray:
+    if kind == "perfect":
+        return crowd_mask(target[index])
+    own = masks.read_png(masks.path_of(predicted, target.names[index]))
+    if kind == "dilated":
+        return np.asarray(maximum_filter(own, size=2 * GROWTH + 1))
+    if kind == "none":
+        return np.zeros_like(own)
+    # Half the set further on, so that neighbours in a sequence do not stand in for each other.
+    other = target.names[(index + max(1, len(target) // 2)) % len(target)]
+    found = masks.read_png(masks.path_of(predicted, other))
+    rows, columns = (np.arange(side) * there // side for side, there in zip(own.shape, found.shape, strict=True))
+    return found[rows][:, columns]

@@ -1,0 +1,75 @@
+"""A method with a setting changed, by name: `se@masks=perfect`, `se+fd@lambda_d=1e-4`, `sfcn-se@lambda_t=0.1`.
+
+What a reviewer asks for: does it hang on this one number, and what if the masks were better, or worse? `sdcda
+benchmark` takes such names beside those of the methods.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.training.config import AdaptationConfig
+from sdcda_tutorial.training.experiment import Experiment
+from sdcda_tutorial.training.mask_controls import MASKS, write_control_masks
+
+_LAMBDAS = {"lambda_s": "seg_source", "lambda_t": "seg_target", "lambda_d": "adversarial"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method, and what is other about it.
+
+    Attributes:
+        method: name of the method, without the counter.
+        weights: fields of `LossWeights` to replace.
+        masks: one of `MASKS`, or None for the mask model's own.
+    """
+
+    method: str
+    weights: dict[str, float]
+    masks: str | None
+
+    def config(self, config: AdaptationConfig) -> AdaptationConfig:
+        """The method's configuration with this variant's weights."""
+        return replace(config, weights=replace(config.weights, **self.weights))
+
+    def masks_folder(self, experiment: Experiment) -> Path | None:
+        """The masks of this variant, made where they are not there yet; None where they are the ordinary ones."""
+        if self.masks is None:
+            return None
+        predicted = experiment.pseudo_masks()
+        assert predicted is not None and experiment.target is not None, "there is no dry run of a variant"
+        return write_control_masks(self.masks, experiment.target, predicted, experiment.folder / f"masks-{self.masks}")
+
+
+def parse(name: str) -> Variant:
+    """The variant of a name without its counter; a plain method is one that changes nothing.
+
+    Raises:
+        InputError: the setting or its value makes no sense.
+    """
+    method, *changes = name.split("@")
+    weights: dict[str, float] = {}
+    masks = None
+    for part in changes:
+        setting, _, value = part.partition("=")
+        if setting == "masks" and value in MASKS:
+            masks = value
+        elif setting in _LAMBDAS and _number(value) is not None:
+            weights[_LAMBDAS[setting]] = float(value)
+        else:
+            raise InputError(
+                f"{name!r} changes {part!r}; a variant is METHOD@SETTING=VALUE with {', '.join(_LAMBDAS)} = a number "
+                f"from 0 up or masks = {', '.join(MASKS)}"
+            )
+    return Variant(method, weights, masks)
+
+
+def _number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None
