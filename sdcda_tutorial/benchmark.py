@@ -27,11 +27,13 @@ from sdcda_tutorial.files import read_json, write_json
 from sdcda_tutorial.scenes import ensure_mini_world
 from sdcda_tutorial.shift import alignment
 from sdcda_tutorial.side_by_side import side_by_side
-from sdcda_tutorial.training import MINI, Hardware, Preset
+from sdcda_tutorial.training import MINI, TRANSLATIONS, Hardware, Preset
 from sdcda_tutorial.training.checkpoints import load_counter, read_card, versions
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.experiment import Experiment
 from sdcda_tutorial.training.presets import split_run_name
+from sdcda_tutorial.training.translation import load_generators
+from sdcda_tutorial.training.translation_quality import translation_quality
 from sdcda_tutorial.variants import Variant, parse
 
 
@@ -121,10 +123,8 @@ def run_seed(
         checkpoint = trainings[method]()
         assert checkpoint is not None, "the preset has no warm start"
         checkpoints[method], results[method] = checkpoint, {}
-        aligned = checkpoint.parent / "alignment.json"
-        if "source" in domains.tests and not aligned.exists():
-            counter, _ = load_counter(checkpoint)
-            write_json(aligned, alignment(counter.E, domains.tests["source"], domains.tests["target"]))
+        if "source" in domains.tests:
+            _look_inside(checkpoint, split_run_name(method)[1], domains.tests["source"], domains.tests["target"])
         for domain, test in domains.tests.items():
             path, data = checkpoint.parent / f"{domain}.json", test.describe()
             found = Results.from_json(path) if path.exists() else None
@@ -138,6 +138,17 @@ def run_seed(
     if (folder / "masks").exists() and not quality.exists():  # after all training: it reads the labels of the target
         write_json(quality, mask_quality(domains.target, folder / "masks"))
     return checkpoints, results
+
+
+def _look_inside(checkpoint: Path, method: str, source: CrowdDataset, target: CrowdDataset) -> None:
+    """How far apart the features lie, and what a translation does: once, into files beside the models."""
+    path = checkpoint.parent / "alignment.json"
+    if not path.exists():
+        write_json(path, alignment(load_counter(checkpoint)[0].E, source, target))
+    path = checkpoint.parent.parent / f"{method}-translation" / "quality.json"
+    if method in TRANSLATIONS and not path.exists():
+        generators, _ = load_generators(path.with_name("model.safetensors"))
+        write_json(path, translation_quality(generators, source, target))
 
 
 def _train(experiment: Experiment, variant: Variant, run: str, config: AdaptationConfig) -> Path:
@@ -162,22 +173,18 @@ def provenance() -> dict[str, Any]:
 
 
 def _measured(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, Any]:
-    """What `run_seed` measured besides the counts: the pseudo-masks of each seed, the features of each method."""
-    quality = {str(seed): folder / f"seed_{seed}/mask_quality.json" for seed in per_seed}
-    features = {
-        str(seed): {
-            method: folder / f"seed_{seed}" / ("warm_start" if method == EARLY else method) / "alignment.json"
-            for method in methods
-        }
-        for seed, methods in per_seed.items()
-    }
-    return {
-        "mask_quality": {seed: read_json(path) for seed, path in quality.items() if path.exists()},
-        "alignment": {
-            seed: {method: read_json(path) for method, path in of_seed.items() if path.exists()}
-            for seed, of_seed in features.items()
-        },
-    }
+    """What `run_seed` measured besides the counts, by seed: of pseudo-masks, of features, of translations."""
+    found: dict[str, dict[str, Any]] = {"mask_quality": {}, "alignment": {}, "translation": {}}
+    for seed, methods in per_seed.items():
+        of_seed = folder / f"seed_{seed}"
+        if (of_seed / "mask_quality.json").exists():
+            found["mask_quality"][str(seed)] = read_json(of_seed / "mask_quality.json")
+        features = {m: of_seed / ("warm_start" if m == EARLY else m) / "alignment.json" for m in methods}
+        translations = {m: of_seed / f"{m}-translation/quality.json" for m in TRANSLATIONS}
+        for name, paths in (("alignment", features), ("translation", translations)):
+            known = {method: read_json(path) for method, path in paths.items() if path.exists()}
+            found[name] |= {str(seed): known} if known else {}
+    return found
 
 
 def _seconds(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, dict[str, float]]:

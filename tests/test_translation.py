@@ -15,11 +15,14 @@ import pytest
 import torch
 from native_files import complaint, write_gcc
 from PIL import Image
+from torch import nn
 
 from sdcda_tutorial import translation_losses as losses
 from sdcda_tutorial.datasets import GCC, CrowdDataset, ImageFolder, open_dataset
+from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import TrainingStopped
 from sdcda_tutorial.models import CrowdCounter
+from sdcda_tutorial.models.cyclegan import Generators
 from sdcda_tutorial.training import checkpoints, loop, translated_source
 from sdcda_tutorial.training.batches import Augmentation
 from sdcda_tutorial.training.hardware import Hardware
@@ -31,6 +34,7 @@ from sdcda_tutorial.training.translation_config import (
     TranslationConfig,
     linear_decay,
 )
+from sdcda_tutorial.training.translation_quality import translation_quality
 from sdcda_tutorial.translation_losses import TranslationWeights
 
 CPU = Hardware(accelerator="cpu", precision="32-true", workers=0)
@@ -314,6 +318,29 @@ def test_a_known_change_of_colour_is_recovered(tmp_path: Path) -> None:
     for channel, (gain, offset) in enumerate(zip(GAIN, OFFSET, strict=True)):  # the line that was learnt
         found = np.polyfit(xs[:, channel].flatten().numpy(), forth[:, channel].flatten().numpy(), 1)
         assert found == pytest.approx((gain, offset), abs=0.12)
+
+
+# --- what a translation does ------------------------------------------------------------------------------------------
+def test_the_quality_of_translations_that_change_nothing_and_everything() -> None:
+    """Generators that hand the image through are perfect; one that paints all of it gray keeps nothing."""
+    rng = np.random.default_rng(1)
+    images = [Sample((255 * checkered(rng)).astype(np.uint8), np.zeros((0, 2), np.float32)) for _ in range(120)]
+    generators = Generators(0, 1 / 64)
+    generators.to_target, generators.to_source = nn.Identity(), nn.Identity()  # type: ignore[assignment]
+    perfect = {"cycle_ssim": 1.0, "cycle_l1": 0.0, "translated_ssim": 1.0}
+    assert translation_quality(generators, images, images) == {"source": perfect, "target": perfect}
+
+    class Gray(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.full_like(x, 0.5)
+
+    generators.to_target = Gray()  # type: ignore[assignment]
+    found = translation_quality(generators, images, images)
+    seen = range(0, 120, 3)  # at most 50
+    by_hand = np.mean([2 * np.abs(images[i].image / 255 - 0.5).mean() for i in seen])
+    assert found["source"]["cycle_l1"] == pytest.approx(by_hand, abs=1e-3)
+    assert found["source"]["translated_ssim"] < 0.1 and found["target"]["translated_ssim"] == 1.0
+    assert found["target"]["cycle_ssim"] == found["source"]["cycle_ssim"] < 0.1
 
 
 # --- the translated source --------------------------------------------------------------------------------------------
