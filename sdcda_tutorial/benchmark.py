@@ -18,22 +18,20 @@ from typing import Any
 
 import torch
 
-from sdcda_tutorial.benchmark_methods import EARLY, METHOD_TITLES, controls, titles
-from sdcda_tutorial.cells import write_cells
+from sdcda_tutorial.benchmark_methods import EARLY, METHOD_TITLES, controls, run_folder, titles
+from sdcda_tutorial.beyond_counts import beyond_counts, look_inside
+from sdcda_tutorial.cells import read_cells, write_cells
 from sdcda_tutorial.comparison import summarise
 from sdcda_tutorial.datasets import MINI_ROOT, CrowdDataset, open_dataset
 from sdcda_tutorial.evaluation import Results, evaluate, mask_quality, refuse_unlabelled
 from sdcda_tutorial.files import read_json, write_json
 from sdcda_tutorial.scenes import ensure_mini_world
-from sdcda_tutorial.shift import alignment
 from sdcda_tutorial.side_by_side import side_by_side
-from sdcda_tutorial.training import MINI, TRANSLATIONS, Hardware, Preset
-from sdcda_tutorial.training.checkpoints import load_counter, read_card, versions
+from sdcda_tutorial.training import MINI, Hardware, Preset
+from sdcda_tutorial.training.checkpoints import load_counter, versions
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.experiment import Experiment
 from sdcda_tutorial.training.presets import split_run_name
-from sdcda_tutorial.training.translation import load_generators
-from sdcda_tutorial.training.translation_quality import translation_quality
 from sdcda_tutorial.variants import Variant, parse
 
 
@@ -124,7 +122,7 @@ def run_seed(
         assert checkpoint is not None, "the preset has no warm start"
         checkpoints[method], results[method] = checkpoint, {}
         if "source" in domains.tests:
-            _look_inside(checkpoint, split_run_name(method)[1], domains.tests["source"], domains.tests["target"])
+            look_inside(checkpoint, split_run_name(method)[1], domains.tests["source"], domains.tests["target"])
         for domain, test in domains.tests.items():
             path, data = checkpoint.parent / f"{domain}.json", test.describe()
             found = Results.from_json(path) if path.exists() else None
@@ -140,61 +138,29 @@ def run_seed(
     return checkpoints, results
 
 
-def _look_inside(checkpoint: Path, method: str, source: CrowdDataset, target: CrowdDataset) -> None:
-    """How far apart the features lie, and what a translation does: once, into files beside the models."""
-    path = checkpoint.parent / "alignment.json"
-    if not path.exists():
-        write_json(path, alignment(load_counter(checkpoint)[0].E, source, target))
-    path = checkpoint.parent.parent / f"{method}-translation" / "quality.json"
-    if method in TRANSLATIONS and not path.exists():
-        generators, _ = load_generators(path.with_name("model.safetensors"))
-        write_json(path, translation_quality(generators, source, target))
-
-
 def _train(experiment: Experiment, variant: Variant, run: str, config: AdaptationConfig) -> Path:
     masks = variant.masks_folder(experiment)
     return (experiment if masks is None else replace(experiment, masks=masks)).train(run, config, resume=True)
 
 
-def provenance() -> dict[str, Any]:
-    """When, on what and with what: what every stored result carries."""
+def provenance(at_once: int = 1) -> dict[str, Any]:
+    """When, on what and with what: what every stored result carries.
+
+    Args:
+        at_once: trainings that shared the threads.
+    """
     return {
         "date": datetime.date.today().isoformat(),
         "versions": versions(),
         "hardware": {
             "processor": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
             "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
+            "threads": max(1, torch.get_num_threads() // at_once),
+            "trainings_at_once": at_once,
             "precision": Hardware().resolved_precision(),
             "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
             "system": platform.system(),
         },
-    }
-
-
-def _measured(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, Any]:
-    """What `run_seed` measured besides the counts, by seed: of pseudo-masks, of features, of translations."""
-    found: dict[str, dict[str, Any]] = {"mask_quality": {}, "alignment": {}, "translation": {}}
-    for seed, methods in per_seed.items():
-        of_seed = folder / f"seed_{seed}"
-        if (of_seed / "mask_quality.json").exists():
-            found["mask_quality"][str(seed)] = read_json(of_seed / "mask_quality.json")
-        features = {m: of_seed / ("warm_start" if m == EARLY else m) / "alignment.json" for m in methods}
-        translations = {m: of_seed / f"{m}-translation/quality.json" for m in TRANSLATIONS}
-        for name, paths in (("alignment", features), ("translation", translations)):
-            known = {method: read_json(path) for method, path in paths.items() if path.exists()}
-            found[name] |= {str(seed): known} if known else {}
-    return found
-
-
-def _seconds(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, dict[str, float]]:
-    """Training time of every part of every seed, from the runs' own records."""
-    return {
-        str(seed): {
-            path.parent.name: read_card(path)["state"]["seconds"]
-            for path in sorted((folder / f"seed_{seed}").glob("*/last.safetensors"))
-        }
-        for seed in per_seed
     }
 
 
@@ -212,8 +178,9 @@ def run_benchmark(
 ) -> dict[str, Any]:
     """All methods on all seeds; `folder`/results.json and cells.jsonl are written anew after each seed.
 
-    results.json covers the seeds of this call. An earlier call's date and machine stay in it only if all its seeds are
-    asked for again. cells.jsonl keeps the cells of all calls.
+    With several at once they are written when all are trained. results.json covers the seeds of this call. An earlier
+    call's date and machine stay in it only if all its seeds are asked for again. cells.jsonl keeps the cells of all
+    calls.
 
     Args:
         domains: the data of every seed, told in the file; by default each seed draws a mini world of its own.
@@ -225,16 +192,18 @@ def run_benchmark(
     path = folder / "results.json"
     stored = read_json(path) if path.exists() else {}
     kept = stored.get("provenance") if set(stored.get("seeds", [])) <= set(seeds) else None
+    read_cells(folder / "cells.jsonl")  # a damaged file is told now, not after hours
+    at_once = min(at_once, len(seeds))
     one_seed = partial(_run_one, methods, preset, folder, domains, vgg_weights, hardware)
     if at_once > 1:
-        side_by_side(min(at_once, len(seeds)), one_seed, [(seed,) for seed in seeds])
+        side_by_side(at_once, one_seed, [(seed,) for seed in seeds])
     for seed in seeds:  # where they were trained side by side, this finds all of it done
         checkpoints, per_seed[seed] = one_seed(seed, say=say if at_once == 1 else lambda line: None)
         write_cells(folder / "cells.jsonl", seed, checkpoints, per_seed[seed])
         about = {} if domains is None else {"data": domains.describe()}
         about |= summarise(per_seed, same_images=domains is not None)
-        about |= {**_measured(folder, per_seed), "seconds": _seconds(folder, per_seed)}
-        write_json(path, {"provenance": kept or provenance(), **about})
+        about |= beyond_counts(folder, per_seed)
+        write_json(path, {"provenance": kept or provenance(at_once), **about})
     return dict(read_json(path))
 
 
@@ -248,7 +217,7 @@ def save_pictures(
     comparison_plots.save_pictures(Path(folder), found, names)
     seed = found["seeds"][0]
     of_seed = Path(folder) / f"seed_{seed}"
-    runs = {method: of_seed / ("warm_start" if method == EARLY else method) for method in methods}
+    runs = {method: run_folder(of_seed, method) for method in methods}
     report.save_panel(
         Path(folder) / "panel.png",
         (domains or mini_domains(of_seed / "world", seed)).tests["target"],

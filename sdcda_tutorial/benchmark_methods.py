@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.losses import LossWeights
@@ -43,7 +44,9 @@ METHOD_TITLES = _TITLES | {f"sfcn-{name}": f"SFCN, {_TITLES[name]}" for name in 
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "ablation": (EARLY, "noadapt", "bn-target", "s-source", "fd", "se", "se+fd"),  # the table of the README
-    "table-1": ("sfcn-noadapt", "sfcn-cyclegan", "sfcn-se-cyclegan", "noadapt", "se+fd"),  # its rows in their order
+    "table-1": tuple(  # its methods, each with both counters
+        f"{counter}{name}" for counter in ("sfcn-", "") for name in ("noadapt", "cyclegan", "se-cyclegan", "se+fd")
+    ),
     "all": tuple(METHOD_TITLES),
     "masks": ("noadapt", "se", *(f"se@masks={kind}" for kind in MASKS)),
     "lambdas": (
@@ -54,6 +57,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *(f"se+fd@lambda_d={value}" for value in ("1e-05", "0.0001", "0.01")),
     ),
 }
+
+
+def run_folder(of_seed: Path, method: str) -> Path:
+    """Where the run of a method lies in the folder of its seed."""
+    return of_seed / ("warm_start" if method == EARLY else method)
 
 
 def titles(names: Sequence[str]) -> dict[str, str]:

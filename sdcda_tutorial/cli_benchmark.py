@@ -44,7 +44,10 @@ def benchmark(
     boxes: Boxes = None,
     preset: PresetOption = "mini",
     at_once: Annotated[
-        int, typer.Option(help="seeds to train at the same time: each gets its share of the cores, or a GPU of its own")
+        int,
+        typer.Option(
+            help="seeds to train at the same time, each with its share of the threads; of several GPUs each gets one"
+        ),
     ] = 1,
     size: SizeOption = None,
     weights: Weights = None,
@@ -59,11 +62,11 @@ def benchmark(
     from sdcda_tutorial.benchmark_methods import EARLY, GROUPS, titles
     from sdcda_tutorial.kept_models import keep_models
 
-    chosen = list(GROUPS.get(methods) or (name.strip() for name in methods.split(",")))
+    chosen = list(dict.fromkeys(GROUPS.get(methods) or (name.strip() for name in methods.split(","))))
     names = titles(chosen)
     if not re.fullmatch(r"\s*\d{1,9}\s*(,\s*\d{1,9}\s*)*", seeds):
         raise InputError(f"seeds are whole numbers from 0 up with commas, not {seeds!r}")
-    numbers = [int(seed) for seed in seeds.split(",")]
+    numbers = list(dict.fromkeys(int(seed) for seed in seeds.split(",")))
     if at_once < 1:
         raise InputError(f"--at-once is a number of seeds from 1 up, not {at_once}")
     settings, domains = find_preset(preset, random_weights), None

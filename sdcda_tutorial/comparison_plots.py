@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from sdcda_tutorial import plotting
-from sdcda_tutorial.comparison import counts, errors
+from sdcda_tutorial.comparison import counts, errors, methods_of
 from sdcda_tutorial.plotting import STYLE
 
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#888888"
@@ -113,11 +113,6 @@ def background_against_crowd(
         axis.set_ylabel("error on the crowd, people an image")
         seaborn.move_legend(axis, "center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
     return figure
-
-
-def methods_of(found: Mapping[str, Any]) -> list[str]:
-    """The methods of a benchmark, in its order."""
-    return list(found["images"][str(found["seeds"][0])]["predicted"])
 
 
 def save_pictures(out: Path, found: Mapping[str, Any], titles: Mapping[str, str]) -> list[Path]:

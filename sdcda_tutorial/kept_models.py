@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sdcda_tutorial.benchmark_methods import EARLY
+from sdcda_tutorial.benchmark_methods import run_folder
 from sdcda_tutorial.evaluation import Results
 from sdcda_tutorial.files import write_text
 from sdcda_tutorial.training import TRANSLATIONS
@@ -26,7 +26,7 @@ def keep_models(folder: str | Path, methods: Sequence[str], seed: int, out: str 
     run, kept = Path(folder) / f"seed_{seed}", []
     translations = [f"{name}-translation" for name in TRANSLATIONS if name in {split_run_name(m)[1] for m in methods}]
     for name in ("segmenter", *translations, *methods):
-        model = run / ("warm_start" if name == EARLY else name) / "model.safetensors"
+        model = run_folder(run, name) / "model.safetensors"
         if name == "segmenter" and not model.exists():
             continue
         about: dict[str, Any] = {"method": name, "seed": seed, "data": data}

@@ -185,7 +185,7 @@ LEDGER = (
         "CycleGAN: least squares, 9 residual blocks, cycle 10, identity 0.5, pool of 50, Adam 2e-4 (0.5, 0.999). SE: "
         "1 - SSIM of image and cycle besides; its weight 1 is recalled, not confirmed",
         "the same; the counter, ours or SFCN, learns from the translated source with no λ; mini: 6 blocks at a quarter "
-        "of the width, 2000 steps at 5e-4",
+        "of the width, 4000 steps",
         "`training.TranslationConfig(weights, blocks, width, pool, learning_rate, steps)`, "
         "`training.Preset(translation)`"),
     Choice("S", "“slightly modifying the pyramid module of PSPNet”, four scales",

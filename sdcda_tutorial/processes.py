@@ -53,17 +53,22 @@ def in_processes(hardware: Hardware, function: Callable[..., T], *arguments: Any
         return function(*arguments, **options)
     context = multiprocessing.get_context("spawn")  # a fork would not survive what CUDA or OpenMP have begun here
     with tempfile.TemporaryDirectory(prefix="sdcda-") as outcomes:
-        environment = {"WORLD_SIZE": str(hardware.processes), **_meeting_point(hardware.nodes)}
-        work = (environment, Path(outcomes), function, arguments, options)
-        processes = [context.Process(target=_work, args=(rank, *work)) for rank in range(hardware.devices)]
+        together = {"WORLD_SIZE": str(hardware.processes), **_meeting_point(hardware.nodes)}
+        processes = [
+            context.Process(
+                target=call_in_process,
+                args=(rank, together | {"LOCAL_RANK": str(rank)}, Path(outcomes), function, arguments, options),
+            )
+            for rank in range(hardware.devices)
+        ]
         try:
-            with _deaf_to_interrupts():
+            with deaf_to_interrupts():
                 for process in processes:
                     process.start()
             failure = _wait(processes)
         finally:
-            _end(processes)
-        return cast(T, _outcome(Path(outcomes), failure))
+            end_all(processes)
+        return cast(T, outcome_of(Path(outcomes), failure))
 
 
 def started() -> bool:
@@ -152,16 +157,19 @@ def _meeting_point(nodes: int) -> dict[str, str]:
     return {name: os.environ[name] for name in MEETING_POINT}
 
 
-def _work(
+def call_in_process(
     rank: int,
     environment: dict[str, str],
     outcomes: Path,
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
     options: dict[str, Any],
+    bars: bool = True,
 ) -> None:
     """Process `rank` of this machine: call the function and leave its result or error in the folder `outcomes`."""
-    os.environ.update(environment, LOCAL_RANK=str(rank))
+    if not bars:  # those of several processes would write over each other; what goes wrong is told by the parent
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a file half written is cleared away
     outcome: Any
@@ -192,7 +200,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def deaf_to_interrupts() -> Iterator[None]:
     """Processes started here do not hear Ctrl-C, which a terminal sends to all: their parent does, and ends them."""
     if threading.current_thread() is not threading.main_thread():  # others may not touch signals, nor do they get any
         yield
@@ -217,7 +225,7 @@ def _wait(processes: Sequence[BaseProcess]) -> str | None:
         connection.wait(running)
 
 
-def _end(processes: Sequence[BaseProcess]) -> None:
+def end_all(processes: Sequence[BaseProcess]) -> None:
     for process in processes:
         if process.is_alive():
             process.terminate()
@@ -228,7 +236,7 @@ def _end(processes: Sequence[BaseProcess]) -> None:
             process.join()
 
 
-def _outcome(folder: Path, failure: str | None) -> Any:
+def outcome_of(folder: Path, failure: str | None) -> Any:
     """What the first process returned; where any has failed, the error is raised that came first."""
     outcomes = {path.name: (path.stat().st_mtime_ns, pickle.loads(path.read_bytes())) for path in folder.glob("*[0-9]")}
     errors = [(when, outcome) for when, outcome in outcomes.values() if isinstance(outcome, Exception)]

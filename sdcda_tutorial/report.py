@@ -72,7 +72,7 @@ def spread_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
 
 
 def difference_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
-    """Each method's MAE less that of no adaptation with the same counter, on the same seeds and images."""
+    """Each method's MAE less that of its `comparison.baseline`, on the same seeds and images."""
     rows = [
         [
             titles.get(method, method),
@@ -219,6 +219,8 @@ def _title(path: Path, taken: Container[str]) -> str:
 
 def _plus_minus(figure: Mapping[str, float | None], digits: int) -> str:
     mean, sd = figure["mean"], figure["sd"]
+    if mean is None:
+        return "–"
     return f"{mean:.{digits}f}" + (f" ± {sd:.{digits}f}" if sd is not None else "")
 
 

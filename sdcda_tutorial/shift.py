@@ -67,7 +67,7 @@ def linear_probe(source: Tensor, target: Tensor, ridge: float = 10.0) -> float:
 def mmd(source: Tensor, target: Tensor) -> float:
     """Squared maximum mean discrepancy: how far apart the two clouds lie, shapes and all, not their means alone.
 
-    Gretton et al., "A Kernel Two-Sample Test", JMLR 2012: unbiased, Gaussian kernel, its width the median distance.
+    Gretton et al., "A Kernel Two-Sample Test", JMLR 2012, unbiased, with the kernel exp(-d² / m), m the median of d².
     Each channel is first divided by its standard deviation over both domains.
 
     Args:
@@ -87,7 +87,11 @@ def mmd(source: Tensor, target: Tensor) -> float:
 
 
 def alignment(E: nn.Module, source: Sequence[Sample], target: Sequence[Sample]) -> dict[str, float]:
-    """`linear_probe` and `mmd` of two sets of images, at most 100 of each, in a window that fits into all of them."""
+    """`linear_probe` and `mmd` of two sets of images, at most 100 of each, in a window that fits into all of them.
+
+    Args:
+        source, target: at least two images each.
+    """
     samples = [
         [domain[index] for index in range(0, len(domain), math.ceil(len(domain) / 100))] for domain in (source, target)
     ]

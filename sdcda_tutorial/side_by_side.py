@@ -1,62 +1,79 @@
 """Several trainings at the same time, each in a process and on a device of its own: they know nothing of each other.
 
-A training of small networks does not fill two cores, let alone a GPU; two of them side by side do more than one after
-the other. For one training on several devices see `processes`.
+For one training on several devices see `processes`, whose care for what may go wrong this shares.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
-from sdcda_tutorial.errors import TrainingStopped
+import torch
+
+from sdcda_tutorial.processes import call_in_process, deaf_to_interrupts, end_all, outcome_of
 
 
 def side_by_side(number: int, function: Callable[..., Any], work: Sequence[tuple[Any, ...]]) -> None:
-    """Call `function(*arguments)` for every item of `work`, up to `number` at a time, each in a new process.
+    """Call `function(*arguments)` for every item of `work`, up to `number` at the same time, each in a new process.
 
-    A process gets its share of the cores and, where there are GPUs, one of them, in turn.
+    A training of small networks does not fill two cores, let alone a GPU: two of them side by side do more than one
+    after the other. A process gets its share of this one's threads and, where there are GPUs, one of them, in turn. The
+    first that fails ends them all, as Ctrl-C does.
 
     Raises:
-        TrainingStopped: a process was killed.
-        Exception: what a call raised, when the calls that had begun are done.
+        as `in_processes`, of what is called.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would not survive what CUDA or OpenMP have begun here
-    places = context.Queue()
-    for place in range(number):
-        places.put(place)
-    with ProcessPoolExecutor(
-        number, mp_context=context, initializer=_settle, initargs=(places, number, _gpus())
-    ) as pool:
-        calls = [pool.submit(function, *arguments) for arguments in work]
+    context = multiprocessing.get_context("spawn")
+    threads = str(max(1, torch.get_num_threads() // number))
+    gpus = _gpus(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    waiting = list(enumerate(work))[::-1]
+    places: dict[int, BaseProcess] = {}
+    with tempfile.TemporaryDirectory(prefix="sdcda-") as outcomes:
         try:
-            for call in calls:
-                call.result()
-        except BrokenProcessPool:
-            raise TrainingStopped(
-                "one of the processes was ended; was there memory enough? What was done stays done: ask again"
-            ) from None
+            while waiting or places:
+                for place in range(number):
+                    if place not in places and waiting:
+                        item, arguments = waiting.pop()
+                        own = {"OMP_NUM_THREADS": threads}
+                        if gpus:
+                            own["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
+                        places[place] = context.Process(
+                            target=call_in_process,
+                            args=(item, {}, Path(outcomes), function, arguments, {}, place == 0),
+                        )
+                        with deaf_to_interrupts(), _environment(own):  # there from the start: torch looks early
+                            places[place].start()
+                connection.wait([process.sentinel for process in places.values()])
+                for place, process in list(places.items()):
+                    if process.exitcode is not None:
+                        del places[place]
+                        if process.exitcode:
+                            outcome_of(Path(outcomes), f"a process ended with exit code {process.exitcode}")
         finally:
-            pool.shutdown(cancel_futures=True)
+            end_all(list(places.values()))
 
 
-def _settle(places: Any, number: int, gpus: Sequence[str]) -> None:
-    """Before torch is imported here: take a place, and with it cores and a GPU."""
-    place = places.get()
-    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // number))
-    os.environ["TQDM_DISABLE"] = "1"  # bars of several processes would write over each other
-    if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
-
-
-def _gpus() -> list[str]:
+def _gpus(number: int, visible: str | None) -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    import torch
+    return [str(gpu) for gpu in range(number)] if visible is None else visible.split(",")[:number]
 
-    numbers = range(torch.cuda.device_count())
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return [str(number) for number in numbers] if visible is None else visible.split(",")[: len(numbers)]
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -6,6 +6,7 @@ benchmark` takes such names beside those of the methods.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.experiment import Experiment
 from sdcda_tutorial.training.mask_controls import MASKS, write_control_masks
 
+_METHODS = ("se", "fd", "se+fd")  # where there is something to vary
+_NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d{1,2})?", re.ASCII)
 _LAMBDAS = {"lambda_s": "seg_source", "lambda_t": "seg_target", "lambda_d": "adversarial"}
 
 
@@ -53,23 +56,23 @@ def parse(name: str) -> Variant:
     method, *changes = name.split("@")
     weights: dict[str, float] = {}
     masks = None
+    seen = set()
+    if changes and method not in _METHODS:
+        raise InputError(f"{name!r}: there is nothing to vary in {method}; it can be done with {', '.join(_METHODS)}")
     for part in changes:
         setting, _, value = part.partition("=")
+        if setting in seen:
+            raise InputError(f"{name!r} sets {setting} twice")
+        seen.add(setting)
         if setting == "masks" and value in MASKS:
             masks = value
-        elif setting in _LAMBDAS and _number(value) is not None:
+        elif setting in _LAMBDAS and _NUMBER.fullmatch(value):
             weights[_LAMBDAS[setting]] = float(value)
         else:
             raise InputError(
                 f"{name!r} changes {part!r}; a variant is METHOD@SETTING=VALUE with {', '.join(_LAMBDAS)} = a number "
                 f"from 0 up or masks = {', '.join(MASKS)}"
             )
+    if masks is not None and (method == "fd" or weights.get("seg_target") == 0):
+        raise InputError(f"{name!r} has no use for masks: its λt is zero")
     return Variant(method, weights, masks)
-
-
-def _number(value: str) -> float | None:
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if 0 <= number < float("inf") else None

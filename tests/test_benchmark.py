@@ -170,7 +170,11 @@ def test_a_damaged_list_of_cells_is_named(done: tuple[Path, tuple[object, ...], 
     shutil.copytree(done[0], tmp_path / "out")
     (tmp_path / "out/cells.jsonl").write_text('{"seed": 1, "method": "se"}\n{"seed"')
     command = [tmp_path / "out" if part == done[0] else part for part in done[1]]
-    assert "cells.jsonl is damaged in line 2; remove it" in run(*command).complaint
+    results = (tmp_path / "out/results.json").stat().st_mtime_ns
+    assert "cells.jsonl is damaged in line 2; move it away" in run(*command).complaint
+    (tmp_path / "out/cells.jsonl").write_bytes(b"\xff\xfe")
+    assert "cells.jsonl is damaged in line 1" in run(*command).complaint
+    assert (tmp_path / "out/results.json").stat().st_mtime_ns == results  # told before anything was done
     (tmp_path / "out/cells.jsonl").unlink()
     ran(*command)
     assert len(read_cells(tmp_path / "out/cells.jsonl")) == 4
@@ -201,8 +205,16 @@ def test_what_fails_in_another_process_is_one_line_here(own: Path, tmp_path: Pat
     shutil.copytree(own, tmp_path / "own")
     picture = tmp_path / "own/UNITY/train_data/images/IMG_2.jpg"
     picture.write_bytes(picture.read_bytes()[:300])
-    left = run(*asked(tmp_path / "own", tmp_path / "out", "--seeds", "1,2", "--methods", "noadapt", "--at-once", 2))
+    seeds = "1,2,3,4,5,6"
+    left = run(*asked(tmp_path / "own", tmp_path / "out", "--seeds", seeds, "--methods", "noadapt", "--at-once", 2))
     assert left.code == 2 and f"{picture} cannot be decoded" in left.complaint
+    assert len(list((tmp_path / "out").glob("seed_*"))) <= 3  # those that wait do not begin any more
+
+
+def test_a_seed_that_is_named_twice_is_one(own: Path, tmp_path: Path) -> None:
+    ran(*asked(own, tmp_path / "out", "--seeds", "1,1", "--methods", "noadapt,noadapt", "--at-once", 2))
+    stored = json.loads((tmp_path / "out/results.json").read_text())
+    assert stored["seeds"] == [1] and [cell["method"] for cell in stored["cells"]] == ["noadapt"]
 
 
 def test_a_number_of_seeds_at_once_is_positive() -> None:
@@ -221,7 +233,8 @@ def test_the_kept_models_know_their_data(done: tuple[Path, tuple[object, ...], s
 
 def test_what_is_done_stays_done(done: tuple[Path, tuple[object, ...], str]) -> None:
     out, command, printed = done
-    before = {path: stamp for path, stamp in files(out).items() if "/seed_" in path}
+    before = {path: stamp for path, stamp in files(out).items() if "seed_" in path}
+    assert before
     again = ran(*command)
     assert again == printed
     assert {path: files(out)[path] for path in before} == before

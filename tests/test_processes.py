@@ -143,7 +143,7 @@ def test_the_error_to_be_read_comes_before_those_that_follow_from_it(tmp_path: P
         path.write_bytes(pickle.dumps(error))
         os.utime(path, ns=(0, {"0": 10, "2": 20, "1": 30}[name]))
     with pytest.raises(InputError, match="first"):
-        processes._outcome(tmp_path / "outcomes", "process 0 ended with exit code 1")
+        processes.outcome_of(tmp_path / "outcomes", "process 0 ended with exit code 1")
 
 
 # --- the end from outside ---------------------------------------------------------------------------------------------

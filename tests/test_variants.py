@@ -12,6 +12,7 @@ from command_line import files, ran, refused, small_home
 
 from sdcda_tutorial import masks
 from sdcda_tutorial.benchmark_methods import GROUPS, titles
+from sdcda_tutorial.cells import read_cells
 from sdcda_tutorial.comparison import baseline
 from sdcda_tutorial.datasets import open_dataset
 from sdcda_tutorial.errors import InputError
@@ -43,8 +44,34 @@ def test_a_variant_changes_what_it_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("cyclegan@lambda_d=1e-4", "nothing to vary in cyclegan"),  # it would train something else than its name says
+        ("noadapt@lambda_d=1e-4", "nothing to vary in noadapt"),
+        ("noadapt-early@lambda_s=1", "nothing to vary in noadapt-early"),
+        ("fd@masks=none", "no use for masks"),
+        ("se@lambda_t=0@masks=none", "no use for masks"),
+        ("se@masks=none@masks=perfect", "sets masks twice"),
+    ],
+)
+def test_what_would_be_called_by_a_wrong_name_is_refused(name: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        titles([name])
+
+
+@pytest.mark.parametrize(
     "name",
-    ["se@", "se@masks", "se@masks=best", "se@lambda_d=-1", "se@lambda_d=much", "se@lambda_x=1", "se@lambda_d=nan"],
+    [
+        "se@lambda_d=1_0",
+        "se@lambda_d= 1",
+        "se@",
+        "se@masks",
+        "se@masks=best",
+        "se@lambda_d=-1",
+        "se@lambda_d=much",
+        "se@lambda_x=1",
+        "se@lambda_d=nan",
+    ],
 )
 def test_what_changes_nothing_that_there_is_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="a variant is METHOD@SETTING=VALUE"):
@@ -138,6 +165,8 @@ def test_masks_of_a_control_are_made_once_and_of_one_origin(predicted: Path) -> 
     (predicted.parent / "mine/notes.txt").write_text("mine")
     with pytest.raises(InputError, match="holds something else than masks"):
         write_control_masks("none", target, predicted, predicted.parent / "mine")
+    with pytest.raises(InputError, match="no other image"):
+        write_control_masks("shuffled", target.subset([0]), predicted, predicted.parent / "one")
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -158,6 +187,8 @@ def test_a_benchmark_of_variants(tmp_path: Path) -> None:
     assert used["se"] == used["se@lambda_t=0.1"] == folder_digest(own / "masks")
     assert used["se@masks=perfect"] == folder_digest(own / "masks-perfect") != used["se@masks=none"]
     assert stored["alignment"]["3"].keys() == set(methods.split(","))
+    cells = {cell["method"]: cell["made_from"].keys() for cell in read_cells(tmp_path / "cells.jsonl")}
+    assert cells["se@masks=none"] == {"se@masks=none", "warm_start", "segmenter"}  # whose masks it was made from
     assert ran("benchmark", "--seeds", 3, "--methods", methods, "--out", tmp_path) == printed
 
 

@@ -128,13 +128,13 @@ class Generators(nn.Module):
         self.to_target, self.to_source = Generator(blocks, width), Generator(blocks, width)
 
     def forward(self, xs: Tensor, xt: Tensor) -> dict[str, Tensor]:
-        """All six images of a step by name, each (B, 3, H, W) like the `xs` or `xt` that it came from.
+        """All six images of a step by name, each (B, 3, H, W) like the `xs` or `xt` that it came from, all of one size.
 
         s_to_t, t_to_s: translated; s_cycle, t_cycle: and back again; s_same, t_same: what the generator *into* their
         domain makes of images that are of it already.
         """
-        s_to_t, t_same = self.to_target(torch.cat([xs, xt])).chunk(2)
-        t_to_s, s_same = self.to_source(torch.cat([xt, xs])).chunk(2)
+        s_to_t, t_same = self.to_target(torch.cat([xs, xt])).split([len(xs), len(xt)])
+        t_to_s, s_same = self.to_source(torch.cat([xt, xs])).split([len(xt), len(xs)])
         return {
             "s_to_t": s_to_t,
             "t_to_s": t_to_s,

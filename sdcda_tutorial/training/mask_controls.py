@@ -13,7 +13,7 @@ from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import folder_digest, read_json, write_json
 from sdcda_tutorial.training.batches import crowd_mask
-from sdcda_tutorial.training.segmentation import PROVENANCE
+from sdcda_tutorial.training.segmentation import PROVENANCE, origin_of_masks
 
 # name -> what the masks are
 MASKS = {
@@ -35,10 +35,13 @@ def write_control_masks(kind: str, target: CrowdDataset, predicted: str | Path, 
     Returns:
         The folder.
     Raises:
-        InputError: the folder holds something else.
+        InputError: the folder holds something else, or there is one image only to shuffle.
     """
     folder, predicted = Path(folder), Path(predicted)
-    origin = {"control": kind, "predicted": folder_digest(predicted), "target": target.describe()}
+    if kind == "shuffled" and len(target) < 2:
+        raise InputError("there is no other image whose mask could be given to the only one; name more target images")
+    origin = {"control": kind, "predicted": folder_digest(predicted), "predicted_by": origin_of_masks(predicted)}
+    origin |= {"growth": GROWTH, "target": target.describe()}
     if (folder / PROVENANCE).exists():
         known = read_json(folder / PROVENANCE)
         if any(known.get(key) != value for key, value in origin.items()):

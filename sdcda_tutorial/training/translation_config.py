@@ -69,16 +69,16 @@ def linear_decay(rate: float, step: int, steps: int) -> float:
 # μ = 1 is recalled from SE CycleGAN and not confirmed.
 PAPER_TRANSLATION = TranslationConfig(weights=TranslationWeights(structure=1.0), epochs=200)
 
-# Images of 192×256: 6 blocks, CycleGAN's number for small images, at a quarter of the width, and a larger rate for the
-# fewer steps.
+# Images of 192×256: 6 blocks, CycleGAN's number for small images, at a quarter of the width, and as many steps as a
+# quarter of an hour allows. On the mini world of seed 0, with its labels in view, a counter's MAE on the target after
+# CycleGAN was 52 % of the mean count with 2000 steps at 5e-4, 40 % with 2000 at 2e-4, and 29 % with 4000 at 2e-4.
 MINI_TRANSLATION = TranslationConfig(
     weights=TranslationWeights(structure=1.0),
-    steps=2000,
+    steps=4000,
     augmentation=Augmentation((128, 128)),
     blocks=6,
     width=0.25,
     discriminator_width=0.25,
-    learning_rate=5e-4,
-    preview_every=200,
+    preview_every=400,
     save_every=200,
 )
