@@ -1,4 +1,4 @@
-"""Several trainings at the same time, each in a process and on a device of its own: they know nothing of each other.
+"""Several trainings at the same time, each in a process of its own: they know nothing of each other.
 
 For one training on several devices see `processes`, whose care for what may go wrong this shares.
 """
@@ -23,9 +23,8 @@ from sdcda_tutorial.processes import call_in_process, deaf_to_interrupts, end_al
 def side_by_side(number: int, function: Callable[..., Any], work: Sequence[tuple[Any, ...]]) -> None:
     """Call `function(*arguments)` for every item of `work`, up to `number` at the same time, each in a new process.
 
-    A training of small networks does not fill two cores, let alone a GPU: two of them side by side do more than one
-    after the other. A process gets its share of this one's threads and, where there are GPUs, one of them, in turn. The
-    first that fails ends them all, as Ctrl-C does.
+    A process gets its share of this one's threads and, where there are GPUs, one of them, in turn. The first that fails
+    ends them all, as Ctrl-C does.
 
     Raises:
         as `in_processes`, of what is called.
