@@ -49,6 +49,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "all": tuple(METHOD_TITLES),
     "masks": ("noadapt", "se", *(f"se@masks={kind}" for kind in MASKS)),
+    "readings": ("noadapt", "se", "se@eq9=entropy", "se+fd", "se+fd@D=mask", "se+fd@D=density"),
     "lambdas": (
         "noadapt",
         "se",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.training.config import AdaptationConfig
@@ -18,6 +19,10 @@ from sdcda_tutorial.training.mask_controls import MASKS, write_control_masks
 _METHODS = ("se", "fd", "se+fd")  # where there is something to vary
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d{1,2})?", re.ASCII)
 _LAMBDAS = {"lambda_s": "seg_source", "lambda_t": "seg_target", "lambda_d": "adversarial"}
+_CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "D": ("discriminator_sees", ("features", "mask", "density")),
+    "eq9": ("target_loss", ("background", "entropy")),
+}
 
 
 @dataclass(frozen=True)
@@ -27,16 +32,18 @@ class Variant:
     Attributes:
         method: name of the method, without the counter.
         weights: fields of `LossWeights` to replace.
+        others: fields of `AdaptationConfig` to replace.
         masks: one of `MASKS`, or None for the mask model's own.
     """
 
     method: str
     weights: dict[str, float]
+    others: dict[str, Any]
     masks: str | None
 
     def config(self, config: AdaptationConfig) -> AdaptationConfig:
         """The method's configuration with this variant's weights."""
-        return replace(config, weights=replace(config.weights, **self.weights))
+        return replace(config, weights=replace(config.weights, **self.weights), **self.others)
 
     def masks_folder(self, experiment: Experiment) -> Path | None:
         """The masks of this variant, made where they are not there yet; None where they are the ordinary ones."""
@@ -55,6 +62,7 @@ def parse(name: str) -> Variant:
     """
     method, *changes = name.split("@")
     weights: dict[str, float] = {}
+    others: dict[str, Any] = {}
     masks = None
     seen = set()
     if changes and method not in _METHODS:
@@ -68,11 +76,14 @@ def parse(name: str) -> Variant:
             masks = value
         elif setting in _LAMBDAS and _NUMBER.fullmatch(value):
             weights[_LAMBDAS[setting]] = float(value)
+        elif setting in _CHOICES and value in _CHOICES[setting][1]:
+            others[_CHOICES[setting][0]] = value
         else:
             raise InputError(
                 f"{name!r} changes {part!r}; a variant is METHOD@SETTING=VALUE with {', '.join(_LAMBDAS)} = a number "
-                f"from 0 up or masks = {', '.join(MASKS)}"
+                f"from 0 up, masks = {', '.join(MASKS)}, "
+                + ", ".join(f"{key} = {' or '.join(values)}" for key, (_, values) in _CHOICES.items())
             )
     if masks is not None and (method == "fd" or weights.get("seg_target") == 0):
         raise InputError(f"{name!r} has no use for masks: its λt is zero")
-    return Variant(method, weights, masks)
+    return Variant(method, weights, others, masks)

@@ -186,9 +186,14 @@ def without_labels(dataset: CrowdDataset) -> CrowdDataset:
 
 
 # --- Eq. 5 ------------------------------------------------------------------------------------------------------------
-def test_one_step_is_the_gradient_of_eq_5(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("place", "reading"), [("features", "background"), ("mask", "background"), ("density", "entropy")]
+)
+def test_one_step_is_the_gradient_of_eq_5(
+    place: Any, reading: Any, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # λd large, so that a missing adversarial gradient would show beside the others.
-    config = replace(SE_FD, weights=LossWeights(0.3, 0.2, 2.0))
+    config = replace(SE_FD, weights=LossWeights(0.3, 0.2, 2.0), discriminator_sees=place, target_loss=reading)
     run, step = prepare(config, data, tmp_path, monkeypatch)
     trained = {"counter": run.modules["networks"].counter, "S": run.modules["networks"].S, "D": run.modules["D"]}
     counter, S, D = (copy.deepcopy(module) for module in trained.values())
@@ -212,13 +217,18 @@ def test_one_step_is_the_gradient_of_eq_5(data: Data, tmp_path: Path, monkeypatc
     xt = Batches(labelled, augmentation=config.target, stream=1, **common)[0]  # type: ignore[arg-type]
     torch.manual_seed(7)
     f = counter.E(torch.cat([xs["image"], xt["image"]]))
-    fs, ft = f[:2], f[2:]
-    y_hat, z_hat = counter.C(fs), S(f).sigmoid()
+    y_hat, z_hat = counter.C(f if place == "density" else f[:2]), S(f).sigmoid()
     zs_hat, zt_hat, zs, zt = z_hat[:2], z_hat[2:], xs["mask"], xt["mask"]
+    seen = {"features": f, "mask": z_hat, "density": y_hat}[place]
+    fs, ft = seen[:2], seen[2:]
+    of_target = {
+        "background": (1 - zt_hat).log(),
+        "entropy": zt_hat * zt_hat.log() + (1 - zt_hat) * (1 - zt_hat).log(),
+    }
     by_hand = {
-        "density": ((y_hat - 10.0 * xs["density"]) ** 2).mean() / 2,
+        "density": ((y_hat[:2] - 10.0 * xs["density"]) ** 2).mean() / 2,
         "seg_source": -(zs * zs_hat.log() + (1 - zs) * (1 - zs_hat).log()).mean(),
-        "seg_target": -((1 - zt) * (1 - zt_hat).log()).mean(),
+        "seg_target": -((1 - zt) * of_target[reading]).mean(),
         "adversarial": -D(ft).sigmoid().log().mean(),
     }
     weights = {"density": 1.0, "seg_source": 0.3, "seg_target": 0.2, "adversarial": 2.0}

@@ -40,6 +40,8 @@ def test_a_variant_changes_what_it_names() -> None:
     assert {k: v for k, v in vars(changed).items() if k != "weights"} == {
         k: v for k, v in vars(on).items() if k != "weights"
     }
+    moved = parse("se+fd@D=mask@eq9=entropy").config(on)
+    assert (moved.discriminator_sees, moved.target_loss, moved.weights) == ("mask", "entropy", on.weights)
     assert parse("se").config(on) == on and parse("se").masks is None and parse("se@masks=none").masks == "none"
 
 
@@ -67,6 +69,8 @@ def test_what_would_be_called_by_a_wrong_name_is_refused(name: str, says: str) -
         "se@",
         "se@masks",
         "se@masks=best",
+        "se+fd@D=image",
+        "se@eq9=8",
         "se@lambda_d=-1",
         "se@lambda_d=much",
         "se@lambda_x=1",

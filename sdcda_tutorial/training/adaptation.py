@@ -54,16 +54,17 @@ class Networks(nn.Module):
     def __init__(self, config: AdaptationConfig) -> None:
         super().__init__()
         self.counter = make_counter(config.stride, config.width, config.kernels, config.label_factor)
-        self.S: SemanticExtractor | None = None
-        if config.needs_semantic_extractor:
-            self.S = SemanticExtractor(self.counter.E.channels, config.stride)
+        self.S = SemanticExtractor(self.counter.E.channels, config.stride) if config.needs_semantic_extractor else None
+        self.D_sees = config.discriminator_sees
 
     def forward(self, xs: Tensor, xt: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Scaled density ŷs (B, 1, H, W), mask logits and features f of the source images, then the target images."""
+        """Scaled density ŷs (B, 1, H, W), mask logits, and what D sees, f: of source, then target images."""
         # Both domains in one pass: the batch norm statistics, which the deployed counter keeps, are of both.
         f = self.counter.E(xs if xt is None else torch.cat([xs, xt]))
-        density = self.counter.C(f[: len(xs)])
-        return density, None if self.S is None else self.S(f), f
+        density = self.counter.C(f if self.D_sees == "density" else f[: len(xs)])
+        mask_logits = None if self.S is None else self.S(f)
+        seen = {"features": f, "density": density, "mask": mask_logits}[self.D_sees]
+        return density[: len(xs)], mask_logits, seen.sigmoid() if self.D_sees == "mask" else seen
 
 
 class Adaptation:
@@ -84,7 +85,8 @@ class Adaptation:
         self.networks = Networks(config)
         self.D: FeatureDiscriminator | None = None
         if config.weights.adversarial > 0:
-            self.D = FeatureDiscriminator(self.networks.counter.E.channels, config.discriminator_width)
+            channels = self.networks.counter.E.channels if config.discriminator_sees == "features" else 1
+            self.D = FeatureDiscriminator(channels, config.discriminator_width)
 
     def begin(self, hardware: Hardware | None = None) -> None:
         """Move everything to its device and make the optimisers and the running mean."""
@@ -124,13 +126,15 @@ class Adaptation:
 
     def _losses(self, source: Batch, target: Batch | None) -> tuple[dict[str, Tensor], Tensor]:
         """The terms of Eq. 5 by name, and the features they came from: the source's, then the target's."""
-        weights, xs, n = self.config.weights, source["image"], len(source["image"])
-        density, mask_logits, f = self._networks(xs, None if target is None else target["image"])
+        weights, n = self.config.weights, len(source["image"])
+        density, mask_logits, f = self._networks(source["image"], None if target is None else target["image"])
         terms = {"density": losses.density_loss(density, source["density"] * self.config.label_factor)}
         if mask_logits is not None and weights.seg_source > 0:
             terms["seg_source"] = losses.source_segmentation_loss(mask_logits[:n], source["mask"])
         if mask_logits is not None and weights.seg_target > 0 and target is not None:
-            terms["seg_target"] = losses.target_segmentation_loss(mask_logits[n:], target["mask"])
+            by_entropy = self.config.target_loss == "entropy"  # the other reading of Eq. 9
+            loss = losses.target_entropy_loss if by_entropy else losses.target_segmentation_loss
+            terms["seg_target"] = loss(mask_logits[n:], target["mask"])
         if self.D is not None:
             # E is to change here, not D: the plain module with frozen weights lets the gradient through to f.
             self.D.requires_grad_(False)
@@ -159,28 +163,26 @@ class Adaptation:
 
     def _step_of_D(self, fs: Tensor, ft: Tensor) -> dict[str, Tensor]:
         """D learns to tell the source's features from the target's."""
-        n = len(fs)
         domain_logits = self._D(torch.cat([fs, ft]))  # one pass over both domains
-        loss = losses.discriminator_loss(domain_logits[:n], domain_logits[n:])
+        of_source, of_target = domain_logits[: len(fs)], domain_logits[len(fs) :]
+        loss = losses.discriminator_loss(of_source, of_target)
         require_finite({"discriminator": loss})
         self.optimizers["D"].zero_grad()
         self.fabric.backward(loss)
         self.optimizers["D"].step()
         with torch.no_grad():
-            right = (domain_logits[:n] > 0).float().mean() + (domain_logits[n:] < 0).float().mean()
+            right = (of_source > 0).float().mean() + (of_target < 0).float().mean()
         return {"discriminator": loss, "D_accuracy": right / 2}
 
     def modules(self) -> dict[str, nn.Module]:
         """All that training changes, by name."""
-        return _made(networks=self.networks, average=self.average, D=self.D)
+        known = {"networks": self.networks, "average": self.average, "D": self.D}
+        return {name: module for name, module in known.items() if module is not None}
 
     def parts(self) -> dict[str, nn.Module]:
         """What the model is made of afterwards, by symbol."""
-        return _made(counter=self.deployed.counter, S=self.deployed.S, D=self.D)
-
-
-def _made(**known: nn.Module | None) -> dict[str, nn.Module]:
-    return {name: module for name, module in known.items() if module is not None}
+        known = {"counter": self.deployed.counter, "S": self.deployed.S, "D": self.D}
+        return {name: module for name, module in known.items() if module is not None}
 
 
 @denormals_are_zero()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.training.batches import Augmentation, DensityKernel
 
@@ -20,6 +21,10 @@ class AdaptationConfig:
         stride, width, kernels, label_factor: see `CrowdCounter`; with kernels "sfcn" and stride 8 the counter is `SFCN`
             instead.
         pretrained: begin with ImageNet weights in E (they need width 1).
+        discriminator_sees: what D tells apart: the "features" f, as in the paper, the "mask" ẑ (where AdaptSegNet has
+            it), or the "density" ŷ.
+        target_loss: reading of Eq. 9: "background", or the "entropy" of ẑ on the background, see
+            `losses.target_entropy_loss`.
         target_batch_norm: pass the target through E even where no λ asks for it, so that the batch norm statistics
             see both domains: a control, not a method.
         learning_rate, schedule, weight_decay: Adam for E, C, S. "polynomial" falls to zero; "epochs" is the C³
@@ -41,6 +46,8 @@ class AdaptationConfig:
     kernels: str = "paper"
     label_factor: float = 100.0
     pretrained: bool = False
+    discriminator_sees: Literal["features", "mask", "density"] = "features"
+    target_loss: Literal["background", "entropy"] = "background"
     target_batch_norm: bool = False
     learning_rate: float = 1e-5
     schedule: Literal["polynomial", "epochs"] = "epochs"
@@ -51,6 +58,10 @@ class AdaptationConfig:
     holdout: float = 0.1
     validate_every: int = 500
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.discriminator_sees == "mask" and self.weights.adversarial > 0 and not self.needs_semantic_extractor:
+            raise InputError("D can look at the mask only where there is an S: λs or λt must be above zero")
 
     @property
     def needs_target(self) -> bool:
