@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sdcda_tutorial.models import CrowdCounter
+    from sdcda_tutorial.models.cyclegan import Generators
 
 CHECKPOINTS, RESULTS = Path("data/checkpoints"), Path("data/results")
 
@@ -80,6 +81,13 @@ def segmenter(name: str = "segmenter") -> nn.ModuleDict:
     from sdcda_tutorial.training.checkpoints import load_segmenter
 
     return load_segmenter(CHECKPOINTS / f"{name}.safetensors")[0].eval()
+
+
+def generators(method: str) -> Generators:
+    """Both generators as trained by a translation: "cyclegan" or "se-cyclegan"."""
+    from sdcda_tutorial.training.translation import load_generators
+
+    return load_generators(CHECKPOINTS / f"{method}-translation.safetensors")[0]
 
 
 def result(name: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ MODULES = {
     "7": "n07_feature_discriminator",
     "8": "n08_adversarial_training",
     "9": "n09_evaluation",
+    "10": "n10_image_translation",
     "11": "n11_real_data",
 }
 
