@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,29 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"{path} does not exist") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is not readable JSON ({error}); restore or delete it") from None
+
+
+def is_from(origin: Mapping[str, Any], folder: Path, provenance: str, *, what: str, foreign: str = "*") -> bool:
+    """Whether `folder` says in its file `provenance` that it was made from `origin`; False where it is still empty.
+
+    Args:
+        what: name of what is made there.
+        foreign: pattern of files that must not be there without a provenance.
+    Raises:
+        InputError: it was made from something else, or holds something else.
+    """
+    if (folder / provenance).exists():
+        known = read_json(folder / provenance)
+        known = known if isinstance(known, dict) else {}
+        for key, value in origin.items():
+            if known.get(key) != value:
+                short = isinstance(value, str | float | int | list)
+                made = f"{key} = {known.get(key)}, not {value}" if short else f"other {key}"
+                raise InputError(f"{folder} holds {what} made with {made}; remove it, or choose another folder")
+        return True
+    if folder.exists() and (not folder.is_dir() or any(folder.rglob(foreign))):
+        raise InputError(f"{folder} holds something else than {what}; choose a new folder for them")
+    return False
 
 
 def file_digest(path: str | Path) -> str:

@@ -422,7 +422,7 @@ def test_nothing_of_another_origin_is_mixed_or_lost(
     other = tmp_path / "other.safetensors"
     tensors, card = checkpoints.load(run / "model.safetensors")
     checkpoints.save(other, {name: tensor + 1 for name, tensor in tensors.items()}, card)
-    complaint(go(translated, model=other), translated, "other weights_sha256")
+    complaint(go(translated, model=other), translated, "weights_sha256")
     assert files_of(translated) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
@@ -431,7 +431,7 @@ def test_nothing_of_another_origin_is_mixed_or_lost(
     assert not (tmp_path / "new").exists() and files_of(tmp_path / "mine") == {"thesis.txt": b"mine"}
     (tmp_path / "begun").with_name(".begun.translating").mkdir()
     shutil.copy(translated / PROVENANCE, tmp_path / ".begun.translating" / PROVENANCE)
-    complaint(go(tmp_path / "begun", model=other), ".begun.translating", "other weights_sha256")
+    complaint(go(tmp_path / "begun", model=other), ".begun.translating", "weights_sha256")
 
 
 def test_sizes_that_are_no_multiples_of_four_pngs_and_shrunk_images(run: Path, tmp_path: Path) -> None:

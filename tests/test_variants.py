@@ -163,7 +163,7 @@ def test_masks_of_a_control_are_made_once_and_of_one_origin(predicted: Path) -> 
     assert files(folder) == before
     assert json.loads((folder / "provenance.json").read_text())["predicted"] == folder_digest(predicted)
     target = open_dataset("mini-target:data/mini", "train")
-    with pytest.raises(InputError, match="holds masks of another origin"):
+    with pytest.raises(InputError, match="holds masks made with"):
         write_control_masks("shuffled", target, predicted, folder)
     (predicted.parent / "mine").mkdir()
     (predicted.parent / "mine/notes.txt").write_text("mine")

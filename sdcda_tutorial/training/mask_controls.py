@@ -11,7 +11,7 @@ from scipy.ndimage import maximum_filter
 from sdcda_tutorial import masks
 from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import folder_digest, read_json, write_json
+from sdcda_tutorial.files import folder_digest, is_from, write_json
 from sdcda_tutorial.training.batches import crowd_mask
 from sdcda_tutorial.training.segmentation import PROVENANCE, origin_of_masks
 
@@ -42,13 +42,7 @@ def write_control_masks(kind: str, target: CrowdDataset, predicted: str | Path, 
         raise InputError("there is no other image whose mask could be given to the only one; name more target images")
     origin = {"control": kind, "predicted": folder_digest(predicted), "predicted_by": origin_of_masks(predicted)}
     origin |= {"growth": GROWTH, "target": target.describe()}
-    if (folder / PROVENANCE).exists():
-        known = read_json(folder / PROVENANCE)
-        if any(known.get(key) != value for key, value in origin.items()):
-            raise InputError(f"{folder} holds masks of another origin; remove it, they are made anew")
-    elif folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} holds something else than masks; remove it, or choose another --out")
-    else:
+    if not is_from(origin, folder, PROVENANCE, what="masks"):
         write_json(folder / PROVENANCE, {**origin, "date": datetime.date.today().isoformat()})
     for index, name in enumerate(target.names):
         path = masks.path_of(folder, name)

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from sdcda_tutorial import losses, masks
 from sdcda_tutorial.datasets.base import CrowdDataset
 from sdcda_tutorial.datasets.transforms import resize_image
-from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.files import is_from, read_json, write_json
 from sdcda_tutorial.inference import PASS_PIXELS
 from sdcda_tutorial.models import CrowdCounter, SemanticExtractor
 from sdcda_tutorial.models.feature_extractor import image_batch
@@ -194,22 +193,10 @@ def write_pseudo_masks(
         "dilate": dilate,
         "scales": list(scales),
     }
-    provenance = folder / PROVENANCE
-    some, ours = any(folder.rglob("*.png")), provenance.exists()
+    begun = is_from(origin, folder, PROVENANCE, what="masks", foreign="*.png")
     fabric.barrier()  # every process has looked before the first one writes
-    if ours:
-        known = read_json(provenance)
-        changed = [key for key in origin if known.get(key) != origin[key]]
-        if changed:
-            key = changed[0]
-            raise InputError(
-                f"{folder} holds masks made with {key} = {known.get(key)}, not {origin[key]}; choose another folder"
-            )
-    else:
-        if some:
-            raise InputError(f"{folder} holds PNGs without a {PROVENANCE}; choose an empty folder for the masks")
-        if fabric.is_global_zero:
-            write_json(provenance, {**origin, "date": datetime.date.today().isoformat()})
+    if not begun and fabric.is_global_zero:
+        write_json(folder / PROVENANCE, {**origin, "date": datetime.date.today().isoformat()})
 
     def write(index: int) -> None:
         path = masks.path_of(folder, target.names[index])

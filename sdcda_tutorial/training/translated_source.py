@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from sdcda_tutorial.datasets.gcc import GCC, LISTS, TRANSLATED
 from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, read_json, write_json
+from sdcda_tutorial.files import atomic_path, is_from, write_json
 from sdcda_tutorial.models.cyclegan import Generator
 from sdcda_tutorial.models.feature_extractor import image_batch
 from sdcda_tutorial.processes import shared_out
@@ -28,7 +27,7 @@ from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.translation import load_generators
 
-PROVENANCE = TRANSLATED
+PROVENANCE, WHAT = TRANSLATED, "translated images"
 JPEG_QUALITY = 95
 
 
@@ -64,9 +63,9 @@ def translate(
         "source": source.describe(),
         "weights": card["config"]["weights"],
     }
-    finished = _is_of(out, origin)
+    finished = is_from(origin, out, PROVENANCE, what=WHAT)
     if not finished:
-        _is_of(making, origin)
+        is_from(origin, making, PROVENANCE, what=WHAT)
     fabric.barrier()  # every process has looked before the first one writes
     if finished:
         return out
@@ -113,25 +112,6 @@ def translated_image(generator: Generator, image: np.ndarray) -> np.ndarray:
     device = next(generator.parameters()).device
     made = generator(image_batch(image[None]).to(device))[0]
     return (made * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
-
-
-def _is_of(folder: Path, origin: dict[str, Any]) -> bool:
-    """Whether the images of this origin are there; False where nothing is.
-
-    Raises:
-        InputError: something else is there.
-    """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return False
-    if not (folder / PROVENANCE).is_file():
-        raise InputError(f"{folder} holds something else than translated images; choose a new folder for them")
-    known = read_json(folder / PROVENANCE)
-    changed = [key for key in origin if not isinstance(known, dict) or known.get(key) != origin[key]]
-    if changed:
-        raise InputError(
-            f"{folder} holds images translated with other {changed[0]}; remove it, or choose another folder"
-        )
-    return True
 
 
 def _copy(file: Path, to: Path) -> None:
