@@ -10,25 +10,25 @@ from sdcda_tutorial.benchmark_methods import run_folder
 from sdcda_tutorial.evaluation import Results
 from sdcda_tutorial.files import write_text
 from sdcda_tutorial.training import TRANSLATIONS
-from sdcda_tutorial.training.checkpoints import export
+from sdcda_tutorial.training.checkpoints import export, read_card
 from sdcda_tutorial.training.presets import split_run_name
 
 
 def keep_models(folder: str | Path, methods: Sequence[str], seed: int, out: str | Path, data: str) -> list[Path]:
-    """Copy the mask model and a model per method of a finished seed to `out`, at half precision, with their figures.
+    """Copy a model per method of a finished seed to `out`, at half precision, with their figures.
 
-    Translations go with the methods that need them. The log of each training, what `training.loop` calls metrics.jsonl,
-    goes with it as METHOD.jsonl. Where no method needed a mask model, there is none to copy.
+    The mask model and the translations go with the methods that have learnt from them. The log of each training, what
+    `training.loop` calls metrics.jsonl, goes with it as METHOD.jsonl.
 
     Args:
         data: what the cards call the data.
     """
     run, kept = Path(folder) / f"seed_{seed}", []
     translations = [f"{name}-translation" for name in TRANSLATIONS if name in {split_run_name(m)[1] for m in methods}]
-    for name in ("segmenter", *translations, *methods):
+    cards = [read_card(run_folder(run, method) / "model.safetensors") for method in methods]
+    mask_model = ["segmenter"] if any(card["config"]["weights"]["seg_target"] > 0 for card in cards) else []
+    for name in (*mask_model, *translations, *methods):
         model = run_folder(run, name) / "model.safetensors"
-        if name == "segmenter" and not model.exists():
-            continue
         about: dict[str, Any] = {"method": name, "seed": seed, "data": data}
         for domain in ("source", "target"):
             evaluation = model.parent / f"{domain}.json"

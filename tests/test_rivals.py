@@ -212,6 +212,8 @@ def test_counter_and_adaptation_have_rows_of_their_own(tmp_path: Path) -> None:
     trained = {path: stamp for path, stamp in files(tmp_path / "seed_3").items() if path.endswith(".safetensors")}
     assert ran(*asked) == printed
     assert trained.items() <= files(tmp_path / "seed_3").items()
+    kept = {path.stem for path in (tmp_path / "kept").iterdir()}  # no mask model: none of them has learnt from it
+    assert kept == {*methods.split(","), "cyclegan-translation", "se-cyclegan-translation"}
     for name in methods.split(","):
         counter, card = checkpoints.load_counter(tmp_path / "kept" / f"{name}.safetensors")
         assert card["method"] == name and isinstance(counter, SFCN) == name.startswith("sfcn")
