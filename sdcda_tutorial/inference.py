@@ -95,17 +95,17 @@ def reach(counter: CrowdCounter) -> int:
     pixels = 0 if counter.C.refine is None else _half_kernel(counter.C.refine[0])
     for convolution in reversed(counter.C.convolutions):
         pixels = pixels // 2 + 1 + _half_kernel(convolution[0])  # type: ignore[index]
-    pixels = _before(counter.E.features, pixels)
+    pixels = needed_before(counter.E.features, pixels)
     return math.ceil(pixels / counter.E.stride) * counter.E.stride
 
 
 def reach_of_features(counter: SFCN) -> int:
     """As `reach`, of the features that SFCN's spatial encoder looks at: its map depends on the whole image."""
-    pixels = _before(counter.E.features, _before(counter.C.back_end, 0))
+    pixels = needed_before(counter.E.features, needed_before(counter.C.back_end, 0))
     return math.ceil(pixels / counter.E.stride) * counter.E.stride
 
 
-def _before(layers: nn.Sequential, pixels: int) -> int:
+def needed_before(layers: nn.Sequential, pixels: int) -> int:
     """So many pixels after the layers depend on how many before them."""
     for layer in reversed(layers):
         if isinstance(layer, nn.MaxPool2d):

@@ -1,4 +1,4 @@
-"""How far apart two domains lie in f: channel means of whole images, their distance, a linear probe, and MMD."""
+"""How far apart two domains lie in f: of whole images and of single places: means, linear probe, MMD."""
 
 from __future__ import annotations
 
@@ -12,22 +12,27 @@ from sdcda_tutorial.datasets.sample import Sample
 
 
 @torch.no_grad()
-def pooled_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160)) -> Tensor:
-    """One row an image: each channel of f = E(x) averaged over the middle of the image.
+def local_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160)) -> Tensor:
+    """What E says of every place in the middle of each image.
 
     Args:
         E: feature extractor, in evaluation mode.
         samples: images of at least the size of `crop`.
         crop: (height, width) of the middle part that is looked at, multiples of E's stride.
     Returns:
-        (images, channels).
+        (images, places, channels).
     """
     crops = []
     for sample in samples:
         top, left = ((side - part) // 2 for side, part in zip(sample.size, crop, strict=True))
         crops.append(torch.from_numpy(sample.image[top : top + crop[0], left : left + crop[1]]))
     x = torch.stack(crops).permute(0, 3, 1, 2) / 255  # (B, 3, height, width)
-    return torch.cat([E(part).mean(dim=(2, 3)) for part in x.split(8)])
+    return torch.cat([E(part).flatten(2).transpose(1, 2) for part in x.split(8)])
+
+
+def pooled_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160)) -> Tensor:
+    """One row an image: each channel of f = E(x) averaged over the places of `local_features`; (images, channels)."""
+    return local_features(E, samples, crop).mean(dim=1)
 
 
 def channel_gaps(source: Tensor, target: Tensor) -> Tensor:
@@ -48,20 +53,20 @@ def linear_probe(source: Tensor, target: Tensor, ridge: float = 10.0) -> float:
     Every other image fits the weights by least squares (+1 source, -1 target), the others are asked.
 
     Args:
-        source, target: (images, channels).
+        source, target: (images, channels), or (images, places, channels), where each place is asked by itself.
         ridge: keeps the weights small where there are more channels than images.
     Returns:
         Share of right answers; about 0.5 where there is nothing to tell.
     """
-    f = torch.cat([source, target]).double()
-    label = torch.cat([torch.ones(len(source)), -torch.ones(len(target))]).double()
+    f = torch.cat([source, target]).double().reshape(len(source) + len(target), -1, source.shape[-1])
+    label = torch.cat([torch.ones(len(source)), -torch.ones(len(target))]).double()[:, None].expand(f.shape[:2])
     fitted = torch.arange(len(f)) % 2 == 0
-    mean, deviation = f[fitted].mean(dim=0), f[fitted].std(dim=0).clamp(min=1e-6)
-    f = torch.cat([(f - mean) / deviation, torch.ones(len(f), 1, dtype=f.dtype)], dim=1)  # the last column is the bias
-    seen = f[fitted]
-    weights = torch.linalg.solve(seen.T @ seen + ridge * torch.eye(f.shape[1]).double(), seen.T @ label[fitted])
-    answers = (f[~fitted] @ weights).sign()
-    return float((answers == label[~fitted]).double().mean())
+    mean, deviation = f[fitted].mean(dim=(0, 1)), f[fitted].std(dim=(0, 1)).clamp(min=1e-6)
+    f = torch.cat([(f - mean) / deviation, torch.ones(*f.shape[:2], 1).double()], dim=2)  # the last column is the bias
+    seen = f[fitted].flatten(0, 1)
+    inner = seen.T @ seen + ridge * torch.eye(seen.shape[1]).double()
+    weights = torch.linalg.solve(inner, seen.T @ label[fitted].flatten())
+    return float(((f[~fitted] @ weights).sign() == label[~fitted]).double().mean())
 
 
 def mmd(source: Tensor, target: Tensor) -> float:
@@ -87,15 +92,22 @@ def mmd(source: Tensor, target: Tensor) -> float:
 
 
 def alignment(E: nn.Module, source: Sequence[Sample], target: Sequence[Sample]) -> dict[str, float]:
-    """`linear_probe` and `mmd` of two sets of images, at most 100 of each, in a window that fits into all of them.
+    """How well domains can be told apart, at most 100 images of each, in a window that fits into all of them.
 
     Args:
         source, target: at least two images each.
+    Returns:
+        `linear_probe` of whole images; place_probe, the same of single places, at most 64 an image; `mmd` of images.
     """
     samples = [
         [domain[index] for index in range(0, len(domain), math.ceil(len(domain) / 100))] for domain in (source, target)
     ]
     least = [min(sample.size[side] for of_domain in samples for sample in of_domain) for side in (0, 1)]
     crop = (min(480, least[0] // 16 * 16), min(640, least[1] // 16 * 16))
-    fs, ft = (pooled_features(E, of_domain, crop) for of_domain in samples)
-    return {"linear_probe": round(linear_probe(fs, ft), 4), "mmd": round(mmd(fs, ft), 5)}
+    fs, ft = (local_features(E, of_domain, crop) for of_domain in samples)
+    every = math.ceil(fs.shape[1] / 64)
+    return {
+        "linear_probe": round(linear_probe(fs.mean(dim=1), ft.mean(dim=1)), 4),
+        "place_probe": round(linear_probe(fs[:, ::every], ft[:, ::every]), 4),
+        "mmd": round(mmd(fs.mean(dim=1), ft.mean(dim=1)), 5),
+    }

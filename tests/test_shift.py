@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sdcda_tutorial.datasets.sample import Sample
-from sdcda_tutorial.shift import alignment, channel_gaps, linear_probe, mmd, pooled_features
+from sdcda_tutorial.shift import alignment, channel_gaps, linear_probe, local_features, mmd, pooled_features
 
 
 def domains(moved, images=60, channels=8, seed=0):
@@ -45,6 +45,33 @@ def test_probe_finds_nothing_where_there_is_nothing():
     assert 0.4 < np.mean(told) < 0.6
 
 
+def test_probe_of_places_is_fitted_to_images_that_it_is_not_asked_about():
+    generator = torch.Generator().manual_seed(0)
+    # Every image has a place of its own in feature space, and all its places lie there: no domain, much to remember.
+    source, target = (
+        torch.randn(20, 1, 8, generator=generator) + 0.01 * torch.randn(20, 50, 8, generator=generator)
+        for _ in range(2)
+    )
+    assert 0.3 < linear_probe(source, target) < 0.7
+    target[..., 0] += 6
+    assert linear_probe(source, target) > 0.95
+    one_place = linear_probe(source[:, :1], target[:, :1])
+    assert one_place == linear_probe(source[:, 0], target[:, 0])
+
+
+def test_places_are_told_apart_less_well_than_their_averages():
+    generator = torch.Generator().manual_seed(0)
+    source, target = (torch.randn(60, 64, 8, generator=generator) for _ in range(2))
+    target[..., 0] += 1
+    assert linear_probe(source, target) < 0.8 < 0.95 < linear_probe(source.mean(dim=1), target.mean(dim=1))
+
+
+def test_local_features_keep_the_places_of_an_image():
+    image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    f = local_features(nn.Identity(), [Sample(image)], crop=(2, 2))
+    assert torch.equal(f[0], torch.from_numpy(image[1:3, 2:4]).reshape(4, 3) / 255)
+
+
 def test_mmd_is_its_definition():
     source, target = domains(1.0, images=5, channels=3)
     f = torch.cat([source, target]).double()
@@ -74,6 +101,6 @@ def test_alignment_looks_at_what_fits_into_every_image():
     source = [Sample(np.full((40, 60, 3), shade, np.uint8)) for shade in shades]
     target = [Sample(np.full((35, 70, 3), shade, np.uint8)) for shade in shades]
     found = alignment(nn.Identity(), source, target)  # windows of 32 × 48
-    assert found["mmd"] <= 0 and 0 <= found["linear_probe"] <= 1
+    assert found["mmd"] <= 0 and all(0 <= found[probe] <= 1 for probe in ("linear_probe", "place_probe"))
     apart = alignment(nn.Identity(), source, [Sample(255 - sample.image // 4) for sample in target])
-    assert apart["mmd"] > 0.5 and apart["linear_probe"] == 1.0
+    assert apart["mmd"] > 0.5 and apart["linear_probe"] == apart["place_probe"] == 1.0
