@@ -32,7 +32,7 @@ def benchmark(
         str,
         typer.Option(
             help="names with commas, also with a setting changed (se@masks=perfect, se+fd@lambda_d=1e-4); or a group: "
-            "ablation (the paper's and controls), table-1 (its rows), masks, lambdas, all"
+            "ablation (the paper's and controls), table-1 (its rows), masks, readings (and D's place), lambdas, all"
         ),
     ] = "ablation",
     out: Annotated[

@@ -76,7 +76,7 @@ def _dots(axis: Axes, values: Mapping[str, Sequence[float]], titles: Mapping[str
         columns, x="value", y="method", ax=axis, color=VERMILION, linestyle="none", marker="|", markersize=13,
         errorbar=interval_of_mean, err_kws={"linewidth": 1.2},
     )  # fmt: skip
-    axis.set_xlim(left=min(0.0, axis.get_xlim()[0]))
+    axis.set_xlim(left=0)  # no error lies below zero, whatever an interval says
     axis.grid(axis="x", linewidth=0.3)
 
 

@@ -158,7 +158,7 @@ class Discriminators(nn.Module):
 
 
 class ImagePool(nn.Module):
-    """The last images that a generator made, of which a discriminator is shown some again: it must not forget.
+    """Images that a generator has made: half of them are held back and come to the discriminator later.
 
     Its content is a buffer, so a checkpoint holds it; what is random is drawn from torch's generator, which a training
     seeds by the step. So a resumed training goes on with the pool that it had.

@@ -79,7 +79,7 @@ class Translation:
         xs, xt = source["image"], target["image"]
         with self.fabric.autocast():
             made = self.generators(xs, xt)
-        terms = self._generator_losses(made, xs, xt)
+        terms = self.generator_losses(made, xs, xt)
         self._minimise("generators", losses.total_loss(terms, self.config.weights), terms)
         shown = {name: pool.exchange(made[name]) for name, pool in self.pools.items()}
         with self.fabric.autocast():
@@ -91,7 +91,7 @@ class Translation:
         self._minimise("discriminators", seen["D_source"] + seen["D_target"], seen)
         return {name: value.detach() for name, value in (terms | seen).items()}
 
-    def _generator_losses(self, made: Mapping[str, Tensor], xs: Tensor, xt: Tensor) -> dict[str, Tensor]:
+    def generator_losses(self, made: Mapping[str, Tensor], xs: Tensor, xt: Tensor) -> dict[str, Tensor]:
         """Each term for both directions together."""
         weights = self.config.weights
         # The generators are to change here, not the discriminators; these let the gradient through.

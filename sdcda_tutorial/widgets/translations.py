@@ -54,7 +54,7 @@ def render_translation(
         axis.imshow(picture)
         axis.set_title(title)
     axes[3].imshow(off, cmap="magma", vmin=0, vmax=0.5)
-    axes[3].set_title(f"difference, mean {off.mean():.3f}")
+    axes[3].set_title(f"difference; cycle loss {2 * off.mean():.3f}")
     for axis in axes:
         axis.set_axis_off()
     return figure

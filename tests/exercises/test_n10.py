@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -60,7 +61,12 @@ WRONG: list[tuple[str, Any, str]] = [
     ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).abs().sum(), "sum over the pixels"),
     ("10.1", lambda x, f, b: (2 * (b(f(x)) - x)).square().mean(), "you squared"),
     ("10.1", lambda x, f, b: (b(f(x)) - x).square().mean(), "you squared"),
-    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).mean(), "as bad as one too bright"),
+    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).abs().sum() / len(x), "sum over the pixels"),
+    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).square().mean().sqrt(), "you squared"),
+    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).mean(), "do not make up for each other"),
+    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).mean().abs(), "do not make up for each other"),
+    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).abs().max(), "by 0.1375 on average"),
+    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).abs().mean(dim=(1, 2, 3)), "one number"),
     ("10.1", lambda x, f, b: b(f(x)) - x, "one number"),
     ("10.1", lambda x, f, b: 7.0, "not 7.000"),
     ("10.2", lambda r, m: (r.square().mean() + (m - 1).square().mean()) / 2, "wrong way round"),
@@ -70,7 +76,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("10.2", lambda r, m: ((r - 1).square().sum() + m.square().sum()) / 2, "sum over the patches"),
     ("10.2", lambda r, m: (F.softplus(-r).mean() + F.softplus(m).mean()) / 2, "cross-entropy"),
     ("10.2", lambda r, m: ((r - 1).abs().mean() + m.abs().mean()) / 2, "least squares are asked"),
-    ("10.2", lambda r, m: ((r - 1).square().sum() + m.square().sum()) / 8, "however many patches"),
+    ("10.2", lambda r, m: ((r - 1).square().sum() + m.square().sum()) / 8, "by itself"),
+    ("10.2", lambda r, m: ((r - 1) ** 2 + m**2).mean() / 2, "by itself"),
+    ("10.2", lambda r, m: torch.cat([(r - 1).flatten(), m.flatten()]).square().mean(), "by itself"),
+    ("10.2", lambda r, m: ((r.sigmoid() - 1).square().mean() + m.sigmoid().square().mean()) / 2, "no sigmoid"),
     ("10.2", lambda r, m: 3.0, "0.085, not 3"),
     ("10.3", leaves_it, "never gets any younger"),
     ("10.3", grows, "at most"),
@@ -81,7 +90,15 @@ WRONG: list[tuple[str, Any, str]] = [
     ("10.3", lambda pool, n, image, coin, place: pooled(pool, n, image, coin, 0), "the one at `place`"),
     ("10.3", lambda pool, n, image, coin, place: pooled(pool, n, image, 0.9, place), "an *old* image"),
     ("10.3", lambda pool, n, image, coin, place: pooled(pool, 2, image, coin, place), "two of three places"),
+    ("10.3", lambda pool, n, image, coin, place: image if coin >= 0.5 else pooled(pool, n, image, 0, place), "0.9"),
+    ("10.3", lambda pool, n, image, coin, place: pooled(pool, 3, image, coin, place), "a pool of 2"),
+    ("10.3", lambda pool, n, image, coin, place: pooled(pool, n, image, coin, 1), "and place 0"),
+    ("10.3", lambda pool, n, image, coin, place: pooled(list(pool), n, image, coin, place), "not into a copy"),
 ]
+
+
+def test_a_number_of_numpy_is_a_number() -> None:
+    assert verdict("10.1", lambda x, f, b: np.float32(cycle(x, f, b)))[0] == "right"
 
 
 @pytest.mark.parametrize("number", RIGHT)
