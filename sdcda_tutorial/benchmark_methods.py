@@ -60,6 +60,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 
+_CHANGES = {"eq9=entropy": "Eq. 9 as entropy", "D=mask": "D sees the mask", "D=density": "D sees the density"}
+
+
 def run_folder(of_seed: Path, method: str) -> Path:
     """Where the run of a method lies in the folder of its seed."""
     return of_seed / ("warm_start" if method == EARLY else method)
@@ -78,5 +81,6 @@ def titles(names: Sequence[str]) -> dict[str, str]:
             known = ", ".join([*METHOD_TITLES, *GROUPS])
             raise InputError(f"unknown method {name!r}; known are {known}")
         parse(split_run_name(name)[1])
-        found[name] = ", ".join([METHOD_TITLES[method], *changes.replace("=", " ").split("@")]).removesuffix(", ")
+        said = [_CHANGES.get(change, change.replace("=", " ")) for change in changes.split("@") if change]
+        found[name] = ", ".join([METHOD_TITLES[method], *said])
     return found

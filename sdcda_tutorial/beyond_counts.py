@@ -24,17 +24,18 @@ def look_inside(checkpoint: Path, method: str, source: CrowdDataset, target: Cro
     """
     data = {"source": source.describe(), "target": target.describe()}
 
-    def once(path: Path, measure: Callable[[], dict[str, Any]]) -> None:
-        if not path.exists() or read_json(path).get("data") != data:
+    def once(path: Path, measure: Callable[[], dict[str, Any]], figure: str) -> None:
+        stored = read_json(path) if path.exists() else {}
+        if stored.get("data") != data or figure not in stored:  # an earlier version may not have known it
             write_json(path, measure() | {"data": data})
 
     if method in TRANSLATIONS:
         run = checkpoint.parent.parent / f"{method}-translation"
         generators = partial(load_generators, run / "model.safetensors")
-        once(run / "quality.json", lambda: translation_quality(generators()[0], source, target))
+        once(run / "quality.json", lambda: translation_quality(generators()[0], source, target), "source")
     elif len(source) > 1 and len(target) > 1:
         counter = partial(load_counter, checkpoint)
-        once(checkpoint.parent / "alignment.json", lambda: alignment(counter()[0].E, source, target))
+        once(checkpoint.parent / "alignment.json", lambda: alignment(counter()[0].E, source, target), "place_probe")
 
 
 def beyond_counts(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, Any]:

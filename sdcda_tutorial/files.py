@@ -72,7 +72,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def is_from(origin: Mapping[str, Any], folder: Path, provenance: str, *, what: str, foreign: str = "*") -> bool:
-    """Whether `folder` says in its file `provenance` that it was made from `origin`; False where it is still empty.
+    """Whether `folder` says in its file `provenance` that it was made from `origin`; False where there is nothing yet.
 
     Args:
         what: name of what is made there.
@@ -89,8 +89,11 @@ def is_from(origin: Mapping[str, Any], folder: Path, provenance: str, *, what: s
                 made = f"{key} = {known.get(key)}, not {value}" if short else f"other {key}"
                 raise InputError(f"{folder} holds {what} made with {made}; remove it, or choose another folder")
         return True
-    if folder.exists() and (not folder.is_dir() or any(folder.rglob(foreign))):
-        raise InputError(f"{folder} holds something else than {what}; choose a new folder for them")
+    # A dot begins what a killed writer left behind.
+    if folder.is_file() or any(not path.name.startswith(".") for path in folder.rglob(foreign)):
+        raise InputError(
+            f"{folder} holds something else than {what}, or ones without a {provenance}; choose a new folder"
+        )
     return False
 
 

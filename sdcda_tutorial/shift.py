@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,28 +11,43 @@ from torch import Tensor, nn
 from sdcda_tutorial.datasets.sample import Sample
 
 
-@torch.no_grad()
-def local_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160)) -> Tensor:
-    """What E says of every place in the middle of each image.
+def pooled_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160)) -> Tensor:
+    """One row an image: each channel of f = E(x) averaged over the middle of the image.
 
     Args:
         E: feature extractor, in evaluation mode.
         samples: images of at least the size of `crop`.
         crop: (height, width) of the middle part that is looked at, multiples of E's stride.
     Returns:
-        (images, places, channels).
+        (images, channels).
     """
+    return torch.cat([f.mean(dim=(2, 3)) for f in _features(E, samples, crop)])
+
+
+def local_features(
+    E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160), most: int = 64
+) -> Tensor:
+    """What E says of single places in the middle of each image: at most so many, on a grid; (images, places, channels).
+
+    Other arguments as in `pooled_features`.
+    """
+    found = []
+    for f in _features(E, samples, crop):
+        step = math.ceil(math.sqrt(f.shape[2] * f.shape[3] / most))
+        found.append(f[..., step // 2 :: step, step // 2 :: step].flatten(2).transpose(1, 2))
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def _features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int]) -> Iterator[Tensor]:
+    """f of the middle of the images, some at a time."""
     crops = []
     for sample in samples:
         top, left = ((side - part) // 2 for side, part in zip(sample.size, crop, strict=True))
         crops.append(torch.from_numpy(sample.image[top : top + crop[0], left : left + crop[1]]))
     x = torch.stack(crops).permute(0, 3, 1, 2) / 255  # (B, 3, height, width)
-    return torch.cat([E(part).flatten(2).transpose(1, 2) for part in x.split(8)])
-
-
-def pooled_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160)) -> Tensor:
-    """One row an image: each channel of f = E(x) averaged over the places of `local_features`; (images, channels)."""
-    return local_features(E, samples, crop).mean(dim=1)
+    for part in x.split(8):
+        yield E(part)
 
 
 def channel_gaps(source: Tensor, target: Tensor) -> Tensor:
@@ -104,10 +119,10 @@ def alignment(E: nn.Module, source: Sequence[Sample], target: Sequence[Sample]) 
     ]
     least = [min(sample.size[side] for of_domain in samples for sample in of_domain) for side in (0, 1)]
     crop = (min(480, least[0] // 16 * 16), min(640, least[1] // 16 * 16))
-    fs, ft = (local_features(E, of_domain, crop) for of_domain in samples)
-    every = math.ceil(fs.shape[1] / 64)
+    fs, ft = (pooled_features(E, of_domain, crop) for of_domain in samples)
+    places = [local_features(E, of_domain, crop) for of_domain in samples]
     return {
-        "linear_probe": round(linear_probe(fs.mean(dim=1), ft.mean(dim=1)), 4),
-        "place_probe": round(linear_probe(fs[:, ::every], ft[:, ::every]), 4),
-        "mmd": round(mmd(fs.mean(dim=1), ft.mean(dim=1)), 5),
+        "linear_probe": round(linear_probe(fs, ft), 4),
+        "place_probe": round(linear_probe(places[0], places[1]), 4),
+        "mmd": round(mmd(fs, ft), 5),
     }

@@ -7,12 +7,13 @@ benchmark` takes such names beside those of the methods.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.training.config import AdaptationConfig
+from sdcda_tutorial.training.config import D_SEES, TARGET_LOSSES, AdaptationConfig
 from sdcda_tutorial.training.experiment import Experiment
 from sdcda_tutorial.training.mask_controls import MASKS, write_control_masks
 
@@ -20,8 +21,8 @@ _METHODS = ("se", "fd", "se+fd")  # where there is something to vary
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d{1,2})?", re.ASCII)
 _LAMBDAS = {"lambda_s": "seg_source", "lambda_t": "seg_target", "lambda_d": "adversarial"}
 _CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "D": ("discriminator_sees", ("features", "mask", "density")),
-    "eq9": ("target_loss", ("background", "entropy")),
+    "D": ("discriminator_sees", D_SEES),
+    "eq9": ("target_loss", TARGET_LOSSES),
 }
 
 
@@ -32,18 +33,18 @@ class Variant:
     Attributes:
         method: name of the method, without the counter.
         weights: fields of `LossWeights` to replace.
-        others: fields of `AdaptationConfig` to replace.
+        settings: fields of `AdaptationConfig` to replace.
         masks: one of `MASKS`, or None for the mask model's own.
     """
 
     method: str
     weights: dict[str, float]
-    others: dict[str, Any]
+    settings: dict[str, Any]
     masks: str | None
 
     def config(self, config: AdaptationConfig) -> AdaptationConfig:
-        """The method's configuration with this variant's weights."""
-        return replace(config, weights=replace(config.weights, **self.weights), **self.others)
+        """The method's configuration with this variant's changes."""
+        return replace(config, weights=replace(config.weights, **self.weights), **self.settings)
 
     def masks_folder(self, experiment: Experiment) -> Path | None:
         """The masks of this variant, made where they are not there yet; None where they are the ordinary ones."""
@@ -62,7 +63,7 @@ def parse(name: str) -> Variant:
     """
     method, *changes = name.split("@")
     weights: dict[str, float] = {}
-    others: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     masks = None
     seen = set()
     if changes and method not in _METHODS:
@@ -77,7 +78,7 @@ def parse(name: str) -> Variant:
         elif setting in _LAMBDAS and _NUMBER.fullmatch(value):
             weights[_LAMBDAS[setting]] = float(value)
         elif setting in _CHOICES and value in _CHOICES[setting][1]:
-            others[_CHOICES[setting][0]] = value
+            settings[_CHOICES[setting][0]] = value
         else:
             raise InputError(
                 f"{name!r} changes {part!r}; a variant is METHOD@SETTING=VALUE with {', '.join(_LAMBDAS)} = a number "
@@ -86,4 +87,14 @@ def parse(name: str) -> Variant:
             )
     if masks is not None and (method == "fd" or weights.get("seg_target") == 0):
         raise InputError(f"{name!r} has no use for masks: its λt is zero")
-    return Variant(method, weights, others, masks)
+    if "discriminator_sees" in settings and (method == "se" or weights.get("adversarial") == 0):
+        raise InputError(f"{name!r} has no D that could look at anything: its λd is zero")
+    if settings.get("discriminator_sees") == "mask" and (method == "fd" or _zero(weights, "seg_source", "seg_target")):
+        raise InputError(f"{name!r} has no S whose mask D could look at: its λs and λt are zero")
+    if "target_loss" in settings and (method == "fd" or weights.get("seg_target") == 0):
+        raise InputError(f"{name!r} has no use for Eq. 9: its λt is zero")
+    return Variant(method, weights, settings, masks)
+
+
+def _zero(weights: Mapping[str, float], *names: str) -> bool:
+    return all(weights.get(name) == 0 for name in names)

@@ -49,11 +49,11 @@ def test_probe_of_places_is_fitted_to_images_that_it_is_not_asked_about():
     generator = torch.Generator().manual_seed(0)
     # Every image has a place of its own in feature space, and all its places lie there: no domain, much to remember.
     source, target = (
-        torch.randn(20, 1, 8, generator=generator) + 0.01 * torch.randn(20, 50, 8, generator=generator)
+        torch.randn(20, 1, 64, generator=generator) + 0.01 * torch.randn(20, 50, 64, generator=generator)
         for _ in range(2)
     )
-    assert 0.3 < linear_probe(source, target) < 0.7
-    target[..., 0] += 6
+    assert 0.2 < linear_probe(source, target) < 0.8  # 1.0 where the places of one image are on both sides
+    target += 1
     assert linear_probe(source, target) > 0.95
     one_place = linear_probe(source[:, :1], target[:, :1])
     assert one_place == linear_probe(source[:, 0], target[:, 0])
@@ -66,10 +66,12 @@ def test_places_are_told_apart_less_well_than_their_averages():
     assert linear_probe(source, target) < 0.8 < 0.95 < linear_probe(source.mean(dim=1), target.mean(dim=1))
 
 
-def test_local_features_keep_the_places_of_an_image():
+def test_local_features_are_places_on_a_grid():
     image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     f = local_features(nn.Identity(), [Sample(image)], crop=(2, 2))
     assert torch.equal(f[0], torch.from_numpy(image[1:3, 2:4]).reshape(4, 3) / 255)
+    thinned = local_features(nn.Identity(), [Sample(image)], crop=(4, 6), most=6)  # every second of 4 × 6
+    assert torch.equal(thinned[0], torch.from_numpy(image[1::2, 1::2]).reshape(6, 3) / 255)
 
 
 def test_mmd_is_its_definition():

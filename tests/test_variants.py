@@ -53,6 +53,12 @@ def test_a_variant_changes_what_it_names() -> None:
         ("noadapt-early@lambda_s=1", "nothing to vary in noadapt-early"),
         ("fd@masks=none", "no use for masks"),
         ("se@lambda_t=0@masks=none", "no use for masks"),
+        ("se@D=mask", "no D that could look"),
+        ("se+fd@D=density@lambda_d=0", "no D that could look"),
+        ("fd@D=mask", "no S whose mask"),
+        ("se+fd@D=mask@lambda_s=0@lambda_t=0", "no S whose mask"),
+        ("fd@eq9=entropy", "no use for Eq. 9"),
+        ("se@eq9=entropy@lambda_t=0", "no use for Eq. 9"),
         ("se@masks=none@masks=perfect", "sets masks twice"),
     ],
 )
@@ -175,17 +181,19 @@ def test_masks_of_a_control_are_made_once_and_of_one_origin(predicted: Path) -> 
 
 # --- the command ------------------------------------------------------------------------------------------------------
 def test_a_benchmark_of_variants(tmp_path: Path) -> None:
-    methods = "se,se@masks=perfect,se@masks=none,se@lambda_t=0.1"
+    methods = "se,se@masks=perfect,se@masks=none,se@lambda_t=0.1,se@eq9=entropy,fd@D=density"
     printed = ran("benchmark", "--seeds", 3, "--methods", methods, "--out", tmp_path)
     assert "| SE, masks perfect " in printed and "seed 3: SE, lambda_t 0.1" in printed
     stored = json.loads((tmp_path / "results.json").read_text())
     assert {method: one["against"] for method, one in stored["differences"].items()} == {
-        "se@masks=perfect": "se", "se@masks=none": "se", "se@lambda_t=0.1": "se",
+        "se@masks=perfect": "se", "se@masks=none": "se", "se@lambda_t=0.1": "se", "se@eq9=entropy": "se",
     }  # fmt: skip
     configs = {
         name: json.loads((tmp_path / "seed_3" / name / "config.json").read_text()) for name in methods.split(",")
     }
     assert configs["se@lambda_t=0.1"]["weights"]["seg_target"] == 0.1
+    assert "| SE, Eq. 9 as entropy " in printed and configs["se@eq9=entropy"]["target_loss"] == "entropy"
+    assert configs["fd@D=density"]["discriminator_sees"] == "density"
     own = tmp_path / "seed_3"
     used = {name: config["pseudo_masks"] for name, config in configs.items()}
     assert used["se"] == used["se@lambda_t=0.1"] == folder_digest(own / "masks")

@@ -154,13 +154,14 @@ def exchange(answer: Callable[..., Any]) -> None:
             "two of three places are taken: whatever the coin says, the new image goes into the pool and is shown; "
             f"with a coin of {coin} you show {shown!r} and have {pool}.",
         )
-    shown, pool = asked(["a", "b", "c"], "d", 0.9, 1)
-    require(len(pool) == 3, f"the pool holds 3 images at most; yours has grown to {len(pool)}.")
-    require(
-        (shown, pool) == ("d", ["a", "b", "c"]),
-        "with a coin of 0.5 or more the new image is shown and the pool stays as it is; you show "
-        f"{shown!r} and have {pool}.",
-    )
+    for coin in (0.9, 0.5):
+        shown, pool = asked(["a", "b", "c"], "d", coin, 1)
+        require(len(pool) == 3, f"the pool holds 3 images at most; yours has grown to {len(pool)}.")
+        require(
+            (shown, pool) == ("d", ["a", "b", "c"]),
+            "with a coin of 0.5 or more the new image is shown and the pool stays as it is; with a coin of "
+            f"{coin} you show {shown!r} and have {pool}.",
+        )
     shown, pool = asked(["a", "b", "c"], "d", 0.3, 1)
     require(shown != "d", "below 0.5 an *old* image is shown, the one at `place`.")
     require(shown == "b", f"the old image is the one at `place`, 'b' here; you show {shown!r}.")

@@ -55,16 +55,16 @@ class Networks(nn.Module):
         super().__init__()
         self.counter = make_counter(config.stride, config.width, config.kernels, config.label_factor)
         self.S = SemanticExtractor(self.counter.E.channels, config.stride) if config.needs_semantic_extractor else None
-        self.D_sees = config.discriminator_sees
+        self.D_sees = config.discriminator_sees if config.weights.adversarial > 0 else "features"
 
     def forward(self, xs: Tensor, xt: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Scaled density ŷs (B, 1, H, W), mask logits, and what D sees, f: of source, then target images."""
+        """Scaled density ŷs (B, 1, H, W); of source and target the mask logits, and f or what D sees instead."""
         # Both domains in one pass: the batch norm statistics, which the deployed counter keeps, are of both.
         f = self.counter.E(xs if xt is None else torch.cat([xs, xt]))
         density = self.counter.C(f if self.D_sees == "density" else f[: len(xs)])
         mask_logits = None if self.S is None else self.S(f)
         seen = {"features": f, "density": density, "mask": mask_logits}[self.D_sees]
-        return density[: len(xs)], mask_logits, seen.sigmoid() if self.D_sees == "mask" else seen
+        return density[: len(xs)], mask_logits, seen.float().sigmoid() if self.D_sees == "mask" else seen
 
 
 class Adaptation:

@@ -9,6 +9,9 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.training.batches import Augmentation, DensityKernel
 
+D_SEES = ("features", "mask", "density")
+TARGET_LOSSES = ("background", "entropy")
+
 
 @dataclass(frozen=True)
 class AdaptationConfig:
@@ -21,10 +24,10 @@ class AdaptationConfig:
         stride, width, kernels, label_factor: see `CrowdCounter`; with kernels "sfcn" and stride 8 the counter is `SFCN`
             instead.
         pretrained: begin with ImageNet weights in E (they need width 1).
-        discriminator_sees: what D tells apart: the "features" f, as in the paper, the "mask" ẑ (where AdaptSegNet has
-            it), or the "density" ŷ.
-        target_loss: reading of Eq. 9: "background", or the "entropy" of ẑ on the background, see
-            `losses.target_entropy_loss`.
+        discriminator_sees: one of `D_SEES`: what D tells apart. The features f, as in the paper, the mask ẑ (where
+            AdaptSegNet has it), or the density ŷ; C then sees the target too, and so does its batch norm.
+        target_loss: one of `TARGET_LOSSES`, readings of Eq. 9: "background", or the entropy of ẑ on the background,
+            see `losses.target_entropy_loss`.
         target_batch_norm: pass the target through E even where no λ asks for it, so that the batch norm statistics
             see both domains: a control, not a method.
         learning_rate, schedule, weight_decay: Adam for E, C, S. "polynomial" falls to zero; "epochs" is the C³
@@ -46,8 +49,8 @@ class AdaptationConfig:
     kernels: str = "paper"
     label_factor: float = 100.0
     pretrained: bool = False
-    discriminator_sees: Literal["features", "mask", "density"] = "features"
-    target_loss: Literal["background", "entropy"] = "background"
+    discriminator_sees: str = "features"
+    target_loss: str = "background"
     target_batch_norm: bool = False
     learning_rate: float = 1e-5
     schedule: Literal["polynomial", "epochs"] = "epochs"
@@ -60,6 +63,10 @@ class AdaptationConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.discriminator_sees not in D_SEES or self.target_loss not in TARGET_LOSSES:
+            raise InputError(
+                f"D sees one of {', '.join(D_SEES)}, and the target's loss is {' or '.join(TARGET_LOSSES)}"
+            )
         if self.discriminator_sees == "mask" and self.weights.adversarial > 0 and not self.needs_semantic_extractor:
             raise InputError("D can look at the mask only where there is an S: λs or λt must be above zero")
 

@@ -194,6 +194,8 @@ class Run:
         changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
         if changed:
             key = changed[0]
+            if key not in then:
+                raise InputError(f"{asked} is of another version, which knew no {key}; choose another --out")
             raise InputError(
                 f"{asked} was started with {key}={then.get(key)!r}, not {now.get(key)!r}; "
                 "resume with the same options or choose another --out"

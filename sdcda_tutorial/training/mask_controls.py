@@ -28,6 +28,8 @@ GROWTH = 8  # pixels
 def write_control_masks(kind: str, target: CrowdDataset, predicted: str | Path, folder: str | Path) -> Path:
     """Write a mask of this kind for every image, as `segmentation.write_pseudo_masks` does; one that exists is kept.
 
+    For one process, unlike that one.
+
     Args:
         kind: a key of `MASKS`.
         target: the images; "perfect" reads their labels, the others do not.

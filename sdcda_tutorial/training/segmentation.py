@@ -197,6 +197,7 @@ def write_pseudo_masks(
     fabric.barrier()  # every process has looked before the first one writes
     if not begun and fabric.is_global_zero:
         write_json(folder / PROVENANCE, {**origin, "date": datetime.date.today().isoformat()})
+    fabric.barrier()  # no mask before the file that says whose it is
 
     def write(index: int) -> None:
         path = masks.path_of(folder, target.names[index])

@@ -27,7 +27,7 @@ from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.translation import load_generators
 
-PROVENANCE, WHAT = TRANSLATED, "translated images"
+PROVENANCE = TRANSLATED
 JPEG_QUALITY = 95
 
 
@@ -63,14 +63,15 @@ def translate(
         "source": source.describe(),
         "weights": card["config"]["weights"],
     }
-    finished = is_from(origin, out, PROVENANCE, what=WHAT)
+    finished = is_from(origin, out, PROVENANCE, what="translated images")
     if not finished:
-        is_from(origin, making, PROVENANCE, what=WHAT)
+        is_from(origin, making, PROVENANCE, what="translated images")
     fabric.barrier()  # every process has looked before the first one writes
     if finished:
         return out
     if fabric.is_global_zero:
         write_json(making / PROVENANCE, {**origin, "date": datetime.date.today().isoformat()})
+    fabric.barrier()  # no image before the file that says whose it is
 
     def write(index: int) -> None:
         picture, *labels = source.files(index)

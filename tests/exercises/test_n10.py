@@ -91,6 +91,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("10.3", lambda pool, n, image, coin, place: pooled(pool, n, image, 0.9, place), "an *old* image"),
     ("10.3", lambda pool, n, image, coin, place: pooled(pool, 2, image, coin, place), "two of three places"),
     ("10.3", lambda pool, n, image, coin, place: image if coin >= 0.5 else pooled(pool, n, image, 0, place), "0.9"),
+    (
+        "10.3",
+        lambda pool, n, image, coin, place: pooled(pool, n, image, min(coin, 0.9) - 0.01, place),
+        "coin of 0.5 you",
+    ),
     ("10.3", lambda pool, n, image, coin, place: pooled(pool, 3, image, coin, place), "a pool of 2"),
     ("10.3", lambda pool, n, image, coin, place: pooled(pool, n, image, coin, 1), "and place 0"),
     ("10.3", lambda pool, n, image, coin, place: pooled(list(pool), n, image, coin, place), "not into a copy"),
