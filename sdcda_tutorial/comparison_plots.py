@@ -109,7 +109,8 @@ def background_against_crowd(
         reach = max(axis.get_xlim()[1], -axis.get_ylim()[0], 1.0)
         axis.plot([0, reach], [0, -reach], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
         axis.axhline(0, color="#000000", linewidth=0.6, zorder=0)
-        axis.set(xlim=(0, None), xlabel="people predicted on the background, an image")
+        lowest = min(*columns["crowd"], -1.0)
+        axis.set(xlim=(0, None), ylim=(1.2 * lowest, None), xlabel="people predicted on the background, an image")
         axis.set_ylabel("error on the crowd, people an image")
         seaborn.move_legend(axis, "center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
     return figure

@@ -95,7 +95,7 @@ def test_every_notebook_has_its_text_and_its_solution() -> None:
     texts = sorted(path.relative_to(FOLDER / "text").as_posix() for path in (FOLDER / "text").rglob("*.py"))
     assert sorted(name.replace(".ipynb", ".py") for name in ALL) == texts
     assert [f"solutions/{name}" for name in NOTEBOOKS] == SOLUTIONS
-    assert [int(name[:2]) for name in NOTEBOOKS] == [*range(10), 11]  # 10, image translation, is to come
+    assert [int(name[:2]) for name in NOTEBOOKS] == [*range(12)]
 
 
 @every_notebook

@@ -310,9 +310,10 @@ for found in doctor.examine():
 # | [07 Feature discriminator](07_feature_discriminator.ipynb) | D, balance and collapse | 45 s |
 # | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live | 120 s |
 # | [09 Evaluation](09_evaluation.ipynb) | Table 1 and Fig. 2 rebuilt, with spread and controls | 45 s |
+# | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals of Table 1, and what they are worth | 60 s |
 # | [11 Real data](11_real_data.ipynb) | check, choose, rehearse, train, and count in a photograph of your own | 20 s |
 #
-# Times are for two CPU cores. 10 (image translation, the rivals of Table 1) is to come.
+# Times are for two CPU cores.
 #
 # **Reading order.** From 01 to 11 if you have a day. With an hour: 01, 06, 08. To judge the result rather than learn
 # the method: 04, 02, 09. Who knows PyTorch well may skip 03 and 05 at first.

@@ -7,7 +7,7 @@
 # %% [markdown]
 # # 11 · Real data
 #
-# [← 09 Evaluation](09_evaluation.ipynb)
+# [← 10 Image translation](10_image_translation.ipynb)
 #
 # **After this notebook you can** check a copy of a real data set, choose the synthetic scenes that resemble it, rehearse
 # a training before it costs hours, run it on a GPU and go on after a kill, count in photographs of any size, and say what
@@ -53,13 +53,14 @@ from IPython.display import Markdown, display
 
 from sdcda_tutorial import masks, plotting
 from sdcda_tutorial.benchmark import METHOD_TITLES
+from sdcda_tutorial.comparison import difference
 from sdcda_tutorial.datasets import GCC, open_dataset, select_scenes
 from sdcda_tutorial.datasets.check import check as check_files
 from sdcda_tutorial.datasets.scene_regularization import CAPACITY, RULES, Rule
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.exercises import check
-from sdcda_tutorial.inference import _before, predict_density, reach, tiles
+from sdcda_tutorial.inference import needed_before, predict_density, reach, tiles
 from sdcda_tutorial.report import spread_table, table
 from sdcda_tutorial.training import MINI, PRESETS, model_card
 from sdcda_tutorial.training.batches import Batches
@@ -413,7 +414,7 @@ print(table({title: evaluate(c, test, kernel=MINI.adaptation.kernel, progress=Fa
 # size, and one more pixel on either side is read to interpolate. Before a pooling it has twice the size.
 
 # %%
-notebook.code(reach, _before)
+notebook.code(reach, needed_before)
 counter = counters["SE+FD"]
 print(f"margin: {reach(counter)} pixels, a multiple of the stride {counter.E.stride}")
 
@@ -611,12 +612,9 @@ for method in predicted:
         figures.append(f"MAE {error[method][:, images].mean():4.1f}, MSE {mse:5.1f}, correlation {correlation:.2f}")
     print(f"{METHOD_TITLES[method]:16}", "    ".join(figures))
 
-rng = np.random.default_rng(0)
-gain = error["se+fd"] - error["noadapt-early"]  # the same images, the same seeds: a paired difference
-seeds, images = (rng.integers(0, size, (5000, size)) for size in gain.shape)
-low, high = np.percentile([gain[np.ix_(s, i)].mean() for s, i in zip(seeds, images)], [2.5, 97.5])
-print(f"SE+FD against NoAdapt (early): MAE {gain.mean():+.1f}, lower on {(gain.mean(axis=1) < 0).sum()} of {len(gain)} seeds,", end=" ")
-print(f"95 % interval over seeds and images {low:+.0f} to {high:+.0f}")
+gain = difference(error["se+fd"], error["noadapt-early"], "noadapt-early", same_images=True)  # paired: image by image
+print(f"SE+FD against NoAdapt (early): MAE {gain.mae:+.1f}, lower on {gain.lower_on} of {gain.seeds} seeds,", end=" ")
+print(f"95 % interval over seeds and images {gain.low:+.0f} to {gain.high:+.0f}")
 
 # %% [markdown]
 # So the gain in MAE *is* that image: without it, the early counter and the method are nearly equal, and the interval, which
@@ -700,4 +698,4 @@ check("11.4", margin)
 # - More processes share a batch; they do not enlarge it, and batch norm notices.
 # - One training with one seed is an anecdote, whichever way it went.
 #
-# [← 09 Evaluation](09_evaluation.ipynb)
+# [← 10 Image translation](10_image_translation.ipynb)
