@@ -7,8 +7,7 @@
 # %% [markdown]
 # # 09 · Evaluation
 #
-# [← 08 Adversarial training](08_adversarial_training.ipynb) · [11 Real data →](11_real_data.ipynb)
-# (10, image translation, is to come)
+# [← 08 Adversarial training](08_adversarial_training.ipynb) · [10 Image translation →](10_image_translation.ipynb)
 #
 # **After this notebook you can** compute the four figures of the paper's Table 1, say what each of them cannot see,
 # split an error into background and crowd, and judge from five seeds what was found and what was not.
@@ -497,6 +496,21 @@ print(f"lowest on the target: {METHOD_TITLES[best]}; its place on the source, fr
 display(Markdown(as_markdown(TABLE_1)))
 
 # %% [markdown]
+# The same rows on the mini world, from the rivals' benchmark. [Notebook 10](10_image_translation.ipynb) builds the
+# rivals and reads their rows; the paper has no spread, so ours stands there alone.
+
+# %%
+rivals = notebook.result("table_1")
+paper_rows = {"sfcn-noadapt": "NoAdpt [16]", "sfcn-cyclegan": "Cycle GAN [26]", "sfcn-se-cyclegan": "SE Cycle GAN [16]",
+              "noadapt": "NoAdpt (ours)", "se+fd": "SE+FD"}  # fmt: skip
+figures = [rivals["summary"][f"{method} / target"] for method in paper_rows]
+columns = {"MAE": ("mae", 1), "MSE": ("mse", 1), "PSNR": ("psnr", 2), "SSIM": ("ssim", 3)}
+print(f"{'mini world':<20}" + "".join(f"{name:>16}" for name in columns), f"  mean ± sd over seeds {rivals['seeds']}")
+for name, of_method in zip(paper_rows.values(), figures):
+    cells = [f"{of_method[key]['mean']:.{digits}f} ± {of_method[key]['sd']:.{digits}f}" for key, digits in columns.values()]
+    print(f"{name:<20}" + "".join(f"{cell:>16}" for cell in cells))
+
+# %% [markdown]
 # What may be compared is a ratio within each table: how much of the MAE of one's own counter without adaptation is left.
 
 # %%
@@ -593,5 +607,4 @@ check("9.4", paired_difference)
 #   run.
 # - The source's error does not say which method is good on the target.
 #
-# [← 08 Adversarial training](08_adversarial_training.ipynb) · [11 Real data →](11_real_data.ipynb)
-# (10, image translation, is to come)
+# [← 08 Adversarial training](08_adversarial_training.ipynb) · [10 Image translation →](10_image_translation.ipynb)

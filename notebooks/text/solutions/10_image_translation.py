@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     seconds: 20
+#     seconds: 10
 # ---
 
 # %% [markdown]
