@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sdcda_tutorial.datasets.sample import Sample
 
 
+@torch.no_grad()
 def pooled_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160)) -> Tensor:
     """One row an image: each channel of f = E(x) averaged over the middle of the image.
 
@@ -21,9 +22,10 @@ def pooled_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, in
     Returns:
         (images, channels).
     """
-    return torch.cat([f.mean(dim=(2, 3)) for f in _features(E, samples, crop)])
+    return torch.cat([E(x).mean(dim=(2, 3)) for x in _middle(samples, crop)])
 
 
+@torch.no_grad()
 def local_features(
     E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160), most: int = 64
 ) -> Tensor:
@@ -32,22 +34,19 @@ def local_features(
     Other arguments as in `pooled_features`.
     """
     found = []
-    for f in _features(E, samples, crop):
+    for f in map(E, _middle(samples, crop)):
         step = math.ceil(math.sqrt(f.shape[2] * f.shape[3] / most))
         found.append(f[..., step // 2 :: step, step // 2 :: step].flatten(2).transpose(1, 2))
     return torch.cat(found)
 
 
-@torch.no_grad()
-def _features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int]) -> Iterator[Tensor]:
-    """f of the middle of the images, some at a time."""
+def _middle(samples: Iterable[Sample], crop: tuple[int, int]) -> Iterator[Tensor]:
+    """The middle of the images, some at a time: (B, 3, height, width), RGB in [0, 1]."""
     crops = []
     for sample in samples:
         top, left = ((side - part) // 2 for side, part in zip(sample.size, crop, strict=True))
         crops.append(torch.from_numpy(sample.image[top : top + crop[0], left : left + crop[1]]))
-    x = torch.stack(crops).permute(0, 3, 1, 2) / 255  # (B, 3, height, width)
-    for part in x.split(8):
-        yield E(part)
+    yield from (torch.stack(crops).permute(0, 3, 1, 2) / 255).split(8)
 
 
 def channel_gaps(source: Tensor, target: Tensor) -> Tensor:

@@ -223,7 +223,7 @@ for domain, gain, offset in (("source", 1, 0), ("target", GAIN, OFFSET)):
         pixels = np.round(255 * (gain * checkered() + offset)).astype(np.uint8)
         Image.fromarray(pixels).save(toy / domain / f"{number:02d}.png")
 
-# %%
+# %% tags=["nbval-ignore-output"]
 config = TranslationConfig(
     weights=TranslationWeights(identity=1.0), steps=180, batch_size=4, augmentation=Augmentation((32, 32)),
     blocks=0, width=1 / 8, discriminator_width=1 / 8, learning_rate=6e-3,
