@@ -496,8 +496,8 @@ print(f"lowest on the target: {METHOD_TITLES[best]}; its place on the source, fr
 display(Markdown(as_markdown(TABLE_1)))
 
 # %% [markdown]
-# The same rows on the mini world, from the rivals' benchmark. [Notebook 10](10_image_translation.ipynb) builds the
-# rivals and reads their rows; the paper has no spread, so ours stands there alone.
+# The same rows on the mini world, from a benchmark of the rivals. [Notebook 10](10_image_translation.ipynb) builds the
+# rivals and reads their rows. Only our table has a ±.
 
 # %%
 rivals = notebook.result("table_1")
@@ -511,7 +511,8 @@ for name, of_method in zip(paper_rows.values(), figures):
     print(f"{name:<20}" + "".join(f"{cell:>16}" for cell in cells))
 
 # %% [markdown]
-# What may be compared is a ratio within each table: how much of the MAE of one's own counter without adaptation is left.
+# What may be compared is a ratio within each table: the MAE of SE+FD divided by that of the same counter without adaptation.
+# (The mini world's is from the longer table further up.)
 
 # %%
 for dataset in ("ShanghaiTech A", "ShanghaiTech B", "UCF-QNRF"):
@@ -521,7 +522,7 @@ left = per_seed("se+fd") / per_seed("noadapt")
 print(f"mini world, SE+FD     {left.mean():.2f} (mean of the seeds' ratios:", *(f"{ratio:.2f}" for ratio in left), end=")\n")
 
 # %% [markdown]
-# More is gained on average in the mini world; one seed gains no more than the paper does on ShanghaiTech. That is no
+# More is gained on average in the mini world; one seed gains no more than the paper does on ShanghaiTech B. That is no
 # victory: the mini world was built so that the background is the trouble, which is the paper's premise; the rest of a
 # photograph's trouble (size, perspective, blur, clothes) is missing. The paper's own table has no spread, so how sure
 # its differences are, nobody can tell from it.
