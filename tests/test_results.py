@@ -37,7 +37,7 @@ def values(found: dict[str, Any], method: str, domain: str, figure: str) -> list
     return [cell[figure] for cell in cells]
 
 
-@pytest.mark.parametrize(("name", "methods"), [("mini_world", 7), ("table_1", 8)])
+@pytest.mark.parametrize(("name", "methods"), [("mini_world", 7), ("table_1", 8), ("controls", 18)])
 def test_the_summary_is_that_of_the_cells(name: str, methods: int) -> None:
     found = stored(name)
     assert len(found["seeds"]) >= (5 if name == "mini_world" else 4)
@@ -54,7 +54,7 @@ def test_the_summary_is_that_of_the_cells(name: str, methods: int) -> None:
 def test_results_say_how_they_were_made(mini_world: dict[str, Any]) -> None:
     tuned_on = {run["seed"] for stage in stored("mini_world_development")["stages"] for run in stage["runs"]}
     tuned_on |= {stored("translation_development")["seed"]}
-    for name in ("mini_world", "mini_world_first_confirmation", "table_1"):
+    for name in ("mini_world", "mini_world_first_confirmation", "table_1", "controls"):
         found = stored(name)
         assert found["command"].startswith("sdcda ") and ",".join(map(str, found["seeds"])) in found["command"]
         made = found["provenance"]
