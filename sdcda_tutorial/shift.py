@@ -1,4 +1,4 @@
-"""How far apart two domains lie in f: of whole images and of single places: means, linear probe, MMD."""
+"""How far apart two domains lie in f: gaps between channel means, a linear probe, and MMD."""
 
 from __future__ import annotations
 
