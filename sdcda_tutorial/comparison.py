@@ -95,7 +95,7 @@ def baseline(method: str) -> str:
 
 @dataclass(frozen=True)
 class Difference:
-    """A method's MAE less that of another on the same seeds and the same images, in people; below zero it is better.
+    """A method's MAE minus that of another on the same seeds and the same images, in people; below zero it is better.
 
     Attributes:
         against: the other.

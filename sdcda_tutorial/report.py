@@ -72,7 +72,7 @@ def spread_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
 
 
 def difference_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
-    """Each method's MAE less that of its `comparison.baseline`, on the same seeds and images."""
+    """Each method's MAE minus that of its `comparison.baseline`, on the same seeds and images."""
     rows = [
         [
             titles.get(method, method),
@@ -84,7 +84,7 @@ def difference_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str
         for method, one in found["differences"].items()
     ]
     return (
-        _markdown(("method", "less", "MAE", "95 % interval", "lower on"), rows)
+        _markdown(("method", "minus", "MAE", "95 % interval", "lower on"), rows)
         + "\nmean over seeds; the interval is a bootstrap's over seeds and images"
     )
 
