@@ -364,7 +364,7 @@ for counter in ("", "sfcn-"):
 # the number of seeds both rivals are before SE+FD. The lines show why the two disagree: SE+FD loses by up to five people on three
 # or four seeds, and wins the rest, by up to 15 and 22.
 #
-# Two more columns of the first table are worth a look. On the *source* as it was drawn, the counters of a translation are
+# Three more columns of the first table are worth a look. On the *source* as it was drawn, the counters of a translation are
 # off by 28 to 35 % on average, those without adaptation by 8 and 16 %: probably because they have never seen such images. And
 # with the paper's counter their maps of the target have about the SSIM of NoAdapt's, a higher PSNR, and counts that are far
 # better: three figures, three answers.
@@ -406,12 +406,12 @@ notebook.show(
 # %% [markdown]
 # With the paper's counter SE CycleGAN has nearly the MAE of SE+FD. But on average it sees ten people on the background of an
 # image, and counts seven too few in the crowd. SE+FD sees half as many on the background, and nearly the right number in the
-# crowd. (On average: in a single image plus and minus are larger.) The count hardly shows the difference; a map of where the
-# people are does.
+# crowd. (These are means. In single images both err to either side, or the MAE could not be 9 and 10 people.) The count hardly
+# shows the difference; a map of where the people are does.
 #
 # ### Is it the paper's order?
 #
-# From best to worst by mean MAE, ours and the paper's. The paper has one run of each and no row for SE+FD with SFCN, nor for
+# From best to worst by mean MAE, ours and the paper's. The paper has one number for each and no row for SE+FD with SFCN, nor for
 # the rivals with its own counter.
 
 # %%
@@ -430,10 +430,10 @@ for name, mae in orders.items():
 # proves little: with SFCN it is so on three of five seeds, and the interval above holds zero. With the paper's counter it is
 # so on all five. Two things differ:
 #
-# - *SFCN without adaptation is before the paper's counter* in all three, and behind it here, on four of five seeds. One
-#   reason is known: at our learning rate SFCN learnt to count nobody, so it learns with a quarter of it, in as many steps,
-#   from random weights. On the source itself its error is twice as large (first table): it has learnt less. In the paper
-#   both begin with ImageNet's weights and train on thousands of images.
+# - *SFCN without adaptation is before the paper's counter* in all three, and behind it here, by the means. One likely reason: at
+#   our learning rate SFCN learnt to count nobody, so it learns with a quarter of it, in as many steps, from random weights. On
+#   the source itself its error is twice as large (first table): it may have learnt less. The paper has thousands of images,
+#   and begins with ImageNet's weights.
 # - *CycleGAN is worse than no adaptation* on ShanghaiTech B, and better here on all seeds with SFCN. That may be the
 #   mini world's doing: its domains differ in colour, texture and clutter, which can be painted over, and hardly in how large
 #   people are or where the camera stands, which cannot. We have not tested it.
@@ -520,7 +520,7 @@ check("10.3", exchange)
 #   identity term holds the colours. Nothing in it speaks of people. SE CycleGAN asks for structure on top.
 # - Judge a translation by the counter that learns from it: pictures full of artefacts took 53 to 67 % of the mean error away.
 # - Compare adaptations with the same counter. With the paper's, SE+FD was before SE CycleGAN, and that before CycleGAN, on each
-#   of five seeds; with SFCN the intervals decide nothing, and the order by means is not the one by seeds won.
+#   of five seeds; with SFCN the order of the three is open, and by means it is not the one by seeds won.
 # - With the paper's counter SE+FD was better than SE CycleGAN by about one person an image, in a small part of the training
 #   time, and it predicts fewer people where nobody is, which the MAE hardly shows.
 # - All this is one small world, five seeds, and translations that may gain from more time.
