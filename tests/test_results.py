@@ -67,8 +67,9 @@ def test_table_1_was_found_again_from_its_images() -> None:
     for method, one in differences(found, same_images=False).items():
         told = found["differences"][method]
         assert (told["against"], told["lower_on"]) == (one.against, one.lower_on)
+        assert told["mae"] == pytest.approx(one.mae, abs=0.01)
         # Another version of NumPy may draw another bootstrap.
-        assert [told[key] for key in ("mae", "low", "high")] == pytest.approx([one.mae, one.low, one.high], abs=1.0)
+        assert [told["low"], told["high"]] == pytest.approx([one.low, one.high], abs=1.0)
     for method in GROUPS["table-1"]:
         mae = [float(of_seed.mean()) for of_seed in errors(found, method)]
         assert mae == pytest.approx(values(found, method, "target", "mae"), abs=0.01)  # counts are stored to two digits
@@ -76,7 +77,7 @@ def test_table_1_was_found_again_from_its_images() -> None:
 
 
 def test_a_method_that_was_run_twice_came_out_alike(mini_world: dict[str, Any]) -> None:
-    """The same seeds, trained twice and weeks of changes apart: nearer to each other than seeds are."""
+    """The same seeds, trained twice with changes to the code in between: nearer to each other than seeds are."""
     again = stored("table_1")
     for method in ("noadapt", "se+fd"):
         of_seed = dict(zip(mini_world["seeds"], values(mini_world, method, "target", "mae"), strict=True))

@@ -48,13 +48,12 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 from PIL import Image
-from scipy import stats
 from scipy.ndimage import gaussian_filter
 
 from sdcda_tutorial import plotting
 from sdcda_tutorial import translation_losses as losses
 from sdcda_tutorial.benchmark import METHOD_TITLES
-from sdcda_tutorial.comparison_plots import background_against_crowd, dot_plot
+from sdcda_tutorial.comparison_plots import background_against_crowd, dot_plot, interval_of_mean
 from sdcda_tutorial.datasets import ImageFolder
 from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.exercises import check
@@ -348,7 +347,7 @@ for counter in ("", "sfcn-"):
     for a, b in (("cyclegan", "noadapt"), ("se-cyclegan", "cyclegan"), ("se+fd", "cyclegan"), ("se+fd", "se-cyclegan")):
         a, b = counter + a, counter + b
         gains = np.array([mae[a, seed] - mae[b, seed] for seed in seeds])
-        low, high = stats.t.interval(0.95, len(seeds) - 1, gains.mean(), stats.sem(gains))
+        low, high = interval_of_mean(gains)
         values = "".join(f"{gain:+7.1f}" for gain in gains)
         print(f"{METHOD_TITLES[a] + ' − ' + METHOD_TITLES[b]:<38}{values}{gains.mean():+8.1f}    {low:+.1f} to {high:+.1f}")
 
