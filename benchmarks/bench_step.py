@@ -15,8 +15,8 @@ import time
 import torch
 
 from sdcda_tutorial import losses
-from sdcda_tutorial.training import MINI
-from sdcda_tutorial.training.adaptation import Networks
+from sdcda_tutorial.experiments.presets import MINI
+from sdcda_tutorial.training.counter_training import Networks
 
 
 def step_time(channels_last: bool, bfloat16: bool, repeats: int) -> float:

@@ -22,7 +22,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Drawn inside a notebook, the world would leave a progress bar that the stored outputs do not have."""
     if session.items and not session.config.option.collectonly:
         from sdcda_tutorial.datasets import MINI_ROOT
-        from sdcda_tutorial.scenes import ensure_mini_world
+        from sdcda_tutorial.mini_world import ensure_mini_world
 
         ensure_mini_world(ROOT / MINI_ROOT)
 

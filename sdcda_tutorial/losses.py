@@ -114,16 +114,40 @@ def discriminator_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """λs, λt and λd of Eq. 5. A weight of zero switches its part off, and what only that part needs is not built."""
+    """λs, λt and λd of Eq. 5; `LossWeights()` is no adaptation.
 
-    seg_source: float = 0.01
-    seg_target: float = 0.01
-    adversarial: float = 0.001
+    A weight of zero switches its part off, and what only that part needs is neither built nor read. Which λ needs what
+    is decided here.
+    """
+
+    seg_source: float = 0.0
+    seg_target: float = 0.0
+    adversarial: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} must be a number from 0 up, not {value}")
+
+    @property
+    def needs_S(self) -> bool:
+        return self.seg_source > 0 or self.seg_target > 0
+
+    @property
+    def needs_D(self) -> bool:
+        return self.adversarial > 0
+
+    @property
+    def needs_source_masks(self) -> bool:
+        return self.seg_source > 0
+
+    @property
+    def needs_pseudo_masks(self) -> bool:
+        return self.seg_target > 0
+
+    @property
+    def needs_target(self) -> bool:
+        return self.seg_target > 0 or self.adversarial > 0
 
 
 def total_loss(

@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 
-import sdcda_tutorial.benchmark
-import sdcda_tutorial.scenes
-import sdcda_tutorial.training
+import sdcda_tutorial.experiments.benchmark
+import sdcda_tutorial.mini_world
 from sdcda_tutorial.cli import main
-from sdcda_tutorial.training import PRESETS, Preset
-from sdcda_tutorial.training.batches import Augmentation
+from sdcda_tutorial.datasets.batches import Augmentation
+from sdcda_tutorial.experiments.presets import PRESETS, Preset
 
-WORLD = sdcda_tutorial.scenes.MiniWorldSettings(
+WORLD = sdcda_tutorial.mini_world.MiniWorldSettings(
     height=96, width=112, source_train=8, source_test=2, target_train=4, target_test=5, third_train=4
 )
 
@@ -47,15 +46,14 @@ def tiny(preset: Preset) -> Preset:
 def small_home(folder: Path) -> Iterator[Path]:
     """`folder` to work in, with the mini world and the laptop's presets at the size of a test."""
     ensure = functools.partial(
-        sdcda_tutorial.scenes.ensure_mini_world, settings=WORLD, workers=1, progress=False
+        sdcda_tutorial.mini_world.ensure_mini_world, settings=WORLD, workers=1, progress=False
     )  # whoever asks for the mini world gets this one
     presets = {name: tiny(PRESETS[name]) for name in ("mini", "photos")}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(sdcda_tutorial.scenes, "ensure_mini_world", ensure)
-        patch.setattr(sdcda_tutorial.benchmark, "ensure_mini_world", ensure)
-        patch.setattr(sdcda_tutorial.benchmark, "MINI", presets["mini"])
-        patch.setattr(sdcda_tutorial.training, "MINI", presets["mini"])
+        patch.setattr(sdcda_tutorial.mini_world, "ensure_mini_world", ensure)
+        patch.setattr(sdcda_tutorial.experiments.benchmark, "ensure_mini_world", ensure)
+        patch.setattr(sdcda_tutorial.experiments.benchmark, "MINI", presets["mini"])
         for name, preset in presets.items():
             patch.setitem(PRESETS, name, preset)
         patch.setenv("COLUMNS", "100")

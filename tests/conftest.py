@@ -11,7 +11,7 @@ import pytest
 
 from sdcda_tutorial import masks
 from sdcda_tutorial.datasets import CrowdDataset, open_dataset
-from sdcda_tutorial.scenes import MiniWorldSettings, ensure_mini_world
+from sdcda_tutorial.mini_world import MiniWorldSettings, ensure_mini_world
 
 TINY_WORLD = MiniWorldSettings(source_train=8, source_test=2, target_train=6, target_test=2, third_train=6)
 

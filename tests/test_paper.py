@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import torch
 
+from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.models import DensityEstimator, FeatureDiscriminator, FeatureExtractor, SemanticExtractor
+from sdcda_tutorial.experiments.presets import MINI, PAPER
+from sdcda_tutorial.networks import DensityEstimator, FeatureDiscriminator, FeatureExtractor, SemanticExtractor
 from sdcda_tutorial.paper import EQUATIONS, LEDGER, SLIPS, SYMBOLS, TABLE_1, Choice, Score, as_markdown
-from sdcda_tutorial.training import MINI, PAPER, loop
-from sdcda_tutorial.training.batches import DensityKernel
+from sdcda_tutorial.training import loop
 
 # Table 1 once more, typed line by line as it is printed: part A, part B, UCF-QNRF, each MAE MSE PSNR SSIM.
 PRINTED = """

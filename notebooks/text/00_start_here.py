@@ -39,7 +39,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -48,10 +48,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
-from sdcda_tutorial import architecture, paper, plotting
+from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial import paper
+from sdcda_tutorial.evaluation import pictures as plotting
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.evaluation import predict_density
-from sdcda_tutorial.exercises import check
+from sdcda_tutorial.evaluation.results import predict_density
+from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]
 # ## The problem in pictures
@@ -155,7 +157,7 @@ notebook.show(
 # true by construction. Take one person of each domain and enlarge it, then a piece of the background.
 
 # %%
-from sdcda_tutorial.scenes.scene import sample_scene, scene_generator
+from sdcda_tutorial.mini_world.scene import sample_scene, scene_generator
 
 figure, axes = plt.subplots(2, 3, figsize=(6.2, 4.3), layout="constrained")
 for column, (name, domain) in enumerate((("source", "source"), ("target", "target"), ("third domain", "third"))):
@@ -271,7 +273,7 @@ display(Markdown(paper.as_markdown(paper.SYMBOLS)))
 # the cell to see yours.
 
 # %% tags=["nbval-ignore-output"]
-from sdcda_tutorial import doctor
+from sdcda_tutorial.cli import doctor
 
 for found in doctor.examine():
     print("ok  " if found.ok else "MISSING", found.text, "" if found.ok else f"-> {found.mend}")

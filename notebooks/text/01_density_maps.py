@@ -35,7 +35,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -46,8 +46,8 @@ import torch
 import torch.nn.functional as nnF
 
 from sdcda_tutorial.density import adaptive_sigma, density_map
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.plotting import DENSITY
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.evaluation.pictures import DENSITY
 
 # %% [markdown]
 # ## Look first: what a label is
@@ -191,7 +191,7 @@ print("heads moved, then drawn", round(float(drawn_last.sum()), 2))
 # the adaptive kernel, and keep an eye on the sum.
 
 # %%
-from sdcda_tutorial.widgets.density_kernel import density_kernel, render_density_kernel
+from sdcda_tutorial.teaching.demos.density_kernel import density_kernel, render_density_kernel
 
 notebook.show(
     render_density_kernel(world.target_test, scene=1, kernel="fixed", sigma=4.0),

@@ -35,7 +35,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -49,12 +49,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.utils.capture import capture_output
 
-from sdcda_tutorial import architecture, masks
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.plotting import DENSITY
-from sdcda_tutorial.training import MINI, Hardware
+from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial import masks
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.experiments.presets import MINI
+from sdcda_tutorial.training import Hardware
 from sdcda_tutorial.training.checkpoints import load
-from sdcda_tutorial.training.segmentation import Segmenter, crowd_probability, train_segmenter
+from sdcda_tutorial.training.mask_model import Segmenter, crowd_probability, train_segmenter
 
 # %% [markdown]
 # ## Look first: three domains, three kinds of labels
@@ -123,8 +125,8 @@ print(masks.from_boxes(np.array([[1, 0, 4, 3], [3, 2, 6.5, 4]]), (5, 8)))
 # the boxes, and between legs.
 
 # %%
-from sdcda_tutorial.scenes.drawing import render
-from sdcda_tutorial.scenes.scene import sample_scene, scene_generator
+from sdcda_tutorial.mini_world.drawing import render
+from sdcda_tutorial.mini_world.scene import sample_scene, scene_generator
 
 
 def drawn_again(domain, index):
@@ -177,7 +179,7 @@ print("settings of the mask model:", MINI.segmenter.augmentation)
 # These are the examples that the model learns from:
 
 # %%
-from sdcda_tutorial.training.batches import Batches
+from sdcda_tutorial.datasets.batches import Batches
 
 boxes_data = world.third
 batches = Batches(boxes_data, 8, MINI.segmenter.augmentation, seed=0)
@@ -297,7 +299,7 @@ for threshold, dilate in ((0.5, 0), (0.25, 0), (0.5, 1)):
 # looking here, as one would in a report, and never for training or choosing.**
 
 # %%
-from sdcda_tutorial.widgets.mask_threshold import THRESHOLDS, trade_off
+from sdcda_tutorial.teaching.demos.mask_threshold import THRESHOLDS, trade_off
 
 notebook.code(trade_off)
 
@@ -405,7 +407,7 @@ print("where it says background, fewer than 1 pixel of 200 shows a person:", sha
 
 # %%
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.evaluation import predict_density
+from sdcda_tutorial.evaluation.results import predict_density
 
 counter = notebook.counter("noadapt")
 false_people, taught = 0.0, 0.0
@@ -440,7 +442,7 @@ for seed, quality in measured.items():
 # and compare what they call crowd.
 
 # %%
-from sdcda_tutorial.widgets.mask_threshold import mask_threshold, render_mask_threshold
+from sdcda_tutorial.teaching.demos.mask_threshold import mask_threshold, render_mask_threshold
 
 notebook.show(
     render_mask_threshold(samples, probabilities, scene=9, threshold=0.8, dilate=0),

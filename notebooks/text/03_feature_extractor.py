@@ -35,7 +35,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -47,10 +47,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from sdcda_tutorial import architecture
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.models import CrowdCounter, FeatureExtractor
-from sdcda_tutorial.shift import channel_gaps, linear_probe, pooled_features
+from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.networks import CrowdCounter, FeatureExtractor
+from sdcda_tutorial.evaluation.feature_distance import channel_gaps, linear_probe, pooled_features
 
 # %% [markdown]
 # ## Look first: two domains
@@ -244,7 +244,7 @@ print("0 to 255 instead of 0 to 1: more than 1.5 times the true count:", bytes_ 
 # colour. On the right is how often which value occurs.
 
 # %%
-from sdcda_tutorial.widgets.feature_maps import feature_maps, render_feature_maps
+from sdcda_tutorial.teaching.demos.feature_maps import feature_maps, render_feature_maps
 
 notebook.show(
     render_feature_maps(world.source_test, world.target_test, scene=2, channel=0),

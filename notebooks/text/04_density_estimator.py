@@ -34,7 +34,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -47,14 +47,14 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from sdcda_tutorial import architecture
+from sdcda_tutorial.teaching import method_drawing as architecture
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.evaluation import evaluate
-from sdcda_tutorial.exercises import check
+from sdcda_tutorial.evaluation.results import evaluate
+from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.losses import density_loss
-from sdcda_tutorial.models import CrowdCounter, DensityEstimator
-from sdcda_tutorial.plotting import DENSITY
-from sdcda_tutorial.training.batches import Augmentation, Batches, DensityKernel
+from sdcda_tutorial.networks import CrowdCounter, DensityEstimator
+from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.datasets.batches import Augmentation, Batches, DensityKernel
 
 # %% [markdown]
 # ## Look first: what a counter paints
@@ -65,7 +65,7 @@ from sdcda_tutorial.training.batches import Augmentation, Batches, DensityKernel
 # the heads' kernels.)
 
 # %%
-from sdcda_tutorial.widgets.background_error import background_error, render_background_error
+from sdcda_tutorial.teaching.demos.background_error import background_error, render_background_error
 
 world = notebook.world()
 domains = {"source": world.source_test, "target": world.target_test}

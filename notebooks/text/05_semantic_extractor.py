@@ -35,7 +35,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -46,13 +46,14 @@ import torch
 import torch.nn.functional as nnF
 from scipy.ndimage import maximum_filter
 
-from sdcda_tutorial import architecture, losses
+from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial import losses
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.models import SemanticExtractor
-from sdcda_tutorial.plotting import DENSITY
-from sdcda_tutorial.scenes.drawing import render
-from sdcda_tutorial.scenes.scene import sample_scene, scene_generator
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.networks import SemanticExtractor
+from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.mini_world.drawing import render
+from sdcda_tutorial.mini_world.scene import sample_scene, scene_generator
 
 # %% [markdown]
 # ## Look first: two labels of one crowd
@@ -474,7 +475,7 @@ print("and still more than half of the pixels of people found:", bool(rates["se"
 # through the images: is there a channel whose average tells the domains apart?
 
 # %%
-from sdcda_tutorial.widgets.pyramid import pyramid, render_pyramid
+from sdcda_tutorial.teaching.demos.pyramid import pyramid, render_pyramid
 
 browse = [world.source_test[i] for i in range(4)] + [world.target_test[i] for i in range(22, 26)]
 images, f_browse = [item.image for item in browse], features(E, browse)

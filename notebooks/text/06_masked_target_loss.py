@@ -35,7 +35,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -44,11 +44,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from sdcda_tutorial import architecture, losses, masks
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.scenes.drawing import render
-from sdcda_tutorial.scenes.scene import sample_scene, scene_generator
-from sdcda_tutorial.training.segmentation import crowd_probability
+from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial import losses, masks
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.mini_world.drawing import render
+from sdcda_tutorial.mini_world.scene import sample_scene, scene_generator
+from sdcda_tutorial.training.mask_model import crowd_probability
 
 torch.set_printoptions(precision=4, sci_mode=False)
 
@@ -240,7 +241,7 @@ print("entropy's slope is -x ẑ (1 - ẑ):", bool(torch.allclose(entropy_slope,
 # which way descent moves $\hat z$.
 
 # %%
-from sdcda_tutorial.widgets.masked_loss import masked_loss, render_masked_loss
+from sdcda_tutorial.teaching.demos.masked_loss import masked_loss, render_masked_loss
 
 notebook.show(
     render_masked_loss(prob=0.8, z=0, loss="entropy"),

@@ -34,7 +34,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -44,10 +44,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sdcda_tutorial import architecture, losses, training
-from sdcda_tutorial.benchmark import METHOD_TITLES
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.models import FeatureDiscriminator
+from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial import losses, training
+from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.networks import FeatureDiscriminator
 
 architecture.show("D", "adversarial")
 

@@ -35,7 +35,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -52,14 +52,16 @@ import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 
-from sdcda_tutorial import architecture, losses, plotting, training
-from sdcda_tutorial.benchmark import METHOD_TITLES
-from sdcda_tutorial.evaluation import evaluate, predict_density
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.training.adaptation import Adaptation, Networks
-from sdcda_tutorial.training.batches import SOURCE, TARGET, Augmentation, Batches, PseudoMasked
+from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial import losses, training
+from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
+from sdcda_tutorial.evaluation.results import evaluate, predict_density
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.training.counter_training import Adaptation, Networks
+from sdcda_tutorial.datasets.batches import SOURCE, TARGET, Augmentation, Batches, PseudoMasked
 from sdcda_tutorial.training.checkpoints import load, load_counter
-from sdcda_tutorial.widgets.training_replay import column, read_log, render_training_replay, training_replay
+from sdcda_tutorial.teaching.demos.training_replay import column, read_log, render_training_replay, training_replay
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # which precision it uses differs between machines
 

@@ -35,7 +35,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -46,14 +46,15 @@ import torch
 from IPython.display import Markdown, display
 from scipy import stats
 
-from sdcda_tutorial import metrics, plotting
-from sdcda_tutorial.benchmark import METHOD_TITLES
-from sdcda_tutorial.benchmark_methods import titles
-from sdcda_tutorial.evaluation import evaluate, predict_density
-from sdcda_tutorial.exercises import check
+from sdcda_tutorial import metrics
+from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
+from sdcda_tutorial.experiments.benchmark_rows import titles
+from sdcda_tutorial.evaluation.results import evaluate, predict_density
+from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.paper import TABLE_1, as_markdown
-from sdcda_tutorial.report import spread_table
-from sdcda_tutorial.training import MINI
+from sdcda_tutorial.evaluation.report import spread_table
+from sdcda_tutorial.experiments.presets import MINI
 
 # %% [markdown]
 # ## Look first: what should be measured?
@@ -680,7 +681,7 @@ print(f"mini world, SE+FD     {left.mean():.2f} (mean of the seeds' ratios:", *(
 # where too few. Look for scenes where the two parts cancel each other in the count.
 
 # %%
-from sdcda_tutorial.widgets.predictions import predictions, render_predictions
+from sdcda_tutorial.teaching.demos.predictions import predictions, render_predictions
 
 notebook.show(
     render_predictions(world.target_test, counters, kernel, scene=2, method="NoAdapt"),

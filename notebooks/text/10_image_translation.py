@@ -35,7 +35,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -50,23 +50,23 @@ from IPython.display import Markdown, display
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from sdcda_tutorial import plotting
-from sdcda_tutorial import translation_losses as losses
-from sdcda_tutorial.benchmark import METHOD_TITLES
-from sdcda_tutorial.comparison_plots import background_against_crowd, dot_plot, interval_of_mean
+from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.rivals import cyclegan_losses as losses
+from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
+from sdcda_tutorial.experiments.figures import background_against_crowd, dot_plot, interval_of_mean
 from sdcda_tutorial.datasets import ImageFolder
-from sdcda_tutorial.evaluation import evaluate
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.inference import predict_density
-from sdcda_tutorial.models.cyclegan import Generators, ImagePool
+from sdcda_tutorial.evaluation.results import evaluate
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.prediction import predict_density
+from sdcda_tutorial.rivals.cyclegan import Generators, ImagePool
 from sdcda_tutorial.paper import TABLE_1
-from sdcda_tutorial.report import difference_table, spread_table
-from sdcda_tutorial.training import MINI
-from sdcda_tutorial.training.batches import Augmentation
-from sdcda_tutorial.training.translated_source import translated_image
-from sdcda_tutorial.training.translation import Translation, load_generators, train_translation
-from sdcda_tutorial.training.translation_config import TranslationConfig
-from sdcda_tutorial.translation_losses import TranslationWeights
+from sdcda_tutorial.evaluation.report import difference_table, spread_table
+from sdcda_tutorial.experiments.presets import MINI
+from sdcda_tutorial.datasets.batches import Augmentation
+from sdcda_tutorial.rivals.translated_source import translated_image
+from sdcda_tutorial.rivals.translation import Translation, load_generators, train_translation
+from sdcda_tutorial.rivals.translation_config import TranslationConfig
+from sdcda_tutorial.rivals.cyclegan_losses import TranslationWeights
 
 # %% [markdown]
 # ## Look first: the other way to close the gap
@@ -298,7 +298,7 @@ for figure, name in {"cycle_ssim": "cycle: SSIM", "translated_ssim": "gray: SSIM
 # generators are those of seed 21, the images of seed 0.)
 
 # %%
-from sdcda_tutorial.widgets.translations import render_translation, translations
+from sdcda_tutorial.teaching.demos.translations import render_translation, translations
 
 domains = {"source": world.source_test, "target": world.target_test}
 notebook.show(

@@ -36,7 +36,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -51,22 +51,24 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from sdcda_tutorial import masks, plotting
-from sdcda_tutorial.benchmark import METHOD_TITLES
-from sdcda_tutorial.comparison import difference
+from sdcda_tutorial import masks
+from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
+from sdcda_tutorial.experiments.statistics import difference
 from sdcda_tutorial.datasets import GCC, open_dataset, select_scenes
 from sdcda_tutorial.datasets.check import check as check_files
 from sdcda_tutorial.datasets.scene_regularization import CAPACITY, RULES, Rule
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.evaluation import evaluate
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.inference import needed_before, predict_density, reach, tiles
-from sdcda_tutorial.report import spread_table, table
-from sdcda_tutorial.training import MINI, PRESETS, model_card
-from sdcda_tutorial.training.batches import Batches
-from sdcda_tutorial.training.dry_run import dry_run
-from sdcda_tutorial.training.experiment import Experiment
-from sdcda_tutorial.training.segmentation import crowd_probability
+from sdcda_tutorial.evaluation.results import evaluate
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.prediction import needed_before, predict_density, reach, tiles
+from sdcda_tutorial.evaluation.report import spread_table, table
+from sdcda_tutorial.experiments.presets import MINI, PRESETS
+from sdcda_tutorial.evaluation import model_card
+from sdcda_tutorial.datasets.batches import Batches
+from sdcda_tutorial.experiments.dry_run import dry_run
+from sdcda_tutorial.experiments.pipeline import Experiment
+from sdcda_tutorial.training.mask_model import crowd_probability
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # which precision it uses differs between machines
 world = notebook.world()
@@ -481,7 +483,7 @@ notebook.show(
 # 3 to 6 pixels, if any.
 
 # %%
-from sdcda_tutorial.widgets.own_photo import own_photo, render_own_photo
+from sdcda_tutorial.teaching.demos.own_photo import own_photo, render_own_photo
 
 first = open_dataset(TARGET, "test")[0]
 notebook.show(

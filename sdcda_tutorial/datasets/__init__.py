@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sdcda_tutorial.datasets.base import CrowdDataset
-from sdcda_tutorial.datasets.crowdhuman import CrowdHuman
-from sdcda_tutorial.datasets.gcc import GCC
-from sdcda_tutorial.datasets.image_folder import ImageFolder
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
+from sdcda_tutorial.datasets.formats.crowdhuman import CrowdHuman
+from sdcda_tutorial.datasets.formats.gcc import GCC
+from sdcda_tutorial.datasets.formats.image_folder import ImageFolder
+from sdcda_tutorial.datasets.formats.shanghaitech import ShanghaiTech
+from sdcda_tutorial.datasets.formats.ucf_qnrf import UCFQNRF
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.scene_regularization import SceneRecord, select_scenes
-from sdcda_tutorial.datasets.shanghaitech import ShanghaiTech
-from sdcda_tutorial.datasets.ucf_qnrf import UCFQNRF
 from sdcda_tutorial.errors import InputError
 
 __all__ = [

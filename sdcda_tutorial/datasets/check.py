@@ -20,8 +20,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from sdcda_tutorial.datasets import locate, open_dataset
-from sdcda_tutorial.datasets.base import AbsentPart, CrowdDataset, Finding
-from sdcda_tutorial.datasets.gcc import LISTS, LOADING_SCREEN
+from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Finding
+from sdcda_tutorial.datasets.formats.gcc import LISTS, LOADING_SCREEN
 from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.errors import InputError
 

@@ -6,6 +6,7 @@ of a new one. safetensors, because loading a stranger's weights must not run a s
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import platform
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from lightning_fabric import Fabric
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ from torch.optim import Optimizer
 from sdcda_tutorial import __version__
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path
-from sdcda_tutorial.models import CrowdCounter, SemanticExtractor, make_counter
+from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, make_counter
 
 T = TypeVar("T")
 
@@ -64,12 +66,25 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
         raise InputError(f"checkpoint {path} does not exist; give a .safetensors file that training has written")
     try:
         with safe_open(path, framework="pt") as file:
-            card = dict(json.loads((file.metadata() or {})["card"]))
+            card = current_names(dict(json.loads((file.metadata() or {})["card"])))
             yield file, card
     except (SafetensorError, OSError) as error:
         raise InputError(f"checkpoint {path} is broken ({error}); restore it or train again") from None
     except (KeyError, TypeError, ValueError):
         raise InputError(f"checkpoint {path} was not written by this package; it has no card in its header") from None
+
+
+_RENAMED = {"kernels": "counter"}
+_ALWAYS_WAS = {"scales": [1.0]}  # settings that are none any more, and their only value
+
+
+def current_names(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A card or a configuration as this version would have written it, whichever version has."""
+    kept = {key: value for key, value in stored.items() if _ALWAYS_WAS.get(key, ...) != value}
+    return {
+        _RENAMED.get(key, key): current_names(value) if isinstance(value, dict) else value
+        for key, value in kept.items()
+    }
 
 
 def weights_digest(path: str | Path) -> str:
@@ -202,6 +217,22 @@ def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "cpu_capability": torch.backends.cpu.get_cpu_capability()}
     packages = ("torch", "torchvision", "numpy", "lightning-fabric")
     return found | {"sdcda-tutorial": __version__} | {package: version(package) for package in packages}
+
+
+def circumstances(fabric: Fabric, seconds: float) -> dict[str, Any]:
+    """When a model was written, after how many seconds of training, and on what."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    on_gpu = fabric.device.type == "cuda"
+    device = torch.cuda.get_device_name(fabric.device) if on_gpu else f"{platform.machine()} CPU, {capability}"
+    return {
+        "date": datetime.date.today().isoformat(),
+        "seconds": round(seconds, 1),
+        "hardware": {
+            "device": device,
+            "processes": fabric.world_size,
+            "precision": fabric.strategy.precision.precision,
+        },
+    }
 
 
 def _load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sdcda_tutorial.datasets.batches import Augmentation, DensityKernel
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.losses import LossWeights
-from sdcda_tutorial.training.batches import Augmentation, DensityKernel
 
 D_SEES = ("features", "mask", "density")
 TARGET_LOSSES = ("background", "entropy")
@@ -21,8 +21,7 @@ class AdaptationConfig:
         weights: λs, λt, λd of Eq. 5; all zero is training without adaptation.
         steps: optimisation steps; or give `epochs` over the source and leave `steps` zero.
         batch_size: source images a step, and as many target images; over all processes.
-        stride, width, kernels, label_factor: see `CrowdCounter`; with kernels "sfcn" and stride 8 the counter is `SFCN`
-            instead.
+        counter, stride, width, label_factor: see `networks.COUNTERS` and `CrowdCounter`.
         pretrained: begin with ImageNet weights in E (they need width 1).
         discriminator_sees: one of `D_SEES`: what D tells apart. The features f, as in the paper, the mask ẑ (where
             AdaptSegNet has it), or the density ŷ; C then sees the target too, and so does its batch norm.
@@ -46,7 +45,7 @@ class AdaptationConfig:
     kernel: DensityKernel = field(default_factory=DensityKernel)
     stride: int = 16
     width: float = 1.0
-    kernels: str = "paper"
+    counter: str = "paper"
     label_factor: float = 100.0
     pretrained: bool = False
     discriminator_sees: str = "features"
@@ -67,16 +66,12 @@ class AdaptationConfig:
             raise InputError(
                 f"D sees one of {', '.join(D_SEES)}, and the target's loss is {' or '.join(TARGET_LOSSES)}"
             )
-        if self.discriminator_sees == "mask" and self.weights.adversarial > 0 and not self.needs_semantic_extractor:
+        if self.discriminator_sees == "mask" and self.weights.needs_D and not self.weights.needs_S:
             raise InputError("D can look at the mask only where there is an S: λs or λt must be above zero")
 
     @property
     def needs_target(self) -> bool:
-        return self.weights.seg_target > 0 or self.weights.adversarial > 0 or self.target_batch_norm
-
-    @property
-    def needs_semantic_extractor(self) -> bool:
-        return self.weights.seg_source > 0 or self.weights.seg_target > 0
+        return self.weights.needs_target or self.target_batch_norm
 
     def total_steps(self, images: int) -> int:
         return self.steps or max(1, self.epochs * images // self.batch_size)
@@ -88,7 +83,7 @@ class SegmenterConfig:
 
     Attributes:
         augmentation: its `scale` shrinks the large people of the boxes' domain to the size they have in the target.
-        threshold, dilate, scales: how `write_pseudo_masks` turns probabilities into masks; see there.
+        threshold, dilate: how `write_pseudo_masks` turns probabilities into masks; see there.
     """
 
     steps: int = 20000
@@ -100,6 +95,11 @@ class SegmenterConfig:
     learning_rate: float = 1e-4
     threshold: float = 0.3
     dilate: int = 2
-    scales: tuple[float, ...] = (1.0,)
     save_every: int = 100
     seed: int = 0
+
+
+def refuse_impossible_length(steps: int, batch_size: int) -> None:
+    """Raise an InputError where a training would have no batch, or a negative number of them."""
+    if batch_size < 1 or steps < 0:
+        raise InputError(f"cannot do {steps} steps of {batch_size} images; give positive numbers")

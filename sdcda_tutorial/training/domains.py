@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sdcda_tutorial.datasets.base import CrowdDataset
+from sdcda_tutorial.datasets.batches import PseudoMasked
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.training.batches import PseudoMasked
 from sdcda_tutorial.training.config import AdaptationConfig
 
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from sdcda_tutorial.adaptation import Batch
+from sdcda_tutorial.datasets.batches import Batches, default_workers
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.models import FeatureExtractor
-from sdcda_tutorial.processes import cluster_environment, number_started, started
+from sdcda_tutorial.networks import FeatureExtractor
+from sdcda_tutorial.training.processes import cluster_environment, in_processes, number_started, started
+from sdcda_tutorial.training.recomputation import recompute_activations
 
+T = TypeVar("T")
 Precision = str  # "auto", or one of lightning-fabric's: "32-true", "bf16-mixed", "16-mixed"
 
 
@@ -70,6 +75,11 @@ class Hardware:
                 f"--devices {self.devices}: {torch.cuda.device_count()} GPU(s) are seen here; ask for fewer"
             )
 
+    def run(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """What `function` returns when all processes of this description call it; see `processes.in_processes`."""
+        self.refuse_impossible()
+        return in_processes(self.devices, self.nodes, function, *arguments, **options)
+
     def launch(self) -> Fabric:
         """A launched Fabric of this description; where it has several processes, this is one of them.
 
@@ -122,9 +132,9 @@ class Hardware:
         """Set the networks up, in place, before Fabric does; neither weights nor their names change."""
         if channels_last:
             networks.to(memory_format=torch.channels_last)
-        for module in networks.modules():
+        for module in networks.modules() if self.checkpoint_activations else ():
             if isinstance(module, FeatureExtractor):
-                module.checkpoint_activations = self.checkpoint_activations
+                recompute_activations(module)
         if self.compile:
             networks.compile()
 
@@ -135,6 +145,15 @@ class Hardware:
         if self.accelerator != "cpu" and torch.cuda.is_available():
             return "bf16-mixed" if torch.cuda.get_device_capability() >= (8, 0) else "16-mixed"
         return "bf16-mixed" if cpu_has_bf16() else "32-true"
+
+
+def on_device(batches: Batches, fabric: Fabric, start: int, stop: int, workers: int | None = None) -> Iterator[Batch]:
+    """`batches.from_step(start, stop)` on the device of `fabric`; `workers` None chooses what suits that device."""
+    on_gpu = fabric.device.type == "cuda"
+    workers = default_workers(on_gpu) if workers is None else workers
+    # Loaded here, not at the first `next`: a new DataLoader draws from torch's generator, which steps have seeded.
+    loaded = batches.from_step(start, stop, workers=workers, pin_memory=on_gpu)
+    return (cast(Batch, fabric.to_device(batch)) for batch in loaded)
 
 
 @cache

@@ -80,7 +80,7 @@ def launch(playwright: Playwright) -> Browser:
 def lab(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Lab]:
     """JupyterLab on a copy of the notebooks, with settings and a free port of its own. Asks for the browser first."""
     from sdcda_tutorial.datasets import MINI_ROOT
-    from sdcda_tutorial.scenes import ensure_mini_world
+    from sdcda_tutorial.mini_world import ensure_mini_world
 
     ensure_mini_world(ROOT / MINI_ROOT)
     folder = tmp_path_factory.mktemp("lab")

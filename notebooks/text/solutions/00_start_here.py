@@ -29,14 +29,14 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
 from sdcda_tutorial import paper
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.evaluation import predict_density
-from sdcda_tutorial.exercises import check
+from sdcda_tutorial.evaluation.results import predict_density
+from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]
 # ## 0.1 People who are not there

@@ -29,7 +29,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -37,7 +37,7 @@ import numpy as np
 import torch.nn.functional as nnF
 
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.exercises import check
+from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]
 # ## 1.1 People in a window

@@ -29,14 +29,14 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
 import numpy as np
 
 from sdcda_tutorial import masks
-from sdcda_tutorial.exercises import check
+from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]
 # ## 2.1 Boxes to a mask
@@ -133,7 +133,7 @@ check("2.4", choose_threshold)
 # what it is worth *here*.
 
 # %%
-from sdcda_tutorial.training.segmentation import crowd_probability
+from sdcda_tutorial.training.mask_model import crowd_probability
 
 segmenter = notebook.segmenter()
 there = [crowd_probability(segmenter, sample.image, scales=(0.5,)) for sample in third]

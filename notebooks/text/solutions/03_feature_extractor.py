@@ -29,15 +29,15 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
 import torch
 from torch import nn
 
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.models import FeatureExtractor
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.networks import FeatureExtractor
 
 # %% [markdown]
 # ## 3.1 How large is f?

@@ -29,13 +29,13 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
 import torch
 
-from sdcda_tutorial.exercises import check
+from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.losses import density_loss
 
 # %% [markdown]

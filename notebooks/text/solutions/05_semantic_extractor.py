@@ -29,7 +29,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -38,8 +38,8 @@ import torch
 import torch.nn.functional as nnF
 
 from sdcda_tutorial import losses
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.models import SemanticExtractor
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.networks import SemanticExtractor
 
 # %% [markdown]
 # ## 5.1 Averages over a grid

@@ -29,15 +29,15 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
 import torch
 import torch.nn.functional as F
 
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.models import FeatureDiscriminator
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.networks import FeatureDiscriminator
 
 # %% [markdown]
 # ## 7.1 D's loss

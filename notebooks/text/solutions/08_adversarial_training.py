@@ -29,7 +29,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -38,8 +38,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from sdcda_tutorial import losses
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.widgets.training_replay import read_log
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.teaching.demos.training_replay import read_log
 
 # %% [markdown]
 # ## 8.1 The sum of Eq. 5

@@ -29,15 +29,15 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
 import numpy as np
 import torch
 
-from sdcda_tutorial import translation_losses as losses
-from sdcda_tutorial.exercises import check
+from sdcda_tutorial.rivals import cyclegan_losses as losses
+from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]
 # ## 10.1 There and back again

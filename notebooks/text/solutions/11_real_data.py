@@ -29,7 +29,7 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 
 # %%
-from sdcda_tutorial import notebook
+from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
@@ -37,8 +37,8 @@ import numpy as np
 
 from sdcda_tutorial.datasets import SceneRecord, select_scenes
 from sdcda_tutorial.datasets.scene_regularization import CAPACITY
-from sdcda_tutorial.exercises import check
-from sdcda_tutorial.inference import reach
+from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.prediction import reach
 
 # %% [markdown]
 # ## 11.1 Which scenes suit Shanghai?

@@ -1,0 +1,82 @@
+"""Is everything here that the package needs? One check a line, each with its mend."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    "torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "scipy", "pillow", "safetensors", "matplotlib",
+    "seaborn", "ipywidgets", "tqdm", "typer", "rich",
+)  # fmt: skip
+IMPORTED_AS = {"pillow": "PIL", "lightning-fabric": "lightning_fabric"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, whether it is well, and what to do if not."""
+
+    ok: bool
+    text: str
+    mend: str = ""
+
+
+def examine() -> list[Check]:
+    """All checks, in the order in which they are worth mending."""
+    checks = [Check(sys.version_info >= (3, 10), f"Python {sys.version.split()[0]}", "install Python 3.10 or newer")]
+    checks += [_package(name) for name in PACKAGES]
+    if all(check.ok for check in checks):
+        checks += [_device(), _bfloat16(), _data()]
+    return checks
+
+
+def _package(name: str) -> Check:
+    mend = f"pip install {name}"
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        return Check(False, f"{name} is not installed", mend)
+    try:
+        importlib.import_module(IMPORTED_AS.get(name, name))
+    except Exception as error:  # an installed package that does not import is as good as none, whatever it raises
+        return Check(False, f"{name} {found} does not import: {str(error).partition(chr(10))[0]}", mend)
+    return Check(True, f"{name} {found}")
+
+
+def _device() -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        return Check(True, f"GPU {torch.cuda.get_device_name(0)}, {memory:.0f} GiB")
+    return Check(
+        True,
+        f"no GPU: {os.cpu_count()} CPU cores, enough for the mini preset; the paper preset wants a GPU "
+        "(in Colab: Runtime, Change runtime type, GPU)",
+    )
+
+
+def _bfloat16() -> Check:
+    import torch
+
+    from sdcda_tutorial.training.hardware import cpu_has_bf16
+
+    if torch.cuda.is_available():
+        native = torch.cuda.get_device_capability() >= (8, 0)
+        return Check(True, "bfloat16 in hardware" if native else "no bfloat16 in hardware: float16 is used")
+    return Check(True, "bfloat16 in hardware" if cpu_has_bf16() else "no bfloat16 in hardware: float32 is used")
+
+
+def _data() -> Check:
+    from sdcda_tutorial.mini_world.world import MANIFEST
+
+    mini = Path("data/mini")
+    if (mini / MANIFEST).exists():
+        return Check(True, f"the mini world is in {mini}")
+    if os.access(Path.cwd(), os.W_OK):
+        return Check(True, f"the mini world will be drawn into {mini} when it is first needed")
+    return Check(False, f"{Path.cwd()} is read-only", "run in a folder that you may write to")

@@ -1,0 +1,215 @@
+"""Batches that are a function of (seed, step), and of nothing else.
+
+A data loader that carries a hidden state cannot be resumed exactly. Here batch number `step` is computed from the seed
+and the step alone: which images, which crop, which flip. A run that was killed asks for the batches from its last step
+on and gets those that it would have got, whatever the number of workers or processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sdcda_tutorial import masks
+from sdcda_tutorial.adaptation import Batch
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
+from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.datasets.transforms import color_jitter, random_crop, random_flip, random_scaled_crop
+from sdcda_tutorial.density import Kernel, density_map
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.networks import image_batch
+
+SOURCE, TARGET = 0, 1  # streams of random numbers, so that the two domains of a run draw different crops
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a sample becomes a training example.
+
+    Attributes:
+        crop: (height, width) of the random window, multiples of the stride.
+        scale: range of a random factor on the image before the crop (`random_scaled_crop`); (1, 1) for none.
+        jitter: strength of the colour changes; 0 for none.
+    """
+
+    crop: tuple[int, int]
+    scale: tuple[float, float] = (1.0, 1.0)
+    jitter: float = 0.0
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if self.scale == (1.0, 1.0):
+            sample = random_crop(sample, self.crop, rng)
+        else:
+            sample = random_scaled_crop(sample, self.crop, *self.scale, rng)
+        sample = random_flip(sample, rng)
+        if self.jitter:
+            j = self.jitter
+            sample = color_jitter(sample, rng, brightness=j, contrast=j, saturation=j, channel=j / 2)
+        return sample
+
+
+@dataclass(frozen=True)
+class DensityKernel:
+    """Which Gaussian `density_map` draws; see there."""
+
+    kernel: Kernel = "fixed"
+    sigma: float = 4.0
+    kernel_size: int = 15
+
+    def draw(self, sample: Sample) -> Tensor:
+        """F(y) of one sample, (H, W), people per pixel."""
+        return density_map(
+            sample.points, sample.size, kernel=self.kernel, sigma=self.sigma, kernel_size=self.kernel_size
+        )
+
+
+def crowd_mask(sample: Sample) -> np.ndarray:
+    """z of a labelled sample: its own mask, else rectangles from its boxes, else from its points. (H, W) uint8."""
+    if sample.mask is not None:
+        return sample.mask
+    # CrowdHuman's "ignore" regions are people too dense or too hidden to box: crowd, or at least not background.
+    ignored = sample.attributes.get("ignored", np.zeros((0, 4)))
+    if len(sample.boxes) or len(ignored):
+        return masks.from_boxes(np.concatenate([sample.boxes, ignored]), sample.size)
+    return masks.from_points(sample.points, sample.size)
+
+
+class PseudoMasked(Sequence[Sample]):
+    """The target domain as the adaptation sees it: images and pseudo-masks. Points and boxes are never read.
+
+    Args:
+        dataset: any data set; only its image paths, names and size are used.
+        mask_folder: holds NAME.png for every image, as `training.segmentation.write_pseudo_masks` leaves it; None
+            where only the images are needed (λt = 0).
+    """
+
+    def __init__(self, dataset: CrowdDataset, mask_folder: str | Path | None) -> None:
+        self.dataset, self.mask_folder = dataset, None if mask_folder is None else Path(mask_folder)
+        self._samples: dict[int, Sample] = {}
+        if self.mask_folder is not None:
+            missing = [name for name in dataset.names if not masks.path_of(self.mask_folder, name).exists()]
+            if missing:
+                raise InputError(
+                    f"{len(missing)} of {len(dataset)} pseudo-masks are missing in {self.mask_folder}, first "
+                    f"{missing[0]}.png; make them with `sdcda masks`"
+                )
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
+        if index not in self._samples:
+            name = self.dataset.names[index]
+            sample = Sample(self.dataset.read_image(index), name=name)
+            if self.mask_folder is not None:
+                sample = replace(sample, mask=masks.read_png(masks.path_of(self.mask_folder, name), sample.size))
+            if not self.dataset.cached:
+                return sample
+            self._samples[index] = sample
+        return self._samples[index]
+
+
+class Batches(Dataset[Batch]):
+    """`batches[step]` is the batch of that step: this process's share of the global batch.
+
+    Every epoch is a fresh permutation of the images; a global batch takes the next `batch_size` of them.
+
+    Args:
+        dataset: samples.
+        batch_size: global, over all processes.
+        augmentation: sample -> training example.
+        seed: decides everything together with `stream`.
+        stream: tells the data sets of one run apart: SOURCE or TARGET.
+        kernel: draw the density maps with it; None where nobody looks at them.
+        mask: whether a crowd mask is wanted.
+        rank, world_size: this process takes slots rank, rank + world_size, ... of the global batch.
+    """
+
+    def __init__(
+        self,
+        dataset: Sequence[Sample],
+        batch_size: int,
+        augmentation: Augmentation,
+        *,
+        seed: int,
+        stream: int = SOURCE,
+        kernel: DensityKernel | None = None,
+        mask: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size % world_size:
+            raise InputError(f"a batch of {batch_size} cannot be shared by {world_size} processes; make it a multiple")
+        self.dataset, self.batch_size, self.augmentation = dataset, batch_size, augmentation
+        self.key = [seed, stream]
+        self.kernel, self.mask = kernel, mask
+        self.slots = range(rank, batch_size, world_size)
+        self._epoch: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=int))
+
+    def indices(self, step: int) -> list[int]:
+        """Which images this process sees at `step`."""
+        chosen = []
+        for slot in self.slots:
+            epoch, position = divmod(step * self.batch_size + slot, len(self.dataset))
+            if self._epoch[0] != epoch:
+                self._epoch = epoch, np.random.default_rng([*self.key, epoch]).permutation(len(self.dataset))
+            chosen.append(int(self._epoch[1][position]))
+        return chosen
+
+    def __getitem__(self, step: int) -> Batch:
+        """image (B, 3, H, W) float in [0, 1]; density (B, 1, H, W) people per pixel; mask (B, 1, H, W) 0 or 1."""
+        samples = [
+            self.augmentation(self.dataset[index], np.random.default_rng([*self.key, step, slot]))
+            for index, slot in zip(self.indices(step), self.slots, strict=True)
+        ]
+        images = np.stack([sample.image for sample in samples])
+        batch = {"image": image_batch(images)}
+        if self.kernel is not None:
+            batch["density"] = torch.stack([self.kernel.draw(sample) for sample in samples])[:, None]
+        if self.mask:
+            batch["mask"] = torch.from_numpy(np.stack([crowd_mask(sample) for sample in samples])).float()[:, None]
+        return batch
+
+    def from_step(self, start: int, stop: int, *, workers: int = 0, pin_memory: bool = False) -> Iterator[Batch]:
+        """The batches of steps start ... stop - 1, prepared ahead by `workers` processes."""
+        loaded = iter(
+            DataLoader(
+                self,
+                batch_size=None,  # one item is a whole batch already
+                sampler=range(start, stop),
+                num_workers=workers,
+                pin_memory=pin_memory,
+                prefetch_factor=4 if workers else None,
+            )
+        )
+        return _one_line_errors(loaded) if workers else loaded
+
+
+def micro_batches(batch: Batch | None, parts: int) -> list[Any]:
+    """A batch in `parts` consecutive parts of equal size, or nearly: what passes through the networks at a time."""
+    if batch is None or parts == 1:
+        return [batch] * parts
+    split = {key: value.tensor_split(parts) for key, value in batch.items()}
+    return [{key: value[part] for key, value in split.items()} for part in range(parts)]
+
+
+def _one_line_errors(loaded: Iterator[Batch]) -> Iterator[Batch]:
+    """A worker's error comes with the worker's traceback for its message; its last line is what we wrote."""
+    try:
+        yield from loaded
+    except InputError as error:
+        *traceback, last = str(error).rstrip().splitlines()
+        raise InputError(last.partition(f"{InputError.__name__}: ")[2] if traceback else last) from None
+
+
+def default_workers(on_gpu: bool) -> int:
+    """Worker processes for the data: beside a GPU the CPU is free for it; on a CPU they would only be in the way."""
+    return min(8, max(1, (os.cpu_count() or 2) - 1)) if on_gpu else 0

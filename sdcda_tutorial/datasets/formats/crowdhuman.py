@@ -1,0 +1,132 @@
+"""CrowdHuman: photographs of people with boxes, from which the mask model of the paper learns what a crowd looks like.
+
+Shao et al., "CrowdHuman: A Benchmark for Detecting Human in a Crowd", 2018. Layout:
+
+    <root>/annotation_{train,val}.odgt     one JSON object a line: ID, gtboxes
+           Images/<ID>.jpg
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdcda_tutorial.datasets.crowd_dataset import (
+    AbsentPart,
+    CrowdDataset,
+    Finding,
+    Labels,
+    Record,
+    existing_folder,
+    known_split,
+    listing,
+    missing,
+    not_read,
+)
+from sdcda_tutorial.datasets.transforms import Size, clip_boxes
+from sdcda_tutorial.errors import InputError
+
+_LAYOUT = "CrowdHuman: annotation_train.odgt, annotation_val.odgt and the folder Images"
+_BOXES = ("vbox", "fbox")
+
+
+class CrowdHuman(CrowdDataset):
+    """Images and boxes of CrowdHuman; a sample is named by its ID.
+
+    Boxes are those of persons, the visible part by default, cut at the image. Boxes to be ignored (tag "mask", or
+    extra.ignore = 1: crowds too dense to box, posters, reflections) are not among them; they are kept in
+    `attributes["ignored"]`, (K, 4), and move with the image under every transform. Points are the centres of the
+    head boxes of those same persons, whether the head itself is seen or inferred.
+
+    Args:
+        root: folder that holds the .odgt files and Images.
+        split: "train" or "val" (the test set has no labels).
+        box: "vbox", the visible part, or "fbox", the full body as inferred.
+        options: size, max_side, cache, strict, as in `CrowdDataset`.
+    Raises:
+        InputError: when made, for a missing folder or image or a bad line; when read, for a damaged image.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], split: str = "train", *, box: str = "vbox", **options: Any
+    ) -> None:
+        if box not in _BOXES:
+            raise InputError(f"CrowdHuman has no box {box!r}; choose one of {', '.join(_BOXES)}")
+        folder = existing_folder(root, _LAYOUT)
+        annotations = folder / f"annotation_{known_split(split, ('train', 'val'), 'CrowdHuman')}.odgt"
+        records, faults = [], []
+        for place, line in _lines(annotations):
+            try:
+                id_, labels = _parse(place, line, box)
+            except InputError as error:
+                faults.append(Finding(place, str(error)))
+            else:
+                records.append(Record(name=id_, image=folder / "Images" / f"{id_}.jpg", annotation=labels))
+        images = listing(folder / "Images")
+        absent = [record.image for record in records if record.image.name not in images]
+        strays = [folder / "Images" / name for name in sorted(images) if not name.endswith(".jpg")]
+        super().__init__(
+            f"crowdhuman:{folder}/{split}",
+            [record for record in records if record.image.name in images],
+            faults=faults + missing(absent, len(records), "images"),
+            leftovers=not_read(strays, "images are called <ID>.jpg"),
+            **options,
+        )
+
+    def _labels(self, record: Record, size: Size) -> Labels:
+        labels: Labels = record.annotation
+        ignored = clip_boxes(labels.attributes["ignored"], size)
+        return Labels(points=labels.points, boxes=labels.boxes, attributes={"ignored": ignored})
+
+
+def _lines(path: Path) -> list[tuple[str, str]]:
+    """("file, line n", text) of every line that is not blank."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise AbsentPart(f"{path} does not exist; expected {_LAYOUT}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); expected {_LAYOUT}") from None
+    return [(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _parse(place: str, line: str, box: str) -> tuple[str, Labels]:
+    """ID and labels of one line, in stored pixels."""
+    try:
+        entry = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{place}: not JSON ({error}); fetch the file again") from None
+    id_, people = (entry.get("ID"), entry.get("gtboxes")) if isinstance(entry, dict) else (None, None)
+    if not isinstance(id_, str) or not isinstance(people, list) or not all(isinstance(one, dict) for one in people):
+        raise InputError(f"{place}: expected an object with ID and gtboxes; fetch the file again")
+    boxes, ignored, heads = [], [], []
+    for person in people:
+        corners = _corners(place, person, box)
+        extra = person.get("extra")
+        if person.get("tag") != "person" or (isinstance(extra, dict) and extra.get("ignore") == 1):
+            ignored.append(corners)
+            continue
+        boxes.append(corners)
+        if "hbox" in person:
+            x0, y0, x1, y1 = _corners(place, person, "hbox")
+            heads.append(((x0 + x1) / 2, (y0 + y1) / 2))
+    return id_, Labels(
+        points=np.array(heads, dtype=np.float64).reshape(-1, 2),
+        boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4),
+        attributes={"ignored": np.array(ignored, dtype=np.float64).reshape(-1, 4)},
+    )
+
+
+def _corners(place: str, person: dict[str, Any], key: str) -> tuple[float, float, float, float]:
+    """A stored (x, y, width, height) as (x0, y0, x1, y1)."""
+    try:
+        x, y, width, height = (float(value) for value in person[key])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{place}: {key} should be four numbers, found {person.get(key)!r}; mend the line") from None
+    if not np.isfinite((x, y, width, height)).all():
+        raise InputError(f"{place}: {key} holds NaN or infinity; mend the line")
+    return x, y, x + width, y + height

@@ -1,0 +1,86 @@
+"""What the .mat files of a GCC tell of every scene, read once and remembered.
+
+Fifteen thousand small files take a second or two where the system has them in memory, and far longer from a cold disk
+or over a network. What was read is kept in the user's cache folder, not beside the data, which may be read-only or
+shared. An entry holds as long as its file has the same size and time of change, so a copy that is completed or mended
+later is noticed, and only what is new is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm.auto import tqdm
+
+from sdcda_tutorial.datasets.formats.matfiles import image_info, load_mat, numbers_of, points_of
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import read_json, write_json
+
+
+class MatEntry(NamedTuple):
+    """What one .mat file told when it had this size (bytes) and time of change (nanoseconds)."""
+
+    size: int
+    changed: int
+    hour: int
+    weather: int
+    heads: int
+
+
+def read_index(root: Path, mats: Mapping[str, Path]) -> dict[str, MatEntry]:
+    """Hour, weather and heads of every image in `mats`, by name.
+
+    Args:
+        root: the folder of the data set; every root has a cache file of its own.
+        mats: name of the image -> its .mat file.
+    Raises:
+        InputError: a file that is damaged, or that lacks the hour or the weather.
+    """
+    cache = cache_file(root)
+    known = _read_cache(cache)
+    stale = {name: path for name, path in mats.items() if not _is_fresh(known.get(name), path)}
+    try:
+        for name, path in tqdm(stale.items(), desc="index of GCC", unit="file", disable=not stale):
+            known[name] = _read_entry(path)
+    finally:
+        if stale:  # after an interruption or a damaged file too: what was read need not be read again
+            with suppress(InputError):  # without a cache it takes longer the next time, and nothing is wrong
+                write_json(cache, known)
+    return {name: known[name] for name in mats}
+
+
+def cache_file(root: Path) -> Path:
+    """Where the index of the data set in `root` is kept: below $XDG_CACHE_HOME or ~/.cache."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sdcda_tutorial"
+    return folder / f"gcc_{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
+
+
+def _read_cache(path: Path) -> dict[str, MatEntry]:
+    """What is kept there; nothing when there is no such file, or not one of ours."""
+    try:
+        return {name: MatEntry(*map(int, entry)) for name, entry in read_json(path).items()}
+    except (InputError, AttributeError, TypeError, ValueError):
+        return {}
+
+
+def _is_fresh(entry: MatEntry | None, path: Path) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False  # reading it will say what is wrong
+    return entry is not None and (entry.size, entry.changed) == (status.st_size, status.st_mtime_ns)
+
+
+def _read_entry(path: Path) -> MatEntry:
+    mat = load_mat(path, "image_info")
+    status = path.stat()
+    clock, weather = numbers_of(mat.get("time_info")), numbers_of(mat.get("weather_info"))
+    if not clock or not weather:
+        raise InputError(f"{path} has no time_info or no weather_info, which the rules ask for; use the full release")
+    heads = points_of(path, image_info(path, mat["image_info"])["location"])
+    return MatEntry(status.st_size, status.st_mtime_ns, clock[0], weather[0], len(heads))

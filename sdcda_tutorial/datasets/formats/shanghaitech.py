@@ -1,0 +1,114 @@
+"""ShanghaiTech, a real target domain: part A from the internet, crowded; part B from the streets of Shanghai.
+
+Zhang, Zhou, Chen, Gao, Ma, "Single-Image Crowd Counting via Multi-Column Convolutional Neural Network", CVPR 2016.
+Layout, in the spellings that are about:
+
+    <root>/part_{A,B}[_final]/{train,test}_data/images/IMG_n.jpg
+                                                {ground_truth|ground-truth}/GT_IMG_n.mat
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from sdcda_tutorial.datasets.crowd_dataset import (
+    AbsentPart,
+    CrowdDataset,
+    Labels,
+    Record,
+    existing_folder,
+    known_split,
+    listing,
+    missing,
+    not_read,
+    without_image,
+)
+from sdcda_tutorial.datasets.formats.matfiles import image_info, load_mat, numbers_of, points_of
+from sdcda_tutorial.datasets.transforms import Size
+from sdcda_tutorial.errors import InputError
+
+_LAYOUT = (
+    "ShanghaiTech: part_A[_final] or part_B[_final], train_data or test_data in it, images and ground_truth in that"
+)
+_IMAGE = re.compile(r"(IMG_.+)\.jpe?g", re.IGNORECASE)  # mirrors hold stray PNGs and Thumbs.db among the images
+_MAT = re.compile(r"GT_IMG_.+\.mat")
+
+
+class ShanghaiTech(CrowdDataset):
+    """Images and heads of ShanghaiTech, or of any set in its layout; a sample is named "IMG_12", in order of number.
+
+    Points are (x, y) already, of any number type. `attributes["stated_count"]` is the number the file gives beside
+    them; where the two disagree the points are the truth.
+
+    Args:
+        root: the folder that holds the parts, or a part's own folder.
+        part: "A", "B", or None for train_data directly under `root`.
+        split: "train" or "test".
+        options: size, max_side, cache, strict, as in `CrowdDataset`.
+    Raises:
+        InputError: when made, for a missing folder or annotation; when read, for a damaged file.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], part: str | None = None, split: str = "train", **options: Any
+    ) -> None:
+        folder = existing_folder(root, _LAYOUT)
+        data = _split_folder(folder, part, known_split(split, ("train", "test"), "ShanghaiTech"))
+        truths = [path for path in (data / "ground_truth", data / "ground-truth") if path.is_dir()]
+        if not (data / "images").is_dir() or not truths:
+            raise InputError(f"{data} has no folder images or no ground_truth; expected {_LAYOUT}")
+
+        files = listing(data / "images")
+        images = [match for match in map(_IMAGE.fullmatch, files) if match]
+        images.sort(key=lambda match: _by_number(match[1]))
+        mats = {name: truth / name for truth in truths for name in listing(truth)}
+        wanted = [f"GT_{image[1]}.mat" for image in images]
+        absent = [truths[0] / name for name in wanted if name not in mats]
+        orphans = [mats[name] for name in sorted(mats.keys() - set(wanted)) if _MAT.fullmatch(name)]
+        strays = [data / "images" / name for name in sorted(files) if not _IMAGE.fullmatch(name)]
+        records = [
+            Record(image[1], data / "images" / image[0], mats[name])
+            for image, name in zip(images, wanted, strict=True)
+            if name in mats
+        ]
+        super().__init__(
+            f"shanghaitech:{data}",
+            records,
+            faults=missing(absent, len(images), "annotations"),
+            leftovers=without_image(orphans) + not_read(strays, "images are called IMG_n.jpg"),
+            **options,
+        )
+
+    def _labels(self, record: Record, size: Size) -> Labels:
+        path: Path = record.annotation
+        info = image_info(path, load_mat(path, "image_info")["image_info"])
+        number = numbers_of(info.get("number"))
+        return Labels(
+            points=points_of(path, info["location"]), attributes={"stated_count": number[0]} if number else {}
+        )
+
+
+def _split_folder(root: Path, part: str | None, split: str) -> Path:
+    """The train_data or test_data meant, in whichever spelling it is there."""
+    own = root / f"{split}_data"
+    if part is None:
+        candidates = [own]
+    elif part in ("A", "B"):
+        candidates = [root / f"part_{part}{ending}" / f"{split}_data" for ending in ("", "_final")]
+        if not root.resolve().name.startswith("part_" + "AB".replace(part, "")):  # part B's folder is no part A
+            candidates.append(own)
+    else:
+        raise InputError(f"ShanghaiTech has no part {part!r}; choose A or B, or None for a folder without parts")
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate
+    raise AbsentPart(f"{candidates[0]} is not a folder; expected {_LAYOUT}")
+
+
+def _by_number(name: str) -> tuple[bool, int, str]:
+    """IMG_2 before IMG_10; names without a number last, by letter."""
+    number = name[len("IMG_") :]
+    return (False, int(number), name) if number.isdecimal() else (True, 0, name)

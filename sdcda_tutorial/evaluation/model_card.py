@@ -1,0 +1,137 @@
+"""The model card: what a checkpoint says about itself in its header, and how that is read out.
+
+`training.adaptation` and `training.loop` put there what the model was trained on, how, when and on what machine; an
+evaluation adds what it measured. No path of a machine is in it: data sets go by format, size and a digest of the
+names, weights and masks by a digest of their content.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.training import checkpoints
+
+
+def add_test(path: Path, weights: str, figures: Mapping[str, Any]) -> str | None:
+    """Add the figures of an evaluation to the card of a model in a run folder, in place of earlier ones on that data.
+
+    A model anywhere else (one that `checkpoints.export` made, or a copy) is left as it is.
+
+    Args:
+        weights: `checkpoints.weights_digest` of the model that was measured.
+        figures: among them data, split and variant, which tell evaluations apart.
+    Returns:
+        Why the figures could not be added, or None.
+    """
+    file = path.resolve()  # a link stays a link
+    if not (file.parent / "config.json").exists():
+        return None
+    tensors, card = checkpoints.load(file)
+    if checkpoints.weights_digest(file) != weights:
+        return f"{path} was trained on meanwhile: these figures are of the model before and not in the card"
+    if not os.access(file, os.W_OK):  # an atomic write, which renames, would replace it all the same
+        return f"{path} is read-only: these figures are not in its card"
+    same = ("data", "split", "variant")
+    others = [test for test in card.get("tests", []) if any(test.get(key) != figures[key] for key in same)]
+    try:
+        checkpoints.save(file, tensors, {**card, "tests": [*others, dict(figures)]})
+    except InputError as error:
+        return f"these figures are not in the card: {error}"
+    return None
+
+
+def text(path: Path) -> str:
+    """The card of a counter in a few lines; what a card does not hold is left out."""
+    card = checkpoints.read_card(path)
+    told = [f"model card of {path} (weights {checkpoints.weights_digest(path)})"]
+    for label, tell in _LINES.items():
+        try:
+            facts = tell(card)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+        told += [f"  {label:9} {' '.join(fact.split())}" for fact in facts]
+    return "\n".join(told)
+
+
+def _network(card: Mapping[str, Any]) -> list[str]:
+    has = card["architecture"]["counter"]
+    size = f"stride {has['stride']}, width {has['width']:g}"
+    return [f"SFCN, {size}" if has["counter"] == "sfcn" else f"E and C, {size}, kernels: {has['counter']}"]
+
+
+def _source(card: Mapping[str, Any]) -> list[str]:
+    return [_data(card["config"]["source_data"])]
+
+
+def _target(card: Mapping[str, Any]) -> list[str]:
+    data, masks, origin = card["config"]["target_data"], card["config"]["pseudo_masks"], card.get("masks")
+    if data is None:
+        return ["none"]
+    made_by = f" of mask model {origin['weights_sha256']}, threshold {origin['threshold']:g}" if origin else ""
+    return [_data(data) + (f"; pseudo-masks {masks}{made_by}" if masks else "")]
+
+
+def _training(card: Mapping[str, Any]) -> list[str]:
+    config = card["config"]
+    weights = config["weights"]
+    start = "ImageNet weights" if config["pretrained"] else "random weights"
+    start = f"weights {config['init']}" if config["init"] else start
+    length = f"{config['steps']} steps" if config["steps"] else f"{config['epochs']} epochs"
+    return [
+        f"λs {weights['seg_source']:g}, λt {weights['seg_target']:g}, λd {weights['adversarial']:g}; {length}, batches "
+        f"of {config['batch_size']}, learning rate {config['learning_rate']:g}, seed {config['seed']}, from {start}"
+    ]
+
+
+def _chosen(card: Mapping[str, Any]) -> list[str]:
+    chosen = card["chosen"]
+    if chosen["validation"] is not None:
+        return [f"step {chosen['step']}: MAE {chosen['validation']:.2f} on held-out source images"]
+    return [f"step {chosen['step']}" + (f", after epoch {chosen['epoch']}" if "epoch" in chosen else ", the last")]
+
+
+def _measured(card: Mapping[str, Any]) -> list[str]:
+    """What `add_test` added, and before it what `kept_models.keep_models` did."""
+    kept = {f"{domain} test, {card.get('data')}": card.get(f"{domain}_test") for domain in ("source", "target")}
+    told = [f"{_figures(test)} on {test['images']} images of the {name}" for name, test in kept.items() if test]
+    return told + [
+        f"{_figures(test)} on {test['split']}, {_data(test['data'])}, {test['date']}" for test in card.get("tests", [])
+    ]
+
+
+def _made(card: Mapping[str, Any]) -> list[str]:
+    has = card["versions"]
+    made = f"sdcda-tutorial {has['sdcda-tutorial']}, torch {has['torch']}"
+    if "hardware" not in card:
+        return [made]
+    on = card["hardware"]
+    processes = f"{on['processes']} × " if on["processes"] > 1 else ""
+    return [f"{card['date']} in {card['seconds']:.0f} s on {processes}{on['device']}, {on['precision']}; {made}"]
+
+
+_LINES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    "network": _network,
+    "source": _source,
+    "target": _target,
+    "training": _training,
+    "chosen": _chosen,
+    "measured": _measured,
+    "made": _made,
+}
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    size = f" at {data['size'][0]}x{data['size'][1]}" if data["size"] else ""
+    size = f" within {data['max_side']} pixels" if data["max_side"] else size
+    translated = f", translated by {data['translated_by']}" if "translated_by" in data else ""
+    return f"{data['format']}, {data['images']} images{size} (names {data['names_sha256']}){translated}"
+
+
+def _figures(test: Mapping[str, float | None]) -> str:
+    digits = {"mae": 2, "mse": 2, "psnr": 2, "ssim": 3}
+    named = {name: test[name] for name in digits}
+    return ", ".join(f"{name.upper()} {v:.{digits[name]}f}" for name, v in named.items() if v is not None)

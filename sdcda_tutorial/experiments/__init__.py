@@ -1,0 +1,1 @@
+"""Many trainings: presets, the pipeline of one method, benchmarks over seeds, their statistics and figures."""

@@ -1,0 +1,88 @@
+"""cells.jsonl of a benchmark: a line for each method on each seed, with all that is needed to train it once more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.evaluation.results import Results
+from sdcda_tutorial.files import write_text
+from sdcda_tutorial.training.checkpoints import read_card, weights_digest
+
+
+def write_cells(
+    path: Path, seed: int, checkpoints: Mapping[str, Path], results: Mapping[str, Mapping[str, Results]]
+) -> None:
+    """Put the cells of one seed into the file, atomically, in place of earlier lines on the same cells.
+
+    Those of other seeds and methods stay.
+
+    Args:
+        checkpoints: method -> its model, in a run's folder beside the runs that it rests on.
+        results: method -> domain -> what was measured.
+    Raises:
+        InputError: the file holds something else.
+    """
+    cells = {(cell["seed"], cell["method"]): cell for cell in read_cells(path)}
+    folder = next(iter(checkpoints.values())).parent.parent
+    runs = {model: weights_digest(model) for model in sorted(folder.glob("*/model.safetensors"))}
+    for method, checkpoint in checkpoints.items():
+        figures = {domain: found.totals() for domain, found in results[method].items()}
+        cells[seed, method] = {
+            "seed": seed,
+            "method": method,
+            "figures": figures,
+            "data": {domain: found.about["data"] for domain, found in results[method].items()},
+            "made_from": _made_from(checkpoint, runs),
+        }
+    write_text(path, "".join(json.dumps(cell, ensure_ascii=False) + "\n" for _, cell in sorted(cells.items())))
+
+
+def read_cells(path: str | Path) -> list[dict[str, Any]]:
+    """The cells of a file, in its order; none where there is no file yet.
+
+    Raises:
+        InputError: a line is none.
+    """
+    try:
+        lines = Path(path).read_bytes().split(b"\n") if Path(path).exists() else []
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    cells = []
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            cell = json.loads(line.decode("utf-8"))
+            cell["seed"], cell["method"]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                f"{path} is damaged in line {number}; move it away: it is written anew with the cells asked for"
+            ) from None
+        cells.append(cell)
+    return cells
+
+
+def _made_from(checkpoint: Path, runs: Mapping[Path, str]) -> dict[str, Any]:
+    """Run -> card, of the model itself and of every run that its card names by a digest, and so on.
+
+    The card holds the configuration, the data, versions, hardware, date and seconds of that training.
+
+    Args:
+        runs: model -> digest of its weights, of this run and all beside it.
+    """
+    found: dict[str, Any] = {}
+    left = [checkpoint]
+    while left:
+        model = left.pop()
+        if model.parent.name in found:
+            continue
+        # An evaluation by hand adds its figures to the card; they are of another time and not what it was made from.
+        card = {key: value for key, value in read_card(model).items() if key != "tests"}
+        found[model.parent.name] = {**card, "weights_sha256": runs[model]}
+        text = json.dumps(card)
+        left += [other for other, digest in runs.items() if digest in text]
+    return found

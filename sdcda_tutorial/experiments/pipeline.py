@@ -1,0 +1,201 @@
+"""From data to a trained counter: mask model, pseudo-masks, warm start, adaptation, in one folder.
+
+What several methods share is made once, when the first of them needs it, and found again by the next:
+
+    FOLDER/segmenter/     the mask model              FOLDER/noadapt/   a run per method,
+    FOLDER/masks/         the target's pseudo-masks   FOLDER/se+fd/     see `training.saving`
+    FOLDER/warm_start/    source-only training that every method begins with
+
+The rivals of Table 1 translate the source first, and no adaptation is trained on what comes out:
+
+    FOLDER/cyclegan-translation/   the generators     FOLDER/cyclegan/        the counter,
+    FOLDER/cyclegan-source/        the source anew    FOLDER/cyclegan-warm_start/ and what it begins with
+
+With another counter than the paper's the folders of warm start and method begin with its name: FOLDER/sfcn-se+fd/.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sdcda_tutorial.datasets import GCC, CrowdDataset
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.experiments.presets import Preset
+from sdcda_tutorial.rivals.translated_source import refuse_other_layouts, translate
+from sdcda_tutorial.rivals.translation import refuse_several_devices, train_translation
+from sdcda_tutorial.rivals.translation_config import TRANSLATIONS
+from sdcda_tutorial.training.config import AdaptationConfig
+from sdcda_tutorial.training.counter_training import adapt
+from sdcda_tutorial.training.hardware import Hardware
+from sdcda_tutorial.training.log import Records
+from sdcda_tutorial.training.mask_model import train_segmenter, write_pseudo_masks
+from sdcda_tutorial.training.rehearsal import Rehearsal
+
+
+@dataclass
+class Experiment:
+    """One seed of one experiment.
+
+    Args:
+        folder: where everything goes; parts that are there already are used, unfinished ones are gone on with.
+        preset: settings of all parts.
+        source: labelled images to train on.
+        target: images to adapt to; labels are not read. None is enough for "noadapt".
+        boxes: data set to train the mask model on, where there are no `masks` yet.
+        masks: folder of ready pseudo-masks of the target, instead of our own.
+        segmenter: checkpoint of a ready mask model, instead of our own.
+        seed: of the mask model and of every training.
+        records: what the runs leave besides their own files.
+        rehearsal: measures two steps of each training instead; see `training.rehearsal`.
+    """
+
+    folder: Path
+    preset: Preset
+    source: CrowdDataset
+    target: CrowdDataset | None = None
+    boxes: CrowdDataset | None = None
+    masks: Path | None = None
+    segmenter: Path | None = None
+    vgg_weights: Path | None = None
+    seed: int = 0
+    hardware: Hardware = field(default_factory=Hardware)
+    records: Records = field(default_factory=Records)
+    rehearsal: Rehearsal | None = None
+    _translated: dict[str, CrowdDataset] = field(default_factory=dict, init=False, repr=False)
+
+    def train(self, method: str, config: AdaptationConfig | None = None, *, resume: bool = False) -> Path:
+        """Train one method and give the path of its model.
+
+        Args:
+            method: names the run's folder, and the configuration where none is given: see `Preset.method`.
+            config: another configuration, for ablations.
+            resume: go on with a run of this method that was interrupted.
+        """
+        config = replace(config or self.preset.method(method), seed=self.seed)
+        self.check(method, config, resume=resume)
+        translation = method if method in TRANSLATIONS else None
+        return adapt(
+            self.source if translation is None else self.translated_source(translation),
+            self.target if config.needs_target else None,
+            config,
+            self.folder / self.preset.run_name(method),
+            pseudo_masks=self.pseudo_masks() if config.weights.seg_target > 0 else None,
+            init=self.warm_start(translation),
+            vgg_weights=self.vgg_weights,
+            hardware=self.hardware,
+            records=self.records,
+            resume=resume,
+            description=method,
+            rehearsal=self.rehearsal,
+        )
+
+    def check(self, method: str, config: AdaptationConfig, *, resume: bool = False) -> None:
+        """Raise an InputError for what can be known before processes are started and the long parts begin."""
+        folder = self.folder / self.preset.run_name(method)
+        if (folder / "config.json").exists() and not resume:
+            raise InputError(f"{folder} already holds a run; pass --resume to go on, or choose another --out")
+        self.hardware.refuse_uneven(config.batch_size)
+        if self.preset.warm_start is not None:
+            self.hardware.refuse_uneven(self.preset.warm_start.batch_size, "warm start: ")
+        if config.weights.seg_target > 0 and self.masks is None:
+            self.check_mask_model()
+        if method in TRANSLATIONS:
+            refuse_several_devices(self.hardware)
+            refuse_other_layouts(self.source)
+            if self.target is None:
+                raise InputError("a translation leads from source to target; name one with --target")
+
+    def check_mask_model(self) -> None:
+        """As `check`, for the mask model."""
+        if self.segmenter is not None:
+            return
+        if self.boxes is None:
+            raise InputError(
+                "this method needs pseudo-masks of the target; name a data set with boxes to train the mask model on "
+                "(--boxes crowdhuman:ROOT), a mask model (--segmenter FILE) or ready masks (--masks FOLDER)"
+            )
+        self.hardware.refuse_uneven(self.preset.segmenter.batch_size, "mask model: ")
+
+    def warm_start(self, translation: str | None = None) -> Path | None:
+        """Source-only training before the adaptation: the "early" baseline, and where every method begins.
+
+        Args:
+            translation: the one that the source is to be seen through.
+        """
+        if self.preset.warm_start is None:
+            return None
+        name = "warm_start" if translation is None else f"{translation}-warm_start"
+        model = adapt(
+            self.source if translation is None else self.translated_source(translation),
+            None,
+            replace(self.preset.warm_start, seed=self.seed),
+            self.folder / self.preset.run_name(name),
+            vgg_weights=self.vgg_weights,
+            hardware=self.hardware,
+            records=self.records,
+            resume=True,
+            description="warm start",
+            rehearsal=self.rehearsal,
+        )
+        return model if self.rehearsal is None or model.exists() else None
+
+    def translated_source(self, translation: str) -> CrowdDataset:
+        """The source in the style of the target; in a dry run that finds none, as it is."""
+        assert self.target is not None, "see `check`"
+        if translation not in self._translated:
+            model = train_translation(
+                self.source,
+                self.target,
+                replace(self.preset.translation.method(translation), seed=self.seed),
+                self.folder / f"{translation}-translation",
+                hardware=self.hardware,
+                records=self.records,
+                resume=True,
+                rehearsal=self.rehearsal,
+            )
+            folder = self.folder / f"{translation}-source"
+            if self.rehearsal is not None and not self.rehearsal.finds_translated(self.source, folder):
+                return self._translated.setdefault(translation, self.source)
+            translate(model, self.source, folder, hardware=self.hardware)
+            written = GCC(folder, size=self.source.size, max_side=self.source.max_side)
+            place = {name: index for index, name in enumerate(written.names)}
+            in_order = written.subset(place[name] for name in self.source.names)  # so the same ones are held out
+            self._translated[translation] = in_order.cache_if_small()
+        return self._translated[translation]
+
+    def mask_model(self) -> Path:
+        """Our own segmenter, or the one that was given."""
+        self.check_mask_model()
+        if self.segmenter is not None:
+            return self.segmenter
+        assert self.boxes is not None
+        return train_segmenter(
+            self.boxes,
+            replace(self.preset.segmenter, seed=self.seed),
+            self.folder / "segmenter",
+            vgg_weights=self.vgg_weights,
+            hardware=self.hardware,
+            records=self.records,
+            resume=True,
+            rehearsal=self.rehearsal,
+        )
+
+    def pseudo_masks(self) -> Path | None:
+        """The folder of the target's pseudo-masks; None in a dry run that finds none."""
+        if self.masks is not None:
+            return self.masks
+        if self.target is None:
+            raise InputError("pseudo-masks are of a target, but no target was given; name one with --target")
+        model, folder = self.mask_model(), self.folder / "masks"
+        if self.rehearsal is not None and not self.rehearsal.finds_masks(model, self.target, folder):
+            return None
+        settings = self.preset.segmenter
+        return write_pseudo_masks(
+            model,
+            self.target,
+            folder,
+            threshold=settings.threshold,
+            dilate=settings.dilate,
+            hardware=self.hardware,
+        )

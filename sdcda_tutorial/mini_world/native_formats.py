@@ -1,0 +1,129 @@
+"""Writing a drawn scene exactly as GCC, ShanghaiTech and CrowdHuman store theirs.
+
+So the embedded world and the real data sets go through the same loaders. Every writer returns the line, if any, that
+its list or annotation file holds for the image.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+from sdcda_tutorial.mini_world.drawing import Rendering
+from sdcda_tutorial.mini_world.scene import Scene, Split
+
+GCC_LISTS: dict[Split, str] = {"train": "train.txt", "test": "test.txt"}
+ODGT = "annotation_train.odgt"
+_IMAGES_PER_CAMERA, _CAMERAS = 5, 4
+
+
+def gcc_place(serial: int) -> tuple[str, str]:
+    """Folder `scene_XX_Y` (location, camera) and 10-digit id of the image with this number."""
+    camera = serial // _IMAGES_PER_CAMERA
+    return f"scene_{camera // _CAMERAS:02d}_{camera % _CAMERAS}", f"{1_530_000_000 + serial:010d}"
+
+
+def write_gcc(root: Path, serial: int, scene: Scene, rendering: Rendering) -> str:
+    """Image, mask, mat and json of one scene under `root`; `serial` counts over both splits.
+
+    GCC stores heads as (row, column) of the pixel that holds them, so the position within the pixel is lost.
+
+    Returns:
+        `level hour weather folder id count`, a line of a list file as the authors' later repository has it.
+    """
+    folder, name = gcc_place(serial)
+    place = root / folder
+    for kind in ("jpgs", "mats", "segs", "jsons"):
+        (place / kind).mkdir(parents=True, exist_ok=True)
+    _save_jpeg(place / "jpgs" / f"{name}.jpg", rendering)
+    (place / "segs" / f"{name}.raw").write_bytes(rendering.mask.tobytes())
+    height, width = scene.size
+    pixels = np.floor(scene.points[:, ::-1]).astype(np.int32)  # (N, 2) row, column
+    savemat(
+        place / "mats" / f"{name}.mat",
+        {
+            "image_info": {"location": pixels if len(pixels) else np.zeros((0, 0)), "number": len(pixels)},
+            "weather_info": np.uint8(scene.weather),
+            "time_info": np.array([scene.hour, scene.minute], np.uint8),
+            "roi_info": np.array([[0, 0], [width, 0], [width, height], [0, height]], np.int32),
+            "camera_info": {"horizon": scene.horizon, "growth": scene.growth, "size": np.array([height, width])},
+        },
+    )
+    geometry = {
+        "size": [height, width],
+        "horizon": scene.horizon,
+        "level": scene.level,
+        "people": [
+            {"head": point, "head_box": head, "full_box": full, "visible_box": visible}
+            for point, head, full, visible in zip(
+                scene.points.tolist(),
+                scene.head_boxes.tolist(),
+                scene.full_boxes.tolist(),
+                rendering.visible_boxes.tolist(),
+                strict=True,
+            )
+        ],
+    }
+    (place / "jsons" / f"{name}.json").write_text(json.dumps(geometry), encoding="utf-8")
+    return f"{scene.level} {scene.hour} {scene.weather} {folder} {name} {len(pixels)}"
+
+
+def write_shanghaitech(root: Path, split: Split, number: int, scene: Scene, rendering: Rendering) -> None:
+    """`IMG_<number>.jpg` and `GT_IMG_<number>.mat` of a part B under `root`; images count from 1."""
+    place = root / "part_B" / f"{split}_data"
+    for kind in ("images", "ground-truth"):
+        (place / kind).mkdir(parents=True, exist_ok=True)
+    _save_jpeg(place / "images" / f"IMG_{number}.jpg", rendering)
+    record = np.empty((1, 1), dtype=[("location", object), ("number", object)])
+    record[0, 0] = scene.points, np.array([[len(scene.people)]], np.uint16)
+    cell = np.empty((1, 1), dtype=object)
+    cell[0, 0] = record
+    savemat(place / "ground-truth" / f"GT_IMG_{number}.mat", {"image_info": cell})
+
+
+def write_crowdhuman(root: Path, number: int, scene: Scene, rendering: Rendering) -> str:
+    """`Images/<ID>.jpg` under `root`.
+
+    Somebody of whom nothing is seen keeps the boxes and is marked `ignore`, as nobody could have annotated them.
+
+    Returns:
+        The image's line of the .odgt file: boxes as x, y, width, height.
+    """
+    name = f"{scene.domain}_{number:05d}"
+    (root / "Images").mkdir(parents=True, exist_ok=True)
+    _save_jpeg(root / "Images" / f"{name}.jpg", rendering)
+    boxes: list[dict[str, Any]] = []
+    for index, (full, visible, head) in enumerate(
+        zip(scene.full_boxes, rendering.visible_boxes, scene.head_boxes, strict=True)
+    ):
+        seen = bool(visible[2] > visible[0])
+        occluded = int(_area(visible) < 0.6 * _area(full))
+        boxes.append(
+            {
+                "tag": "person",
+                "hbox": _corner_and_size(head),
+                "vbox": _corner_and_size(visible if seen else full),
+                "fbox": _corner_and_size(full),
+                "extra": {"box_id": index, "occ": occluded, "ignore": int(not seen)},
+                "head_attr": {"ignore": int(not seen), "occ": occluded, "unsure": 0},
+            }
+        )
+    return json.dumps({"ID": name, "gtboxes": boxes})
+
+
+def _save_jpeg(path: Path, rendering: Rendering) -> None:
+    Image.fromarray(rendering.image).save(path, quality=rendering.jpeg_quality)
+
+
+def _area(box: np.ndarray) -> float:
+    return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _corner_and_size(box: np.ndarray) -> list[float]:
+    x0, y0, x1, y1 = box.tolist()
+    return [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)]

@@ -1,0 +1,124 @@
+"""How a person is drawn: one routine for every domain.
+
+The premise of the paper is that people look alike in synthetic and real scenes and backgrounds do not. So there is
+exactly one way to draw somebody, and nothing in it knows the domain.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from sdcda_tutorial.mini_world.scene import HALF_WIDTH, HEAD_RADIUS, Colour, Person, Scene
+
+
+def draw_people(canvas: Image.Image, scene: Scene, scale: int) -> np.ndarray:
+    """Paint everyone far to near onto `canvas`, which is `scale` times the size of the scene.
+
+    Returns:
+        (scale · H, scale · W) int32: 0 = background, n + 1 = the nth person is what is seen here.
+    """
+    height, width = scene.size
+    owner = Image.new("I", (width * scale, height * scale))
+    _drop_shadows(canvas, scene, scale)
+    for number, person in enumerate(scene.people, start=1):
+        body = _sprite(person, scale)
+        silhouette = body.getchannel("A")
+        corner = (
+            round((person.x - HALF_WIDTH * person.build * person.height) * scale),
+            round(person.top * scale),
+        )
+        canvas.paste(body, corner, silhouette)
+        owner.paste(number, (*corner, corner[0] + body.width, corner[1] + body.height), silhouette)
+    return np.asarray(owner, dtype=np.int32)
+
+
+def silhouettes(owner: np.ndarray, scale: int) -> np.ndarray:
+    """(H, W) uint8, 1 where at least half of a pixel shows a person."""
+    rows, columns = owner.shape
+    shares: np.ndarray = (owner > 0).reshape(rows // scale, scale, columns // scale, scale).mean(axis=(1, 3))
+    return np.asarray(shares >= 0.5, dtype=np.uint8)
+
+
+def visible_boxes(owner: np.ndarray, count: int, scale: int) -> np.ndarray:
+    """(count, 4) float64 (x0, y0, x1, y1) around what is seen of each person; zeros for somebody wholly hidden."""
+    boxes = np.zeros((count, 4))
+    for index, found in enumerate(ndimage.find_objects(owner, max_label=count)):
+        if found is not None:
+            rows, columns = found
+            boxes[index] = columns.start, rows.start, columns.stop, rows.stop
+    return boxes / scale
+
+
+def _drop_shadows(canvas: Image.Image, scene: Scene, scale: int) -> None:
+    """All shadows at once: they lie on the ground, under everybody, and where two meet it gets no darker."""
+    shadows = Image.new("L", canvas.size)
+    draw = ImageDraw.Draw(shadows)
+    for person in scene.people:
+        width, depth = 0.22 * person.build * person.height, 0.055 * person.height
+        x, y = person.x + 0.05 * person.height, person.feet - 0.2 * depth  # light comes from the left in every scene
+        draw.ellipse([scale * value for value in (x - width, y - depth, x + width, y + depth)], fill=90)
+    canvas.paste((18, 20, 26), (0, 0), shadows)
+
+
+def _sprite(person: Person, scale: int) -> Image.Image:
+    """A person alone, RGBA, as large as the full box; opaque on the silhouette and transparent elsewhere."""
+    unit = person.height * scale  # pixels of the canvas per body height
+    half = HALF_WIDTH * person.build
+    body = Image.new("RGBA", (max(round(2 * half * unit), 3), max(round(unit), 3)))
+    brush = ImageDraw.Draw(body)
+
+    def across(x: float) -> float:  # body coordinates: x from the middle, y from the top, in body heights
+        return (half + x) * unit - 0.5
+
+    def ellipse(x: float, y: float, radius_x: float, radius_y: float, colour: Colour) -> None:
+        top, bottom = (y - radius_y) * unit - 0.5, (y + radius_y) * unit - 0.5
+        brush.ellipse((across(x - radius_x), top, across(x + radius_x), bottom), fill=colour)
+
+    def limb(x0: float, y0: float, x1: float, y1: float, thickness: float, colour: Colour) -> None:
+        ends = (across(x0), y0 * unit, across(x1), y1 * unit)
+        brush.line(ends, fill=colour, width=max(round(thickness * unit), 1))
+
+    def block(x0: float, y0: float, x1: float, y1: float, radius: float, colour: Colour) -> None:
+        box = (across(x0), y0 * unit, across(x1), y1 * unit)
+        if radius * unit < 1:
+            brush.rectangle(box, fill=colour)
+        else:
+            brush.rounded_rectangle(box, radius=radius * unit, fill=colour)
+
+    shoulder = 0.118 * person.build
+    apart = 0.055 * person.stride
+    shoe: Colour = (34, 30, 30)
+    for side, step in ((-1, apart), (1, -apart)):
+        hip, foot = side * 0.048 * person.build, side * 0.05 * person.build + step
+        lift = 0.02 * max(step * side, 0.0) / 0.055
+        limb(hip, 0.52, foot, 0.965 - lift, 0.085 * person.build, _shade(person.trousers, 1.0 if side < 0 else 0.82))
+        ellipse(foot + 0.012 * side, 0.972 - lift, 0.042, 0.022, shoe)
+    for side in (-1, 1):
+        hand = side * (shoulder + 0.035) - 0.5 * apart
+        sleeve = _shade(person.shirt, 0.92 if side < 0 else 0.72)
+        limb(side * (shoulder - 0.012), 0.225, hand, 0.43, 0.058, sleeve)
+        ellipse(hand, 0.465, 0.026, 0.034, person.skin)
+    block(-0.03, 0.14, 0.03, 0.22, 0, _shade(person.skin, 0.8))
+    block(-shoulder, 0.185, shoulder, 0.56, 0.055, person.shirt)
+    block(0.45 * shoulder, 0.21, shoulder - 0.012, 0.548, 0, _shade(person.shirt, 0.84))
+    if person.striped:
+        for y in np.arange(0.24, 0.53, 0.085):
+            limb(-shoulder, y, shoulder, y, 0.034, person.stripe)
+
+    if person.long_hair:
+        block(-1.02 * HEAD_RADIUS, 0.05, 1.02 * HEAD_RADIUS, 0.215, 0.05, person.hair)
+    ellipse(0, HEAD_RADIUS, HEAD_RADIUS, HEAD_RADIUS, person.hair)
+    if not person.back:
+        ellipse(0, 1.22 * HEAD_RADIUS, 0.80 * HEAD_RADIUS, 0.78 * HEAD_RADIUS, person.skin)
+        if unit > 90:  # a face shows only from near
+            for side in (-1, 1):
+                ellipse(side * 0.032, 1.12 * HEAD_RADIUS, 0.010, 0.013, (40, 32, 30))
+            limb(-0.022, 1.6 * HEAD_RADIUS, 0.022, 1.6 * HEAD_RADIUS, 0.012, _shade(person.skin, 0.68))
+    return body
+
+
+def _shade(colour: Colour, factor: float) -> Colour:
+    red, green, blue = (min(int(channel * factor), 255) for channel in colour)
+    return red, green, blue

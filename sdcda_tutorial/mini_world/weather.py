@@ -1,0 +1,84 @@
+"""Time of day and weather: the colour of the sky before drawing, the light, haze and rain over the finished picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from sdcda_tutorial.mini_world.scene import Colour, Scene
+
+CLEAR, CLOUDS, RAIN, FOG, THUNDER, OVERCAST, EXTRA_SUNNY = range(7)
+
+_DIMMING = {CLEAR: 1.0, CLOUDS: 0.95, RAIN: 0.82, FOG: 0.92, THUNDER: 0.72, OVERCAST: 0.88, EXTRA_SUNNY: 1.06}
+_GREYNESS = {CLEAR: 0.0, CLOUDS: 0.35, RAIN: 0.85, FOG: 0.95, THUNDER: 0.9, OVERCAST: 0.8, EXTRA_SUNNY: 0.0}
+
+
+def daylight(scene: Scene) -> float:
+    """0 at night, 1 around noon, in between at dawn (5 to 8 h) and dusk (17 to 20 h)."""
+    hour = scene.hour + scene.minute / 60
+    return min(max((7.5 - abs(hour - 12.5)) / 3.5, 0.0), 1.0)
+
+
+def twilight(scene: Scene) -> float:
+    """1 in the middle of dawn and dusk, 0 by day and by night: how warm the light is."""
+    return 4 * daylight(scene) * (1 - daylight(scene))
+
+
+def sky_colours(scene: Scene) -> tuple[Colour, Colour]:
+    """Colour at the top of the sky and at the horizon, before `apply_light` dims the whole picture."""
+    day, warm, grey = daylight(scene), twilight(scene), _GREYNESS[scene.weather]
+    top = _mix((38, 46, 84), (96, 152, 214), day)
+    low = _mix((66, 70, 104), (196, 216, 232), day)
+    low = _mix(low, (244, 176, 118), 0.8 * warm * (1 - grey))
+    overcast = _mix((74, 78, 88), (190, 194, 198), day)
+    return _mix(top, overcast, grey), _mix(low, _mix(overcast, (214, 216, 216), 0.4 * day), grey)
+
+
+def apply_light(picture: np.ndarray, scene: Scene, rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Light a picture as hour and weather have it.
+
+    Args:
+        picture: (H, W, 3) float32 in 0 ... 255, drawn as at noon.
+        strength: 1 for the game, less for a domain where the conditions vary less.
+    Returns:
+        The same shape; the brightness of a strength of 1 runs from 0.55 (night) to 1.12 (noon, extra-sunny).
+    """
+    day, warm = daylight(scene), twilight(scene)
+    brightness = (0.60 + 0.44 * day) * _DIMMING[scene.weather] * rng.uniform(0.95, 1.05)
+    brightness = 1 + strength * (float(np.clip(brightness, 0.55, 1.12)) - 1)
+    night = 1 - day
+    tint = np.array([1 + 0.07 * warm - 0.10 * night, 1 - 0.02 * night, 1 - 0.10 * warm + 0.10 * night], np.float32)
+    picture = picture * (brightness * (1 + strength * (tint - 1))).astype(np.float32)
+    if scene.weather == FOG:
+        picture = _fog(picture, scene, strength * rng.uniform(0.45, 0.7), 225 * brightness)
+    if scene.weather in (RAIN, THUNDER):
+        picture = _rain(picture, rng, strength)
+    return picture
+
+
+def _fog(picture: np.ndarray, scene: Scene, density: float, colour: float) -> np.ndarray:
+    """Blend towards grey; thickest at the horizon, where one looks through most of it."""
+    rows = np.arange(scene.size[0], dtype=np.float32)
+    depth = np.clip((scene.size[0] - rows) / (scene.size[0] - scene.horizon), 0, 1)
+    veil = (density * (0.15 + 0.85 * depth**1.5))[:, None, None].astype(np.float32)
+    return np.asarray(picture * (1 - veil) + np.float32(colour) * veil)
+
+
+def _rain(picture: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Fine, slanted, half-transparent streaks."""
+    height, width = picture.shape[:2]
+    streaks = Image.new("L", (width, height))
+    draw = ImageDraw.Draw(streaks)
+    slant = rng.uniform(-0.35, 0.35)
+    drops = int(rng.integers(130, 220))
+    xs, ys, lengths = rng.uniform(0, width, drops), rng.uniform(-8, height, drops), rng.uniform(5, 12, drops)
+    opacity = (strength * rng.uniform(35, 85, drops)).astype(int)
+    for x, y, length, alpha in zip(xs, ys, lengths, opacity, strict=True):
+        draw.line((x, y, x + slant * length, y + length), fill=int(alpha))
+    veil = np.asarray(streaks, np.float32)[:, :, None] / 255
+    return np.asarray(picture * (1 - veil) + np.float32(215) * veil)
+
+
+def _mix(first: Colour, second: Colour, share: float) -> Colour:
+    red, green, blue = (round(a + share * (b - a)) for a, b in zip(first, second, strict=True))
+    return red, green, blue

@@ -1,0 +1,248 @@
+"""The mini world on disk: a synthetic source, a target and a third domain, made from a seed in about 20 seconds.
+
+    root/source   GCC           root/target   ShanghaiTech part B           root/third   CrowdHuman
+    root/manifest.json          what was made, by which version, from which seed; without it a folder is not ours
+
+A world is made in a temporary folder beside `root` and moved there when complete, so a kill never leaves half of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.mini_world.drawing import DEFAULT_STRENGTH, render
+from sdcda_tutorial.mini_world.generated_folder import locked, put_in_place_when_complete
+from sdcda_tutorial.mini_world.native_formats import GCC_LISTS, ODGT, write_crowdhuman, write_gcc, write_shanghaitech
+from sdcda_tutorial.mini_world.scene import Domain, Split, geometry_digest, sample_scene, scene_generator
+
+GENERATOR = "sdcda_tutorial.scenes"
+VERSION = 3  # raise it whenever the pictures or the geometry change: worlds of another version are made again
+MANIFEST = "manifest.json"
+_CHUNK = 20  # images per task of a worker process
+_PARENT = "SDCDA_MINI_WORLD_PARENT"
+
+
+@dataclass(frozen=True)
+class MiniWorldSettings:
+    """Size and make-up of a world; `strength` is k, the distance of the target from the source (`drawing.render`)."""
+
+    height: int = 192
+    width: int = 256
+    strength: float = DEFAULT_STRENGTH
+    source_train: int = 400
+    source_test: int = 100
+    target_train: int = 200
+    target_test: int = 150
+    third_train: int = 400
+
+    def splits(self) -> dict[tuple[Domain, Split], int]:
+        """Images of each part of the world."""
+        return {
+            ("source", "train"): self.source_train,
+            ("source", "test"): self.source_test,
+            ("target", "train"): self.target_train,
+            ("target", "test"): self.target_test,
+            ("third", "train"): self.third_train,
+        }
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One image to be made."""
+
+    folder: Path
+    seed: int
+    settings: MiniWorldSettings
+    domain: Domain
+    split: Split
+    index: int
+
+
+@dataclass(frozen=True)
+class _Made:
+    """One image that was made: its line in a list file, its people, the digest of its geometry."""
+
+    domain: Domain
+    split: Split
+    index: int
+    line: str | None
+    count: int
+    digest: str
+
+
+def ensure_mini_world(
+    root: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    settings: MiniWorldSettings | None = None,
+    workers: int = 2,
+    progress: bool = True,
+) -> Path:
+    """Make the mini world at `root`, or use the one that is there when it fits; safe to call from several processes.
+
+    Args:
+        root: folder of the world. One that holds something else is left alone.
+        seed: the same seed and settings give the same points, boxes and counts on every machine.
+        workers: processes that draw, at most one per core.
+        progress: show a bar while images are made.
+    Returns:
+        `root` as a path, holding `source`, `target`, `third` and `manifest.json`.
+    Raises:
+        InputError: the folder exists and is not one of ours, or it cannot be written.
+    """
+    root, settings = Path(root), settings or MiniWorldSettings()
+    if os.environ.get(_PARENT) == str(os.getppid()):
+        # A worker imports the caller's script anew; one without a main guard gets here again and would wait for ever.
+        raise RuntimeError("put the code that runs your script under if __name__ == '__main__':")
+    if _fits(root, seed, settings):
+        return root
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with locked(root.parent):
+            if not _fits(root, seed, settings):  # somebody else may have made it while we waited
+                _refuse_foreign(root)
+                with put_in_place_when_complete(root) as world:
+                    _write_world(world, seed, settings, workers, progress)
+    except OSError as error:
+        if _fits(root, seed, settings):  # where there is no lock somebody may have been faster, and that is as good
+            return root
+        reason = error.strerror or error
+        raise InputError(f"cannot make the mini world in {root}: {reason}; choose another folder") from error
+    return root
+
+
+def _fits(root: Path, seed: int, settings: MiniWorldSettings) -> bool:
+    """Whether the world at `root` is whole and is the one asked for."""
+    if not (root / MANIFEST).is_file():
+        return False
+    try:
+        manifest = read_json(root / MANIFEST)
+    except InputError:
+        return False
+    if not isinstance(manifest, dict):
+        return False
+    wanted = _identity(seed, settings)
+    return {key: manifest.get(key) for key in wanted} == wanted and manifest.get("files") == _count_files(root)
+
+
+def _identity(seed: int, settings: MiniWorldSettings) -> dict[str, Any]:
+    return {"generator": GENERATOR, "version": VERSION, "seed": seed, "settings": asdict(settings)}
+
+
+def _count_files(root: Path) -> dict[str, int]:
+    """Files of each folder below the domains, summed over GCC's scenes, such as {"source/jpgs": 500}."""
+    counts: Counter[str] = Counter()
+    for domain in ("source", "target", "third"):
+        for folder, _, names in os.walk(root / domain):
+            parts = [part for part in Path(folder).relative_to(root).parts if not part.startswith("scene_")]
+            if names:
+                counts["/".join(parts)] += len(names)
+    return dict(counts)
+
+
+def _refuse_foreign(root: Path) -> None:
+    """Raise unless `root` is absent, empty or a world of ours: nobody's own files are ever replaced."""
+    if root.is_dir() and not any(root.iterdir()):
+        return
+    if root.exists() or root.is_symlink():
+        ours = False
+        if (root / MANIFEST).is_file():
+            try:
+                manifest = read_json(root / MANIFEST)
+                ours = isinstance(manifest, dict) and manifest.get("generator") == GENERATOR
+            except InputError:
+                pass
+        if not ours:
+            raise InputError(
+                f"{root} exists and is not a mini world ({MANIFEST} is missing or foreign); "
+                "choose another folder or move it away"
+            )
+
+
+def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: int, progress: bool) -> None:
+    for domain in ("source", "target", "third"):
+        (world / domain).mkdir(parents=True)
+    splits = settings.splits()
+    jobs = [_Job(world, seed, settings, *part, index) for part, images in splits.items() for index in range(images)]
+    with tqdm(total=len(jobs), desc="mini world", unit="image", disable=not progress) as bar:
+        made = _run(jobs, min(workers, os.cpu_count() or 1), bar)
+    made.sort(key=lambda image: (list(splits).index((image.domain, image.split)), image.index))
+
+    def lines(domain: Domain, split: Split) -> str:
+        return "".join(f"{m.line}\n" for m in made if (m.domain, m.split) == (domain, split))
+
+    for split, name in GCC_LISTS.items():
+        (world / "source" / name).write_text(lines("source", split), encoding="utf-8")
+    (world / "third" / ODGT).write_text(lines("third", "train"), encoding="utf-8")
+    people: Counter[str] = Counter()
+    for image in made:
+        people[f"{image.domain}/{image.split}"] += image.count
+    write_json(
+        world / MANIFEST,
+        {
+            **_identity(seed, settings),
+            "images": {f"{domain}/{split}": images for (domain, split), images in splits.items()},
+            "people": dict(people),
+            "total_people": sum(people.values()),
+            "geometry": hashlib.sha256("".join(image.digest for image in made).encode()).hexdigest(),
+            "files": _count_files(world),
+        },
+    )
+
+
+def _run(jobs: list[_Job], workers: int, bar: tqdm[Any]) -> list[_Made]:
+    """Do all jobs, in worker processes where that pays; falls back to this process where none can be started."""
+    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
+    made: list[_Made] = []
+    if workers > 1 and len(chunks) > 4:
+        os.environ[_PARENT] = str(os.getpid())
+        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        try:
+            for finished in as_completed([pool.submit(_make_images, chunk) for chunk in chunks]):
+                images = finished.result()
+                made += images
+                bar.update(len(images))
+            return made
+        except (BrokenProcessPool, PermissionError):
+            made.clear()
+            bar.reset()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            os.environ.pop(_PARENT, None)
+    for chunk in chunks:
+        made += _make_images(chunk)
+        bar.update(len(chunk))
+    return made
+
+
+def _make_images(jobs: list[_Job]) -> list[_Made]:
+    return [_make_image(job) for job in jobs]
+
+
+def _make_image(job: _Job) -> _Made:
+    """Sample, draw and write one image."""
+    settings, domain, split, index = job.settings, job.domain, job.split, job.index
+    rng = scene_generator(job.seed, domain, split, index)
+    scene = sample_scene(rng, domain, size=(settings.height, settings.width))
+    rendering = render(scene, strength=settings.strength)
+    folder, line = job.folder / domain, None
+    if domain == "source":
+        serial = index + (settings.source_train if split == "test" else 0)
+        line = write_gcc(folder, serial, scene, rendering)
+    elif domain == "target":
+        write_shanghaitech(folder, split, index + 1, scene, rendering)
+    else:
+        line = write_crowdhuman(folder, index, scene, rendering)
+    return _Made(domain, split, index, line, len(scene.people), geometry_digest([scene]))

@@ -1,0 +1,1 @@
+"""What only the notebooks need: helpers, the drawing of the method, demos and exercises."""

@@ -1,0 +1,61 @@
+"""The demos that move: a pure `render_…` function draws a figure from numbers, `explore` puts controls above it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+from matplotlib.figure import Figure
+
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.teaching.notebook import picture
+
+
+def explore(
+    render: Callable[..., Figure], controls: dict[str, ipywidgets.Widget], fixed: dict[str, Any] | None = None
+) -> ipywidgets.VBox:
+    """Controls above the picture that `render(**values)` draws, drawn anew whenever one is moved.
+
+    Args:
+        render: takes the controls' values by name, and `fixed`.
+        controls: argument name -> slider, drop-down list or button; its description is shown beside it.
+    Returns:
+        A box to be the last line of a cell. The picture is an image widget: no output area, no redraw by hand, so it
+        works alike in JupyterLab, in Colab and where several demos are open.
+    """
+    image = ipywidgets.Image(format="jpeg", layout={"max_width": "100%"})
+    problem = ipywidgets.HTML().add_class("sdcda-problem")  # by which the tests find it in the page
+
+    def draw(*_: Any) -> None:
+        try:
+            values = {name: control.value for name, control in controls.items()}
+            image.value = picture(render(**values, **(fixed or {})))
+            problem.value = ""
+        except Exception as error:  # raised in a callback it would vanish into a log
+            kind = "" if isinstance(error, InputError) else f"<b>{type(error).__name__}</b>: "
+            problem.value = kind + html.escape(str(error))
+
+    for control in controls.values():
+        if control.style.has_trait("description_width"):  # a button has no description beside it
+            control.style.description_width = "initial"
+        control.observe(draw, "value")
+    draw()
+    return ipywidgets.VBox([*controls.values(), image, problem])
+
+
+def slider(description: str, value: float, low: float, high: float, step: float) -> ipywidgets.Widget:
+    """A slider that redraws when it is let go, so that slow pictures do not queue up."""
+    whole = all(float(v).is_integer() for v in (value, low, high, step))
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    cast = int if whole else float
+    return kind(
+        value=cast(value), min=cast(low), max=cast(high), step=cast(step), description=description,
+        continuous_update=False, layout={"width": "420px"},
+    )  # fmt: skip
+
+
+def choice(description: str, options: list[Any], value: Any = None) -> ipywidgets.Widget:
+    """A drop-down list."""
+    return ipywidgets.Dropdown(options=options, value=options[0] if value is None else value, description=description)

@@ -1,0 +1,206 @@
+"""Pseudo-masks: a crowd segmenter trained on detection boxes, and its predictions on the target (end of Sec. 2.2).
+
+The paper trains "a model with the CrowdHuman dataset to generate the semantic label" and says no more about it. Ours is
+E followed by S, trained with Eq. 7 on rectangles: boxes are what a detection data set has. That is why its masks are
+rough and rectangular, and why Eq. 8-9 trust their background only.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sdcda_tutorial import losses, masks
+from sdcda_tutorial.adaptation import Batch
+from sdcda_tutorial.datasets.batches import Batches, micro_batches
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
+from sdcda_tutorial.datasets.transforms import resize_image
+from sdcda_tutorial.files import is_from, read_json, write_json
+from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
+from sdcda_tutorial.prediction import PASS_PIXELS
+from sdcda_tutorial.training import checkpoints
+from sdcda_tutorial.training.config import SegmenterConfig
+from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero, on_device
+from sdcda_tutorial.training.imagenet_weights import load_imagenet_weights
+from sdcda_tutorial.training.log import Records
+from sdcda_tutorial.training.loop import Training, require_finite
+from sdcda_tutorial.training.processes import average_buffers, shared_out
+from sdcda_tutorial.training.rehearsal import Rehearsal
+from sdcda_tutorial.training.saving import RunFolder
+from sdcda_tutorial.training.schedule import polynomial
+
+PROVENANCE = "provenance.json"
+
+
+class Segmenter(nn.Module):
+    """E followed by S: images (B, 3, H, W) -> logits (B, 1, H, W)."""
+
+    def __init__(self, config: SegmenterConfig) -> None:
+        super().__init__()
+        counter = CrowdCounter(config.stride, config.width)
+        self.architecture, self.E = counter.architecture, counter.E
+        self.S = SemanticExtractor(self.E.channels, config.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.S(self.E(x))
+
+
+@denormals_are_zero()
+def train_segmenter(
+    dataset: CrowdDataset,
+    config: SegmenterConfig,
+    folder: str | Path,
+    *,
+    vgg_weights: str | Path | None = None,
+    hardware: Hardware | None = None,
+    records: Records | None = None,
+    resume: bool = False,
+    rehearsal: Rehearsal | None = None,
+) -> Path:
+    """Train the mask model on a data set with boxes (or masks, or points), and give the path of its checkpoint.
+
+    Raises:
+        InputError: the folder is in use, or the data is broken.
+        TrainingStopped: the loss became NaN or infinite.
+    """
+    hardware, folder = hardware or Hardware(), Path(folder)
+    fabric = hardware.launch()
+    torch.manual_seed(config.seed)
+    segmenter = Segmenter(config)
+    if config.pretrained and not (resume and (folder / "last.safetensors").exists()):
+        with fabric.rank_zero_first(local=True):  # one download a machine
+            load_imagenet_weights(segmenter.E, vgg_weights)
+    hardware.refuse_small_parts(config.batch_size, fabric.world_size, at_least=2)  # S needs two
+    hardware.prepare(segmenter)
+    wrapped, optimizer = fabric.setup(segmenter, torch.optim.Adam(segmenter.parameters(), config.learning_rate))
+
+    def step(batch: Batch) -> dict[str, Tensor]:
+        optimizer.zero_grad()
+        total = torch.zeros((), device=fabric.device)
+        parts = micro_batches(batch, hardware.accumulate)
+        for number, part in enumerate(parts, start=1):
+            with fabric.no_backward_sync(wrapped, enabled=number < len(parts)):  # gradients are averaged once a step
+                loss = losses.source_segmentation_loss(wrapped(part["image"]), part["mask"])
+                loss = loss * (len(part["image"]) / len(batch["image"]))
+                require_finite({"segmentation": loss})
+                fabric.backward(loss)
+            total += loss.detach()
+        optimizer.step()
+        average_buffers(segmenter, fabric)
+        return {"segmentation": total}
+
+    def batches(start: int) -> Iterator[tuple[Batch]]:
+        boxed = Batches(
+            dataset, config.batch_size, config.augmentation,
+            seed=config.seed, rank=fabric.global_rank, world_size=fabric.world_size,
+        )  # fmt: skip
+        loaded = on_device(boxed, fabric, start, config.steps, hardware.workers)
+        return ((batch,) for batch in loaded)
+
+    training = Training(
+        RunFolder(
+            folder, fabric=fabric, records=records or Records(),
+            config={**asdict(config), "boxes_data": dataset.describe()},
+            card={"kind": "segmenter", "architecture": {"counter": segmenter.architecture}},
+            modules={"segmenter": segmenter}, deployed={"counter.E": segmenter.E, "S": segmenter.S},
+            optimizers={"segmenter": optimizer},
+        ),
+        step=step, batches=batches, steps=config.steps, images=len(dataset), description="mask model",
+        rates=lambda step: {"segmenter": polynomial(config.learning_rate, step, config.steps)},
+        save_every=config.save_every,
+    )  # fmt: skip
+    return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
+
+
+@torch.inference_mode()
+def crowd_probability(segmenter: nn.ModuleDict, image: np.ndarray) -> np.ndarray:
+    """Probability of crowd at each pixel.
+
+    S looks at the whole image at once (its pyramid pooling), so there are no tiles: what would exceed the pixels of
+    one pass, `inference.PASS_PIXELS`, is shrunk to them.
+
+    Args:
+        segmenter: E and S, as `checkpoints.load_segmenter` gives them.
+        image: (H, W, 3) uint8.
+    Returns:
+        (H, W) float32 in [0, 1].
+    """
+    device = next(segmenter.parameters()).device
+    size, stride = image.shape[:2], segmenter["E"].stride
+    scale = min(1.0, math.sqrt(PASS_PIXELS / (size[0] * size[1])))
+    if scale < 1:
+        image = resize_image(image, (math.ceil(size[0] * scale), math.ceil(size[1] * scale)))
+    x = image_batch(image[None]).to(device)
+    # To the nearest multiple of the stride, so that nothing has to be padded.
+    fitted = [max(stride, round(side * scale / stride) * stride) for side in size]
+    resized = F.interpolate(x, size=fitted, mode="bilinear", antialias=True, align_corners=False)
+    logits = segmenter["S"](segmenter["E"](resized.contiguous(memory_format=torch.channels_last)))
+    probability = F.interpolate(logits.sigmoid().float(), size=size, mode="bilinear")  # (1, 1, H, W)
+    return probability[0, 0].cpu().numpy()
+
+
+def write_pseudo_masks(
+    checkpoint: str | Path,
+    target: CrowdDataset,
+    folder: str | Path,
+    *,
+    threshold: float = 0.3,
+    dilate: int = 2,
+    hardware: Hardware | None = None,
+) -> Path:
+    """Predict the crowd mask of every target image and write it as NAME.png, with a file that tells its origin.
+
+    A mask that exists from the same checkpoint and options is kept, so an interrupted run goes on where it was.
+
+    Args:
+        checkpoint: mask model, as `train_segmenter` leaves it.
+        target: only its images are read.
+        folder: where to write; foreign files there are left alone, foreign masks are refused.
+        threshold: crowd where the probability is above it. Low, since only the background will be trusted: a missed
+            person does harm (it is taught as background), a bit too much crowd does not.
+        dilate: pixels by which the crowd grows to every side, for the same reason.
+        hardware: where to predict; the precision is float32 in any case.
+    Returns:
+        The folder.
+    Raises:
+        InputError: no segmenter in the checkpoint, or the folder holds masks of another origin.
+    """
+    folder = Path(folder)
+    fabric = (hardware or Hardware()).launch()
+    segmenter, _ = checkpoints.load_segmenter(checkpoint)
+    segmenter.to(fabric.device).to(memory_format=torch.channels_last)
+    origin = {
+        "weights_sha256": checkpoints.weights_digest(checkpoint),
+        "target": target.describe(),
+        "threshold": threshold,
+        "dilate": dilate,
+    }
+    begun = is_from(origin, folder, PROVENANCE, what="masks", foreign="*.png")
+    fabric.barrier()  # every process has looked before the first one writes
+    if not begun and fabric.is_global_zero:
+        write_json(folder / PROVENANCE, {**origin, "date": datetime.date.today().isoformat()})
+    fabric.barrier()  # no mask before the file that says whose it is
+
+    def write(index: int) -> None:
+        path = masks.path_of(folder, target.names[index])
+        if not path.exists():
+            probability = crowd_probability(segmenter, target.read_image(index))
+            masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))
+
+    shared_out(write, len(target), fabric, bar="pseudo-masks")
+    return folder
+
+
+def origin_of_masks(folder: str | Path) -> Any:
+    """What `write_pseudo_masks` left beside the masks of a folder; None for masks from elsewhere."""
+    provenance = Path(folder) / PROVENANCE
+    return read_json(provenance) if provenance.exists() else None

@@ -1,0 +1,432 @@
+"""Every native format, written by hand here with the pitfalls of the wild, read back; every failure one line.
+
+Real files: set SDCDA_REAL_DATA to a folder with `unity_crowd` (ShanghaiTech layout) and `shanghaitech_sample/part_B`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+from native_files import complaint, write_crowdhuman, write_gcc, write_picture, write_shanghaitech
+from PIL import Image
+
+from sdcda_tutorial.datasets import DATASET_NAMES, GCC, CrowdHuman, ImageFolder, Sample, ShanghaiTech, open_dataset
+from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at_least
+from sdcda_tutorial.datasets.transforms import random_crop, resize_to_fit
+
+XY = np.array([[3.5, 30.25], [50.0, 2.0]])
+
+
+# --- ShanghaiTech -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("part_folder", ["part_B", "part_B_final"])
+@pytest.mark.parametrize("truth", ["ground_truth", "ground-truth"])
+def test_shanghaitech_spellings(tmp_path: Path, part_folder: str, truth: str) -> None:
+    for number in (10, 2, 1):
+        write_shanghaitech(tmp_path / part_folder, number, XY + number, truth=truth, split="test")
+    images = tmp_path / part_folder / "test_data" / "images"
+    for stray in ("Thumbs.db", "IMG_7.png", "._IMG_2.jpg", "seq_000001.jpg"):
+        (images / stray).write_bytes(b"stray")
+    for data in (
+        ShanghaiTech(tmp_path, "B", "test"),
+        ShanghaiTech(tmp_path / part_folder, "B", "test"),
+        ShanghaiTech(tmp_path / part_folder, split="test"),
+        open_dataset(f"shanghaitech-b:{tmp_path}", "test"),
+    ):
+        assert data.names == ["IMG_1", "IMG_2", "IMG_10"] and len(data) == 3
+        assert [path.name for path in data.image_paths] == ["IMG_1.jpg", "IMG_2.jpg", "IMG_10.jpg"]
+        sample = data[1]
+        assert sample.size == (37, 53) and sample.points.dtype == np.float32 and sample.mask is None
+        np.testing.assert_allclose(sample.points, XY + 2)
+    complaint(lambda: ShanghaiTech(tmp_path / part_folder, "A", "test"), "part_A", "test_data")
+
+
+def test_shanghaitech_points_of_any_type_and_outside(tmp_path: Path) -> None:
+    points = np.array([[0, 0], [52, 36], [53, 10], [10, 37], [65535, 4]], dtype=np.uint16)
+    write_shanghaitech(tmp_path, 1, points, mode="L", stated=7)
+    write_shanghaitech(tmp_path, 2, np.zeros((0, 0)))
+    # The largest double below W rounds to W in float32: still inside. A negative one is outside.
+    write_shanghaitech(tmp_path, 3, np.array([[np.nextafter(53.0, 0), 1.0], [-0.01, 1.0]]))
+    first, empty, edge = ShanghaiTech(tmp_path)
+    np.testing.assert_array_equal(first.points, [[0, 0], [52, 36]])
+    assert first.dropped == 3 and first.attributes == {"stated_count": 7}
+    assert first.image.shape == (37, 53, 3) and (first.image[..., 0] == first.image[..., 2]).all()  # was gray
+    assert empty.points.shape == (0, 2) and empty.dropped == 0
+    assert edge.count == 1 and edge.dropped == 1 and edge.points[0, 0] < 53
+
+
+def test_shanghaitech_a_has_small_gray_files(tmp_path: Path) -> None:
+    """Part A begins at 182 pixels, which is no multiple of 16 and smaller than a crop."""
+    points = np.array([[0, 0], [269, 181], [135, 90]], dtype=np.uint16)
+    write_shanghaitech(tmp_path / "part_A_final", 1, points, size=(182, 270), mode="L")
+    sample = open_dataset(f"shanghaitech-a:{tmp_path}")[0]
+    assert sample.size == (182, 270) and sample.image.shape == (182, 270, 3) and sample.count == 3
+    whole = random_crop(sample, (480, 640), np.random.default_rng(0))
+    assert whole.size == (480, 640) and set(map(tuple, sample.points)) == {(0, 0), (269, 181), (135, 90)}
+    fitted = resize_to_fit(sample, (480, 640))
+    assert fitted.size == (480, 712)  # 270 · 480 / 182 = 712.1
+    np.testing.assert_allclose(fitted.points, points * (712 / 270, 480 / 182), rtol=1e-6)
+
+
+def test_shanghaitech_failures(tmp_path: Path) -> None:
+    complaint(lambda: ShanghaiTech(tmp_path / "nowhere"), tmp_path / "nowhere", "part_A")
+    complaint(lambda: ShanghaiTech(tmp_path), tmp_path / "train_data")
+    mats = [write_shanghaitech(tmp_path, number, XY) for number in range(1, 9)]
+    complaint(lambda: ShanghaiTech(tmp_path, split="val"), "val", "train, test")
+    complaint(lambda: ShanghaiTech(tmp_path, "C"), "'C'")
+    data = ShanghaiTech(tmp_path)
+
+    mats[0].unlink()
+    mats[1].unlink()
+    complaint(lambda: ShanghaiTech(tmp_path), mats[0], "2 of 8")
+    complaint(lambda: data[0], mats[0])
+    scipy.io.savemat(mats[2], {"annPoints": XY, "other": 1})
+    complaint(lambda: data[2], mats[2], "image_info", "annPoints, other")
+    scipy.io.savemat(mats[3], {"image_info": {"position": XY}})
+    complaint(lambda: data[3], mats[3], "location", "position")
+    mats[4].write_bytes(mats[7].read_bytes()[:150])
+    complaint(lambda: data[4], mats[4], "not a readable .mat")
+    mats[5].write_text("these are not points")
+    complaint(lambda: data[5], mats[5], "not a readable .mat")
+    write_shanghaitech(tmp_path, 7, np.array([[1.0, np.nan], [2.0, 3.0]]))
+    complaint(lambda: data[6], mats[6], "1 of 2 points")
+    write_shanghaitech(tmp_path, 7, np.zeros((4, 3)))
+    complaint(lambda: data[6], mats[6], "(4, 3)")
+    picture = data.image_paths[7]
+    picture.write_bytes(picture.read_bytes()[:-400])
+    complaint(lambda: data[7], picture, "truncated")
+    complaint(lambda: data.read_image(7), picture)
+
+
+# --- GCC --------------------------------------------------------------------------------------------------------------
+def gcc_world(root: Path) -> np.ndarray:
+    mask = np.zeros((36, 64), dtype=np.uint8)
+    mask[2:6, 50:60] = 255  # nonzero is crowd
+    write_gcc(root, "scene_01_0", "1534567890", np.array([[3, 55], [40, 2]], dtype=np.int32), mask=mask)
+    write_gcc(root, "scene_01_0", "1534567891", np.zeros((0, 0)), mask=np.zeros((36, 64)))
+    write_gcc(root, "scene_49_1", "1532170935", np.zeros((0, 0)), mask=np.zeros((36, 64)))  # the loading screen
+    write_gcc(root, "scene_49_1", "1500000001", np.array([[35, 63]]), kind="png", mask=np.ones((36, 64)))
+    (root / "train.txt").write_text("2 18 6 scene_01_0 1534567890 2\n0 18 6 scene_49_1 1532170935 0\n\n")
+    (root / "test.txt").write_text("5 18 6 scene_49_1 1500000001 1\n")
+    return mask
+
+
+def test_gcc(tmp_path: Path) -> None:
+    mask = gcc_world(tmp_path)
+    data = GCC(tmp_path)
+    assert data.names == ["scene_01_0/1534567890", "scene_01_0/1534567891", "scene_49_1/1500000001"]
+    first, empty, png = data
+    np.testing.assert_array_equal(first.points, [[55.5, 3.5]])  # (x, y): (row, column) swapped would be (3.5, 55.5)
+    assert first.dropped == 1
+    assert first.attributes == {"stated_count": 2, "hour": 18, "minute": 45, "weather": 6, "level": 2}
+    assert first.mask is not None and set(np.unique(first.mask)) == {0, 1}
+    np.testing.assert_array_equal(first.mask, mask > 0)  # H×W, row after row
+    assert empty.count == 0 and "level" not in empty.attributes  # in no list
+    assert data.image_paths[2].suffix == ".png" and png.attributes["level"] == 5
+    np.testing.assert_array_equal(png.points, [[63.5, 35.5]])  # the last pixel is inside
+
+    assert GCC(tmp_path, "train").names == ["scene_01_0/1534567890"]
+    assert open_dataset(f"gcc:{tmp_path}", "test").names == ["scene_49_1/1500000001"]
+    assert len(open_dataset(f"gcc:{tmp_path}", None)) == 3
+
+
+def test_gcc_lists_with_the_authors_folder_in_front(tmp_path: Path) -> None:
+    """A line as NLT has it: `5 0 2 /performed_bak_lite/scene_01_0 1531053242 104`."""
+    gcc_world(tmp_path)
+    (tmp_path / "train.txt").write_text("2 18 6 /performed_bak_lite/scene_01_0 1534567890 2\n")
+    data = GCC(tmp_path, "train")
+    assert data.names == ["scene_01_0/1534567890"] and data[0].attributes["level"] == 2
+    assert GCC(tmp_path)[0].attributes["level"] == 2
+
+
+def test_gcc_without_lists_is_all_source(tmp_path: Path) -> None:
+    gcc_world(tmp_path)
+    (tmp_path / "train.txt").unlink()
+    complaint(lambda: GCC(tmp_path, "train"), tmp_path / "train.txt")  # what is in test.txt must not be trained on
+    (tmp_path / "test.txt").unlink()
+    assert GCC(tmp_path, "train").names == GCC(tmp_path).names and len(GCC(tmp_path)) == 3
+    complaint(lambda: GCC(tmp_path, "test"), tmp_path / "test.txt")
+
+
+def test_gcc_prefers_jpgs_and_skips_the_loading_screen_in_lists(tmp_path: Path) -> None:
+    gcc_world(tmp_path)
+    write_picture(tmp_path / "scene_01_0" / "pngs" / "1534567890.png", (36, 64))
+    data = GCC(tmp_path, "train")
+    assert data.names == ["scene_01_0/1534567890"] and data.image_paths[0].suffix == ".jpg"
+
+
+def test_gcc_without_masks_has_none(tmp_path: Path) -> None:
+    write_gcc(tmp_path, "scene_01_0", "1534567890", np.array([[3, 55]]))
+    assert GCC(tmp_path)[0].mask is None
+
+
+def test_gcc_failures(tmp_path: Path) -> None:
+    complaint(lambda: GCC(tmp_path / "nowhere"), tmp_path / "nowhere", "scene_XX_Y")
+    complaint(lambda: GCC(tmp_path), "no images")
+    gcc_world(tmp_path)
+    scene = tmp_path / "scene_01_0"
+    data = GCC(tmp_path)
+    (scene / "segs" / "1534567890.raw").write_bytes(bytes(36 * 65))
+    complaint(lambda: data[0], scene / "segs" / "1534567890.raw", "another size", "36×64")
+    (scene / "segs" / "1534567890.raw").unlink()
+    complaint(lambda: GCC(tmp_path), scene / "segs" / "1534567890.raw", "1 of 3 masks")
+    (scene / "mats" / "1534567891.mat").unlink()
+    complaint(lambda: GCC(tmp_path), scene / "mats" / "1534567891.mat")
+    (scene / "jpgs" / "1534567890.jpg").unlink()
+    complaint(lambda: GCC(tmp_path, "train"), scene / "jpgs" / "1534567890.jpg", "1 of 1")
+    (tmp_path / "train.txt").write_text("2 18 6 scene_01_0 1534567890 2\nscene_01_0 1534567890\n")
+    complaint(lambda: GCC(tmp_path, "train"), tmp_path / "train.txt", "line 2")
+    (tmp_path / "train.txt").unlink()
+    complaint(lambda: GCC(tmp_path, "train"), tmp_path / "train.txt")
+    complaint(lambda: GCC(tmp_path, "val"), "val")
+
+
+# --- CrowdHuman -------------------------------------------------------------------------------------------------------
+PEOPLE = {
+    "ID": "273271,1a0d6000b9e1f5b7",
+    "gtboxes": [
+        {
+            "tag": "person",
+            "vbox": [-5, 4, 20, 50],
+            "fbox": [0, 0, 70, 50],
+            "hbox": [4, 5, 6, 8],
+            "extra": {"box_id": 0},
+        },
+        {"tag": "person", "vbox": [30, 4, 10, 10], "fbox": [30, 4, 10, 30], "extra": {"ignore": 0, "occ": 1}},
+        {"tag": "person", "vbox": [50, 0, 5, 5], "fbox": [50, 0, 5, 9], "hbox": [51, 1, 2, 2], "extra": {"ignore": 1}},
+        {"tag": "mask", "vbox": [40, 20, 100, 10], "fbox": [40, 20, 100, 10], "extra": None},
+        {"tag": "person", "vbox": [61, 4, 5, 5], "fbox": [61, 4, 5, 9], "hbox": [62, 4, 2, 2]},  # all outside
+    ],
+}
+
+
+def test_crowdhuman(tmp_path: Path) -> None:
+    write_crowdhuman(tmp_path, [PEOPLE, {"ID": "nobody", "gtboxes": []}], split="val")
+    data = open_dataset(f"crowdhuman:{tmp_path}", "test")  # tested on its validation part
+    assert data.names == ["273271,1a0d6000b9e1f5b7", "nobody"]
+    sample, nobody = data
+    np.testing.assert_array_equal(sample.boxes, [[0, 4, 15, 40], [30, 4, 40, 14]])
+    np.testing.assert_array_equal(sample.attributes["ignored"], [[50, 0, 55, 5], [40, 20, 60, 30]])
+    np.testing.assert_array_equal(sample.points, [[7, 9]])
+    assert sample.dropped == 1
+    assert (
+        nobody.boxes.shape == (0, 4) and nobody.points.shape == (0, 2) and nobody.attributes["ignored"].shape == (0, 4)
+    )
+    full = CrowdHuman(tmp_path, "val", box="fbox")[0]
+    np.testing.assert_array_equal(full.boxes, [[0, 0, 60, 40], [30, 4, 40, 34]])
+    half = CrowdHuman(tmp_path, "val", size=(20, 30))[0]
+    np.testing.assert_array_equal(half.boxes, sample.boxes / 2)
+    np.testing.assert_array_equal(half.attributes["ignored"], sample.attributes["ignored"] / 2)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"ID": "x", "gtboxes": [',
+        '{"gtboxes": []}',
+        "[1]",
+        '{"ID": "x", "gtboxes": [{"tag": "person", "vbox": [1, 2]}]}',
+        '{"ID": "x", "gtboxes": [{"tag": "person", "vbox": [1, 2, NaN, 3]}]}',
+        '{"ID": "x", "gtboxes": [{"tag": "person"}]}',
+    ],
+)
+def test_crowdhuman_bad_line(tmp_path: Path, line: str) -> None:
+    path = write_crowdhuman(tmp_path, [PEOPLE])
+    path.write_text(path.read_text() + "\n" + line + "\n")
+    complaint(lambda: CrowdHuman(tmp_path), path, "line 3")
+
+
+def test_crowdhuman_failures(tmp_path: Path) -> None:
+    complaint(lambda: CrowdHuman(tmp_path / "nowhere"), tmp_path / "nowhere", "odgt")
+    complaint(lambda: CrowdHuman(tmp_path), tmp_path / "annotation_train.odgt")
+    write_crowdhuman(tmp_path, [PEOPLE, {"ID": "gone", "gtboxes": []}])
+    complaint(lambda: CrowdHuman(tmp_path, box="hbox"), "vbox, fbox")
+    complaint(lambda: CrowdHuman(tmp_path, "test"), "train, val")
+    (tmp_path / "Images" / "gone.jpg").unlink()
+    complaint(lambda: CrowdHuman(tmp_path), tmp_path / "Images" / "gone.jpg", "1 of 2")
+    write_crowdhuman(tmp_path, [PEOPLE, PEOPLE])
+    complaint(lambda: CrowdHuman(tmp_path), "twice", str(PEOPLE["ID"]))
+
+
+# --- any folder, any picture ------------------------------------------------------------------------------------------
+def test_image_folder(tmp_path: Path) -> None:
+    for name in ("b.jpg", "a.PNG", "a.webp", "c.bmp", "d.jpeg"):
+        write_picture(tmp_path / name, (20, 30))
+    (tmp_path / "notes.txt").write_text("no picture")
+    data = open_dataset(f"images:{tmp_path}", "test")
+    assert data.names == ["a.PNG", "a.webp", "b.jpg", "c.bmp", "d.jpeg"]
+    assert all(sample.size == (20, 30) and sample.count == 0 for sample in data)
+    (tmp_path / "empty").mkdir()
+    complaint(lambda: ImageFolder(tmp_path / "empty"), tmp_path / "empty")
+    complaint(lambda: ImageFolder(tmp_path / "nowhere"), tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["L.jpg", "CMYK.jpg", "P.png", "RGBA.png", "LA.png", "1.png"])
+def test_every_mode_becomes_rgb(tmp_path: Path, kind: str) -> None:
+    gradient = np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None].repeat(16, 0).repeat(3, 2)
+    path = tmp_path / kind
+    Image.fromarray(gradient).convert(path.stem).save(path)
+    image = read_image(path)
+    assert image.shape == (16, 64, 3) and image.dtype == np.uint8 and image.flags.writeable
+    assert image[:, :8].mean() < 60 and image[:, -8:].mean() > 195  # neither inverted nor black
+    assert image_size(path) == (16, 64)
+
+
+def test_sixteen_bits_are_not_clipped_to_white(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 0x8000, dtype=np.uint16)).save(tmp_path / "x.png")
+    assert (read_image(tmp_path / "x.png") == 128).all()
+
+
+@pytest.mark.parametrize(("ending", "cut"), [("jpg", 0.6), ("png", 0.5), ("jpg", 0.01), ("bmp", 0.5)])
+def test_damaged_pictures(tmp_path: Path, ending: str, cut: float) -> None:
+    path = tmp_path / f"x.{ending}"
+    write_picture(path, (64, 80))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * cut)])
+    complaint(lambda: read_image(path), path, "fetch the file again")
+    complaint(lambda: read_image_at_least(path, (8, 10)), path)
+
+
+def test_a_folder_is_no_picture(tmp_path: Path) -> None:
+    complaint(lambda: read_image(tmp_path), tmp_path, "is a folder; name the photographs")
+
+
+def test_orientation_only_where_asked(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a telephone held upright
+    write_picture(tmp_path / "IMG_1.jpg", (80, 160), exif=exif)
+    path = tmp_path / "IMG_1.jpg"
+    assert read_image(path).shape == (80, 160, 3) and image_size(path) == (80, 160)
+    assert read_image(path, upright=True).shape == (160, 80, 3) and image_size(path, upright=True) == (160, 80)
+    small, original = read_image_at_least(path, (40, 20), upright=True)
+    assert small.shape == (40, 20, 3) and original == (160, 80)
+    mat = write_shanghaitech(tmp_path, 1, XY)
+    (tmp_path / "train_data" / "images" / "IMG_1.jpg").write_bytes(path.read_bytes())
+    assert mat.exists() and ShanghaiTech(tmp_path)[0].size == (80, 160)  # its points are in stored pixels
+    assert ImageFolder(tmp_path)[0].size == (160, 80)
+    assert ImageFolder(tmp_path, max_side=80)[0].size == (80, 40)
+
+
+def test_reduced_decoding_is_at_least_as_large_as_asked(tmp_path: Path) -> None:
+    write_picture(tmp_path / "x.jpg", (301, 405))
+    for wanted in [(1, 1), (37, 50), (100, 100), (151, 203), (301, 405), (900, 900)]:
+        image, original = read_image_at_least(tmp_path / "x.jpg", wanted)
+        assert original == (301, 405)
+        assert image.shape == (301, 405, 3) or (image.shape[0] >= wanted[0] and image.shape[1] >= wanted[1])
+    assert read_image_at_least(tmp_path / "x.jpg", (37, 50))[0].shape == (38, 51, 3)
+
+
+# --- what all data sets share -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("options", [{"size": (18, 32)}, {"max_side": 32}])
+def test_resized_on_request(tmp_path: Path, options: dict[str, Any]) -> None:
+    gcc_world(tmp_path)
+    full, small = GCC(tmp_path)[0], GCC(tmp_path, **options)[0]
+    assert small.size == (18, 32) and small.dropped == full.dropped and small.mask is not None and full.mask is not None
+    np.testing.assert_allclose(small.points, full.points / 2)
+    np.testing.assert_array_equal(small.mask, full.mask[::2, ::2])
+    difference = small.image.astype(float) - full.image.reshape(18, 2, 32, 2, 3).mean(axis=(1, 3))
+    assert np.abs(difference).mean() < 25  # the same picture, whichever way it was reduced
+    np.testing.assert_array_equal(GCC(tmp_path, **options).read_image(0), small.image)
+    assert GCC(tmp_path, max_side=1000)[0].size == (36, 64)  # never enlarged
+    complaint(lambda: GCC(tmp_path, size=(8, 8), max_side=8), "not both")
+    complaint(lambda: GCC(tmp_path, max_side=0), "at least 1")
+
+
+def test_subset_cache_and_indices(tmp_path: Path) -> None:
+    for number in range(1, 6):
+        write_shanghaitech(tmp_path, number, XY)
+    data = ShanghaiTech(tmp_path, cache=True)
+    part = data.subset([3, 0])
+    assert part.names == ["IMG_4", "IMG_1"] and isinstance(part, ShanghaiTech) and len(data) == 5
+    assert part[0] is part[0] is data[3] and data[-1].name == "IMG_5"
+    for path in data.image_paths:
+        path.unlink()
+    assert part[0].count == 2  # from memory
+    for index in (5, -6):
+        with pytest.raises(IndexError):
+            data[index]
+    with pytest.raises(TypeError):
+        data[0:2]  # type: ignore[index]
+    assert len(data.subset([])) == 0
+
+
+def test_read_image_needs_no_labels(tmp_path: Path) -> None:
+    mat = write_shanghaitech(tmp_path, 1, XY)
+    data = ShanghaiTech(tmp_path)
+    mat.write_bytes(b"")
+    assert data.read_image(0).shape == (37, 53, 3)
+
+
+# --- open_dataset -----------------------------------------------------------------------------------------------------
+def test_open_dataset_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_shanghaitech(tmp_path / "sets" / "part_A_final", 1, XY)
+    assert len(open_dataset("shanghaitech-a:~/sets")) == 1
+    assert len(open_dataset("shanghaitech:~/sets/part_A_final", max_side=20)) == 1
+    complaint(lambda: open_dataset("shanghai:~/sets"), "'shanghai'", *DATASET_NAMES)
+    complaint(lambda: open_dataset("gcc"), "gcc:FOLDER")
+    complaint(lambda: open_dataset("gcc:"), "gcc:FOLDER")
+    complaint(lambda: open_dataset("gcc:~/nowhere"), tmp_path / "nowhere")
+
+
+def test_open_dataset_mini(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    complaint(lambda: open_dataset("mini-source"), "data/mini/source", "sdcda data mini")
+    world = tmp_path / "data" / "mini"
+    gcc_world(world / "source")
+    write_shanghaitech(world / "target" / "part_B", 1, XY, split="test")
+    write_crowdhuman(world / "third", [PEOPLE], split="val")
+    names = ("mini-source", "mini-target", "mini-third")
+    for root in ("", f":{world}"):
+        assert [type(open_dataset(name + root, "test")) for name in names] == [GCC, ShanghaiTech, CrowdHuman]
+
+
+def test_loaders_do_not_import_torch() -> None:
+    code = "import sys; from sdcda_tutorial.datasets import check, transforms; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+# --- real files -------------------------------------------------------------------------------------------------------
+REAL = os.environ.get("SDCDA_REAL_DATA")
+needs_real_files = pytest.mark.skipif(not REAL, reason="set SDCDA_REAL_DATA to a folder with the real files")
+
+
+@needs_real_files
+@pytest.mark.parametrize(
+    ("spec", "split", "images", "heads", "outside"),
+    [
+        ("shanghaitech:{}/unity_crowd", "train", 232, 97_399, 11),
+        ("shanghaitech-b:{}/shanghaitech_sample", "train", 120, 14_641, 0),
+        ("shanghaitech-b:{}/shanghaitech_sample", "test", 80, 10_495, 0),
+    ],
+)
+def test_real_files(spec: str, split: str, images: int, heads: int, outside: int) -> None:
+    data = open_dataset(spec.format(REAL), split)
+    assert len(data) == images
+
+    def check(sample: Sample) -> tuple[int, int]:
+        assert (
+            sample.image.shape == (*sample.size, 3)
+            and sample.attributes["stated_count"] == sample.count + sample.dropped
+        )
+        assert ((sample.points >= 0) & (sample.points < sample.size[::-1])).all()
+        return sample.count, sample.dropped
+
+    counts = np.array([check(sample) for sample in data])
+    assert counts.sum() == heads and counts[:, 1].sum() == outside
+    small = open_dataset(spec.format(REAL), split, max_side=256)
+    assert [sample.count for sample in small] == counts[:, 0].tolist()
+
+
+def test_only_a_small_data_set_is_cached(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.new("RGB", (40, 30)).save(tmp_path / f"{number}.png")
+    assert ImageFolder(tmp_path).cache_if_small(limit=3 * 40 * 30 * 4).cached
+    assert not ImageFolder(tmp_path).cache_if_small(limit=3 * 40 * 30 * 4 - 1).cached
+    assert ImageFolder(tmp_path, size=(15, 20)).cache_if_small(limit=3 * 20 * 15 * 4).cached

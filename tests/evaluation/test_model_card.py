@@ -1,0 +1,166 @@
+"""The model card: a checkpoint says what it is, evaluations add their figures once, and all of it can be read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from sdcda_tutorial.cli import main
+from sdcda_tutorial.datasets import CrowdDataset
+from sdcda_tutorial.datasets.batches import Augmentation
+from sdcda_tutorial.evaluation import model_card
+from sdcda_tutorial.losses import LossWeights
+from sdcda_tutorial.training import checkpoints
+from sdcda_tutorial.training.config import AdaptationConfig
+from sdcda_tutorial.training.counter_training import adapt
+from sdcda_tutorial.training.hardware import Hardware
+
+CONFIG = AdaptationConfig(
+    weights=LossWeights(0.3, 0.2, 0.0),
+    steps=2,
+    batch_size=2,
+    source=Augmentation((32, 32)),
+    target=Augmentation((32, 32)),
+    stride=8,
+    width=1 / 32,
+    validate_every=1,
+    seed=7,
+)
+STORED = sorted((Path(__file__).parents[2] / "data/checkpoints").glob("*.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def trained(
+    source: CrowdDataset, target: CrowdDataset, pseudo_masks: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("card") / "run"
+    hardware = Hardware(accelerator="cpu", precision="32-true", workers=0)
+    return adapt(source, target, CONFIG, folder, pseudo_masks=pseudo_masks, hardware=hardware)
+
+
+@pytest.fixture
+def model(trained: Path, tmp_path: Path) -> Path:
+    """A run's model that a test may change."""
+    return Path(shutil.copytree(trained.parent, tmp_path / "run")) / trained.name
+
+
+def evaluate(capsys: pytest.CaptureFixture[str], *models: Path, world: Path, split: str = "test") -> str:
+    """What the command prints; its files are beside the world's folder."""
+    capsys.readouterr()
+    named = [word for path in models for word in ("--checkpoint", str(path))]
+    with pytest.raises(SystemExit) as leaving:
+        main(["evaluate", *named, "--target", f"mini-target:{world}", "--split", split, "--out", f"{world}-figures"])
+    printed = capsys.readouterr()
+    assert leaving.value.code == 0, printed.err
+    return printed.out
+
+
+def lines(text: str, label: str) -> list[str]:
+    return re.findall(rf"^  {label} +(.*)$", text, flags=re.M)
+
+
+def test_a_trained_model_says_on_what_how_and_when(trained: Path, source: CrowdDataset, target: CrowdDataset) -> None:
+    card, text = checkpoints.read_card(trained), model_card.text(trained)
+    assert text.startswith(f"model card of {trained} (weights {checkpoints.weights_digest(trained)})\n")
+    data = [dataset.describe()["names_sha256"] for dataset in (source, target)]
+    assert lines(text, "source") == [f"GCC, 8 images (names {data[0]})"]
+    masks = card["config"]["pseudo_masks"]
+    assert lines(text, "target") == [f"ShanghaiTech, 6 images (names {data[1]}); pseudo-masks {masks}"]
+    (training,) = lines(text, "training")
+    assert training.startswith("λs 0.3, λt 0.2, λd 0; 2 steps, batches of 2, ")
+    assert training.endswith(", seed 7, from random weights")
+    error, step = card["chosen"]["validation"], card["chosen"]["step"]
+    assert lines(text, "chosen") == [f"step {step}: MAE {error:.2f} on held-out source images"]
+    assert lines(text, "measured") == []
+    (made,) = lines(text, "made")
+    assert made.startswith(card["date"]) and f"torch {torch.__version__.partition('+')[0]}" in made
+    assert {"python", "numpy", "torchvision", "lightning-fabric"} < card["versions"].keys()
+
+
+def test_an_evaluation_is_added_to_the_card_once(
+    model: Path, mini_world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, weights = checkpoints.load(model), checkpoints.weights_digest(model)
+    evaluate(capsys, model, world=mini_world)
+    printed = evaluate(capsys, model, model, world=mini_world)
+    assert model_card.text(model) in printed and len(lines(printed, "measured")) == 2  # two cards, a line in each
+    totals = json.loads((Path(f"{mini_world}-figures") / "run.json").read_text())["totals"]
+    (test,) = checkpoints.read_card(model)["tests"]
+    assert totals.items() <= test.items() and test["split"] == "test" and test["data"]["format"] == "ShanghaiTech"
+    assert lines(printed, "measured")[0].startswith(f"MAE {totals['mae']:.2f}, MSE {totals['mse']:.2f}, ")
+
+    evaluate(capsys, model, world=mini_world, split="train")
+    assert [test["split"] for test in checkpoints.read_card(model)["tests"]] == ["test", "train"]
+    tensors, card = checkpoints.load(model)
+    assert {key: value for key, value in card.items() if key != "tests"} == before[1]
+    assert tensors.keys() == before[0].keys() and all(torch.equal(tensors[key], before[0][key]) for key in tensors)
+    assert checkpoints.weights_digest(model) == weights
+
+
+def test_a_model_that_is_nobodys_run_or_may_not_be_written_stays_as_it_is(
+    model: Path,
+    mini_world: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copy = Path(shutil.copy(model, tmp_path / "copy.safetensors"))
+    before = model.read_bytes()
+    # Not by the file's mode: root, as whom some test, may write everything.
+    monkeypatch.setattr(model_card.os, "access", lambda path, mode: mode != os.W_OK or path != model.resolve())
+    printed = evaluate(capsys, copy, model, world=mini_world)
+    assert copy.read_bytes() == model.read_bytes() == before
+    complaint = f"{model} is read-only: these figures are not in its card"
+    assert [line for line in printed.splitlines() if "not in" in line] == [complaint]
+
+
+def test_figures_of_a_model_that_was_trained_on_are_not_those_of_the_new_one(model: Path) -> None:
+    before = model.read_bytes()
+    said = model_card.add_test(model, "0" * 16, {"data": {}, "split": "test", "variant": "standard"})
+    assert said is not None and said.startswith(f"{model} was trained on meanwhile: ")
+    assert model.read_bytes() == before
+
+
+def test_predict_prints_the_card_apart_from_the_counts(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (40, 32), "gray").save(tmp_path / "p.png")
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["predict", str(tmp_path / "p.png"), "--checkpoint", str(model), "--out", str(tmp_path / "out")])
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r".*p\.png: [\d.]+ people, .*p\.png\n", out)
+    assert err == model_card.text(model) + "\n"
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_a_stored_model_shows_what_its_card_holds(path: Path) -> None:
+    card, text = checkpoints.read_card(path), model_card.text(path)
+    kept = [f"{card[name]['mae']:.2f}" for name in ("source_test", "target_test") if name in card]
+    assert [line.partition(",")[0].removeprefix("MAE ") for line in lines(text, "measured")] == kept
+    assert len(lines(text, "made")) == len(lines(text, "chosen")) == 1
+
+
+def test_a_card_without_anything_is_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "old.safetensors"
+    save_file({"w": torch.zeros(1)}, path, metadata={"card": json.dumps({"config": None, "tests": [{"mae": 1}]})})
+    assert model_card.text(path) == f"model card of {path} (weights {checkpoints.weights_digest(path)})"
+
+
+def test_a_figure_that_is_undefined_is_left_out(model: Path) -> None:
+    data = {"format": "X", "images": 1, "names_sha256": "n", "size": [2, 3], "max_side": None}
+    about = {"data": data, "split": "test", "variant": "standard", "date": "2000-01-01"}
+    weights = checkpoints.weights_digest(model)
+    figures = {"mae": 1.234, "mse": 2.0, "psnr": None, "ssim": 0.5}
+    assert model_card.add_test(model, weights, {**about, **figures}) is None
+    assert lines(model_card.text(model), "measured") == [
+        "MAE 1.23, MSE 2.00, SSIM 0.500 on test, X, 1 images at 2x3 (names n), 2000-01-01"
+    ]

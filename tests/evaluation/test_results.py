@@ -1,0 +1,289 @@
+"""From a counter and labelled images to figures: worked by hand on maps that are known, then on a real network."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from sdcda_tutorial import masks
+from sdcda_tutorial.datasets import ImageFolder, Sample
+from sdcda_tutorial.datasets.batches import DensityKernel
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.evaluation.report import spread_table, table
+from sdcda_tutorial.evaluation.results import Results, Row, evaluate, mask_quality, predict_density
+from sdcda_tutorial.networks import CrowdCounter
+
+SPIKE = DensityKernel(kernel_size=1)  # F(y) is 1 at the pixel of a head and 0 elsewhere
+SIDE = 12
+
+
+def sample(number: int, points: Sequence[tuple[float, float]]) -> Sample:
+    """An image that says its number in its colour."""
+    image = np.full((SIDE, SIDE, 3), number, dtype=np.uint8)
+    return Sample(image, np.array(points, dtype=np.float32).reshape(-1, 2), name=f"image {number}")
+
+
+class Known(nn.Module):
+    """Gives the map that belongs to an image's colour. Without parameters, as a trivial baseline may be."""
+
+    def __init__(self, maps: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.maps = maps
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.dtype == torch.float32 and x.shape[:2] == (1, 3)
+        return self.maps[round(float(x[0, 0, 0, 0]) * 255)][None, None]
+
+
+def density(*people: tuple[int, int, float]) -> Tensor:
+    """A map from (x, y, people)."""
+    values = torch.zeros(SIDE, SIDE)
+    for x, y, number in people:
+        values[y, x] = number
+    return values
+
+
+# Two heads, of which one is half seen and one counted twice, and half a person where nobody is; then nobody at all.
+SAMPLES = [sample(0, [(2.5, 3.5), (7.5, 8.5)]), sample(1, [])]
+MAPS = [density((2, 3, 0.5), (7, 8, 2.0), (0, 11, 0.5)), density((5, 5, 3.0))]
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    return evaluate(Known(MAPS), SAMPLES, kernel=SPIKE, progress=False, about={"seed": 3})
+
+
+def test_rows_by_hand(results: Results) -> None:
+    first, second = results.rows
+    assert (first.name, first.count, first.predicted, first.error) == ("image 0", 2, 3.0, 1.0)
+    assert (first.background, first.crowd) == (0.5, 0.5)
+    # The squared error is 0.5² + 1² + 0.5² over 144 pixels; the peak of the true map is 1.
+    assert first.psnr == pytest.approx(10 * math.log10(144 / 1.5), rel=1e-6)
+    assert -1 < first.ssim < 1
+    assert (second.name, second.count, second.predicted) == ("image 1", 0, 3.0)
+    assert (second.background, second.crowd) == (3.0, 0.0)
+    assert math.isnan(second.psnr) and math.isnan(second.ssim)
+
+
+def test_totals_by_hand(results: Results) -> None:
+    """An image without people has no PSNR, but its count is as wrong as any other."""
+    assert results.mae == pytest.approx((1 + 3) / 2)
+    assert results.mse == pytest.approx(math.sqrt((1 + 9) / 2))
+    assert results.background == pytest.approx((0.5 + 3) / 2)
+    assert results.crowd == pytest.approx((0.5 + 0) / 2)
+    assert results.mean_count == 1
+    assert (results.psnr, results.ssim) == (results.rows[0].psnr, results.rows[0].ssim)
+    totals = results.totals()
+    assert totals["images"] == 2 and totals["mse"] == round(math.sqrt(5), 4)
+    assert set(totals) == {"mae", "mse", "psnr", "ssim", "background", "crowd", "mean_count", "images"}
+
+
+def test_a_perfect_map_has_no_error_and_no_finite_psnr() -> None:
+    perfect = evaluate(Known([SPIKE.draw(SAMPLES[0])]), SAMPLES[:1], kernel=SPIKE, progress=False)
+    assert (perfect.mae, perfect.mse, perfect.background, perfect.crowd) == (0, 0, 0, 0)
+    assert perfect.ssim == pytest.approx(1) and perfect.rows[0].psnr == math.inf and math.isnan(perfect.psnr)
+
+
+def test_the_variant_and_the_kernel_are_used_and_kept(results: Results) -> None:
+    assert results.about == {
+        "seed": 3,
+        "kernel": {"kernel": "fixed", "sigma": 4.0, "kernel_size": 1},
+        "variant": "standard",
+    }
+    authors = evaluate(Known(MAPS), SAMPLES, kernel=SPIKE, variant="authors", progress=False)
+    assert authors.about["variant"] == "authors"
+    assert authors.rows[0].psnr != results.rows[0].psnr and math.isfinite(authors.rows[1].psnr)
+    # A wide kernel leaves no background within its reach: (0, 11) is 9 pixels from no head's square.
+    wide = evaluate(Known(MAPS), SAMPLES, kernel=DensityKernel(kernel_size=23), progress=False)
+    assert wide.rows[0].background == 0 and wide.rows[0].crowd == 1
+
+
+def test_a_nan_of_the_model_is_not_hidden() -> None:
+    broken = evaluate(Known([MAPS[0], density((0, 0, math.nan))]), SAMPLES, kernel=SPIKE, progress=False)
+    assert math.isnan(broken.mae) and math.isnan(broken.mse)
+
+
+def test_nothing_to_measure_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is empty"):
+        evaluate(Known([]), [], progress=False)
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    photographs = ImageFolder(tmp_path)
+    for unlabelled in (photographs, photographs.subset([0])):
+        with pytest.raises(InputError, match="has no labels to measure against; `sdcda predict`"):
+            evaluate(Known(MAPS), unlabelled, progress=False)
+
+
+# --- on a network -----------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def counter() -> CrowdCounter:
+    torch.manual_seed(0)
+    network = CrowdCounter(stride=8, width=1 / 32, label_factor=1.0)
+    noise = torch.rand(4, 3, 32, 32)
+    for _ in range(20):  # so that the running statistics are those of no single batch
+        network(noise)
+    return network.eval()
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("size", [(37, 53), (40, 56), (8, 9), (1, 1)])
+def test_images_are_seen_whole_padded_to_the_stride_and_cropped_back(
+    counter: CrowdCounter, size: tuple[int, int]
+) -> None:
+    image = picture(*size)
+    seen = predict_density(counter, image)
+    assert seen.shape == size and seen.dtype == torch.float32
+    x = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
+    x = F.pad(x, (0, -size[1] % 8, 0, -size[0] % 8), mode="replicate")
+    with torch.no_grad():
+        wanted = counter.C(counter.E(x))[0, 0, : size[0], : size[1]]
+    assert torch.allclose(seen, wanted, atol=1e-6)
+
+
+def test_the_map_is_an_ordinary_tensor(counter: CrowdCounter) -> None:
+    seen = predict_density(counter, picture(16, 16))
+    assert not seen.requires_grad
+    seen *= 2  # a map made in inference mode would refuse this, and the next line
+    (torch.ones((), requires_grad=True) * seen).sum().backward()
+
+
+def test_the_mode_of_every_part_is_restored(counter: CrowdCounter) -> None:
+    counter.train()
+    counter.E.eval()  # frozen batch norm in a network that trains
+    modes = [module.training for module in counter.modules()]
+    statistics = {name: value.clone() for name, value in counter.state_dict().items()}
+    predict_density(counter, picture(16, 16))
+    assert [module.training for module in counter.modules()] == modes
+    assert all(torch.equal(value, statistics[name]) for name, value in counter.state_dict().items())
+    with pytest.raises((RuntimeError, ValueError)):
+        predict_density(counter, np.zeros((8, 8, 5), dtype=np.uint8))
+    assert [module.training for module in counter.modules()] == modes
+    counter.eval()
+    predict_density(counter, picture(16, 16))
+    assert not any(module.training for module in counter.modules())
+
+
+def test_the_order_of_the_images_does_not_matter(counter: CrowdCounter) -> None:
+    counter.train()  # whose batch norm would carry each image over to the next
+    images = [
+        Sample(picture(17 + seed, 30, seed), np.array([[5.0, 5.0]], dtype=np.float32), name=str(seed))
+        for seed in range(4)
+    ]
+    forwards, backwards = (evaluate(counter, order, progress=False) for order in (images, images[::-1]))
+    assert forwards.rows == backwards.rows[::-1]
+    assert len({row.predicted for row in forwards.rows}) == 4
+    assert evaluate(counter, images[2:3], progress=False).rows == forwards.rows[2:3]
+    counter.eval()
+
+
+def test_errors_add_up_on_a_network(counter: CrowdCounter) -> None:
+    rng = np.random.default_rng(1)
+    images = [
+        Sample(picture(50, 61, n), rng.uniform(0, 50, (n, 2)).astype(np.float32), name=str(n)) for n in (0, 1, 40)
+    ]
+    for row in evaluate(counter, images, kernel=DensityKernel(sigma=2.0), progress=False).rows:
+        assert row.background + row.crowd == pytest.approx(row.error, abs=1e-4)
+        assert row.background >= 0
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+def same(one: Any, other: Any) -> bool:
+    return one == other or (isinstance(one, float) and isinstance(other, float) and math.isnan(one + other))
+
+
+def test_json_round_trip(results: Results, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "results.json"
+    results.to_json(path)
+
+    def no_nan(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    stored = json.loads(path.read_text(), parse_constant=no_nan)
+    assert stored["rows"][1]["psnr"] is None and stored["totals"]["mae"] == 2.0
+    again = Results.from_json(path)
+    assert again.about == results.about and len(again.rows) == 2
+    for old, new in zip(results.rows, again.rows, strict=True):
+        assert all(same(getattr(old, name), getattr(new, name)) for name in Row.__dataclass_fields__)
+    assert again.totals() == results.totals()
+    again.to_json(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == path.read_bytes()
+    assert [file.name for file in path.parent.iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "1", '{"rows": [1], "about": {}}', '{"rows": [{}], "about": {}}', '{"rows": []}', "{"]
+)
+def test_a_file_that_is_no_evaluation_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=str(path)):
+        Results.from_json(path)
+    with pytest.raises(InputError, match="does not exist"):
+        Results.from_json(tmp_path / "nowhere.json")
+
+
+def test_csv_has_a_line_an_image(results: Results, tmp_path: Path) -> None:
+    results.to_csv(tmp_path / "rows.csv")
+    with open(tmp_path / "rows.csv", newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["name"], line["count"], float(line["predicted"])) for line in lines] == [
+        ("image 0", "2", 3.0),
+        ("image 1", "0", 3.0),
+    ]
+    assert list(lines[0]) == list(Row.__dataclass_fields__)
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+def test_table_by_hand(results: Results) -> None:
+    header, rule, first, second, legend = table({"NoAdapt": results, "SE+FD, longer": results}).splitlines()
+    assert header == "| method        |  MAE |  MSE |  PSNR |  SSIM | background | crowd |"
+    assert {len(line) for line in (header, rule, first, second)} == {len(header)}
+    assert first == f"| NoAdapt       | 2.00 | 2.24 | 19.82 | {results.ssim:.3f} |       1.75 | +0.25 |"
+    assert second.startswith("| SE+FD, longer | 2.00 |")
+    assert legend.startswith("2 images, 1.0 people each on average.")
+
+
+def test_spread_table_by_hand() -> None:
+    def figures(mean: float, sd: float | None) -> dict[str, dict[str, float | None]]:
+        names = ("mae", "mae_percent_of_mean_count", "mse", "psnr", "ssim", "background", "crowd")
+        return {name: {"mean": mean, "sd": sd} for name in names}
+
+    summary = {"se / source": figures(3.0, 1.0), "se / target": figures(12.34, 2.0), "fd / target": figures(0.5, None)}
+    summary["fd / source"] = figures(7.0, None)
+    lines = spread_table({"summary": summary, "seeds": [1, 2]}, {"se": "SE"}).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[2] == ["SE", *["12.3 ± 2.0"] * 4, "12.340 ± 2.000", *["12.3 ± 2.0"] * 2, "3.0 ± 1.0"]
+    assert cells[3] == ["fd", *["0.5"] * 4, "0.500", *["0.5"] * 2, "7.0"]  # the decimals are the column's
+    assert lines[-1] == "mean ± standard deviation over seeds 1, 2"
+    of_target = {key: value for key, value in summary.items() if key.endswith("target")}
+    header, *rows, _ = spread_table({"summary": of_target, "seeds": [1]}, {}).splitlines()
+    assert "source" not in header and {len(row) for row in rows} == {len(header)}
+
+
+def test_mask_quality_by_hand(tmp_path: Path) -> None:
+    inside = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    inside[:, :6] = 1  # holds the first of two heads, and half of the pixels
+    masks.write_png(masks.path_of(tmp_path, "image 0"), inside)
+    masks.write_png(masks.path_of(tmp_path, "image 1"), np.zeros_like(inside))
+    assert mask_quality(SAMPLES, tmp_path) == {"heads_inside": 0.5, "crowd_share": 0.25}
+    assert math.isnan(mask_quality(SAMPLES[1:], tmp_path)["heads_inside"])
+
+
+def test_progress_can_be_silenced(capfd: pytest.CaptureFixture[str]) -> None:
+    evaluate(Known(MAPS), SAMPLES, kernel=SPIKE, progress=False)
+    assert capfd.readouterr() == ("", "")
+    evaluate(Known(MAPS), SAMPLES, kernel=SPIKE)
+    assert "evaluate" in capfd.readouterr().err

@@ -1,0 +1,342 @@
+"""`sdcda benchmark` and `sdcda demo`: on the mini world, and on data of one's own in the layout of ShanghaiTech."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import files, ran, refused, run, small_home
+from native_files import write_shanghaitech
+from PIL import Image
+
+import sdcda_tutorial.experiments.benchmark
+from sdcda_tutorial.evaluation.results import Results
+from sdcda_tutorial.experiments.cell_records import read_cells
+from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder to work in."""
+    with small_home(tmp_path_factory.mktemp("home")) as folder:
+        yield folder
+
+
+# --- the mini world ---------------------------------------------------------------------------------------------------
+def test_benchmark_prints_the_spread_and_does_nothing_twice(tmp_path: Path) -> None:
+    asked = ("benchmark", "--seeds", "3, 4", "--methods", "noadapt-early, se", "--out", tmp_path)
+    printed = ran(*asked)
+    stored = json.loads((tmp_path / "results.json").read_text())
+    assert stored["seeds"] == [3, 4]
+    maes = [cell["mae"] for cell in stored["cells"] if (cell["method"], cell["domain"]) == ("se", "target")]
+    mean, sd = stored["summary"]["se / target"]["mae"].values()
+    assert (mean, sd) == pytest.approx((np.mean(maes), np.std(maes, ddof=1)), abs=1e-3)
+    assert re.search(rf"^\| SE +\| +{mean:.1f} ± {sd:.1f} \|", printed, flags=re.M)
+    assert "seed 3: NoAdapt (early)" in printed and "over seeds 3, 4" in printed
+    models = {path: stamp for path, stamp in files(tmp_path).items() if path.endswith(".safetensors")}
+    assert len(models) == 12  # segmenter, warm start and SE, last and chosen, on two seeds
+    assert ran(*asked) == printed
+    assert models.items() <= files(tmp_path).items()
+
+
+def test_the_results_of_a_benchmark_say_when_their_own_seeds_were_trained(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+
+    def provenance(seeds: str) -> Any:
+        ran("benchmark", "--seeds", seeds, "--methods", "noadapt-early", "--out", tmp_path)
+        found = json.loads(path.read_text())
+        assert ",".join(str(seed) for seed in found["seeds"]) == seeds
+        return found["provenance"]
+
+    provenance("3")
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, "provenance": "an older one"}))
+    assert provenance("3") == provenance("3,4") == "an older one"
+    assert provenance("4")["versions"]["torch"]
+
+
+def test_the_default_seeds_of_the_benchmark_are_those_of_the_stored_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[int]] = []
+
+    def run_benchmark(seeds: list[int], *_: Any, **__: Any) -> dict[str, Any]:
+        asked.append(seeds)
+        return {"summary": {}, "seeds": seeds, "differences": {}}
+
+    monkeypatch.setattr(sdcda_tutorial.experiments.benchmark, "run_benchmark", run_benchmark)
+    monkeypatch.setattr(sdcda_tutorial.experiments.benchmark, "save_pictures", lambda *_: None)
+    ran("benchmark")
+    stored = json.loads((Path(__file__).parents[2] / "data/results/mini_world.json").read_text())
+    assert asked == [stored["seeds"]]
+
+
+def test_demo_shows_both_methods_and_reuses_what_it_made(tmp_path: Path) -> None:
+    printed = ran("demo", "--out", tmp_path)
+    table = (tmp_path / "table.md").read_text()
+    assert table in printed and re.findall(r"^\| (\S+) +\| +\d", table, flags=re.M) == ["NoAdapt", "SE+FD"]
+    stored = json.loads((tmp_path / "results.json").read_text())
+    assert stored["totals"]["SE+FD"] == Results.from_json(tmp_path / "se+fd/target.json").totals()
+    assert stored["provenance"]["seed"] == 0 and stored["provenance"]["versions"]["torch"]
+    with Image.open(tmp_path / "panel.png") as panel:
+        assert "SE+FD predicts" in panel.info["Description"]
+    kept = {path: stamp for path, stamp in files(tmp_path).items() if "seg" in path or path.endswith(".safetensors")}
+    world = files("data")
+    assert ran("demo", "--out", tmp_path) == printed
+    assert kept.items() <= files(tmp_path).items() and files("data") == world
+
+
+# --- data of one's own ------------------------------------------------------------------------------------------------
+XY = np.array([[3.5, 30.25], [50.0, 2.0], [20.0, 60.0], [99.0, 11.0]])
+SIZE = (96, 120)
+
+
+@pytest.fixture(scope="module")
+def own(home: Path) -> Path:
+    """A free source with points only, and a target with two parts: what data/README.md proposes, very small."""
+    for number in range(1, 7):
+        write_shanghaitech(home / "own/UNITY", number, XY + number, size=SIZE)
+    for number in range(1, 4):
+        write_shanghaitech(home / "own/SHB/part_B", number, XY[:3], size=SIZE)
+    for number, heads in [(1, 1), (2, 3)]:
+        write_shanghaitech(home / "own/SHB/part_B", number, XY[:heads], size=SIZE, split="test")
+    return home / "own"
+
+
+def asked(own: Path, out: Path, *more: object) -> tuple[object, ...]:
+    return (
+        "benchmark", "--preset", "photos", "--source", f"shanghaitech:{own}/UNITY",
+        "--target", f"shanghaitech-b:{own}/SHB", "--size", 96, "--out", out, *more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def done(own: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[object, ...], str]:
+    """Two methods on two seeds: the folder, the command, and what it printed."""
+    out = tmp_path_factory.mktemp("benchmark") / "out"
+    command = asked(own, out, "--boxes", "mini", "--seeds", "1,2", "--methods", "noadapt-early,se+fd")
+    return out, command, ran(*command, "--keep", out / "kept")
+
+
+def test_own_data_is_trained_on_and_measured(own: Path, done: tuple[Path, tuple[object, ...], str]) -> None:
+    out, _, printed = done
+    stored = json.loads((out / "results.json").read_text())
+    cells = [(cell["seed"], cell["method"], cell["domain"]) for cell in stored["cells"]]
+    assert cells == [(seed, method, "target") for seed in (1, 2) for method in ("noadapt-early", "se+fd")]
+    assert all((cell["images"], cell["mean_count"]) == (2, 2) for cell in stored["cells"])  # of 1 and 3 heads
+    assert re.search(r"^\| SE\+FD +\| +[\d.]+ ± [\d.]+ \|", printed, flags=re.M) and "over seeds 1, 2" in printed
+    data = stored["data"]
+    assert {name: (one["format"], one["images"], one["max_side"]) for name, one in data.items()} == {
+        "source": ("ShanghaiTech", 6, 96),
+        "target": ("ShanghaiTech", 3, 96),
+        "boxes": ("CrowdHuman", 4, None),  # the mini world's own, as it is
+        "target_test": ("ShanghaiTech", 2, 96),
+    }
+    assert str(own) not in (out / "results.json").read_text()  # no path of a machine
+    assert stored["mask_quality"].keys() == {"1", "2"} and stored["provenance"]["versions"]["torch"]
+    assert not list(out.glob("seed_*/world"))  # no mini world is drawn for data of one's own
+    for seed in (1, 2):
+        config = json.loads((out / f"seed_{seed}/se+fd/config.json").read_text())
+        assert (config["seed"], config["source_data"]) == (seed, data["source"])
+        found = Results.from_json(out / f"seed_{seed}/se+fd/target.json")
+        assert [row.name for row in found.rows] == ["IMG_1", "IMG_2"] and [row.count for row in found.rows] == [1, 3]
+
+
+def test_each_cell_tells_how_it_was_made(done: tuple[Path, tuple[object, ...], str]) -> None:
+    out, _, _ = done
+    cells = read_cells(out / "cells.jsonl")
+    assert [(cell["seed"], cell["method"]) for cell in cells] == [
+        (seed, method) for seed in (1, 2) for method in ("noadapt-early", "se+fd")
+    ]
+    for cell in cells:
+        folder = out / f"seed_{cell['seed']}"
+        rests_on = {"warm_start"} if cell["method"] == "noadapt-early" else {"warm_start", "segmenter", "se+fd"}
+        assert cell["made_from"].keys() == rests_on
+        for name, card in cell["made_from"].items():
+            config = json.loads((folder / name / "config.json").read_text())
+            assert card["config"] == config and card["config"]["seed"] == cell["seed"]
+            assert card["weights_sha256"] == weights_digest(folder / name / "model.safetensors")
+            assert card["versions"]["torch"] and card["date"] and card["hardware"]["device"]
+        name = "warm_start" if cell["method"] == "noadapt-early" else cell["method"]
+        assert cell["figures"]["target"] == Results.from_json(folder / name / "target.json").totals()
+    assert "/" + out.parts[1] + "/" not in (out / "cells.jsonl").read_text()  # no path of a machine
+
+
+def test_a_damaged_list_of_cells_is_named(done: tuple[Path, tuple[object, ...], str], tmp_path: Path) -> None:
+    shutil.copytree(done[0], tmp_path / "out")
+    (tmp_path / "out/cells.jsonl").write_text('{"seed": 1, "method": "se"}\n{"seed"')
+    command = [tmp_path / "out" if part == done[0] else part for part in done[1]]
+    results = (tmp_path / "out/results.json").stat().st_mtime_ns
+    assert "cells.jsonl is damaged in line 2; move it away" in run(*command).complaint
+    (tmp_path / "out/cells.jsonl").write_bytes(b"\xff\xfe")
+    assert "cells.jsonl is damaged in line 1" in run(*command).complaint
+    assert (tmp_path / "out/results.json").stat().st_mtime_ns == results  # told before anything was done
+    (tmp_path / "out/cells.jsonl").unlink()
+    ran(*command)
+    assert len(read_cells(tmp_path / "out/cells.jsonl")) == 4
+
+
+def test_pictures_of_all_methods_are_drawn(done: tuple[Path, tuple[object, ...], str]) -> None:
+    for name in ("mae", "crowd_size", "background_and_crowd", "panel"):
+        with Image.open(done[0] / f"{name}.png") as picture:
+            assert picture.info["Description"]
+    with Image.open(done[0] / "panel.png") as panel:
+        assert "NoAdapt (early) predicts" in panel.info["Description"] and "SE+FD predicts" in panel.info["Description"]
+
+
+def test_seeds_side_by_side_are_the_seeds_one_after_the_other(
+    own: Path, done: tuple[Path, tuple[object, ...], str], tmp_path: Path
+) -> None:
+    """Two processes, each with a seed of its own; with other numbers of threads the last digits differ."""
+    more = ("--boxes", "mini-third:data/mini", "--seeds", "1,2", "--methods", "noadapt-early,se+fd", "--at-once", 2)
+    printed = ran(*asked(own, tmp_path / "out", *more))
+    assert re.findall(r"^\| (\S.*?) +\|", printed, flags=re.M) == re.findall(r"^\| (\S.*?) +\|", done[2], flags=re.M)
+    found, expected = (json.loads((folder / "results.json").read_text()) for folder in (tmp_path / "out", done[0]))
+    assert found["provenance"]["hardware"]["trainings_at_once"] == 2
+    assert found["data"] == expected["data"] and found["seeds"] == expected["seeds"]
+    for one, other in zip(found["cells"], expected["cells"], strict=True):
+        assert one == {key: pytest.approx(v, rel=2e-2) if isinstance(v, float) else v for key, v in other.items()}
+    for seed in (1, 2):
+        for name in ("warm_start", "segmenter", "se+fd"):
+            configs = [folder / f"seed_{seed}/{name}/config.json" for folder in (tmp_path / "out", done[0])]
+            settings = [json.loads(path.read_text()) for path in configs]
+            for one in settings:
+                for digest in ("init", "pseudo_masks"):  # of what the threads have computed
+                    one.pop(digest, None)
+            assert settings[0] == settings[1]
+
+
+def test_what_fails_in_another_process_is_one_line_here(own: Path, tmp_path: Path) -> None:
+    shutil.copytree(own, tmp_path / "own")
+    picture = tmp_path / "own/UNITY/train_data/images/IMG_2.jpg"
+    picture.write_bytes(picture.read_bytes()[:300])
+    seeds = "1,2,3,4,5,6"
+    left = run(*asked(tmp_path / "own", tmp_path / "out", "--seeds", seeds, "--methods", "noadapt", "--at-once", 2))
+    assert left.code == 2 and f"{picture} cannot be decoded" in left.complaint
+    assert len(list((tmp_path / "out").glob("seed_*"))) <= 3  # those that wait do not begin any more
+
+
+def test_a_seed_that_is_named_twice_is_one(own: Path, tmp_path: Path) -> None:
+    ran(*asked(own, tmp_path / "out", "--seeds", "1,1", "--methods", "noadapt,noadapt", "--at-once", 2))
+    stored = json.loads((tmp_path / "out/results.json").read_text())
+    assert stored["seeds"] == [1] and [cell["method"] for cell in stored["cells"]] == ["noadapt"]
+
+
+def test_a_number_of_seeds_at_once_is_positive() -> None:
+    assert "--at-once is a number of seeds from 1 up" in refused("benchmark", "--at-once", 0)
+
+
+def test_the_kept_models_know_their_data(done: tuple[Path, tuple[object, ...], str]) -> None:
+    kept = done[0] / "kept"
+    models = {path.stem: read_card(path) for path in kept.glob("*.safetensors")}
+    assert models.keys() == {"segmenter", "noadapt-early", "se+fd"} == {path.stem for path in kept.glob("*.jsonl")}
+    assert {card["data"] for card in models.values()} == {"shanghaitech to shanghaitech-b"}
+    totals = Results.from_json(done[0] / "seed_1/se+fd/target.json").totals()
+    assert models["se+fd"]["target_test"] == totals and "source_test" not in models["se+fd"]
+    load_counter(kept / "se+fd.safetensors")
+
+
+def test_what_is_done_stays_done(done: tuple[Path, tuple[object, ...], str]) -> None:
+    out, command, printed = done
+    before = {path: stamp for path, stamp in files(out).items() if "seed_" in path}
+    assert before
+    again = ran(*command)
+    assert again == printed
+    assert {path: files(out)[path] for path in before} == before
+    left = run(*command, "--size", 80)
+    assert left.code == 2 and "with source_data=" in left.complaint and "choose another --out" in left.complaint
+    assert {path: files(out)[path] for path in before} == before
+
+
+def test_a_test_set_that_was_completed_is_measured_anew(
+    own: Path, done: tuple[Path, tuple[object, ...], str], tmp_path: Path
+) -> None:
+    """The models are the same; an evaluation of two images must not stand for that of three."""
+    shutil.copytree(done[0], tmp_path / "out")
+    shutil.copytree(own, tmp_path / "own")
+    write_shanghaitech(tmp_path / "own/SHB/part_B", 3, XY[:2], size=SIZE, split="test")
+    more = ("--boxes", "mini", "--seeds", "1,2", "--methods", "noadapt-early,se+fd")
+    before = {path: stamp for path, stamp in files(tmp_path / "out").items() if path.endswith(".safetensors")}
+    ran(*asked(tmp_path / "own", tmp_path / "out", *more))
+    stored = json.loads((tmp_path / "out/results.json").read_text())
+    assert all((cell["images"], cell["mean_count"]) == (3, 2) for cell in stored["cells"])
+    assert {path: files(tmp_path / "out")[path] for path in before} == before
+
+
+def test_the_targets_heads_are_not_needed_to_train(own: Path, tmp_path: Path) -> None:
+    shutil.copytree(own, tmp_path / "own")
+    for mat in (tmp_path / "own/SHB/part_B/train_data/ground_truth").iterdir():
+        mat.write_bytes(b"no annotation")
+    printed = ran(*asked(tmp_path / "own", tmp_path / "out", "--seeds", 1, "--methods", "noadapt,fd"))
+    assert "seed 1: FD" in printed and not (tmp_path / "out/seed_1/segmenter").exists()
+
+
+def test_nothing_to_keep_of_a_mask_model_that_nobody_needed(own: Path, tmp_path: Path) -> None:
+    ran(*asked(own, tmp_path / "out", "--seeds", 1, "--methods", "noadapt", "--keep", tmp_path / "kept"))
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"noadapt.safetensors", "noadapt.jsonl"}
+
+
+def lose(own: Path, what: str) -> None:
+    shutil.rmtree(own / what)
+
+
+WRONG: dict[str, tuple[Callable[[Path], Any] | None, str, str]] = {
+    # Before any training: of all methods only the fifth needs the masks.
+    "no boxes": (None, "--methods all", "needs pseudo-masks of the target; name a data set with boxes"),
+    "unknown preset": (None, "--preset nosuch", "unknown preset 'nosuch'; known are paper, mini, photos"),
+    "no warm start": (None, "--preset paper --methods noadapt-early", "the preset paper has no warm start"),
+    "source alone": (None, "--target mini", "give --source and --target, or neither"),
+    "target alone": (None, "--source mini", "give --source and --target, or neither"),
+    "nowhere": (None, "--source shanghaitech:nowhere", "nowhere is not a folder"),
+    "no such data": (None, "--target nosuch:x", "unknown data set 'nosuch'"),
+    "no such boxes": (None, "--boxes crowdhuman:nowhere", "nowhere is not a folder"),
+    "bad size": (None, "--size 0", "--size is HEIGHTxWIDTH"),
+    "source without heads": (None, "--source images:own/UNITY/train_data/images", "has no labels to learn from"),
+    "target without heads": (
+        None, "--methods noadapt --target images:own/UNITY/train_data/images", "has no labels to measure against"
+    ),
+    "no test part": (lambda own: lose(own, "SHB/part_B/test_data"), "--methods noadapt", "part_B/test_data"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_cannot_work_is_refused_first(own: Path, home: Path, wrong: str) -> None:
+    harm, options, says = WRONG[wrong]
+    folder = home / "copy"
+    shutil.copytree(own, folder)
+    try:
+        if harm is not None:
+            harm(folder)
+        assert says in refused(*asked(folder, home / "new", "--seeds", 1), *options.split())
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_the_weights_of_a_pretrained_preset_come_from_the_file(own: Path, tmp_path: Path) -> None:
+    wanted = ("--preset", "paper", "--methods", "noadapt", "--seeds", 1, "--weights", tmp_path / "vgg.pth")
+    left = run(*asked(own, tmp_path / "out", *wanted))
+    assert left.code == 2 and f"cannot read the VGG16-BN weights from {tmp_path / 'vgg.pth'}" in left.complaint
+
+
+def test_options_for_own_data_are_refused_without_it() -> None:
+    for options in ("--boxes mini", "--size 96"):
+        assert "are for data of your own" in refused("benchmark", *options.split())
+
+
+def test_a_picture_that_breaks_on_the_way_is_named_and_the_benchmark_goes_on(own: Path, tmp_path: Path) -> None:
+    shutil.copytree(own, tmp_path / "own")
+    picture = tmp_path / "own/SHB/part_B/test_data/images/IMG_2.jpg"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:300])
+    command = asked(tmp_path / "own", tmp_path / "out", "--seeds", 1, "--methods", "noadapt")
+    left = run(*command)
+    assert left.code == 2 and f"{picture} cannot be decoded" in left.complaint
+    assert not list((tmp_path / "out").rglob("target.json")) and not (tmp_path / "out/results.json").exists()
+    models = {path: stamp for path, stamp in files(tmp_path / "out").items() if path.endswith(".safetensors")}
+    picture.write_bytes(whole)
+    ran(*command)
+    assert models and models.items() <= files(tmp_path / "out").items()

@@ -1,0 +1,124 @@
+"""What a benchmark says of its cells: differences by hand, intervals that are as wide as they must be, pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdcda_tutorial.evaluation.results import Results, Row
+from sdcda_tutorial.experiments import figures as comparison_plots
+from sdcda_tutorial.experiments import statistics as comparison
+from sdcda_tutorial.experiments.benchmark_rows import METHOD_TITLES
+from sdcda_tutorial.experiments.statistics import counts, difference, differences, errors, summarise
+
+# Two seeds with two images each: true counts, and what was predicted in all and on the background.
+TRUE = {7: [10, 20], 8: [0, 40]}
+PREDICTED = {
+    "noadapt": {7: [(16, 6), (20, 2)], 8: [(2, 2), (30, 0)]},  # errors 6, 0 and 2, 10: MAE 3 and 6
+    "se": {7: [(11, 1), (19, 0)], 8: [(1, 1), (35, 5)]},  # errors 1, 1 and 1, 5: MAE 1 and 3
+    "sfcn-noadapt": {7: [(10, 0), (20, 0)], 8: [(0, 0), (40, 0)]},
+    "sfcn-se": {7: [(12, 2), (20, 0)], 8: [(0, 0), (44, 0)]},
+}
+
+
+def results(method: str, seed: int) -> Results:
+    rows = [
+        Row(str(i), true, float(all_), float(background), float(all_ - background - true), 20.0, 0.5)
+        for i, (true, (all_, background)) in enumerate(zip(TRUE[seed], PREDICTED[method][seed], strict=True))
+    ]
+    return Results(rows)
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    return summarise({s: {m: {"target": results(m, s)} for m in PREDICTED} for s in TRUE}, same_images=False)
+
+
+def test_means_and_spread_by_hand(found: dict[str, Any]) -> None:
+    assert found["summary"]["noadapt / target"]["mae"] == {"mean": 4.5, "sd": round(np.sqrt(4.5), 4)}  # 3 and 6
+    percent = found["summary"]["se / target"]["mae_percent_of_mean_count"]
+    assert percent["mean"] == pytest.approx((100 / 15 + 300 / 20) / 2, abs=1e-3)
+    assert [cell["mae"] for cell in found["cells"] if cell["method"] == "se"] == [1, 3]
+
+
+def test_every_image_is_kept(found: dict[str, Any]) -> None:
+    assert [one.tolist() for one in counts(found, "se", "count")] == list(TRUE.values())
+    assert [one.tolist() for one in counts(found, "se")] == [[11, 19], [1, 35]]
+    assert [one.tolist() for one in counts(found, "se", "background")] == [[1, 0], [1, 5]]
+    assert [one.tolist() for one in errors(found, "se")] == [[1, 1], [1, 5]]
+
+
+def test_a_method_is_compared_with_no_adaptation_of_its_own_counter(found: dict[str, Any]) -> None:
+    stored = found["differences"]
+    assert {method: one["against"] for method, one in stored.items()} == {"se": "noadapt", "sfcn-se": "sfcn-noadapt"}
+    assert (stored["se"]["mae"], stored["se"]["lower_on"], stored["se"]["seeds"]) == (-2.5, 2, 2)  # -2 and -3
+    assert (stored["sfcn-se"]["mae"], stored["sfcn-se"]["lower_on"]) == (1.5, 0)  # +1 and +2
+    assert stored["se"]["low"] <= -2.5 <= stored["se"]["high"]
+
+
+def test_without_its_baseline_a_method_is_compared_with_nothing() -> None:
+    only = summarise({7: {"se": {"target": results("se", 7)}}}, same_images=True)
+    assert only["differences"] == {} and only["summary"]["se / target"]["mae"] == {"mean": 1.0, "sd": None}
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    """Twelve seeds of a known mean difference, spread by seed and by image: about 95 of 100 intervals hold it."""
+    rng, hit, trials = np.random.default_rng(3), 0, 120
+    for _ in range(trials):
+        gains = [rng.normal(2 + rng.normal(0, 3), 5, 20) for _ in range(12)]
+        one = difference(gains, [np.zeros(20)] * 12, "zero", same_images=False, draws=300)
+        hit += one.low <= 2 <= one.high
+    assert 0.85 * trials <= hit <= trials - 1
+
+
+def test_an_image_that_all_seeds_share_is_drawn_for_all_of_them() -> None:
+    """One image in fifty makes the difference on every seed: whether it is drawn, and how often, is what is unsure."""
+    gain = np.zeros(50)
+    gain[0] = -100.0
+    nothing = [np.zeros(50)] * 4
+    shared = difference([gain] * 4, nothing, "zero", same_images=True)
+    apart = difference([gain] * 4, nothing, "zero", same_images=False)
+    assert shared.mae == apart.mae == -2.0 and shared.high == 0.0 > apart.high
+    assert shared.high - shared.low > 1.5 * (apart.high - apart.low)
+
+
+def test_the_same_figures_give_the_same_interval(found: dict[str, Any]) -> None:
+    again = differences(found, same_images=False)["se"]
+    assert vars(again) == found["differences"]["se"]
+
+
+def test_the_interval_of_a_mean_by_hand() -> None:
+    low, high = comparison_plots.interval_of_mean([1.0, 3.0])  # sd √2, t(0.975, 1) = 12.706
+    assert (low, high) == pytest.approx((2 - 12.706, 2 + 12.706), abs=1e-3)
+    assert comparison_plots.interval_of_mean([4.0]) == (4.0, 4.0)
+
+
+def test_pictures_show_what_was_found(found: dict[str, Any], tmp_path: Path) -> None:
+    paths = comparison_plots.save_pictures(tmp_path, found, METHOD_TITLES)
+    assert [path.name for path in paths] == ["mae.png", "crowd_size.png", "background_and_crowd.png"]
+    for path in paths:
+        with Image.open(path) as picture:
+            assert picture.width > 500 and "2 seeds" in picture.info["Description"]
+    (axis,) = comparison_plots.dot_plot(found, METHOD_TITLES, ["se", "noadapt"]).axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["SE", "NoAdapt"]
+    dots = np.concatenate([np.asarray(points.get_offsets())[:, 0] for points in axis.collections])
+    assert sorted(dots.tolist()) == [1, 3, 3, 6]
+    axes = comparison_plots.error_by_crowd_size(found, METHOD_TITLES, ["se"]).axes
+    fewest = np.concatenate([np.asarray(points.get_offsets())[:, 0] for points in axes[0].collections])
+    assert sorted(fewest.tolist()) == [1, 1]  # of 10 people, and of none
+
+
+def test_background_and_crowd_add_up_to_the_error(found: dict[str, Any]) -> None:
+    (axis,) = comparison_plots.background_against_crowd(found, METHOD_TITLES, ["noadapt"]).axes
+    points = np.concatenate([np.asarray(drawn.get_offsets()) for drawn in axis.collections])
+    assert sorted(points.sum(axis=1).tolist()) == [-4, 3]  # 16 + 20 less 30, and 2 + 30 less 40, an image
+
+
+def test_the_baseline_of_a_counter() -> None:
+    assert [comparison.baseline(m) for m in ("se+fd", "sfcn-cyclegan", "bn-target")] == [
+        "noadapt", "sfcn-noadapt", "noadapt",
+    ]  # fmt: skip

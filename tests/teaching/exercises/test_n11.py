@@ -1,0 +1,266 @@
+"""Exercises and demo of notebook 11: solutions pass, typical mistakes get their own hint."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor, nn
+
+from sdcda_tutorial.datasets.scene_regularization import CAPACITY
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.teaching.demos.own_photo import (
+    LONGEST,
+    MOST_BYTES,
+    own_photo,
+    photograph,
+    render_own_photo,
+    uploaded,
+)
+from sdcda_tutorial.teaching.exercises import verdict
+from sdcda_tutorial.teaching.notebook import picture
+
+Layers = Sequence[tuple[str, int]]
+POOL = ("pool", 2)
+
+
+def suits_shb(
+    level: int,
+    hour: int,
+    weather: int,
+    count: int,
+    *,
+    levels: range = range(1, 6),
+    hours: range = range(6, 21),
+    codes: Sequence[int] = (0, 1, 5, 6),
+    counts: range = range(10, 601),
+    capacity: Callable[[int], int] = lambda level: CAPACITY[level],
+    full: Callable[[float], bool] = lambda ratio: ratio > 0.3,
+) -> bool:
+    """The rule; what is named can be changed into a mistake."""
+    return level in levels and hour in hours and weather in codes and count in counts and full(count / capacity(level))
+
+
+def scenes(**mistake: Any) -> Callable[..., bool]:
+    return lambda *record: suits_shb(*record, **mistake)
+
+
+def points_of_gcc(location: np.ndarray) -> np.ndarray:
+    return location[:, ::-1] + 0.5
+
+
+def in_place(location: np.ndarray) -> np.ndarray:
+    location[:] = location[:, ::-1].copy()
+    return location + 0.5
+
+
+def hours_left(steps: int, done: int, step: float, loading: float, workers: int) -> float:
+    return (steps - done) * (max(step, loading / workers) if workers else step + loading) / 3600
+
+
+def every(step: Callable[[float, float, int], float]) -> Callable[..., float]:
+    """Hours left, with this as the time of a step from `step`, `loading`, `workers`."""
+    return lambda n, done, s, loading, workers: (n - done) * step(s, loading, workers) / 3600
+
+
+def margin(
+    layers: Layers,
+    *,
+    order: Callable[[Layers], Any] = reversed,
+    conv: Callable[[int], int] = lambda size: size // 2,
+    pool: Callable[[int], int] = lambda pixels: 2 * pixels,
+    up: Callable[[int], int] = lambda pixels: pixels // 2 + 1,
+) -> int:
+    pixels = 0
+    for kind, size in order(layers):
+        pixels = {"conv": pixels + conv(size), "pool": pool(pixels), "up": up(pixels)}[kind]
+    return pixels
+
+
+def looks(**mistake: Any) -> Callable[[Layers], int]:
+    return lambda layers: margin(layers, **mistake)
+
+
+RIGHT = {"11.1": suits_shb, "11.2": points_of_gcc, "11.3": hours_left, "11.4": margin}
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("11.1", lambda *_: False, "should be admitted"),
+    ("11.1", scenes(capacity=lambda level: (1, *CAPACITY)[level]), "20 are too few"),
+    ("11.1", scenes(capacity=lambda level: CAPACITY[level + 1]), "counted from level 0"),
+    ("11.1", scenes(full=lambda ratio: ratio > 0.5), "counted from level 0"),
+    ("11.1", scenes(hours=range(6, 20)), "20 are included"),
+    ("11.1", scenes(hours=range(7, 21)), "20 are included"),
+    ("11.1", scenes(hours=range(24)), "too dark"),
+    ("11.1", scenes(levels=range(1, 5)), "levels 1 and 5 are included"),
+    ("11.1", scenes(levels=range(2, 6)), "levels 1 and 5 are included"),
+    ("11.1", scenes(counts=range(11, 601)), "a count of 10"),
+    ("11.1", scenes(levels=range(1, 9)), "too large for a street"),
+    ("11.1", scenes(codes=(0, 1)), "a list of codes"),
+    ("11.1", scenes(codes=range(7)), "not in the list"),
+    ("11.1", scenes(full=lambda ratio: True), "must exceed 0.3"),
+    ("11.1", scenes(full=lambda ratio: ratio < 1.0), "must exceed 0.3"),
+    ("11.1", scenes(full=lambda ratio: ratio >= 0.3), "must be *exceeded*"),
+    ("11.1", scenes(counts=range(601)), "9 people are too few"),
+    ("11.1", scenes(levels=range(6)), "bounds hold at both ends"),
+    ("11.1", scenes(counts=range(10, 10_000)), "bounds hold at both ends"),
+    ("11.1", lambda lv, h, w, n: suits_shb(lv, h, w, n) != ((lv, h) == (4, 13)), "level 4, hour 13"),
+    ("11.2", lambda a: a + 0.5, "x is the column"),
+    ("11.2", lambda a: a.astype(float), "x is the column"),
+    ("11.2", lambda a: a[:, ::-1], "half a pixel away"),
+    ("11.2", lambda a: a[::-1] + 0.5, "should become (7.5, 2.5)"),
+    ("11.2", lambda a: a[:, ::-1] - 0.5, "should become (7.5, 2.5)"),
+    ("11.2", lambda a: points_of_gcc(a).T, "three heads in"),
+    ("11.2", in_place, "work on a copy"),
+    ("11.2", lambda a: np.array([(c + 0.5, r + 0.5) for r, c in a.tolist()]), "empty scene"),
+    ("11.3", lambda *a: hours_left(*a) * 3600, "number of seconds"),
+    ("11.3", lambda *a: hours_left(*a) * 60, "number of minutes"),
+    ("11.3", every(lambda step, loading, workers: step + loading), "the longer of the two"),
+    ("11.3", every(lambda step, loading, workers: step + loading / max(workers, 1)), "the longer of the two"),
+    ("11.3", every(lambda step, loading, workers: step if workers else step + loading), "the device waits for them"),
+    ("11.3", every(lambda step, loading, workers: max(step, loading)), "workers share the loading"),
+    ("11.3", every(lambda step, loading, workers: max(step, loading / max(workers, 1))), "the two times add up"),
+    ("11.3", every(lambda step, loading, workers: max(step, loading / workers)), "the two times add up"),
+    ("11.3", lambda n, done, *a: hours_left(n, 0, *a), "quarter of an hour is left"),
+    ("11.3", lambda n, done, *a: hours_left(done, 0, *a), "take 1 hour"),
+    ("11.3", every(lambda step, loading, workers: max(step, workers * loading)), "take 1 hour"),
+    ("11.4", looks(conv=lambda size: size), "reads one pixel to every side"),
+    ("11.4", looks(conv=lambda size: 1), "less the middle"),
+    ("11.4", lambda layers: max(size // 2 for _, size in layers), "each adds its own"),
+    ("11.4", looks(order=lambda layers: layers), "start at the map"),
+    ("11.4", looks(pool=lambda pixels: pixels), "looks 2 far, not 1"),
+    ("11.4", looks(pool=lambda pixels: 2 * pixels + 1), "looks 2 far, not 3"),
+    ("11.4", lambda layers: margin([layer for layer in layers if layer != POOL]) * 2 ** layers.count(POOL), "1, not 2"),
+    ("11.4", looks(up=lambda pixels: pixels // 2), "reads a neighbour"),
+    ("11.4", looks(up=lambda pixels: 2 * pixels + 1), "5 // 2 = 2"),
+    ("11.4", looks(up=lambda pixels: -(-pixels // 2) + 1), "5 // 2 = 2"),
+    ("11.4", lambda layers: margin(layers) - (len(layers) > 6), "all together"),
+]
+
+
+def stub(*_: Any) -> None:
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("number", RIGHT)
+def test_solution_passes_and_stub_is_not_attempted(number: str) -> None:
+    assert verdict(number, RIGHT[number])[0] == "right"
+    assert verdict(number, stub)[0] == "not attempted"
+
+
+@pytest.mark.parametrize(("number", "answer", "fragment"), WRONG)
+def test_each_mistake_has_its_hint(number: str, answer: Any, fragment: str) -> None:
+    said, hint = verdict(number, answer)
+    assert said == "wrong" and fragment in hint, hint
+
+
+class Bright(nn.Module):
+    """A counter of one person on each bright pixel, which counts how often it is asked."""
+
+    def __init__(self, people: float = 1.0) -> None:
+        super().__init__()
+        self.people, self.asked = people, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.asked += 1
+        return self.people * (x.mean(1, keepdim=True) > 0.5).float()
+
+
+def half_bright(height: int, width: int) -> np.ndarray:
+    image = np.zeros((height, width, 3), dtype=np.uint8)
+    image[:, : width // 2] = 255
+    return image
+
+
+def a_file(image: np.ndarray, orientation: int = 1, kind: str = "JPEG") -> bytes:
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(image).save(file, kind, exif=exif)
+    return file.getvalue()
+
+
+def test_render_own_photo_counts_at_the_side_that_is_chosen() -> None:
+    image, counters = half_bright(60, 120), {"one": Bright(), "ten": Bright(10)}
+    shown = [("one", 120, 0.8), ("one", 240, 0.8), ("ten", 120, 0.8), ("one", 120, 0.0)]
+    figures = [render_own_photo(image, counters, *values) for values in shown]
+    assert all(isinstance(figure, Figure) for figure in figures)
+    titles = [[axis.get_title() for axis in figure.axes] for figure in figures]
+    assert titles[0] == ["seen at 120 × 60 pixels", "one: 3600.0 people"]
+    assert titles[1] == ["seen at 240 × 120 pixels", "one: 14400.0 people"]
+    assert titles[2][1] == "ten: 36000.0 people" and titles[3] == titles[0]
+    assert len({picture(figure) for figure in figures}) == 4
+    assert counters["one"].asked == 2 and counters["ten"].asked == 1  # opacity asks nobody
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 400), (400, 1), (2, 2)])
+def test_render_own_photo_at_the_extremes(height: int, width: int) -> None:
+    image = np.full((height, width, 3), 255, dtype=np.uint8)
+    for people, side, opacity in ((0.0, 128, 0.0), (-1.0, LONGEST, 1.0), (1e-9, 128, 1.0)):
+        figure = render_own_photo(image, {"a": Bright(people)}, "a", side, opacity)
+        assert str(side) in figure.axes[0].get_title()
+    assert picture(figure)
+
+
+def test_an_upload_of_either_ipywidgets_is_read() -> None:
+    assert uploaded(()) is None and uploaded({}) is None
+    file = {"name": "a.jpg", "type": "image/jpeg", "content": memoryview(b"abc")}
+    assert uploaded((file,)) == ("a.jpg", b"abc") == uploaded({"a.jpg": {"content": b"abc"}})
+
+
+def test_a_photograph_is_turned_upright_and_shrunk() -> None:
+    assert np.abs(photograph("a", a_file(half_bright(40, 60))).astype(int) - half_bright(40, 60)).max() < 30
+    turned = photograph("b", a_file(half_bright(40, 60), orientation=6))  # a quarter turn clockwise: left goes up
+    assert turned.shape == (60, 40, 3) and turned[:25].mean() > 240 and turned[35:].mean() < 15
+    assert photograph("c", a_file(half_bright(600, 3 * LONGEST))).shape == (200, LONGEST, 3)
+    assert photograph("d", a_file(half_bright(1, 4 * LONGEST), kind="PNG")).shape == (1, LONGEST, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "a.jpg cannot be read as a picture"),
+        (b"%PDF-1.7", "a.jpg cannot be read as a picture"),
+        (a_file(half_bright(40, 60))[:500], "a.jpg cannot be read as a picture"),
+        (b"0" * (MOST_BYTES + 1), "a.jpg has more than 10 MB"),
+    ],
+)
+def test_a_file_that_is_no_photograph_is_one_line_without_a_path(content: bytes, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        photograph("a.jpg", content)
+    assert "/" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_own_photo_shows_the_stand_in_until_a_file_is_chosen_and_says_what_is_wrong_with_it() -> None:
+    box = own_photo({"one": Bright(), "ten": Bright(10)}, half_bright(60, 120))
+    upload, counter, side, opacity, image, problem = box.children
+    seen = [image.value]
+
+    def choose(name: str, content: bytes) -> None:
+        upload.value = [
+            {
+                "name": name,
+                "type": "",
+                "size": len(content),
+                "content": content,
+                "last_modified": datetime.now(timezone.utc),
+            }
+        ]
+        seen.append(image.value)
+
+    choose("mine.jpg", a_file(np.full((50, 50, 3), 255, dtype=np.uint8)))
+    assert problem.value == "" and seen[-1] != seen[0]
+    choose("<b>no</b>.txt", b"words")
+    assert seen[-1] == seen[-2]  # the last picture stays
+    assert problem.value.startswith("&lt;b&gt;no&lt;/b&gt;.txt cannot be read")  # a name is no markup
+    choose("another.png", a_file(half_bright(50, 50), kind="PNG"))
+    assert problem.value == "" and seen[-1] != seen[-2]
+    for control, value in ((counter, "ten"), (side, 128), (opacity, 0.1)):
+        control.value = value
+        seen.append(image.value)
+        assert problem.value == ""
+    assert len(set(seen)) == len(seen) - 1  # all but the one that could not be read

@@ -1,0 +1,113 @@
+"""The demos' frame: a control moves, the picture changes; what goes wrong is told, where it can be seen."""
+
+from __future__ import annotations
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import pytest
+from matplotlib.figure import Figure
+
+from sdcda_tutorial.datasets import CrowdDataset
+from sdcda_tutorial.teaching.demos import choice, explore, slider
+from sdcda_tutorial.teaching.demos.density_kernel import density_kernel, render_density_kernel
+from sdcda_tutorial.teaching.notebook import picture
+
+
+def bar(height: float, colour: str = "blue", width: float = 0.5) -> Figure:
+    if height < 0:
+        raise ValueError("no height below 0")
+    figure, axis = plt.subplots(figsize=(2, 2))
+    axis.bar(0, height, width, color=colour)
+    axis.set_ylim(0, 10)
+    return figure
+
+
+def controls() -> dict[str, ipywidgets.Widget]:
+    return {"height": slider("height", 1, -5, 10, 1), "colour": choice("colour", ["blue", "red"])}
+
+
+def test_moving_a_control_changes_the_picture() -> None:
+    box = explore(bar, controls())
+    height, colour, image, problem = box.children
+    seen = [image.value]
+    height.value = 5
+    seen.append(image.value)
+    colour.value = "red"
+    seen.append(image.value)
+    assert all(bytes(value[:2]) == b"\xff\xd8" for value in seen), "JPEG"
+    assert len(set(seen)) == 3 and problem.value == ""
+    height.value, colour.value = 1, "blue"
+    assert image.value == seen[0], "a picture is a function of its controls"
+
+
+def test_fixed_arguments_are_passed_on() -> None:
+    narrow, wide = (explore(bar, controls(), {"width": width}).children[2].value for width in (0.1, 0.9))
+    assert narrow != wide
+
+
+def test_an_exception_is_shown_and_goes_away_again() -> None:
+    box = explore(bar, controls())
+    height, _, image, problem = box.children
+    before = image.value
+    height.value = -1
+    assert problem.value == "<b>ValueError</b>: no height below 0" and image.value == before
+    height.value = 3
+    assert problem.value == "" and image.value != before
+
+
+def test_an_exception_at_the_start_is_shown_too() -> None:
+    box = explore(bar, {"height": slider("height", -1, -5, 10, 1)})
+    assert "no height below 0" in box.children[-1].value
+
+
+def test_no_figure_stays_open() -> None:
+    before = plt.get_fignums()
+    box = explore(bar, controls())
+    for height in (2, 3, 4):
+        box.children[0].value = height
+    assert plt.get_fignums() == before
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kind"),
+    [
+        ((2, 0, 9, 1), ipywidgets.IntSlider),
+        ((2.0, 0.0, 10.0, 2.0), ipywidgets.IntSlider),
+        ((2.0, 0.5, 12.0, 0.5), ipywidgets.FloatSlider),
+        ((0, 0, 1, 0.1), ipywidgets.FloatSlider),
+    ],
+)
+def test_a_slider_of_whole_numbers_gives_whole_numbers(numbers: tuple, kind: type) -> None:
+    made = slider("σ, pixels", *numbers)
+    assert type(made) is kind
+    assert (made.value, made.min, made.max, made.step) == numbers
+    assert isinstance(made.value, int) == (kind is ipywidgets.IntSlider)  # an index, say, must not be 2.0
+    assert made.continuous_update is False and made.description == "σ, pixels"
+
+
+def test_a_choice_starts_with_the_first_or_the_given_option() -> None:
+    assert choice("kernel", ["fixed", "adaptive"]).value == "fixed"
+    assert choice("kernel", ["fixed", "adaptive"], "adaptive").value == "adaptive"
+    assert choice("stride", [16, 8], 8).value == 8
+
+
+def test_render_density_kernel(target: CrowdDataset) -> None:
+    """Every argument shows; the sum in the title is the count, whatever the kernel."""
+    chosen = [(0, "fixed", 4.0), (1, "fixed", 4.0), (0, "adaptive", 4.0), (0, "fixed", 0.5), (0, "fixed", 12.0)]
+    figures = [render_density_kernel(target, *values) for values in chosen]
+    for figure, (scene, _, _) in zip(figures, chosen, strict=True):
+        assert figure.axes[0].get_title() == f"{target[scene].count} heads"
+        assert figure.axes[1].get_title() == f"F(y), sum {target[scene].count:.2f}"
+    assert "σ from" in figures[2].get_supxlabel() and figures[0].get_supxlabel() == ""
+    assert len({picture(figure) for figure in figures}) == len(figures)
+
+
+def test_density_kernel_moves(target: CrowdDataset) -> None:
+    box = density_kernel(target, scenes=len(target))
+    scene, kernel, sigma, image, problem = box.children
+    seen = {image.value}
+    for control, value in ((scene, 1), (sigma, 6.5), (kernel, "adaptive")):
+        control.value = value
+        seen.add(image.value)
+    assert len(seen) == 4 and problem.value == ""
+    assert scene.max == len(target) - 1

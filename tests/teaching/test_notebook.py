@@ -1,0 +1,385 @@
+"""How notebooks are made and shown: source without docstrings, text to notebook, Colab's first cell, budgets."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib.util
+import io
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import types
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from tools_of_notebooks import tool
+
+from sdcda_tutorial import density, losses, metrics, models
+from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.evaluation import results as evaluation
+from sdcda_tutorial.teaching import notebook
+from sdcda_tutorial.teaching.exercises import Hint
+from sdcda_tutorial.training import adapt
+
+ROOT = Path(__file__).parents[2]
+SHOWN = [
+    density.density_map, density.adaptive_sigma, losses.masked_prediction, losses.total_loss, metrics.psnr,
+    metrics.count_errors, evaluation.evaluate, evaluation.Results, evaluation.predict_density, plotting.panel,
+    models.FeatureExtractor, models.SemanticExtractor, models.CrowdCounter, models.CrowdCounter.forward, adapt,
+    notebook.world, notebook.show,
+]  # fmt: skip
+
+
+# The source of the package, shown in a notebook
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    displayed: list[Any] = []
+    monkeypatch.setattr(notebook, "display", lambda item, **_: displayed.append(item))
+    return displayed
+
+
+def code_in(markdown: Any) -> str:
+    text = markdown.data
+    assert text.startswith("```python\n") and text.endswith("\n```")
+    return text.removeprefix("```python\n").removesuffix("\n```")
+
+
+def meaning(source: str) -> str:
+    """The syntax tree without docstrings, which is what a definition does."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
+
+
+@pytest.mark.parametrize("item", SHOWN, ids=lambda item: item.__qualname__)
+def test_code_leaves_out_docstrings_and_nothing_else(item: Any, shown: list[Any]) -> None:
+    notebook.code(item)
+    notebook.code(item, docstring=True)
+    short, whole = map(code_in, shown)
+    compile(short, "shown", "exec")
+    assert meaning(short) == meaning(whole)
+    assert ast.get_docstring(ast.parse(short).body[0]) is None
+    gone = [line for line in whole.splitlines() if line not in short.splitlines()]
+    assert all("#" not in line.split('"""')[0] for line in gone), "comments say why: they stay"
+    assert len(short.splitlines()) <= len(whole.splitlines())
+
+
+def test_code_shows_several_objects_in_order(shown: list[Any]) -> None:
+    notebook.code(metrics.count_errors, losses.masked_prediction)
+    names = [node.name for node in ast.parse(code_in(shown[0])).body if isinstance(node, ast.FunctionDef)]
+    assert names == ["count_errors", "masked_prediction"]
+
+
+def test_code_of_what_is_only_a_docstring(shown: list[Any]) -> None:
+    notebook.code(Hint)
+    compile(code_in(shown[0]), "shown", "exec")
+
+
+def test_code_of_many_shapes() -> None:
+    text = textwrap.dedent(
+        '''
+        class A:
+            """One line."""
+
+            x = """not a docstring"""
+
+            def f(self):
+                """Two
+
+                lines.
+                """
+
+                def g():
+                    "plain quotes"
+                    return 1  # a comment
+
+                return g
+
+            @property
+            def h(self): return "short"
+        '''
+    ).strip()
+    short = notebook._without_docstring(text)
+    assert meaning(short) == meaning(text)
+    assert "not a docstring" in short and "# a comment" in short and "lines." not in short and "plain" not in short
+
+
+# Text to notebook: `sync`
+
+TEXT = """\
+# ---
+# jupyter:
+#   sdcda:
+#     seconds: 5
+# ---
+
+# %% [markdown]
+# # 01 · A title
+#
+# Words.
+
+# %% tags=["colab"]
+old = "set-up"
+
+# %%
+print(1)
+
+# %%
+print(2)
+
+# %% tags=["nbval-ignore-output"]
+print(3)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of one notebook, 01_title, whose text is there and which was run."""
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    monkeypatch.setattr(tool, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(tool, "TEXTS", tmp_path / "notebooks" / "text")
+    text = tmp_path / "notebooks" / "text" / "01_title.py"
+    text.parent.mkdir(parents=True)
+    text.write_text(TEXT, encoding="utf-8")
+    tool.sync(text)
+    run = nbformat.read(tool.notebook_of(text), as_version=4)
+    for number, cell in enumerate((c for c in run.cells if c.cell_type == "code"), start=1):
+        cell.execution_count, cell.outputs = number, [new_output("stream", text=f"output {number}\n")]
+    nbformat.write(run, tool.notebook_of(text))
+    return text.parent
+
+
+def cells(folder: Path) -> list[Any]:
+    return nbformat.read(folder.parent / "01_title.ipynb", as_version=4).cells
+
+
+def test_sync_keeps_outputs_of_what_did_not_change(folder: Path) -> None:
+    text = folder / "01_title.py"
+    text.write_text(TEXT.replace("print(2)", "print(2.5)").replace("Words.", "Other words."), encoding="utf-8")
+    tool.sync(text)
+    markdown, setup, one, two, three = cells(folder)
+    assert "Other words." in markdown.source
+    assert [cell.outputs[0].text for cell in (setup, one, three)] == ["output 1\n", "output 2\n", "output 4\n"]
+    assert two.source == "print(2.5)" and two.outputs == [] and two.execution_count is None
+    assert three.metadata.tags == ["nbval-ignore-output"]
+
+
+def test_sync_keeps_outputs_of_a_cell_that_moved(folder: Path) -> None:
+    text = folder / "01_title.py"
+    text.write_text(TEXT.replace("# %%\nprint(1)\n\n", "") + "\n# %%\nprint(1)\n", encoding="utf-8")
+    tool.sync(text)
+    assert [c.outputs[0].text for c in cells(folder)[2:]] == ["output 3\n", "output 4\n", "output 2\n"]
+
+
+def test_sync_twice_changes_nothing(folder: Path) -> None:
+    path = folder.parent / "01_title.ipynb"
+    tool.sync(folder / "01_title.py")
+    before = path.read_bytes()
+    tool.sync(folder / "01_title.py")
+    assert path.read_bytes() == before
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    assert book.metadata.kernelspec.name == "python3" and book.metadata.sdcda.seconds == 5
+    assert len({cell.id for cell in book.cells}) == len(book.cells)
+
+
+# `colab`
+
+
+def run_tool(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["notebooks.py", *arguments])
+    tool.main()
+
+
+def test_stamp_and_back_gives_the_same_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = folder / "01_title.py"
+    run_tool(monkeypatch, "colab")
+    plain = text.read_bytes()
+    assert b'REPO = ""' in plain and b"old =" not in plain and b"colab-badge" not in plain
+    for repository in ("ada/crowds", "grace.h/crowd-count_2"):
+        run_tool(monkeypatch, "colab", "--repo", repository)
+        stamped = text.read_text(encoding="utf-8")
+        address = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/01_title.ipynb"
+        assert f'REPO = "{repository}"' in stamped and stamped.count(f"]({address})") == 1
+        assert stamped.count("colab-badge") == 1
+        assert f'REPO = "{repository}"' in cells(folder)[1].source
+    run_tool(monkeypatch, "colab")
+    assert text.read_bytes() == plain
+
+
+def test_every_text_survives_stamping(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real texts: unstamped, they are what they were, byte for byte."""
+    for original in sorted((ROOT / "notebooks" / "text").rglob("*.py")):
+        text = folder / original.name
+        shutil.copy(original, text)
+        tool.stamp(text, "ada/crowds")
+        assert 'REPO = "ada/crowds"' in text.read_text(encoding="utf-8")
+        tool.stamp(text, "")
+        assert text.read_bytes() == original.read_bytes(), original.name
+
+
+@pytest.mark.parametrize(
+    "repository", ["crowds", "a/b/c", "a b/c", 'a/b"', "https://github.com/a/b", "a/b\n", "/b", "a/"]
+)
+def test_a_bad_repository_is_refused(repository: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="OWNER/NAME"):
+        run_tool(monkeypatch, "colab", "--repo", repository)
+    assert (folder / "01_title.py").read_text(encoding="utf-8") == TEXT
+
+
+def test_an_unknown_notebook_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="known are 01_title"):
+        run_tool(monkeypatch, "sync", "07")
+
+
+# The set-up cell
+
+
+def bootstrap(repository: str, **names: Any) -> None:
+    exec(compile(tool.BOOTSTRAP.format(repo=repository), "bootstrap", "exec"), {"__name__": "__main__", **names})
+
+
+def test_outside_colab_the_set_up_cell_does_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module, name in ((subprocess, "run"), (os, "chdir"), (builtins, "open")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("it acted"))
+    before = list(sys.path)
+    for repository in ("", "ada/crowds"):
+        bootstrap(repository)
+    monkeypatch.undo()
+    assert sys.path == before and capsys.readouterr() == ("", "")
+
+
+@pytest.fixture
+def colab(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Like Colab: what would be run, written and entered is recorded instead."""
+    done: list[Any] = []
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    monkeypatch.setattr(subprocess, "run", lambda command, check: done.append((*command, check)))
+    monkeypatch.setattr(os, "chdir", lambda path: done.append(f"cd {path}"))
+    monkeypatch.setattr(os, "getcwd", lambda: "/content/crowds")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return done
+
+
+class Written(io.StringIO):
+    def close(self) -> None:  # what was written stays readable
+        pass
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+@pytest.mark.parametrize("cloned", [True, False])
+def test_on_colab_it_clones_installs_and_keeps_torch(
+    gpu: bool, cloned: bool, colab: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+    import torchvision
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(os.path, "isdir", lambda path: cloned)
+    keep, opened = Written(), []
+    bootstrap("ada/crowds", open=lambda path, mode: opened.append((path, mode)) or keep)
+    clone = ("git", "clone", "-q", "--depth=1", "https://github.com/ada/crowds", "/content/crowds", True)
+    install = (sys.executable, "-m", "pip", "install", "-q", "-c", "/content/keep.txt", "-e", ".", True)
+    assert colab == [*([] if cloned else [clone]), "cd /content/crowds", install]
+    assert opened == [("/content/keep.txt", "w")]
+    assert keep.getvalue() == f"torch=={torch.__version__}\ntorchvision=={torchvision.__version__}\n"
+    assert sys.path[0] == "/content/crowds"
+    said = capsys.readouterr().out
+    assert said == "" if gpu else "No GPU" in said and "Change runtime type" in said
+
+
+def test_an_unstamped_copy_says_so_on_colab(colab: list[Any]) -> None:
+    with pytest.raises(AssertionError, match="make colab REPO=OWNER/NAME"):
+        bootstrap("")
+    assert colab == []
+
+
+# Budgets: notebooks/conftest.py
+
+STUB = """\
+import sdcda_tutorial.mini_world
+sdcda_tutorial.mini_world.ensure_mini_world = lambda root: print("world wanted in", root.relative_to(root.parents[1]))
+"""
+
+
+def test_a_notebook_that_oversteps_its_budget_fails(tmp_path: Path) -> None:
+    """Its outputs are right in all three; one states too little time for its second cell, one states none."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    shutil.copy(ROOT / "notebooks" / "conftest.py", folder)
+    (tmp_path / "stub.py").write_text(STUB)  # no world is drawn for this
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    for name, metadata in {
+        "enough": {"sdcda": {"seconds": 100}},
+        "overstepped": {"sdcda": {"seconds": 0.0001}},
+        "silent": {},
+    }.items():
+        printing = [
+            new_code_cell(f"print({n})", execution_count=n, outputs=[new_output("stream", text=f"{n}\n")])
+            for n in (1, 2)
+        ]
+        book = new_notebook(cells=printing, metadata=metadata)
+        tool.write(book, folder / f"{name}.ipynb")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval", "-p", "stub", "-rA", "-s", "notebooks"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "SDCDA_TIME_SLACK": "3"},
+    )  # fmt: skip
+    out = done.stdout
+    assert "world wanted in data/mini" in out
+    counted = {
+        name: [out.count(f"{said} notebooks/{name}.ipynb::") for said in ("PASSED", "ERROR")]
+        for name in ("enough", "overstepped", "silent")
+    }
+    assert counted["enough"] == [2, 0], out
+    # Already the start of the kernel takes longer; what comes after is not told a second time.
+    assert counted["overstepped"] == [1, 1] and "overstepped.ipynb took more than 3 times its budget" in out, out
+    assert counted["silent"][0] == 0 and "silent.ipynb states no budget" in out, out
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("took", "outcomes"), [((1, 2, 2.9), "passed passed passed"), ((1, 2, 3.1, 9), "passed passed failed passed")]
+)
+def test_the_cell_that_oversteps_is_the_one_that_fails(
+    took: tuple[float, ...], outcomes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three times a budget of 2 seconds are 6, over all phases of all cells."""
+    monkeypatch.delenv("SDCDA_TIME_SLACK", raising=False)
+    path = tmp_path / "a.ipynb"
+    tool.write(new_notebook(metadata={"sdcda": {"seconds": 2}}), path)
+    spec = importlib.util.spec_from_file_location("conftest_of_notebooks", ROOT / "notebooks" / "conftest.py")
+    assert spec is not None and spec.loader is not None
+    conftest: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conftest)
+
+    def report(duration: float, said: str) -> Any:
+        kept = types.SimpleNamespace(outcome=said, passed=said == "passed", longrepr=None)
+        item, call = types.SimpleNamespace(path=path), types.SimpleNamespace(duration=duration)
+        hook = conftest.pytest_runtest_makereport(item, call)
+        next(hook)
+        with pytest.raises(StopIteration):
+            hook.send(kept)
+        return kept
+
+    reports = [report(duration, "passed") for duration in took]
+    assert " ".join(kept.outcome for kept in reports) == outcomes
+    assert [kept.longrepr is not None for kept in reports] == [kept.outcome == "failed" for kept in reports]
+
+
+def test_jupytext_reads_what_the_tool_writes(folder: Path) -> None:
+    text = jupytext.read(folder / "01_title.py")
+    assert [cell.source for cell in text.cells] == [cell.source for cell in cells(folder)]

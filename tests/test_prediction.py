@@ -1,0 +1,190 @@
+"""Tiles give the map of the whole image, no pass is larger than asked for, and nothing of a photograph is lost."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import multiprocessing
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from sdcda_tutorial import prediction as inference
+from sdcda_tutorial.evaluation import report
+from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor
+from sdcda_tutorial.prediction import predict_density, reach, tiles
+from sdcda_tutorial.training import mask_model as segmentation
+
+NETWORKS = list(itertools.product((8, 16), ("paper", "authors")))
+
+
+def counter(stride: int, kernels: str, width: float = 1 / 32) -> CrowdCounter:
+    """A counter whose batch norms have seen something, and whose map shows what its layers see."""
+    torch.manual_seed(0)
+    network = CrowdCounter(stride, width, kernels, label_factor=1.0)
+    nn.init.ones_(network.C.head.weight)  # it starts close to zero, where every map is flat
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the statistics are those of what it saw, with no rest of its start
+    with torch.no_grad():
+        for _ in range(5):
+            network(torch.rand(2, 3, 64, 64))
+    return network.eval()
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def difference(seen: Tensor, whole: Tensor) -> float:
+    """The largest, relative to the largest value of the map."""
+    assert seen.shape == whole.shape and seen.dtype == torch.float32
+    return float((seen - whole).abs().max() / whole.abs().max())
+
+
+# --- the receptive field ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("stride", "kernels"), NETWORKS)
+def test_the_reach_by_hand(stride: int, kernels: str) -> None:
+    """From the map back: half a kernel for a convolution, m -> m // 2 + 1 for an up-sampling, 2 m for a pooling."""
+    # "paper": 0 -> 1 + 1 -> 2 + 1 -> 2 + 1, and so on; "authors": 1 -> 1 (+ 2 -> 2) + 3 -> 3 + 4 -> 4 + 0
+    decoder = {"paper": 3, "authors": 4}[kernels]
+    if stride == 8:
+        wanted = ((decoder + 3) * 2 + 3) * 2 * 2 + 2 * 2 + 2  # conv4, pool, conv3, pool, conv2, pool, conv1
+    else:
+        wanted = (((decoder + 3) * 2 + 3) * 2 + 3) * 2 * 2 + 2 * 2 + 2
+    assert reach(counter(stride, kernels)) == math.ceil(wanted / stride) * stride
+
+
+@pytest.mark.parametrize(("stride", "kernels"), NETWORKS)
+@pytest.mark.parametrize("sideways", [False, True])
+def test_a_tile_depends_on_its_reach_and_on_no_stride_less(stride: int, kernels: str, sideways: bool) -> None:
+    """A pixel that is no number spoils all that depends on it."""
+    network = counter(stride, kernels).double()
+    margin = reach(network)
+    start, length = margin + stride, 2 * stride  # of the tile
+
+    def spoils(position: int) -> bool:
+        x = torch.rand(1, 3, stride, 2 * margin + 4 * stride, dtype=torch.float64)
+        x[..., position] = torch.nan
+        with torch.no_grad():
+            seen = network(x.transpose(2, 3) if sideways else x)[0, 0]
+        return bool((seen.T if sideways else seen)[:, start : start + length].isnan().any())
+
+    assert not spoils(start - margin - 1) and spoils(start - margin + stride - 1)
+    assert not spoils(start + length + margin) and spoils(start + length + margin - stride)
+
+
+# --- tiles ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("size", "side", "margin"), [((37, 53), 16, 8), ((16, 32), 16, 160), ((17, 1), 8, 0), ((1, 1), 8, 8)]
+)
+def test_tiles_cover_every_pixel_once_and_lie_where_they_say(size: tuple[int, int], side: int, margin: int) -> None:
+    pixels, covered = np.arange(size[0] * size[1]).reshape(size), np.zeros(size, int)
+    for tile, seen, tile_in_seen in tiles(size, side, margin):
+        covered[tile] += 1
+        assert np.array_equal(pixels[seen][tile_in_seen], pixels[tile])
+        assert all(edges.start % side == 0 and edges.stop - edges.start <= side for edges in tile)
+        assert all(s.start == max(0, t.start - margin) for s, t in zip(seen, tile, strict=True))
+    assert (covered == 1).all()
+
+
+@pytest.mark.parametrize(("stride", "kernels"), NETWORKS)
+@pytest.mark.parametrize("strides", [(25.7, 25.2), (10.2, 63.8), (62.7, 10.2)])
+def test_tiles_give_the_map_of_the_whole_image(stride: int, kernels: str, strides: tuple[float, float]) -> None:
+    """No side is a multiple of the stride; of the last tiles of a row a few pixels are left."""
+    size = (int(strides[0] * stride), int(strides[1] * stride))
+    network, image = counter(stride, kernels), picture(*size)
+    seen: list[int] = []
+    network.E.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape[2] * x[0].shape[3]))
+    whole = predict_density(network, image)
+    assert len(seen) == 1
+    for side in (4 * stride, 5 * stride):
+        seen.clear()
+        at_most = (side + 2 * reach(network)) ** 2
+        assert difference(predict_density(network, image, at_most), whole) < 1e-4
+        assert len(seen) == math.ceil(size[0] / side) * math.ceil(size[1] / side)
+        assert max(seen) <= at_most < size[0] * size[1]
+
+
+def test_an_image_smaller_than_a_tile() -> None:
+    network = counter(8, "paper")
+    for size in [(1, 1), (3, 41), (8, 8)]:
+        image = picture(*size)
+        assert difference(predict_density(network, image, 1), predict_density(network, image)) < 1e-4
+
+
+@pytest.mark.parametrize(("stride", "kernels"), NETWORKS)
+def test_with_half_the_margin_the_map_is_another(stride: int, kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, image = counter(stride, kernels), picture(24 * stride + 7, 25 * stride + 3)
+    whole, half = predict_density(network, image), reach(network) // 2 // stride * stride
+    monkeypatch.setattr(inference, "reach", lambda _: half)
+    assert difference(predict_density(network, image, (4 * stride + 2 * half) ** 2), whole) > 1e-4
+
+
+def test_a_network_of_which_nothing_is_known_sees_the_whole_image() -> None:
+    class Mean(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mean(dim=(1, 2, 3), keepdim=True).expand(-1, 1, *x.shape[2:])
+
+    image = picture(50, 60)
+    assert torch.allclose(predict_density(Mean(), image, 100), torch.tensor(image.mean() / 255, dtype=torch.float32))
+
+
+def test_the_mask_model_sees_a_large_image_whole_but_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = counter(8, "paper")
+    segmenter = nn.ModuleDict({"E": network.E, "S": SemanticExtractor(network.E.channels, 8)}).eval()
+    seen: list[tuple[int, ...]] = []
+    network.E.register_forward_pre_hook(lambda _, x: seen.append(tuple(x[0].shape[2:])))
+    image = np.full((300, 200, 3), 128, dtype=np.uint8)
+    image[:, 100:] = 20
+    full = segmentation.crowd_probability(segmenter, image, (1.0, 2.0))
+    assert seen == [(304, 200), (600, 400)]
+    monkeypatch.setattr(segmentation, "PASS_PIXELS", 150 * 100)
+    seen.clear()
+    small = segmentation.crowd_probability(segmenter, image, (0.25, 1.0, 2.0))
+    assert seen == [(72, 48), (152, 96), (152, 96)]  # multiples of 8 next to half the size
+    assert small.shape == full.shape == (300, 200) and small.dtype == np.float32
+    assert abs(small - full).mean() < 0.05
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+def count_in_this_process(photos: list[Path], out: Path) -> None:
+    """Leaves the memory's peak after each photograph, in bytes."""
+    torch.set_num_threads(1)
+    network = counter(8, "paper", width=1 / 8)
+    for photo in photos:
+        report.save_overlay(out, photo, network)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        (out / f"{photo.stem}.peak").write_text(str(peak))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is counted in kB on Linux only")
+def test_the_memory_grows_with_a_photograph_and_not_with_what_the_network_makes_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen whole, the first convolution would leave 8 channels of 4 bytes a pixel, and its batch norm as many."""
+    sizes = {"small": (1368, 1824), "large": (2280, 2736)}  # both are seen in tiles
+    sideways = Image.Exif()
+    sideways[0x0112] = 6
+    for name, (height, width) in sizes.items():
+        assert height * width > inference.PASS_PIXELS
+        image = Image.fromarray(picture(height // 8, width // 8)).resize((width, height))
+        image.save(tmp_path / f"{name}.jpg", exif=sideways)
+    (tmp_path / "out").mkdir()
+    # glibc keeps freed memory, how much of it depends on what came before; so it gives back all that is large.
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+    arguments = ([tmp_path / f"{name}.jpg" for name in sizes], tmp_path / "out")
+    # A new process: a fork would have the peak of this one.
+    process = multiprocessing.get_context("spawn").Process(target=count_in_this_process, args=arguments)
+    process.start()
+    process.join(300)
+    assert process.exitcode == 0 and (tmp_path / "out/large.png").exists()
+    peaks = [int((tmp_path / f"out/{name}.peak").read_text()) for name in sizes]
+    pixels = [height * width for height, width in sizes.values()]
+    assert peaks[1] - peaks[0] < 2 * 8 * 4 * (pixels[1] - pixels[0])

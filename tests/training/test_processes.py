@@ -1,0 +1,248 @@
+"""Processes: started together, ended together, one result, one error; whoever starts them.
+
+No torch in this file: processes begun here are there in half a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sdcda_tutorial.errors import InputError, TrainingStopped
+from sdcda_tutorial.training import processes
+from sdcda_tutorial.training.processes import in_processes, is_first, number_started, started
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+
+
+def hardware(devices: int, nodes: int = 1) -> Any:
+    """What `in_processes` looks at of a `Hardware`."""
+    return SimpleNamespace(devices=devices, nodes=nodes, processes=devices * nodes, refuse_impossible=lambda: None)
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """No test of timing: what hangs for ten minutes shall fail before."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+def rank() -> int:
+    return int(os.environ["LOCAL_RANK"])
+
+
+def note(folder: Path) -> int:
+    """Leave this process's number in the folder and give its rank."""
+    (folder / str(rank())).write_text(str(os.getpid()))
+    while len(list(folder.iterdir())) < int(os.environ["WORLD_SIZE"]):
+        time.sleep(0.01)
+    return rank()
+
+
+def gone(folder: Path, number: int) -> bool:
+    """Whether all processes that left a note have ended, or do so within a few seconds."""
+    pids = [int(path.read_text()) for path in folder.iterdir()]
+    assert len(pids) == number
+    for _ in range(1000):
+        if not any(alive(pid) for pid in pids):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # An orphan that has ended may wait for somebody to take note of it.
+    state = Path(f"/proc/{pid}/stat")
+    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+# --- what the processes do --------------------------------------------------------------------------------------------
+def add(folder: Path, *, to: int) -> tuple[int, int, bool, bool]:
+    return to + note(folder), os.getpid(), started(), is_first()
+
+
+def test_all_call_the_function_and_the_first_ones_result_comes_back(tmp_path: Path) -> None:
+    result, pid, was_started, first = in_processes(hardware(3), add, tmp_path, to=10)
+    assert result == 10 and was_started and first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
+    assert (tmp_path / "0").read_text() == str(pid) != str(os.getpid())
+    assert "LOCAL_RANK" not in os.environ and not started()
+
+
+def test_one_process_is_a_plain_call_and_so_is_a_call_within_the_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_processes(hardware(1), os.getpid) == os.getpid()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert in_processes(hardware(2), os.getpid) == os.getpid()
+    assert started() and number_started() == 2 and not is_first()
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+def fail(folder: Path, how: dict[int, str]) -> None:
+    """Fail as `how` says for this rank; else do nothing for ever."""
+    me = note(folder)
+    if me not in how:
+        time.sleep(600)
+    if how[me] == "late":
+        time.sleep(0.3)
+    if how[me] == "unforeseen":
+        raise ZeroDivisionError("a bug")
+    if how[me] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how[me] == "stopped":
+        raise TrainingStopped("not finite")
+    if how[me] == "disk":
+        raise OSError(28, "No space left on device", "file")
+    raise InputError(f"broken in {me}")
+
+
+@pytest.mark.parametrize(
+    ("how", "expected", "message"),
+    [
+        ({1: "input"}, InputError, r"^broken in 1$"),
+        ({0: "input"}, InputError, r"^broken in 0$"),
+        ({0: "input", 1: "input", 2: "input"}, InputError, r"^broken in \d$"),
+        ({2: "stopped"}, TrainingStopped, r"^not finite$"),
+        ({1: "disk"}, OSError, r"^\[Errno 28\] No space left on device: 'file'$"),
+        ({1: "unforeseen"}, RuntimeError, r"(?s)^process 1 failed\nTraceback.*ZeroDivisionError: a bug"),
+        pytest.param({2: "killed"}, TrainingStopped, "^process 2 ended with signal 9, and", marks=posix),
+    ],
+)
+def test_one_that_fails_ends_all_and_its_error_is_raised(
+    how: dict[int, str], expected: type[Exception], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with at_most(60), pytest.raises(expected, match=message):
+        in_processes(hardware(3), fail, tmp_path, how)
+    assert gone(tmp_path, 3)
+    assert capfd.readouterr() == ("", "")  # who calls says it, once
+
+
+def test_the_error_to_be_read_comes_before_those_that_follow_from_it(tmp_path: Path) -> None:
+    (tmp_path / "outcomes").mkdir()
+    for name, error in {"0": RuntimeError("connection lost"), "2": InputError("first"), "1": InputError("2nd")}.items():
+        path = tmp_path / "outcomes" / name
+        path.write_bytes(pickle.dumps(error))
+        os.utime(path, ns=(0, {"0": 10, "2": 20, "1": 30}[name]))
+    with pytest.raises(InputError, match="first"):
+        processes.outcome_of(tmp_path / "outcomes", "process 0 ended with exit code 1")
+
+
+# --- the end from outside ---------------------------------------------------------------------------------------------
+def sleep(folder: Path) -> None:
+    """Hold a file half written and wait."""
+    try:
+        (folder.parent / f"half-{note(folder)}").touch()
+        time.sleep(600)
+    finally:
+        (folder.parent / f"half-{rank()}").unlink()
+
+
+SCRIPT = """
+    import signal, sys
+    from pathlib import Path
+    sys.path.insert(0, {tests!r})
+    from test_processes import hardware, in_processes, sleep
+    if __name__ == "__main__":
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what it runs in the background deaf
+        try:
+            in_processes(hardware(2), sleep, Path({folder!r}))
+        except KeyboardInterrupt:
+            print("interrupted")
+            sys.exit(130)
+"""
+
+
+@posix
+@pytest.mark.parametrize("how", ["ctrl-c", "interrupt", "kill"])
+def test_who_ends_the_command_ends_all_its_processes(how: str, tmp_path: Path) -> None:
+    folder, script = tmp_path / "notes", tmp_path / "script.py"
+    folder.mkdir()
+    script.write_text(textwrap.dedent(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder))))
+    # A session of its own, so that a signal to the group does not reach pytest.
+    command = subprocess.Popen(
+        [sys.executable, str(script)], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with at_most(60):
+        while len(list(tmp_path.glob("half-*"))) < 2:
+            assert command.poll() is None, command.communicate()
+            time.sleep(0.02)
+        if how == "ctrl-c":
+            os.killpg(command.pid, signal.SIGINT)  # as a terminal does it
+        else:
+            os.kill(command.pid, signal.SIGINT if how == "interrupt" else signal.SIGKILL)
+        out, err = command.communicate(timeout=60)
+        assert gone(folder, 2)
+    assert err == ""
+    if how == "kill":
+        assert command.returncode == -signal.SIGKILL
+    else:
+        assert command.returncode == 130 and out == "interrupted\n"
+        assert not list(tmp_path.glob("half-*"))  # they left in order
+
+
+# --- several machines, and processes that others have started ---------------------------------------------------------
+MACHINES = {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "2222", "NODE_RANK": "1"}
+
+
+@pytest.mark.parametrize("missing", MACHINES)
+def test_several_machines_must_be_told_where_to_meet(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in MACHINES.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv(missing)
+    with pytest.raises(InputError, match=f"2 machines need MASTER_ADDR, MASTER_PORT, NODE_RANK .*{missing} is missing"):
+        in_processes(hardware(1, nodes=2), os.getpid)
+
+
+def environment(_: Path) -> dict[str, str | None]:
+    return {name: os.environ.get(name) for name in (*MACHINES, "WORLD_SIZE", "LOCAL_RANK")}
+
+
+def test_the_processes_of_a_machine_know_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in MACHINES.items():
+        monkeypatch.setenv(name, value)
+    assert not is_first()  # the other machine's does the talking
+    expected = {**MACHINES, "WORLD_SIZE": "4", "LOCAL_RANK": "0"}
+    assert in_processes(hardware(2, nodes=2), environment, tmp_path) == expected
+    monkeypatch.setenv("NODE_RANK", "2")
+    with pytest.raises(InputError, match="NODE_RANK is 0 to 1 on 2 machines, not '2'"):
+        in_processes(hardware(2, nodes=2), environment, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "number", "first"),
+    [
+        ({}, None, True),
+        ({"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "8"}, 8, True),  # torchrun
+        ({"RANK": "4", "LOCAL_RANK": "0", "WORLD_SIZE": "8"}, 8, False),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, 4, True),  # srun
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "3"}, 4, False),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "interactive"}, None, True),
+        ({"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, None, True),  # a batch job that starts its processes by --devices
+    ],
+)
+def test_who_was_started_by_torchrun_or_srun_knows(
+    names: dict[str, str], number: int | None, first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    assert started() == (number is not None) and is_first() == first
+    assert number is None or number_started() == number
