@@ -41,7 +41,7 @@ from sdcda_tutorial.training import counter_training as adaptation
 from sdcda_tutorial.training import mask_model as segmentation
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.counter_training import adapt
-from sdcda_tutorial.training.domains import split_source
+from sdcda_tutorial.training.counter_training import split_source
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.loop import Run
 from sdcda_tutorial.training.mask_model import PROVENANCE, SegmenterConfig, train_segmenter, write_pseudo_masks
