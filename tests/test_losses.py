@@ -303,9 +303,11 @@ def test_parts_left_out_count_nothing() -> None:
     assert float(only) == 13
 
 
-def test_the_papers_weights_are_the_default() -> None:
+def test_without_arguments_nothing_is_switched_on() -> None:
+    """Whatever λ there are: a new one cannot be on in NoAdapt without a word."""
     weights = LossWeights()
-    assert (weights.seg_source, weights.seg_target, weights.adversarial) == (0.01, 0.01, 0.001)
+    assert set(dataclasses.asdict(weights).values()) == {0.0}
+    assert not any((weights.needs_S, weights.needs_D, weights.needs_target))
     with pytest.raises(dataclasses.FrozenInstanceError):
         weights.seg_source = 1.0  # type: ignore[misc]
 

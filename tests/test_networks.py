@@ -23,6 +23,7 @@ from sdcda_tutorial.networks import (
     FeatureExtractor,
     SemanticExtractor,
 )
+from sdcda_tutorial.training.imagenet_weights import load_imagenet_weights
 
 
 def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -100,7 +101,7 @@ def test_e_with_the_weights_of_vgg16_bn_gives_its_features(
 ) -> None:
     x = images(1, 3, 48, 64)
     extractor = FeatureExtractor(stride, 1.0).eval()
-    extractor.load_imagenet(weights_file)
+    load_imagenet_weights(extractor, weights_file)
     with torch.no_grad():
         theirs = torchvision_vgg.features[:last](normalised(x))
         ours = extractor(x)
@@ -111,7 +112,7 @@ def test_e_with_the_weights_of_vgg16_bn_gives_its_features(
 def test_e_copied_by_hand_is_e_loaded_from_the_file(torchvision_vgg: nn.Module, weights_file: Path) -> None:
     copied, loaded = FeatureExtractor(), FeatureExtractor()
     copied.features.load_state_dict(torchvision_vgg.features[:43].state_dict())
-    loaded.load_imagenet(str(weights_file))
+    load_imagenet_weights(loaded, str(weights_file))
     for key, value in copied.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], value), key
 
@@ -121,14 +122,14 @@ def test_weights_older_than_the_batch_counter_load_too(weights: dict[str, Tensor
     old = {key: value for key, value in weights.items() if "num_batches_tracked" not in key}
     torch.save(old, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     extractor = FeatureExtractor()
-    extractor.load_imagenet(tmp_path / "old.pth")
+    load_imagenet_weights(extractor, tmp_path / "old.pth")
     assert torch.equal(extractor.features[0].weight, weights["features.0.weight"])
 
 
 def one_line_error(extractor: FeatureExtractor, path: Path) -> str:
     before = extractor.features[0].weight.clone()
     with pytest.raises(InputError) as error:
-        extractor.load_imagenet(path)
+        load_imagenet_weights(extractor, path)
     assert torch.equal(extractor.features[0].weight, before)  # nothing is half loaded
     message = str(error.value)
     assert str(path) in message and "\n" not in message
@@ -169,7 +170,7 @@ def test_a_wrong_weights_file_is_one_line(tmp_path: Path) -> None:
         message = one_line_error(extractor, tmp_path / f"{name}.pth")
         assert "vgg16_bn" in message and "features." in message
     torch.save(complete, tmp_path / "complete.pth")
-    extractor.load_imagenet(tmp_path / "complete.pth")  # what all of the above were one step away from
+    load_imagenet_weights(extractor, tmp_path / "complete.pth")  # what all of the above were one step away from
     assert not extractor.features[0].weight.any()
 
 
@@ -181,12 +182,12 @@ def test_without_a_network_the_way_round_it_is_told(monkeypatch: pytest.MonkeyPa
     with pytest.raises(
         InputError, match=r"name resolution.*; get https:.*/vgg16_bn-6c64b313\.pth where .*--weights FILE"
     ):
-        FeatureExtractor().load_imagenet()
+        load_imagenet_weights(FeatureExtractor())
 
 
 def test_imagenet_weights_fit_full_width_only(weights_file: Path) -> None:
     with pytest.raises(InputError, match=r"0\.25"):
-        FeatureExtractor(16, 0.25).load_imagenet(weights_file)
+        load_imagenet_weights(FeatureExtractor(16, 0.25), weights_file)
 
 
 def test_the_normalisation_travels_with_the_checkpoint() -> None:

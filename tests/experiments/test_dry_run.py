@@ -25,7 +25,7 @@ from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.log import Records
-from sdcda_tutorial.training.loop import CHOOSE_FROM, validates
+from sdcda_tutorial.training.loop import CHOOSE_FROM, Training
 
 CPU = Hardware(accelerator="cpu", precision="32-true")
 CONFIG = AdaptationConfig(
@@ -75,7 +75,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     class Seen(Rehearsal):
         def __init__(self, workers: int) -> None:
             super().__init__(workers)
-            self.stages = seen
+            self.measured = seen
 
     monkeypatch.setattr(module, "Rehearsal", Seen)
     return seen
@@ -140,8 +140,13 @@ def test_time_is_steps_and_loading_and_validation(stages: list[Any], data: Data,
 
 
 def test_validations_are_counted_by_their_rule() -> None:
-    assert [done for done in range(1, 21) if validates(done, 20, 4)] == [12, 16, 20]
-    assert [done for done in range(1, 11) if validates(done, 10, 7)] == [7, 10] and CHOOSE_FROM == 0.5
+    def validated(steps: int, every: int) -> list[int]:
+        nothing: Any = None
+        training = Training(nothing, nothing, nothing, steps, 1, nothing, "", validate_every=every)
+        return [done for done in range(1, steps + 1) if training.validates(done)]
+
+    assert validated(20, 4) == [12, 16, 20]
+    assert validated(10, 7) == [7, 10] and CHOOSE_FROM == 0.5
 
 
 def test_parts_that_are_done_are_not_rehearsed(data: Data, tmp_path: Path, stages: list[Any]) -> None:

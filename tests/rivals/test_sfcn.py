@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from sdcda_tutorial.networks import CrowdCounter
-from sdcda_tutorial.prediction import predict_density, reach_of_features
-from sdcda_tutorial.rivals.sfcn import SFCN, SpatialDensityEstimator, SpatialEncoder, make_counter
+from sdcda_tutorial.networks import CrowdCounter, make_counter
+from sdcda_tutorial.prediction import predict_density, reach
+from sdcda_tutorial.rivals.sfcn import SFCN, SpatialDensityEstimator, SpatialEncoder
 
 T = TypeVar("T", bound=nn.Module)
 
@@ -149,9 +149,9 @@ def test_the_architecture_rebuilds_either_counter(counter: CrowdCounter) -> None
 
 def test_there_is_no_other_counter() -> None:
     with pytest.raises(ValueError, match="stride 8"):
-        make_counter(16, 1 / 16, "sfcn", 10.0)
-    with pytest.raises(ValueError, match="kernels"):
-        make_counter(8, 1 / 16, "theirs", 10.0)
+        make_counter("sfcn", stride=16, width=1 / 16, label_factor=10.0)
+    with pytest.raises(ValueError, match="no counter 'theirs'"):
+        make_counter("theirs", stride=8, width=1 / 16, label_factor=10.0)
 
 
 def test_gradients_reach_every_parameter() -> None:
@@ -176,7 +176,7 @@ def test_tiles_give_the_map_of_the_whole_image(size: tuple[int, int]) -> None:
     seen = predict_density(counter, image, pass_pixels=1)
     torch.testing.assert_close(seen, whole, rtol=1e-4, atol=1e-7)
     assert len(passes) == math.ceil(size[0] / 8) * math.ceil(size[1] / 8)
-    assert max(max(one) for one in passes) <= 8 + 2 * reach_of_features(counter)
+    assert max(max(one) for one in passes) <= 8 + 2 * reach(counter)
     assert isinstance(counter, CrowdCounter) and float(whole.std()) > 0
 
 
@@ -185,7 +185,7 @@ def test_the_features_of_a_tile_depend_on_its_reach_and_on_no_stride_less(sidewa
     """A pixel that is no number spoils all that depends on it."""
     counter = randomised(SFCN(1 / 16)).eval().double()
     # Six convolutions of dilation 2 at stride 8; conv4, pool, conv3, pool, conv2, pool, conv1.
-    margin = reach_of_features(counter)
+    margin = reach(counter)
     assert margin == -(-((((2 * 6 + 3) * 2 + 3) * 2 + 2) * 2 + 2) // 8) * 8
 
     def spoils(position: int) -> bool:

@@ -17,11 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
+from sdcda_tutorial import networks
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.networks import CrowdCounter, FeatureDiscriminator, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
 
-ARCHITECTURE = {"stride": 8, "width": 1 / 16, "kernels": "authors", "label_factor": 10.0}
+ARCHITECTURE = {"stride": 8, "width": 1 / 16, "counter": "authors", "label_factor": 10.0}
 CARD = {"kind": "adaptation", "architecture": {"counter": ARCHITECTURE}, "note": "λ"}
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and resource limits are POSIX")
 
@@ -29,7 +30,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and resource
 def make_counter(**changes: Any) -> CrowdCounter:
     """A counter whose batch norms have seen something, channels-last as in training."""
     torch.manual_seed(0)
-    counter = CrowdCounter(**{**ARCHITECTURE, **changes}).to(memory_format=torch.channels_last)
+    counter = networks.make_counter(**{**ARCHITECTURE, **changes}).to(memory_format=torch.channels_last)
     counter(torch.rand(2, 3, 32, 32))
     return counter
 
@@ -208,7 +209,7 @@ def test_files_of_another_kind(load: Callable[[Path], Any], path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "tensor"),
-    [({"width": 1 / 8}, r"counter\.E"), ({"stride": 16}, r"counter\."), ({"kernels": "paper"}, r"counter\.C")],
+    [({"width": 1 / 8}, r"counter\.E"), ({"stride": 16}, r"counter\."), ({"counter": "paper"}, r"counter\.C")],
 )
 def test_another_architecture(changes: dict[str, Any], tensor: str, counter: CrowdCounter, path: Path) -> None:
     tensors, _ = checkpoints.load(path)
@@ -224,11 +225,24 @@ def test_another_architecture(changes: dict[str, Any], tensor: str, counter: Cro
         checkpoints.load_counter(path)
 
 
+def test_a_card_with_the_names_of_an_earlier_version_reads_as_todays(path: Path, tmp_path: Path) -> None:
+    tensors, card = checkpoints.load(path)
+    old = {"stride": 8, "width": 1 / 16, "kernels": "authors", "label_factor": 10.0}
+    was = {**card, "architecture": {"counter": old}, "config": {"kernels": "paper", "scales": [1.0], "steps": 3}}
+    checkpoints.save(tmp_path / "old.safetensors", tensors, was)
+    now = checkpoints.load(tmp_path / "old.safetensors")[1]
+    assert now == {**card, "config": {"counter": "paper", "steps": 3}}
+    assert checkpoints.read_card(tmp_path / "old.safetensors") == now
+    again, counter = checkpoints.load_counter(tmp_path / "old.safetensors")[0], checkpoints.load_counter(path)[0]
+    assert again.architecture == counter.architecture
+    assert checkpoints.current_names({"scales": [1.0, 2.0]}) == {"scales": [1.0, 2.0]}  # was a choice: it stays
+
+
 @pytest.mark.parametrize("load", LOADERS)
 @pytest.mark.parametrize(
     "changes",
     [{"dropout": 0.5}, {"stride": 7}, {"stride": [8]}, {"width": "wide"}, {"width": float("inf")}, {"width": 1e30},
-     {"kernels": "ours"}, {"label_factor": "ten"}, {"label_factor": 0}],
+     {"counter": "ours"}, {"label_factor": "ten"}, {"label_factor": 0}],
     ids=str,
 )  # fmt: skip
 def test_a_card_of_another_version(load: Callable[[Path], Any], changes: dict[str, Any], path: Path) -> None:

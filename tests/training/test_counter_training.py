@@ -40,11 +40,11 @@ from sdcda_tutorial.training import checkpoints, loop
 from sdcda_tutorial.training import counter_training as adaptation
 from sdcda_tutorial.training import mask_model as segmentation
 from sdcda_tutorial.training.config import AdaptationConfig
-from sdcda_tutorial.training.counter_training import adapt
-from sdcda_tutorial.training.counter_training import split_source
+from sdcda_tutorial.training.counter_training import adapt, split_source
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.loop import Run
+from sdcda_tutorial.training.loop import Training
 from sdcda_tutorial.training.mask_model import PROVENANCE, SegmenterConfig, train_segmenter, write_pseudo_masks
+from sdcda_tutorial.training.saving import RunFolder
 from sdcda_tutorial.training.schedule import adaptation_rates
 
 CPU = Hardware(accelerator="cpu", precision="32-true", workers=0)
@@ -162,16 +162,17 @@ def assert_same_run(folder: Path, reference: Path) -> None:
 
 def prepare(
     config: AdaptationConfig, data: Data, folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
-) -> tuple[Run, Callable[[int], dict[str, Tensor]]]:
+) -> tuple[RunFolder, Callable[[int], dict[str, Tensor]]]:
     """The run that `adapt` sets up and its step function, before the first step."""
     caught: dict[str, Any] = {}
 
-    def catch(self: Run, step_function: Any, batches: Any, **_: Any) -> Path:
-        caught.update(run=self, step=lambda number: step_function(*next(batches)))
-        return self.model_path
+    def catch(self: Training, resume: bool) -> Path:
+        batches = self.batches(self.run.begin(resume))
+        caught.update(run=self.run, step=lambda number: self.step(*next(batches)))
+        return self.run.model_path
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "train", catch)
+        patch.setattr(Training, "finish", catch)
         adapt(data.source, data.target, config, folder, **{"pseudo_masks": data.masks, "hardware": CPU, **options})
     return caught["run"], caught["step"]
 
@@ -273,9 +274,9 @@ def test_learning_rates_reach_the_optimisers(data: Data, tmp_path: Path, monkeyp
         seen.append({name: o.param_groups[0]["lr"] for name, o in run.optimizers.items()})
         return original(pred, truth)
 
-    caught: list[Run] = []
-    begin = Run.begin
-    monkeypatch.setattr(Run, "begin", lambda self, resume: (caught.append(self), begin(self, resume))[1])
+    caught: list[RunFolder] = []
+    begin = RunFolder.begin
+    monkeypatch.setattr(RunFolder, "begin", lambda self, resume: (caught.append(self), begin(self, resume))[1])
     monkeypatch.setattr(losses, "density_loss", look)
     train("fd", data, tmp_path, steps=4, discriminator_rate=2e-3)
     assert [s["networks"] for s in seen] == pytest.approx([1e-3 * (1 - i / 4) ** 0.9 for i in range(4)])
@@ -811,7 +812,7 @@ def one_of_two(rank: int, port: int, data: Data, folder: Path) -> None:
     if rank == 0:
         checkpoints.save = slow(checkpoints.save, 0.3)
     else:
-        Run.begin = slow(Run.begin, 0.3)  # type: ignore[method-assign]
+        RunFolder.begin = slow(RunFolder.begin, 0.3)  # type: ignore[method-assign]
     hardware = replace(CPU, devices=2)
     config = replace(SE_FD, batch_size=4, steps=2)
     model = adapt(data.source, data.target, config, folder / "run", pseudo_masks=data.masks, hardware=hardware)

@@ -25,11 +25,11 @@ from sdcda_tutorial.datasets.batches import Augmentation
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.experiments.presets import PAPER
 from sdcda_tutorial.files import atomic_path
-from sdcda_tutorial.training import checkpoints, loop
+from sdcda_tutorial.training import checkpoints, loop, saving
 from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.log import Records, require_tensorboard
-from sdcda_tutorial.training.loop import Run
+from sdcda_tutorial.training.saving import RunFolder
 
 # The paper's preset but for what would take hours: channels, the size of crops and batches, and 20 steps.
 # The crop is larger than the images, 192×256, as 480×640 is than the smallest of ShanghaiTech A.
@@ -107,7 +107,7 @@ def train(
 
 def doomed(data: Data, folder: Path, precision: str, event: tuple[str, int]) -> None:
     """Train on, with a checkpoint after every step, and die without a warning at the so-many-th event."""
-    loop.SAVE_AFTER = 0.0
+    saving.SAVE_AFTER = 0.0
     what, left = event
     place: Any = losses if hasattr(losses, what) else os
     original = getattr(place, what)
@@ -203,7 +203,7 @@ def test_where_steps_are_slow_the_clock_asks_for_checkpoints(
 
     clock = iter(range(0, 10**6, 50))  # every look at the clock is 50 s after the last one
     monkeypatch.setattr(checkpoints, "save", note)
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(saving.time, "perf_counter", lambda: float(next(clock)))
     assert SMALL_PAPER.validate_every == 500
     train(data, tmp_path / "run", records=Records())
     assert len(saved) > 2 and saved[-1] == 20 and max(b - a for a, b in zip([0, *saved], saved, strict=False)) <= 7
@@ -242,7 +242,7 @@ def test_the_oldest_goes_when_the_new_one_is_safe(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "atomic_path", full)
-        patch.setattr(loop, "SAVE_AFTER", 0.0)
+        patch.setattr(saving, "SAVE_AFTER", 0.0)
         with pytest.raises(InputError, match=r"epoch_0004\.safetensors: No space left"):
             train(data, folder, records=Records(keep=2))
     assert {path.name for path in folder.glob("epoch_0*")} == {"epoch_0002.safetensors", "epoch_0003.safetensors"}
@@ -282,9 +282,9 @@ def test_tensorboard_shows_each_logged_step_once(
     density_loss = losses.density_loss
     with monkeypatch.context() as patch:
         patch.setattr(losses, "density_loss", lambda *a: density_loss(*a) * (1 if next(calls) < 5 else torch.nan))
-        patch.setattr(loop, "SAVE_AFTER", 0.0)
-        save = Run._save  # the log is flushed with every checkpoint, but that of step 4 is lost
-        patch.setattr(Run, "_save", lambda run, step, best: run._log.save() if step == 4 else save(run, step, best))
+        patch.setattr(saving, "SAVE_AFTER", 0.0)
+        save = RunFolder.save  # the log is flushed with every checkpoint, but that of step 4 is lost
+        patch.setattr(RunFolder, "save", lambda run, step, *a: run.log.save() if step == 4 else save(run, step, *a))
         with pytest.raises(TrainingStopped):
             train(data, folder, steps=6, records=records)
     train(data, folder, steps=6, records=records, resume=True)

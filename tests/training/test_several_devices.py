@@ -34,9 +34,9 @@ from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.training import checkpoints, loop
 from sdcda_tutorial.training import counter_training as adaptation
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
-from sdcda_tutorial.training.counter_training import Adaptation, adapt
+from sdcda_tutorial.training.counter_training import AdaptationOnDevice, adapt
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.loop import Run
+from sdcda_tutorial.training.loop import Training
 from sdcda_tutorial.training.mask_model import PROVENANCE, train_segmenter, write_pseudo_masks
 from sdcda_tutorial.training.processes import in_processes, shared_out
 
@@ -80,9 +80,9 @@ class Data(NamedTuple):
 # --- in both processes ------------------------------------------------------------------------------------------------
 def frozen(patch: pytest.MonkeyPatch) -> None:
     """Batch norm as it was made, and no dropout: what is left does not depend on how a batch is shared."""
-    begin = Adaptation.begin
+    begin = AdaptationOnDevice.begin
 
-    def begin_frozen(self: Adaptation, hardware: Hardware) -> None:
+    def begin_frozen(self: AdaptationOnDevice, hardware: Hardware) -> None:
         begin(self, hardware)
         for module in self.networks.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -90,7 +90,7 @@ def frozen(patch: pytest.MonkeyPatch) -> None:
             elif isinstance(module, nn.Dropout2d):
                 module.p = 0.0
 
-    patch.setattr(Adaptation, "begin", begin_frozen)
+    patch.setattr(AdaptationOnDevice, "begin", begin_frozen)
 
 
 def noted(patch: pytest.MonkeyPatch, owner: Any, name: str, list_: list[Any], of: Callable[..., Any]) -> None:
@@ -114,10 +114,10 @@ def everything(folder: Path, data: Data, model: Path) -> None:
     mine.mkdir()
     seen: dict[str, list[Any]] = {"errors": [], "dropout": [], "masks": [], "shared": []}
     with pytest.MonkeyPatch.context() as patch:
-        trained: list[Adaptation] = []
-        noted(patch, Adaptation, "begin", trained, lambda _, self, *__: self)
+        trained: list[AdaptationOnDevice] = []
+        noted(patch, AdaptationOnDevice, "begin", trained, lambda _, self, *__: self)
         noted(patch, adaptation, "_count_error", seen["errors"], lambda error, *_: error)
-        noted(patch, loop.Run, "_step", seen["dropout"], lambda *_: float(torch.rand(())))
+        noted(patch, loop.Training, "one_step", seen["dropout"], lambda *_: float(torch.rand(())))
         data.adapt(folder / "plain", TWO)
         checkpoints.save(mine / "all", checkpoints.module_tensors(trained[0].modules()), {})
     with pytest.MonkeyPatch.context() as patch:
@@ -175,14 +175,14 @@ def alone(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         frozen(patch)
         data.adapt(folder / "frozen", ONE)
-        step = Run._step
+        step = Training.one_step
 
-        def interrupted(self: Run, number: int, *arguments: Any) -> Any:
+        def interrupted(self: Training, number: int, *arguments: Any) -> Any:
             if number == 2:
                 raise KeyboardInterrupt
             return step(self, number, *arguments)
 
-        patch.setattr(Run, "_step", interrupted)
+        patch.setattr(Training, "one_step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             data.adapt(folder / "half", ONE)
     return folder
@@ -241,7 +241,7 @@ def test_each_draws_its_own_dropout(together: Together) -> None:
 @pytest.mark.parametrize("kind", ["frozen", "accumulated"])
 def test_two_processes_train_as_one_where_batch_norm_is_frozen(kind: str, together: Together, alone: Path) -> None:
     assert_equal_weights(together.folder / kind, alone / "frozen")
-    untrained = Adaptation(CONFIG, ONE.launch()).networks.state_dict()
+    untrained = AdaptationOnDevice(CONFIG, ONE.launch()).plain.state_dict()
     trained = checkpoints.load(alone / "frozen" / LAST)[0]
     moved = [float((value - trained[f"networks.{name}"]).abs().max()) for name, value in untrained.items()]
     assert max(moved) > 1e-3  # or there would be nothing to compare

@@ -20,9 +20,10 @@ from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.networks import FeatureExtractor
 from sdcda_tutorial.training import checkpoints, hardware
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
-from sdcda_tutorial.training.counter_training import Adaptation, adapt
+from sdcda_tutorial.training.counter_training import AdaptationOnDevice, adapt
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.mask_model import train_segmenter
+from sdcda_tutorial.training.recomputation import recompute_activations
 
 CPU = Hardware(accelerator="cpu", precision="32-true", workers=0)
 CONFIG = AdaptationConfig(
@@ -48,16 +49,16 @@ def batch(seed: int) -> Batch:
     return {"image": image, "density": density / 50, "mask": (mask > 0.5).float()}
 
 
-def freeze_batch_norm_and_dropout(adaptation: Adaptation) -> None:
+def freeze_batch_norm_and_dropout(adaptation: AdaptationOnDevice) -> None:
     """What looks at a whole batch, or draws anew for each pass, is switched off."""
-    for module in adaptation.networks.modules():
+    for module in adaptation.plain.modules():
         if isinstance(module, (nn.BatchNorm2d, nn.Dropout2d)):
             module.eval()
 
 
-def stepped(where: Hardware, *, freeze: bool) -> tuple[Adaptation, dict[str, Tensor]]:
+def stepped(where: Hardware, *, freeze: bool) -> tuple[AdaptationOnDevice, dict[str, Tensor]]:
     """Networks after one step, and the terms of the losses."""
-    adaptation = Adaptation(CONFIG, where.launch())
+    adaptation = AdaptationOnDevice(CONFIG, where.launch())
     adaptation.begin(where)
     if freeze:
         freeze_batch_norm_and_dropout(adaptation)
@@ -65,8 +66,8 @@ def stepped(where: Hardware, *, freeze: bool) -> tuple[Adaptation, dict[str, Ten
     return adaptation, adaptation.step(batch(0), batch(1))
 
 
-def gradients(adaptation: Adaptation) -> dict[str, Tensor]:
-    modules = {"networks": adaptation.networks, "D": adaptation.D}
+def gradients(adaptation: AdaptationOnDevice) -> dict[str, Tensor]:
+    modules = {"networks": adaptation.plain, "D": adaptation.plain_D}
     return {f"{m}.{n}": p.grad for m, module in modules.items() for n, p in module.named_parameters()}  # type: ignore[union-attr, misc]
 
 
@@ -97,22 +98,22 @@ def test_batch_norm_sees_a_micro_batch_at_a_time() -> None:
     """As the option's help says: with batch norm on, its normalisation and its statistics are of the parts."""
     one, _ = stepped(CPU, freeze=False)
     other, _ = stepped(replace(CPU, accumulate=5), freeze=False)
-    norms = [next(m for m in a.networks.modules() if isinstance(m, nn.BatchNorm2d)) for a in (one, other)]
+    norms = [next(m for m in a.plain.modules() if isinstance(m, nn.BatchNorm2d)) for a in (one, other)]
     assert [int(norm.num_batches_tracked) for norm in norms] == [1, 5]  # type: ignore[arg-type]
     first = "networks.counter.E.features.0.weight"
     assert not torch.allclose(gradients(one)[first], gradients(other)[first], rtol=1e-3)
 
 
 def test_a_term_that_is_not_finite_in_any_part_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    adaptation = Adaptation(CONFIG, CPU.launch())
+    adaptation = AdaptationOnDevice(CONFIG, CPU.launch())
     adaptation.begin(replace(CPU, accumulate=2))
-    before = copy.deepcopy(list(adaptation.networks.parameters()))
+    before = copy.deepcopy(list(adaptation.plain.parameters()))
     calls = iter([1.0, float("nan")])
     density_loss = losses.density_loss
     monkeypatch.setattr(losses, "density_loss", lambda *a: density_loss(*a) * next(calls))
     with pytest.raises(FloatingPointError, match="the density loss"):
         adaptation.step(batch(0), batch(1))
-    assert all(torch.equal(a, b) for a, b in zip(before, adaptation.networks.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, adaptation.plain.parameters(), strict=True))
 
 
 def test_the_mask_model_accumulates_too(third: CrowdDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,12 +151,12 @@ def test_recomputed_activations_change_nothing() -> None:
     """Losses, gradients and weights to the bit; and batch norm's statistics, which a second pass would move again."""
     one, terms = stepped(CPU, freeze=False)
     other, again = stepped(replace(CPU, checkpoint_activations=True), freeze=False)
-    assert other.networks.counter.E.checkpoint_activations and not one.networks.counter.E.checkpoint_activations
+    assert "forward" in vars(other.plain.counter.E.features) and "forward" not in vars(one.plain.counter.E.features)
     assert all(torch.equal(terms[name], again[name]) for name in terms)
     wanted, found = gradients(one), gradients(other)
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
-    for name, value in one.networks.state_dict().items():  # weights, running means and variances, counters
-        assert torch.equal(other.networks.state_dict()[name], value), name
+    for name, value in one.plain.state_dict().items():  # weights, running means and variances, counters
+        assert torch.equal(other.plain.state_dict()[name], value), name
 
 
 def test_recomputation_keeps_fewer_activations() -> None:
@@ -172,7 +173,7 @@ def test_recomputation_keeps_fewer_activations() -> None:
 
     extractor = FeatureExtractor(16, 1 / 16)
     plain = kept(extractor)
-    extractor.checkpoint_activations = True
+    recompute_activations(extractor)
     assert 0 < kept(extractor) < plain / 5
     with torch.no_grad():  # nothing to save where no gradient is asked for
         assert kept(extractor) == 0
@@ -182,7 +183,7 @@ def test_frozen_batch_norm_stays_frozen_when_activations_are_recomputed() -> Non
     extractor = FeatureExtractor(8, 1 / 16).eval()
     x = torch.rand(2, 3, 64, 64)
     plain = extractor(x)
-    extractor.checkpoint_activations = True
+    recompute_activations(extractor)
     before = copy.deepcopy(dict(extractor.named_buffers()))
     features = extractor(x)
     features.sum().backward()
