@@ -16,7 +16,7 @@ import torch
 
 from sdcda_tutorial import losses
 from sdcda_tutorial.experiments.presets import MINI
-from sdcda_tutorial.training.counter_training import Networks
+from sdcda_tutorial.training.counter_training import networks_of
 
 
 def step_time(channels_last: bool, bfloat16: bool, repeats: int) -> float:
@@ -24,7 +24,7 @@ def step_time(channels_last: bool, bfloat16: bool, repeats: int) -> float:
     torch.manual_seed(0)
     config = MINI.adaptation
     order = torch.channels_last if channels_last else torch.contiguous_format
-    networks = Networks(config).to(memory_format=order)
+    networks = networks_of(config)[0].to(memory_format=order)
     optimizer = torch.optim.Adam(networks.parameters(), config.learning_rate)
     shape = (config.batch_size, 3, *config.source.crop)
     xs, xt = (torch.rand(shape).to(memory_format=order) for _ in range(2))

@@ -48,11 +48,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
-from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial import paper
-from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.evaluation import pictures
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.evaluation.results import predict_density
+from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]
@@ -93,7 +93,7 @@ def true_map(sample):
 shown = [world.target_test[index] for index in (15, 10, 22)]
 predicted = {name: [predict_density(counter, s.image) for s in shown] for name, counter in counters.items()}
 notebook.show(
-    plotting.panel(shown, [true_map(s) for s in shown], predicted),
+    pictures.panel(shown, [true_map(s) for s in shown], predicted),
     "Three target images, their true density maps, and the maps of two counters, with counts in the corner. One colour "
     "scale a row. Without adaptation trees and hedges light up as people; the adapted counter leaves most of them dark.",
 )
@@ -181,7 +181,7 @@ notebook.show(figure, "Above, the largest person of one image of each domain, be
 # ## The method in four networks
 
 # %%
-architecture.show()
+method_drawing.show()
 
 # %% [markdown]
 # | symbol | what it does | what it learns from | notebook |

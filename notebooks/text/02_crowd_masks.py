@@ -49,10 +49,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.utils.capture import capture_output
 
-from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial import masks
 from sdcda_tutorial.teaching.exercises import check
-from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.training import Hardware
 from sdcda_tutorial.training.checkpoints import load
@@ -201,7 +201,7 @@ notebook.show(figure, "Six training examples of the mask model: above the window
 # 03 and 05; here they are one function from an image to a number per pixel.
 
 # %%
-architecture.show("E", "S")
+method_drawing.show("E", "S")
 
 # %%
 notebook.code(Segmenter)
@@ -407,7 +407,7 @@ print("where it says background, fewer than 1 pixel of 200 shows a person:", sha
 
 # %%
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.evaluation.results import predict_density
+from sdcda_tutorial.prediction import predict_density
 
 counter = notebook.counter("noadapt")
 false_people, taught = 0.0, 0.0

@@ -47,7 +47,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.networks import CrowdCounter, FeatureExtractor
 from sdcda_tutorial.evaluation.feature_distance import channel_gaps, linear_probe, pooled_features
@@ -73,7 +73,7 @@ notebook.show(figure, "Four source images above, four target images below, each 
 # is the same for both domains. The other three networks see nothing else of the image.
 
 # %%
-architecture.show("E")
+method_drawing.show("E")
 
 # %% [markdown]
 # ## Eq. 1: one E for both

@@ -47,13 +47,13 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.evaluation.results import evaluate
+from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.losses import density_loss
 from sdcda_tutorial.networks import CrowdCounter, DensityEstimator
-from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.datasets.batches import Augmentation, Batches, DensityKernel
 
 # %% [markdown]
@@ -79,7 +79,7 @@ for domain, scene in (("source", 3), ("target", 15)):
 # That is the failure which the rest of the tutorial is about. First, how the map comes about.
 
 # %%
-architecture.show("E", "C", "density_loss")
+method_drawing.show("E", "C", "density_loss")
 
 # %% [markdown]
 # ## Eq. 4: from features back to an image

@@ -46,12 +46,12 @@ import torch
 import torch.nn.functional as nnF
 from scipy.ndimage import maximum_filter
 
-from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial import losses
 from sdcda_tutorial.density import density_map
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.networks import SemanticExtractor
-from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.mini_world.drawing import render
 from sdcda_tutorial.mini_world.scene import sample_scene, scene_generator
 
@@ -92,7 +92,7 @@ print("so an S that says 'background' everywhere is right for more than four pix
 # That a second task *helps the first* is a hope so far, not a result. The figures are in notebook 09.
 
 # %%
-architecture.show("E", "S", "seg_source")
+method_drawing.show("E", "S", "seg_source")
 
 # %% [markdown]
 # $$\hat z^s = S(f^s; \theta_s), \qquad \hat z^t = S(f^t; \theta_s) \tag{2}$$

@@ -44,7 +44,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial import losses, masks
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.mini_world.drawing import render
@@ -103,7 +103,7 @@ notebook.show(figure, "A target image, its pseudo-mask and the people in it. The
 # In the drawing of the method this is the third loss from above. The target image goes through E and S.
 
 # %%
-architecture.show("E", "S", "seg_target")
+method_drawing.show("E", "S", "seg_target")
 
 # %% [markdown]
 # ## Eq. 8 and 9 by hand

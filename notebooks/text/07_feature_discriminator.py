@@ -35,6 +35,7 @@ if "google.colab" in sys.modules:
 
 # %%
 from sdcda_tutorial.teaching import notebook
+from sdcda_tutorial.experiments.presets import MINI
 
 notebook.begin()
 
@@ -44,13 +45,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial import losses, training
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.networks import FeatureDiscriminator
 
-architecture.show("D", "adversarial")
+method_drawing.show("D", "adversarial")
 
 # %% [markdown]
 # ## Look first: can one tell the domains apart from the features?
@@ -336,7 +337,7 @@ def table(measured):
 
 
 measured = notebook.result("mini_world")
-print(f"λd = {training.MINI.adaptation.weights.adversarial:g}, seeds {measured['seeds']}, {measured['provenance']['date']}")
+print(f"λd = {MINI.adaptation.weights.adversarial:g}, seeds {measured['seeds']}, {measured['provenance']['date']}")
 table(measured)
 
 # %% [markdown]

@@ -36,6 +36,7 @@ if "google.colab" in sys.modules:
 
 # %%
 from sdcda_tutorial.teaching import notebook
+from sdcda_tutorial.experiments.presets import METHODS, MINI, PAPER
 
 notebook.begin()
 
@@ -52,20 +53,23 @@ import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 
-from sdcda_tutorial.teaching import method_drawing as architecture
+from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial import losses, training
-from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.evaluation import pictures
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
-from sdcda_tutorial.evaluation.results import evaluate, predict_density
+from sdcda_tutorial.evaluation import evaluate
+from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching.exercises import check
-from sdcda_tutorial.training.counter_training import Adaptation, Networks
+from sdcda_tutorial.adaptation import Adaptation, Networks
+from sdcda_tutorial.training.counter_training import AdaptationOnDevice, networks_of
 from sdcda_tutorial.datasets.batches import SOURCE, TARGET, Augmentation, Batches, PseudoMasked
 from sdcda_tutorial.training.checkpoints import load, load_counter
 from sdcda_tutorial.teaching.demos.training_replay import column, read_log, render_training_replay, training_replay
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # which precision it uses differs between machines
 
-architecture.show()
+method_drawing.show()
 
 # %% [markdown]
 # All parts are lit: this is the notebook in which they meet. Their losses are added up,
@@ -87,7 +91,7 @@ folder = Path(tempfile.mkdtemp())
 masks = training.write_pseudo_masks("data/checkpoints/segmenter.safetensors", target, folder / "masks")
 
 # %%
-config = training.MINI.method("se+fd")
+config = MINI.method("se+fd")
 source_batch = Batches(world.source, 4, config.source, seed=0, stream=SOURCE, kernel=config.kernel)[0]
 target_batch = Batches(PseudoMasked(target, masks), 4, config.target, seed=0, stream=TARGET)[0]
 for name, batch in {"source": source_batch, "target": target_batch}.items():
@@ -100,7 +104,7 @@ rows = [
 figure, axes = plt.subplots(len(rows), 4, figsize=(7, 7.2), layout="constrained")
 for line, (title, values) in zip(axes, rows):
     for axis, value in zip(line, values):
-        axis.imshow(value.permute(1, 2, 0) if len(value) == 3 else value[0], cmap=plotting.DENSITY if "F" in title else "gray")
+        axis.imshow(value.permute(1, 2, 0) if len(value) == 3 else value[0], cmap=DENSITY if "F" in title else "gray")
         axis.set(xticks=[], yticks=[])
     line[0].set_ylabel(title)
 notebook.show(
@@ -121,8 +125,7 @@ notebook.show(
 notebook.code(Networks)
 
 # %% [markdown]
-# `Adaptation` holds these networks and D, which exists if λd asks for it. `fabric` (Lightning Fabric) only puts things on
-# the device and sees to the precision.
+# `Adaptation` holds these networks and D, which exists if λd asks for it.
 
 # %%
 notebook.code(Adaptation.__init__)
@@ -131,21 +134,21 @@ notebook.code(Adaptation.__init__)
 # ### What moves it
 #
 # Two optimisers: one for $\theta_e, \theta_c, \theta_s$ together, the left side of Eq. 5, and one for $\theta_d$. The
-# *running mean* of the weights becomes the model, since single steps swing the counts up and down. What `hardware` says
-# (memory, workers, several devices) matters on a GPU, in notebook 11.
+# *running mean* of the weights becomes the model, since single steps swing the counts up and down. `fabric` (Lightning
+# Fabric) only puts things on the device and sees to the precision. What `hardware` says (memory, workers, several devices)
+# matters on a GPU, in notebook 11.
 
 # %%
-notebook.code(Adaptation.begin)
+notebook.code(AdaptationOnDevice.begin)
 
 # %% [markdown]
 # ### The step
 #
-# A step is short: the gradients of Eq. 5, a step of E, C and S along them, the running mean, a step of D. What is lost is in
-# `_losses`; read it beside the equations, `n` is the number of source images:
+# The step in one piece. Read it beside the equations; `B` is the number of source images:
 #
 # | | | in the code |
 # |---|---|---|
-# | $f^s, f^t = E(x^s), E(x^t)$ | Eq. 1 | `f[:n]`, `f[n:]` |
+# | $f^s, f^t = E(x^s), E(x^t)$ | Eq. 1 | `f[:B]`, `f[B:]` |
 # | $L^s_{den}$: $C(f^s)$ against $F(y^s)$ | Eq. 4, 6 | `terms["density"]` |
 # | $L^s_{seg}$: $S(f^s)$ against $z^s$ | Eq. 2, 7 | `terms["seg_source"]` |
 # | $L^t_{seg}$: $S(f^t)$ against the background of $z^t$ | Eq. 2, 8, 9 | `terms["seg_target"]` |
@@ -153,18 +156,15 @@ notebook.code(Adaptation.begin)
 # | $L$ | Eq. 5 | `losses.total_loss` |
 
 # %%
-notebook.code(Adaptation.step, Adaptation._losses, losses.total_loss)
+notebook.code(Adaptation.step, losses.total_loss)
 
 # %% [markdown]
-# Between the two stands `_backward`, which calls `_losses`, adds them up and computes the gradients. Its loop is for short
-# memory: a batch may pass in several parts, whose gradients add up. Here there is one part.
-#
 # Two details carry the adversarial part. While E learns from Eq. 10, D's weights are frozen: the gradient passes *through*
 # D to the features and leaves nothing behind. And D afterwards gets `f.detach()`: the same numbers without the way back
 # to E.
 
 # %%
-notebook.code(Adaptation._backward, Adaptation._step_of_D)
+notebook.code(Adaptation.fixed, Adaptation.minimise)
 
 # %% [markdown]
 # ### Which loss moves which network
@@ -175,7 +175,7 @@ notebook.code(Adaptation._backward, Adaptation._step_of_D)
 # %%
 on_cpu = training.Hardware(accelerator="cpu", precision="32-true")
 fabric = on_cpu.launch()
-adaptation = Adaptation(config, fabric)
+adaptation = AdaptationOnDevice(config, fabric)
 E, C, S, D = adaptation.networks.counter.E, adaptation.networks.counter.C, adaptation.networks.S, adaptation.D
 
 n = len(source_batch["image"])
@@ -209,9 +209,9 @@ for name, term in terms.items():
 
 # %%
 print(f"{'method':8} {'λs':>6} {'λt':>6} {'λd':>6}  S    D    target  losses of one step")
-for method in training.METHODS:
-    one = training.MINI.method(method)
-    adaptation = Adaptation(one, fabric)
+for method in METHODS:
+    one = MINI.method(method)
+    adaptation = AdaptationOnDevice(one, fabric)
     adaptation.begin()
     made = adaptation.step(source_batch, target_batch if one.needs_target else None)
     w = one.weights
@@ -240,7 +240,7 @@ print(f"SE+FD: {time.perf_counter() - began:.0f} s")
 # %% tags=["nbval-ignore-output"]
 began = time.perf_counter()
 control = training.adapt(
-    world.source, None, replace(training.MINI.method("noadapt"), **short), folder / "control", init=early, description="control"
+    world.source, None, replace(MINI.method("noadapt"), **short), folder / "control", init=early, description="control"
 )
 print(f"control: {time.perf_counter() - began:.0f} s")
 
@@ -317,7 +317,7 @@ notebook.show(
 
 samples = [test[i] for i in sorted(range(len(test)), key=lambda i: -before.rows[i].background)[:2]]
 notebook.show(
-    plotting.panel(
+    pictures.panel(
         samples,
         [config.kernel.draw(sample) for sample in samples],
         {name: [predict_density(model, sample.image) for sample in samples] for name, model in models.items()},
@@ -355,7 +355,7 @@ def train(name, resume=False):
     )
 
 
-def power_cut(adaptation, source, target, calls=itertools.count(1), step=Adaptation.step):
+def power_cut(adaptation, source, target, calls=itertools.count(1), step=AdaptationOnDevice.step):
     """A step like any other, until the fourth."""
     if next(calls) == 4:
         raise RuntimeError("power cut")
@@ -364,7 +364,7 @@ def power_cut(adaptation, source, target, calls=itertools.count(1), step=Adaptat
 
 train("unbroken")
 try:
-    with patch.object(Adaptation, "step", power_cut):
+    with patch.object(AdaptationOnDevice, "step", power_cut):
         train("broken")
 except RuntimeError as error:
     print(error)
@@ -398,17 +398,17 @@ print("weights, running mean and optimisers equal, bit for bit:", all(torch.equa
 # convolutions run in half precision ("mixed"), while the losses and the weights stay in float32.
 
 # %%
-paper = training.PAPER.method("se+fd")
+paper = PAPER.method("se+fd")
 print("crop", paper.source.crop, " batch", paper.batch_size, "+", paper.batch_size, " stride", paper.stride)
 for name, part in {"mini": config, "paper": paper}.items():
-    networks = Networks(part)
+    networks, _ = networks_of(part)
     sizes = {"E": networks.counter.E, "C": networks.counter.C, "S": networks.S}
     print(name, {key: f"{sum(p.numel() for p in value.parameters()) / 1e6:.1f} million" for key, value in sizes.items()})
 
 # %%
 def two_steps(config, fabric):
     """Two steps of the method on random images: does it fit, and how long does the second one take?"""
-    adaptation = Adaptation(config, fabric)
+    adaptation = AdaptationOnDevice(config, fabric)
     adaptation.begin()
     size = (config.batch_size, 1, *config.source.crop)
     make = lambda: {
@@ -478,7 +478,7 @@ print("SE+FD better than SE in     ", wins("se+fd", "se"))
 # `noadapt` does not have.
 
 # %%
-logs = {method: read_log(notebook.CHECKPOINTS / f"{method}.jsonl") for method in training.METHODS}
+logs = {method: read_log(notebook.CHECKPOINTS / f"{method}.jsonl") for method in METHODS}
 notebook.show(
     render_training_replay(logs, "se+fd", 150),
     "Training replay of SE+FD after 150 steps: the losses on the left, on the right the share of D's answers that are "

@@ -47,10 +47,12 @@ from IPython.display import Markdown, display
 from scipy import stats
 
 from sdcda_tutorial import metrics
-from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.evaluation import pictures
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.experiments.benchmark_rows import titles
-from sdcda_tutorial.evaluation.results import evaluate, predict_density
+from sdcda_tutorial.evaluation import evaluate
+from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.paper import TABLE_1, as_markdown
 from sdcda_tutorial.evaluation.report import spread_table
@@ -73,7 +75,7 @@ def fig_2(dataset, scenes, titles):
     """Image, true map and a predicted map a method, one row a scene."""
     samples = [dataset[scene] for scene in scenes]
     predicted = {title: [predict_density(counters[title], sample.image) for sample in samples] for title in titles}
-    figure = plotting.panel(samples, [kernel.draw(sample) for sample in samples], predicted)
+    figure = pictures.panel(samples, [kernel.draw(sample) for sample in samples], predicted)
     width, height = figure.get_size_inches()
     figure.set_size_inches(10, 10 * height / width)
     return figure
@@ -182,7 +184,7 @@ for name, F_hat in spoilt.items():
 # %%
 figure, axes = plt.subplots(1, 6, figsize=(10, 1.7), layout="constrained")
 for axis, title, F_hat in zip(axes, ["truth", "mirrored", "half", "nobody", "moved", "haze"], spoilt.values()):
-    axis.imshow(F_hat, cmap=plotting.DENSITY, vmin=0, vmax=float(F.max()))
+    axis.imshow(F_hat, cmap=DENSITY, vmin=0, vmax=float(F.max()))
     axis.set_title(title)
     axis.set_axis_off()
 notebook.show(

@@ -50,12 +50,12 @@ from IPython.display import Markdown, display
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.evaluation import pictures
 from sdcda_tutorial.rivals import cyclegan_losses as losses
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.experiments.figures import background_against_crowd, dot_plot, interval_of_mean
 from sdcda_tutorial.datasets import ImageFolder
-from sdcda_tutorial.evaluation.results import evaluate
+from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.rivals.cyclegan import Generators, ImagePool
@@ -380,7 +380,7 @@ of_noadapt = evaluate(counters["NoAdapt"], test, kernel=MINI.adaptation.kernel, 
 order = np.argsort([abs(row.error) for row in of_noadapt.rows])
 samples = [test[int(order[round(q * (len(order) - 1))])] for q in (0.5, 0.7, 0.9)]
 maps = {title: [predict_density(counter, sample.image) for sample in samples] for title, counter in counters.items()}
-figure = plotting.panel(samples, [MINI.adaptation.kernel.draw(sample) for sample in samples], maps)
+figure = pictures.panel(samples, [MINI.adaptation.kernel.draw(sample) for sample in samples], maps)
 figure.set_size_inches(11, 11 * figure.get_figheight() / figure.get_figwidth())
 notebook.show(
     figure,

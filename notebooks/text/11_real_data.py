@@ -52,14 +52,15 @@ import torch
 from IPython.display import Markdown, display
 
 from sdcda_tutorial import masks
-from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.evaluation import pictures
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.experiments.statistics import difference
 from sdcda_tutorial.datasets import GCC, open_dataset, select_scenes
 from sdcda_tutorial.datasets.check import check as check_files
 from sdcda_tutorial.datasets.scene_regularization import CAPACITY, RULES, Rule
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.evaluation.results import evaluate
+from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.prediction import needed_before, predict_density, reach, tiles
 from sdcda_tutorial.evaluation.report import spread_table, table
@@ -452,7 +453,7 @@ for (rows, columns), colour in ((tile, "#FFFFFF"), (seen, "#E69F00")):
     place = (columns.start, rows.start)
     axes[0].add_patch(plt.Rectangle(place, width, height, fill=False, edgecolor=colour, linewidth=2))
 axes[0].set_title("a tile, and what is seen for it")
-axes[1].imshow((maps[0] - whole).abs(), cmap=plotting.DENSITY, vmin=0, vmax=0.05 * float(whole.max()))
+axes[1].imshow((maps[0] - whole).abs(), cmap=DENSITY, vmin=0, vmax=0.05 * float(whole.max()))
 axes[1].set_title("difference without a margin")
 for axis in axes[:2]:
     axis.set_axis_off()

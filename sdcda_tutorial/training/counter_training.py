@@ -40,6 +40,18 @@ from sdcda_tutorial.training.saving import RunFolder
 from sdcda_tutorial.training.schedule import adaptation_rates
 
 
+def networks_of(config: AdaptationConfig) -> tuple[Networks, FeatureDiscriminator | None]:
+    """E, C, S and D with random weights; S and D only where a λ asks for them."""
+    λ = config.weights
+    network = dict(stride=config.stride, width=config.width, label_factor=config.label_factor)
+    counter = make_counter(config.counter, **network)
+    S = SemanticExtractor(counter.E.channels, config.stride) if λ.needs_S else None
+    sees = config.discriminator_sees if λ.needs_D else "features"
+    channels = counter.E.channels if sees == "features" else 1
+    D = FeatureDiscriminator(channels, config.discriminator_width) if λ.needs_D else None
+    return Networks(counter, S, sees), D
+
+
 class AdaptationOnDevice(Adaptation):
     """The step on a device: in micro-batches, by several processes, with a running mean of the weights.
 
@@ -52,18 +64,10 @@ class AdaptationOnDevice(Adaptation):
 
     def __init__(self, config: AdaptationConfig, fabric: Fabric) -> None:
         torch.manual_seed(config.seed)
-        λ = config.weights
-        counter = make_counter(
-            config.counter, stride=config.stride, width=config.width, label_factor=config.label_factor
-        )
-        S = SemanticExtractor(counter.E.channels, config.stride) if λ.needs_S else None
-        sees = config.discriminator_sees if λ.needs_D else "features"
-        channels = counter.E.channels if sees == "features" else 1
-        D = FeatureDiscriminator(channels, config.discriminator_width) if λ.needs_D else None
+        self.plain, self.plain_D = networks_of(config)
         # The other reading of Eq. 9 is a control.
         reading = losses.target_entropy_loss if config.target_loss == "entropy" else losses.target_segmentation_loss
-        super().__init__(Networks(counter, S, sees), D, {}, λ, config.label_factor, reading)
-        self.plain, self.plain_D = self.networks, D
+        super().__init__(self.plain, self.plain_D, {}, config.weights, config.label_factor, reading)
         self.config, self.fabric = config, fabric
 
     def begin(self, hardware: Hardware | None = None) -> None:

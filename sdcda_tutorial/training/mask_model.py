@@ -122,7 +122,7 @@ def train_segmenter(
 
 
 @torch.inference_mode()
-def crowd_probability(segmenter: nn.ModuleDict, image: np.ndarray) -> np.ndarray:
+def crowd_probability(segmenter: nn.ModuleDict, image: np.ndarray, scale: float = 1.0) -> np.ndarray:
     """Probability of crowd at each pixel.
 
     S looks at the whole image at once (its pyramid pooling), so there are no tiles: what would exceed the pixels of
@@ -131,17 +131,18 @@ def crowd_probability(segmenter: nn.ModuleDict, image: np.ndarray) -> np.ndarray
     Args:
         segmenter: E and S, as `checkpoints.load_segmenter` gives them.
         image: (H, W, 3) uint8.
+        scale: 2 shows the segmenter the people twice as large.
     Returns:
         (H, W) float32 in [0, 1].
     """
     device = next(segmenter.parameters()).device
     size, stride = image.shape[:2], segmenter["E"].stride
-    scale = min(1.0, math.sqrt(PASS_PIXELS / (size[0] * size[1])))
-    if scale < 1:
-        image = resize_image(image, (math.ceil(size[0] * scale), math.ceil(size[1] * scale)))
+    most = math.sqrt(PASS_PIXELS / (size[0] * size[1]))  # the scale at which the image fills one pass
+    if most < 1:
+        image = resize_image(image, (math.ceil(size[0] * most), math.ceil(size[1] * most)))
     x = image_batch(image[None]).to(device)
     # To the nearest multiple of the stride, so that nothing has to be padded.
-    fitted = [max(stride, round(side * scale / stride) * stride) for side in size]
+    fitted = [max(stride, round(side * min(scale, most) / stride) * stride) for side in size]
     resized = F.interpolate(x, size=fitted, mode="bilinear", antialias=True, align_corners=False)
     logits = segmenter["S"](segmenter["E"](resized.contiguous(memory_format=torch.channels_last)))
     probability = F.interpolate(logits.sigmoid().float(), size=size, mode="bilinear")  # (1, 1, H, W)

@@ -35,7 +35,7 @@ notebook.begin()
 
 from sdcda_tutorial import paper
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.evaluation.results import predict_density
+from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]

@@ -136,7 +136,7 @@ check("2.4", choose_threshold)
 from sdcda_tutorial.training.mask_model import crowd_probability
 
 segmenter = notebook.segmenter()
-there = [crowd_probability(segmenter, sample.image, scales=(0.5,)) for sample in third]
+there = [crowd_probability(segmenter, sample.image, scale=0.5) for sample in third]
 candidates = np.arange(1, 20) / 20
 threshold = choose_threshold(there, [sample.points for sample in third], candidates, 0.9)
 
