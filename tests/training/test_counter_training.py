@@ -38,7 +38,7 @@ from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.training import checkpoints, loop
 from sdcda_tutorial.training import counter_training as adaptation
-from sdcda_tutorial.training import mask_model as segmentation
+from sdcda_tutorial.training import mask_model as mask_model_module
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.counter_training import adapt, split_source
 from sdcda_tutorial.training.hardware import Hardware
