@@ -9,11 +9,14 @@ BIN := $(VENV)/bin
 # Twice quiet: errors still show, the long list of downloads does not.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
+# As many processes as there are cores. One thread each: two that share a core wait for each other most of the time.
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
 # What JupyterLab opens first.
 START := notebooks/00_start_here.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test lint notebooks sync colab test-browser clean
+.PHONY: help setup demo lab check test lint notebooks sync colab test-browser clean
 
 help:  ## show this list
 	@echo "sdcda_tutorial: learn to count crowds across domains"
@@ -37,14 +40,19 @@ lab: $(VENV)/.stamp-lab  ## open the notebooks in JupyterLab
 	if [ "$$(id -u)" = 0 ]; then set -- "$$@" --allow-root; fi; \
 	exec $(BIN)/python -m jupyterlab "$$@" --LabApp.default_url=/lab/tree/$(START)
 
-test: $(VENV)/.stamp-dev  ## run all tests and notebooks; a part of the tests: make test PYTEST_ARGS="-m 'not slow'"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
-	@[ -n "$(PYTEST_ARGS)" ] || $(BIN)/python -m pytest --nbval notebooks
+check: lint  ## lint and the fast tests, for every commit: about a minute
+	@$(PARALLEL) -m "not slow and not alone" $(PYTEST_ARGS)
 
-lint: $(VENV)/.stamp-dev  ## check style, formatting and types (ruff, mypy)
+test: $(VENV)/.stamp-dev  ## run all tests and notebooks
+	@$(PARALLEL) -m "not alone" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m alone $(PYTEST_ARGS)
+	@$(PARALLEL) --nbval --dist loadscope notebooks
+
+lint: $(VENV)/.stamp-dev  ## check style, formatting, types and the direction of imports (ruff, mypy, import-linter)
 	@$(BIN)/python -m ruff check
 	@$(BIN)/python -m ruff format --check
 	@$(BIN)/python -m mypy
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 
 sync: $(VENV)/.stamp-dev  ## bring the notebooks up to their text pairs in notebooks/text; NAMES="01 solutions/06"
 	@$(BIN)/python tools/notebooks.py sync $(NAMES)

@@ -18,7 +18,7 @@ PICTURES = ROOT / "build" / "browser"  # what the demos looked like, to be looke
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 DEMO = """\
 import matplotlib.pyplot as plt
-from sdcda_tutorial.widgets import choice, explore, slider
+from sdcda_tutorial.teaching.demos import choice, explore, slider
 
 def render(shift, kind, unused):
     if shift > 2:
@@ -67,7 +67,7 @@ def test_notebook_runs_and_its_demos_follow_their_controls(path: Path, show: Cal
     faults += notebook.run()
     ran = time.monotonic()
     demo_faults, notes = check_demos(notebook, path.stem)
-    if any("sdcda_tutorial.widgets" in cell.source for cell in stored.cells) and not notes:
+    if any("sdcda_tutorial.teaching.demos" in cell.source for cell in stored.cells) and not notes:
         demo_faults.append("it uses a demo, but none is on the page")
     print(f"opened {opened - began:.0f} s, run {ran - opened:.0f} s, demos {time.monotonic() - ran:.0f} s")
     print(*notes, *faults, *demo_faults, sep="\n")

@@ -367,8 +367,8 @@ def test_script_without_a_main_guard_still_gets_its_world(tmp_path: Path) -> Non
     script = tmp_path / "careless.py"
     script.write_text(
         "import os; os.cpu_count = lambda: 2\n"
-        "from sdcda_tutorial.scenes import MiniWorldSettings, ensure_mini_world, mini_world\n"
-        "mini_world._CHUNK = 2\n"
+        "from sdcda_tutorial.mini_world import MiniWorldSettings, ensure_mini_world, world\n"
+        "world._CHUNK = 2\n"
         f"ensure_mini_world({str(tmp_path / 'mini')!r}, settings={TINY!r}, progress=False)\n"
     )
     package = str(Path(mini_world.__file__).parents[2])

@@ -87,7 +87,7 @@ def links(name: str) -> list[str]:
 def exercises(name: str) -> list[str]:
     """Numbers of the exercises registered for the notebook of this name."""
     number = str(int(Path(name).name[:2]))
-    importlib.import_module(f"sdcda_tutorial.exercises.{MODULES[number]}")
+    importlib.import_module(f"sdcda_tutorial.teaching.exercises.{MODULES[number]}")
     return sorted(n for n in EXERCISES if n.partition(".")[0] == number)
 
 
