@@ -6,7 +6,7 @@ from __future__ import annotations
 class InputError(ValueError):
     """Something given from outside is wrong: a path, a file, an option.
 
-    The message is one line that says what is wrong, in which file, and how to mend it. The command line prints it
+    The message is one line that says what is wrong, in which file, and how to fix it. The command line prints it
     without a traceback and leaves with exit code 2.
     """
 

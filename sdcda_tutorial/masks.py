@@ -90,12 +90,12 @@ def read_png(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarra
         with Image.open(path) as image:
             mask = (np.asarray(image.convert("L")) > 0).astype(np.uint8)
     except FileNotFoundError:
-        raise InputError(f"mask {path} does not exist; make the masks with `sdcda masks`") from None
+        raise InputError(f"mask {path} does not exist; make the masks with `write_pseudo_masks`") from None
     except Exception as error:  # on damaged files Pillow raises SyntaxError, ValueError, IndexError and more
-        raise InputError(f"mask {path} cannot be read ({error}); make it again with `sdcda masks`") from None
+        raise InputError(f"mask {path} cannot be read ({error}); make it again with `write_pseudo_masks`") from None
     if size is not None and mask.shape != tuple(size):
         raise InputError(
             f"mask {path} is {mask.shape[1]}x{mask.shape[0]} but its image is {size[1]}x{size[0]}; "
-            "make it again with `sdcda masks`"
+            "make it again with `write_pseudo_masks`"
         )
     return mask

@@ -185,7 +185,7 @@ def test_a_mask_of_another_size_is_one_line_that_names_the_file(tmp_path: Path) 
     with pytest.raises(InputError) as error:
         masks.read_png(path, (6, 4))
     message = one_line_about(path, error)
-    assert "6x4" in message and "4x6" in message and "sdcda masks" in message
+    assert "6x4" in message and "4x6" in message and "`write_pseudo_masks`" in message
 
 
 def test_a_missing_mask_is_one_line_that_names_the_file(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def one_line_error(extractor: FeatureExtractor, path: Path) -> str:
     assert str(path) in message and "\n" not in message
     # What to get, where, and both ways on.
     assert "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth" in message
-    assert "--weights FILE" in message and "--random-weights" in message and "weights_only" not in message
+    assert "`vgg_weights`" in message and "`random_weights`" in message and "weights_only" not in message
     return message
 
 
@@ -180,7 +180,7 @@ def test_without_a_network_the_way_round_it_is_told(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
     with pytest.raises(
-        InputError, match=r"name resolution.*; get https:.*/vgg16_bn-6c64b313\.pth where .*--weights FILE"
+        InputError, match=r"name resolution.*; download https:.*/vgg16_bn-6c64b313\.pth on .*`vgg_weights`"
     ):
         load_imagenet_weights(FeatureExtractor())
 

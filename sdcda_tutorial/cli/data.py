@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sdcda_tutorial.cli.options import refuse_other_seed_in_default_folder
+from sdcda_tutorial.errors import InputError
 
 data_app = typer.Typer(help="Data sets: make the mini world, check a copy of a real one.")
 
@@ -18,9 +18,11 @@ def data_mini(
     seed: Annotated[int, typer.Option(min=0, help="another seed draws another world")] = 0,
 ) -> None:
     """Draw the mini world: three small domains in the native formats of GCC, ShanghaiTech and CrowdHuman."""
+    from sdcda_tutorial.datasets import MINI_ROOT
     from sdcda_tutorial.mini_world import ensure_mini_world
 
-    refuse_other_seed_in_default_folder(root, seed)
+    if seed != 0 and root.resolve() == MINI_ROOT.resolve():  # plain `mini` would draw that of seed 0 there anew
+        raise InputError(f"{MINI_ROOT} is the world of seed 0; give another --root and name it mini-target:ROOT")
     typer.echo(f"the mini world is in {ensure_mini_world(root, seed=seed)}")
 
 

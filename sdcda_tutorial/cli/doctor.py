@@ -1,4 +1,4 @@
-"""Is everything here that the package needs? One check a line, each with its mend."""
+"""`sdcda doctor`: is everything here that the package needs? One check a line, each with its fix."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import typer
+
 PACKAGES = (
     "torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "scipy", "pillow", "safetensors", "matplotlib",
     "seaborn", "ipywidgets", "tqdm", "typer", "rich",
@@ -18,15 +20,24 @@ IMPORTED_AS = {"pillow": "PIL", "lightning-fabric": "lightning_fabric"}
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, whether it is well, and what to do if not."""
+    """What was looked at, whether it is well, and how to fix it if not."""
 
     ok: bool
     text: str
     mend: str = ""
 
 
+def doctor() -> None:
+    """Check Python, the packages, the device and the data; say what to do where something is missing."""
+    checks = examine()
+    for check in checks:
+        typer.echo(f"[{' OK ' if check.ok else 'FAIL'}] {check.text}" + ("" if check.ok else f" -> {check.mend}"))
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
 def examine() -> list[Check]:
-    """All checks, in the order in which they are worth mending."""
+    """All checks, in the order in which to fix what fails."""
     checks = [Check(sys.version_info >= (3, 10), f"Python {sys.version.split()[0]}", "install Python 3.10 or newer")]
     checks += [_package(name) for name in PACKAGES]
     if all(check.ok for check in checks):
@@ -35,16 +46,15 @@ def examine() -> list[Check]:
 
 
 def _package(name: str) -> Check:
-    mend = f"pip install {name}"
+    text = name
     try:
-        found = version(name)
-    except PackageNotFoundError:
-        return Check(False, f"{name} is not installed", mend)
-    try:
+        text = f"{name} {version(name)}"
         importlib.import_module(IMPORTED_AS.get(name, name))
+    except PackageNotFoundError:
+        return Check(False, f"{name} is not installed", f"pip install {name}")
     except Exception as error:  # an installed package that does not import is as good as none, whatever it raises
-        return Check(False, f"{name} {found} does not import: {str(error).partition(chr(10))[0]}", mend)
-    return Check(True, f"{name} {found}")
+        return Check(False, f"{text} does not import: {str(error).partition(chr(10))[0]}", f"pip install {name}")
+    return Check(True, text)
 
 
 def _device() -> Check:
@@ -65,10 +75,10 @@ def _bfloat16() -> Check:
 
     from sdcda_tutorial.training.hardware import cpu_has_bf16
 
-    if torch.cuda.is_available():
-        native = torch.cuda.get_device_capability() >= (8, 0)
-        return Check(True, "bfloat16 in hardware" if native else "no bfloat16 in hardware: float16 is used")
-    return Check(True, "bfloat16 in hardware" if cpu_has_bf16() else "no bfloat16 in hardware: float32 is used")
+    gpu = torch.cuda.is_available()
+    if torch.cuda.get_device_capability() >= (8, 0) if gpu else cpu_has_bf16():
+        return Check(True, "bfloat16 in hardware")
+    return Check(True, f"no bfloat16 in hardware: {'float16' if gpu else 'float32'} is used")
 
 
 def _data() -> Check:

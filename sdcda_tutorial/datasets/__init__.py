@@ -38,7 +38,7 @@ __all__ = [
     "select_scenes",
 ]
 
-MINI_ROOT = Path("data/mini")  # where `sdcda data mini` writes, seen from the folder of the project
+MINI_ROOT = Path("data/mini")  # where the mini world is, seen from the folder of the project
 
 
 def _crowdhuman(root: Path, split: str | None, **options: Any) -> CrowdDataset:
@@ -104,7 +104,7 @@ def locate(spec: str) -> tuple[str, Path]:
         loader, folder = _MINI[name]
         world = Path(root).expanduser() if root else MINI_ROOT
         if not (world / folder).is_dir():
-            raise InputError(f"{world / folder} is not a folder; make the mini world with `sdcda data mini`")
+            raise InputError(f"{world / folder} is not a folder; make the mini world with `ensure_mini_world`")
         return loader, world / folder
     if name not in _LOADERS:
         raise InputError(f"unknown data set {name!r} in {spec!r}; known are {', '.join(DATASET_NAMES)}")

@@ -99,7 +99,7 @@ class PseudoMasked(Sequence[Sample]):
             if missing:
                 raise InputError(
                     f"{len(missing)} of {len(dataset)} pseudo-masks are missing in {self.mask_folder}, first "
-                    f"{missing[0]}.png; make them with `sdcda masks`"
+                    f"{missing[0]}.png; make them with `write_pseudo_masks`"
                 )
 
     def __len__(self) -> int:

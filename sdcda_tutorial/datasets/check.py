@@ -123,7 +123,7 @@ class Report:
     def verdict(self) -> str:
         """One line: sound or not, complete or not."""
         if self.faults:
-            return f"faults: {len(self.faults):,} ({self.opened:,} images opened); mend them before you train"
+            return f"faults: {len(self.faults):,} ({self.opened:,} images opened); fix them before you train"
         known = [tally for tally in self.tallies if tally.published is not None]
         share = "" if not known else ", complete" if self.complete else ", but incomplete"
         return f"sound{share}: no fault in what was looked at ({self.opened:,} images opened)"
@@ -226,7 +226,7 @@ def _examine(data: CrowdDataset, index: int) -> tuple[list[Finding], int]:
         clearly = _outside(points + margin, width + 2 * margin[0], height + 2 * margin[1]).mean()
         share = f"{about} has {outside.sum()} of {len(points)} points outside its {height}×{width} image"
         if by_hand and clearly >= _SWAPPED and not _outside(points[:, ::-1], width, height).any():
-            tell(f"{share} and none when x and y (column and row) are swapped: mend their order")
+            tell(f"{share} and none when x and y (column and row) are swapped: fix their order")
         elif by_hand and clearly > 0.5:
             tell(f"{share}; is it the annotation of another image, or of another size?")
         else:

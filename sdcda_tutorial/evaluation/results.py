@@ -120,7 +120,7 @@ class Results:
                 rows.append(Row(**known))
             return cls(rows, stored["about"])
         except (KeyError, TypeError, AttributeError):
-            raise InputError(f"{path} holds no evaluation; make one with `sdcda evaluate`") from None
+            raise InputError(f"{path} holds no evaluation; make one with `evaluate`") from None
 
     def to_csv(self, path: str | Path) -> None:
         """Write the rows as a table that a spreadsheet opens."""
@@ -186,7 +186,7 @@ def evaluate(
 def refuse_unlabelled(dataset: Sequence[Sample]) -> None:
     """Raise an InputError for a data set without labels: against zeros any figure would be nonsense."""
     if isinstance(dataset, ImageFolder):
-        raise InputError(f"{dataset.name} has no labels to measure against; `sdcda predict` counts without them")
+        raise InputError(f"{dataset.name} has no labels to measure against; `predict_density` counts without them")
 
 
 def mask_quality(dataset: Sequence[Sample], folder: str | Path) -> dict[str, float]:

@@ -42,5 +42,5 @@ def dry_run(experiment: Experiment, method: str, *, resume: bool = False) -> str
     free = shutil.disk_usage(there).free
     lines.append(f"in all: {duration(total)}, {size(needed)} of disk ({size(free)} are free)")
     if free < needed:
-        lines.append("this is more than is free: make room, or choose another --out")
+        lines.append("this is more than is free: make room, or choose another `folder`")
     return "\n".join(lines)

@@ -94,7 +94,7 @@ class Experiment:
         """Raise an InputError for what can be known before processes are started and the long parts begin."""
         folder = self.folder / self.preset.run_name(method)
         if (folder / "config.json").exists() and not resume:
-            raise InputError(f"{folder} already holds a run; pass --resume to go on, or choose another --out")
+            raise InputError(f"{folder} already holds a run; pass `resume` to go on, or choose another `folder`")
         self.hardware.refuse_uneven(config.batch_size)
         if self.preset.warm_start is not None:
             self.hardware.refuse_uneven(self.preset.warm_start.batch_size, "warm start: ")
@@ -104,7 +104,7 @@ class Experiment:
             refuse_several_devices(self.hardware)
             refuse_other_layouts(self.source)
             if self.target is None:
-                raise InputError("a translation leads from source to target; name one with --target")
+                raise InputError("a translation leads from source to target; name one as `target`")
 
     def check_mask_model(self) -> None:
         """As `check`, for the mask model."""
@@ -113,7 +113,7 @@ class Experiment:
         if self.boxes is None:
             raise InputError(
                 "this method needs pseudo-masks of the target; name a data set with boxes to train the mask model on "
-                "(--boxes crowdhuman:ROOT), a mask model (--segmenter FILE) or ready masks (--masks FOLDER)"
+                "(`boxes`, such as crowdhuman:ROOT), a mask model (`segmenter`) or ready masks (`masks`)"
             )
         self.hardware.refuse_uneven(self.preset.segmenter.batch_size, "mask model: ")
 
@@ -186,7 +186,7 @@ class Experiment:
         if self.masks is not None:
             return self.masks
         if self.target is None:
-            raise InputError("pseudo-masks are of a target, but no target was given; name one with --target")
+            raise InputError("pseudo-masks are of a target, but no target was given; name one as `target`")
         model, folder = self.mask_model(), self.folder / "masks"
         if self.rehearsal is not None and not self.rehearsal.finds_masks(model, self.target, folder):
             return None

@@ -197,7 +197,7 @@ def train_translation(
 def refuse_several_devices(hardware: Hardware) -> None:
     """Raise an InputError for hardware that would share out a batch."""
     if hardware.processes > 1 or hardware.accumulate > 1:
-        raise InputError("a translation is trained on one device, a batch at a time; drop --devices and --accumulate")
+        raise InputError("a translation is trained on one device, a batch at a time; drop `devices` and `accumulate`")
 
 
 @torch.no_grad()

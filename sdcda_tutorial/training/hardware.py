@@ -51,7 +51,9 @@ class Hardware:
 
     def __post_init__(self) -> None:
         if self.compile and self.checkpoint_activations:
-            raise InputError("a compiled network cannot compute its activations again; drop one of the two options")
+            raise InputError(
+                "a compiled network cannot compute its activations again; drop `compile` or `checkpoint_activations`"
+            )
 
     @property
     def processes(self) -> int:
@@ -64,15 +66,15 @@ class Hardware:
         if started() and number not in (None, self.processes):
             raise InputError(
                 f"{number} processes were started, but {self.devices} device(s) on {self.nodes} machine(s) are "
-                f"{self.processes}; tell --devices and --nodes what torchrun or srun was told"
+                f"{self.processes}; give `devices` and `nodes` the numbers that torchrun or srun got"
             )
         if self.accelerator == "cpu" or self.devices == 1:
             return
         if torch.backends.mps.is_available():
-            raise InputError("one process at a time can use this machine's GPU; drop --devices")
+            raise InputError("one process at a time can use this machine's GPU; drop `devices`")
         if torch.cuda.is_available() and torch.cuda.device_count() < self.devices:
             raise InputError(
-                f"--devices {self.devices}: {torch.cuda.device_count()} GPU(s) are seen here; ask for fewer"
+                f"`devices` {self.devices}: {torch.cuda.device_count()} GPU(s) are seen here; ask for fewer"
             )
 
     def run(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
@@ -117,7 +119,7 @@ class Hardware:
         if batch_size // processes // self.accumulate < at_least:
             raise InputError(
                 f"a batch of {batch_size} on {processes} device(s) in {self.accumulate} micro-batch(es) leaves fewer "
-                f"than {at_least} image(s) a pass, and batch norm needs them; lower --accumulate or enlarge the batch"
+                f"than {at_least} image(s) a pass, and batch norm needs them; lower `accumulate` or enlarge the batch"
             )
 
     def refuse_uneven(self, batch_size: int, whose: str = "") -> None:
@@ -125,7 +127,7 @@ class Hardware:
         if batch_size % self.processes:
             raise InputError(
                 f"{whose}a batch of {batch_size} cannot be shared by {self.processes} processes; make it a multiple "
-                "(--batch-size), or choose other --devices"
+                "(`batch_size`), or choose other `devices`"
             )
 
     def prepare(self, networks: nn.Module, *, channels_last: bool = True) -> None:
@@ -165,7 +167,7 @@ def _require_compiler(device: str) -> None:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise InputError(
             f"torch.compile does not work here ({reason}); install what PyTorch compiles with (a C++ compiler on a "
-            "CPU, triton on a GPU), or drop --compile"
+            "CPU, triton on a GPU), or drop `compile`"
         ) from None
 
 

@@ -73,6 +73,6 @@ def _summary_writer() -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise InputError(
-            f"TensorBoard cannot be written ({error}); pip install tensorboard, or drop --tensorboard"
+            f"TensorBoard cannot be written ({error}); pip install tensorboard, or drop `tensorboard`"
         ) from None
     return SummaryWriter

@@ -93,7 +93,7 @@ class RunFolder:
         if not (asked.exists() or last.exists()):
             return None
         if not resume:
-            raise InputError(f"{self.folder} already holds a run; set `resume` to go on, or choose another `folder`")
+            raise InputError(f"{self.folder} already holds a run; pass `resume` to go on, or choose another `folder`")
         then, now = checkpoints.current_names(read_json(asked)), self._asked()
         changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
         if changed:

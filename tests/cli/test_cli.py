@@ -26,13 +26,11 @@ import scipy.io
 from command_line import Done, files, ran, refused, run, small_home
 from PIL import Image
 
-import sdcda_tutorial.experiments.benchmark
-import sdcda_tutorial.mini_world
-import sdcda_tutorial.training
 from sdcda_tutorial import masks
 from sdcda_tutorial.cli import doctor
 from sdcda_tutorial.datasets.images import read_image
 from sdcda_tutorial.evaluation.results import Results, predict_density
+from sdcda_tutorial.experiments import presets
 from sdcda_tutorial.training.checkpoints import load, load_counter, save
 
 COMMANDS = ["doctor", "data mini", "masks", "train", "evaluate", "predict", "benchmark", "demo"]
@@ -317,7 +315,7 @@ def test_doctor_looks_for_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_doctor_survives_the_want_of_what_the_package_itself_needs() -> None:
     code = (
         "import sys; sys.modules['numpy'] = None\n"
-        "from sdcda_tutorial import cli, doctor; doctor.PACKAGES = ('numpy',); cli.main(['doctor'])"
+        "from sdcda_tutorial import cli; cli.doctor.PACKAGES = ('numpy',); cli.main(['doctor'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert (done.returncode, done.stderr) == (1, "")
@@ -624,9 +622,9 @@ def test_a_run_that_met_a_full_disk_goes_on(trained: dict[str, str], tmp_path: P
 def test_a_training_that_diverges_stops_with_one_line(
     trained: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    preset = sdcda_tutorial.training.PRESETS["mini"]
+    preset = presets.PRESETS["mini"]
     wild = replace(preset, adaptation=replace(preset.adaptation, learning_rate=1e30, steps=5))
-    monkeypatch.setitem(sdcda_tutorial.training.PRESETS, "mini", wild)
+    monkeypatch.setitem(presets.PRESETS, "mini", wild)
     done = run("train", "--method", "noadapt", "--out", tmp_path)
     assert done.code == 1 and done.out == ""
     assert re.search(r" not finite (at|after) step \d", done.complaint)

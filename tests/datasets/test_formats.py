@@ -376,7 +376,7 @@ def test_open_dataset_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_open_dataset_mini(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    complaint(lambda: open_dataset("mini-source"), "data/mini/source", "sdcda data mini")
+    complaint(lambda: open_dataset("mini-source"), "data/mini/source", "`ensure_mini_world`")
     world = tmp_path / "data" / "mini"
     gcc_world(world / "source")
     write_shanghaitech(world / "target" / "part_B", 1, XY, split="test")

@@ -120,7 +120,7 @@ def test_nothing_to_measure_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     photographs = ImageFolder(tmp_path)
     for unlabelled in (photographs, photographs.subset([0])):
-        with pytest.raises(InputError, match="has no labels to measure against; `sdcda predict`"):
+        with pytest.raises(InputError, match="has no labels to measure against; `predict_density`"):
             evaluate(Known(MAPS), unlabelled, progress=False)
 
 

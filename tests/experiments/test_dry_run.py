@@ -187,7 +187,7 @@ def break_segmenter(data: Data, folder: Path) -> dict[str, Any]:
     (lose_mask, "6 of 6 pseudo-masks are missing"),
     (break_segmenter, r"model\.safetensors is broken"),
     (lambda *_: {"boxes": None}, "name a data set with boxes"),
-    (lambda *_: {"hardware": replace(CPU, accumulate=7)}, "lower --accumulate or enlarge the batch"),
+    (lambda *_: {"hardware": replace(CPU, accumulate=7)}, "lower `accumulate` or enlarge the batch"),
 ])  # fmt: skip
 def test_it_refuses_what_the_training_would_refuse(
     damage: Callable[[Data, Path], dict[str, Any]], says: str, data: Data, tmp_path: Path
@@ -204,13 +204,13 @@ def test_pretrained_weights_that_are_missing_show_in_the_dry_run(data: Data, tmp
     tried = Experiment(
         tmp_path / "out", paper, data.source, data.target, vgg_weights=tmp_path / "vgg.pth", hardware=CPU
     )  # fmt: skip
-    with pytest.raises(InputError, match=r"vgg\.pth.*vgg16_bn-6c64b313\.pth.*--weights FILE.*--random-weights"):
+    with pytest.raises(InputError, match=r"vgg\.pth.*vgg16_bn-6c64b313\.pth.*`vgg_weights`.*`random_weights`"):
         dry_run(tried, "noadapt")
 
 
 @pytest.mark.parametrize(("how", "says"), [
     (lambda loss: loss * torch.nan, "density loss is not finite in the dry run"),
-    (lambda loss: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError()), r"GPU's memory is too small .*--accumulate 2"),
+    (lambda loss: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError()), r"GPU's memory is too small .*`accumulate` 2"),
 ])  # fmt: skip
 def test_steps_that_fail_are_one_line(
     how: Callable[[torch.Tensor], torch.Tensor], says: str, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -244,7 +244,7 @@ def test_bad_input_is_one_line(source: CrowdDataset, target: CrowdDataset, run: 
         return lambda: train(source, target, tmp_path / "new", **changes)
 
     complaint(started(batch_size=0), "0 images")
-    complaint(lambda: train(source, target, run), run, "--resume")
+    complaint(lambda: train(source, target, run), run, "`resume`")
     complaint(lambda: train(source, target, run, resume=True, pool=3), "pool=2", "not 3")
     complaint(lambda: train(source, source, run, resume=True), "target_data")
     for crop in ((26, 32), (20, 32)):

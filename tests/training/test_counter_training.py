@@ -603,7 +603,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_a_folder_in_use_is_left_alone(kind: str, data: Data, unbroken: dict[str, Unbroken], tmp_path: Path) -> None:
     folder = unbroken[kind].folder
     before = content(folder)
-    with pytest.raises(InputError, match=rf"{re.escape(str(folder))} already holds a run; set `resume`"):
+    with pytest.raises(InputError, match=rf"{re.escape(str(folder))} already holds a run; pass `resume`"):
         train(kind, data, folder)
     assert content(folder) == before
     shutil.copytree(folder, tmp_path / "lost")

@@ -300,6 +300,6 @@ def test_tensorboard_shows_each_logged_step_once(
 def test_tensorboard_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as Python does for what cannot be imported
     for ask in (require_tensorboard, lambda: Records(tensorboard=True)):
-        with pytest.raises(InputError, match="pip install tensorboard, or drop --tensorboard") as caught:
+        with pytest.raises(InputError, match="pip install tensorboard, or drop `tensorboard`") as caught:
             ask()
         assert "\n" not in str(caught.value)

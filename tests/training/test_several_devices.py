@@ -362,6 +362,6 @@ def test_a_training_on_two_devices_wants_two_processes(
 def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(InputError, match=r"--devices 4: 2 GPU\(s\) are seen here"):
+    with pytest.raises(InputError, match=r"`devices` 4: 2 GPU\(s\) are seen here"):
         in_processes(Hardware(devices=4, precision="32-true"), CrowdCounter)
     Hardware(accelerator="cpu", devices=4, precision="32-true").refuse_impossible()

@@ -126,7 +126,7 @@ def _corners(place: str, person: dict[str, Any], key: str) -> tuple[float, float
     try:
         x, y, width, height = (float(value) for value in person[key])
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{place}: {key} should be four numbers, found {person.get(key)!r}; mend the line") from None
+        raise InputError(f"{place}: {key} should be four numbers, found {person.get(key)!r}; fix the line") from None
     if not np.isfinite((x, y, width, height)).all():
-        raise InputError(f"{place}: {key} holds NaN or infinity; mend the line")
+        raise InputError(f"{place}: {key} holds NaN or infinity; fix the line")
     return x, y, x + width, y + height

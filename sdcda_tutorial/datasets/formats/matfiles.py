@@ -63,11 +63,11 @@ def points_of(path: Path, value: Any) -> np.ndarray:
     if array.size == 0:
         return np.zeros((0, 2))
     if array.dtype.kind not in "iuf" or array.ndim != 2 or array.shape[1] != 2:
-        raise InputError(f"{path}: points should be N×2 numbers, found {array.dtype} {array.shape}; mend the file")
+        raise InputError(f"{path}: points should be N×2 numbers, found {array.dtype} {array.shape}; fix the file")
     points = array.astype(np.float64)
     if not np.isfinite(points).all():
         bad = int((~np.isfinite(points)).any(axis=1).sum())
-        raise InputError(f"{path}: {bad} of {len(points)} points are NaN or infinite; mend the annotation")
+        raise InputError(f"{path}: {bad} of {len(points)} points are NaN or infinite; fix the annotation")
     return points
 
 

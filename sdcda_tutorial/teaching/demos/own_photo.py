@@ -83,7 +83,7 @@ def photograph(name: str, content: bytes) -> np.ndarray:
         InputError: more than `MOST_BYTES`, or no picture.
     """
     if len(content) > MOST_BYTES:
-        raise InputError(f"{name} has more than {MOST_BYTES >> 20} MB; shrink it, or count it with `sdcda predict`")
+        raise InputError(f"{name} has more than {MOST_BYTES >> 20} MB; shrink it, or count it with `predict_density`")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photograph"
         path.write_bytes(content)

@@ -1,0 +1,35 @@
+"""`sdcda evaluate`: measure models on a labelled data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdcda_tutorial.cli import options
+from sdcda_tutorial.cli.messages import say
+from sdcda_tutorial.errors import InputError
+
+
+def evaluate(
+    checkpoint: Annotated[list[Path], typer.Option(help="model.safetensors of a run; give several to compare them")],
+    target: Annotated[str, typer.Option(help="labelled data set to measure on, such as shanghaitech-b:ROOT")] = "mini",
+    split: Annotated[str, typer.Option(help="part of the data set")] = "test",
+    out: Annotated[Path, typer.Option(help="folder; an older evaluation is replaced")] = Path("build/evaluation"),
+    size: options.Size = None,
+    variant: Annotated[str, typer.Option(help="of PSNR and SSIM: standard or authors")] = "standard",
+    devices: options.Devices = 1,
+) -> None:
+    """Count the people of a labelled set: MAE, MSE, PSNR, SSIM, where the error lies, and a Fig. 2 panel."""
+    from sdcda_tutorial.evaluation import report
+
+    if variant not in ("standard", "authors"):
+        raise InputError(f"variant is standard or authors, not {variant!r}")
+    dataset = options.open_data(target, "target", split, size)
+    hardware = options.choose_hardware("32-true", devices=devices)
+    results = hardware.run(report.compare, checkpoint, dataset, out, variant, {"split": split}, hardware)
+    say(report.table(results))
+    for path, found in zip(checkpoint, results.values(), strict=True):
+        say("\n" + report.measured_card(path, found))
+    say(f"\nrows and panel are in {out}")
