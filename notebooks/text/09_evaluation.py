@@ -53,7 +53,7 @@ from sdcda_tutorial.experiments.benchmark_rows import titles
 from sdcda_tutorial.evaluation.results import evaluate, predict_density
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.paper import TABLE_1, as_markdown
-from sdcda_tutorial.evaluation.report import spread_table
+from sdcda_tutorial.experiments.tables import spread_table
 from sdcda_tutorial.experiments.presets import MINI
 
 # %% [markdown]

@@ -198,18 +198,19 @@ def evaluate(
     devices: Devices = 1,
 ) -> None:
     """Count the people of a labelled set: MAE, MSE, PSNR, SSIM, where the error lies, and a Fig. 2 panel."""
-    from sdcda_tutorial.evaluation import report
+    from sdcda_tutorial.evaluation.comparison import compare, measured_card
+    from sdcda_tutorial.evaluation.tables import table
 
     if variant not in ("standard", "authors"):
         raise InputError(f"variant is standard or authors, not {variant!r}")
     dataset = open_data(target, "target", split, size)
     hardware = choose_hardware("32-true", devices=devices)
     asked = (checkpoint, dataset, out, variant, {"split": split}, hardware)
-    results = hardware.run(report.compare, *asked)
-    _say(report.table(results))
+    results = hardware.run(compare, *asked)
+    _say(table(results))
     if is_first():
         for path, found in zip(checkpoint, results.values(), strict=True):
-            typer.echo("\n" + report.measured_card(path, found))
+            typer.echo("\n" + measured_card(path, found))
     _say(f"\nrows and panel are in {out}")
 
 
@@ -222,14 +223,15 @@ def predict(
 ) -> None:
     """Count the people of any photograph and lay the density over it."""
     from sdcda_tutorial.datasets.images import read_image_at_least
-    from sdcda_tutorial.evaluation import model_card, report
+    from sdcda_tutorial.evaluation import model_card
+    from sdcda_tutorial.evaluation.photo_overlay import save_overlay
     from sdcda_tutorial.training.checkpoints import load_counter
 
     counter, _ = load_counter(checkpoint)
     for path in photo if len(photo) > 1 else []:
         read_image_at_least(path, (1, 1))  # all are whole before anything is written: a JPEG's smallest decoding shows
     for path in photo:
-        typer.echo(f"{path}: {report.save_overlay(out, path, counter, max_side)}")
+        typer.echo(f"{path}: {save_overlay(out, path, counter, max_side)}")
     typer.echo(model_card.text(checkpoint), err=True)  # apart from the counts, which a program may read
 
 

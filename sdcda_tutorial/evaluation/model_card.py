@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.evaluation.metric_table import METRICS
 from sdcda_tutorial.training import checkpoints
 
 
@@ -132,6 +133,6 @@ def _data(data: Mapping[str, Any]) -> str:
 
 
 def _figures(test: Mapping[str, float | None]) -> str:
-    digits = {"mae": 2, "mse": 2, "psnr": 2, "ssim": 3}
-    named = {name: test[name] for name in digits}
-    return ", ".join(f"{name.upper()} {v:.{digits[name]}f}" for name, v in named.items() if v is not None)
+    shown = [metric for metric in METRICS.values() if metric.shown == "everywhere"]
+    totals = ((metric, test.get(metric.name)) for metric in shown)  # a card from before a metric was added lacks it
+    return ", ".join(f"{metric.heading} {metric.text(total)}" for metric, total in totals if total is not None)

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from sdcda_tutorial.evaluation.metric_table import METRICS, Metric
 from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.experiments.presets import split_run_name
 
 PerSeed = Mapping[int, Mapping[str, Mapping[str, Results]]]  # seed -> method -> "target" or "source" -> results
 DRAWS = 5000  # of a bootstrap
-_FIGURES = ("mae", "mse", "psnr", "ssim", "background", "crowd")
+MAE_PERCENT = Metric("mae_percent_of_mean_count", "% of mean count")  # from the totals of each seed
 
 
 def summarise(per_seed: PerSeed, *, same_images: bool) -> dict[str, Any]:
@@ -39,17 +40,17 @@ def summarise(per_seed: PerSeed, *, same_images: bool) -> dict[str, Any]:
     for method, by_domain in next(iter(per_seed.values())).items():
         for domain in by_domain:
             rows = [cell for cell in cells if cell["method"] == method and cell["domain"] == domain]
-            figures = {key: [row[key] for row in rows] for key in _FIGURES}
-            figures["mae_percent_of_mean_count"] = [
-                100 * row["mae"] / row["mean_count"] if row["mean_count"] else float("nan") for row in rows
-            ]
-            summary[f"{method} / {domain}"] = {key: _mean_and_sd(values) for key, values in figures.items()}
+            known = [name for name in METRICS if any(name in row for row in rows)]
+            figures = {name: np.array([row.get(name) for row in rows], dtype=float) for name in known}
+            people = np.array([row["mean_count"] for row in rows])
+            figures[MAE_PERCENT.name] = 100 * figures["mae"] / np.where(people == 0, np.nan, people)
+            summary[f"{method} / {domain}"] = {name: _mean_and_sd(values) for name, values in figures.items()}
     found = {"seeds": list(per_seed), "summary": summary, "cells": cells, "images": _images(per_seed)}
     return found | {"differences": {m: asdict(d) for m, d in differences(found, same_images=same_images).items()}}
 
 
-def _mean_and_sd(values: Sequence[float]) -> dict[str, float | None]:
-    """JSON has no NaN, which is the figure of images without people: None."""
+def _mean_and_sd(values: np.ndarray) -> dict[str, float | None]:
+    """None, as in JSON, where a value is undefined or was not measured."""
     mean, sd = float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
     return {"mean": round(mean, 4) if np.isfinite(mean) else None, "sd": round(sd, 4) if np.isfinite(sd) else None}
 
