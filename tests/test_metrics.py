@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_game_by_hand() -> None:
     truth, pred = torch.zeros(8, 8), torch.zeros(8, 8)
     truth[0, 0], truth[0, 7], truth[7, 0] = 1, 1, 1
     pred[0, 2], pred[0, 7], pred[7, 7] = 1, 1, 2
-    # L = 0: |4 - 3|. L = 1: 1 missed at the lower left, 2 too many at the lower right. From L = 2 the first is wrong twice.
+    # L = 0: |4 - 3|. L = 1: one missed at the lower left, two too many at the lower right. L = 2: the first, twice.
     assert [game(pred, truth, level) for level in range(5)] == [1, 3, 5, 5, 5]
     assert game(truth, truth.clone(), 3) == 0
 
@@ -93,7 +94,7 @@ def test_game_properties(seed: int, height: int, width: int, unit: float) -> Non
     values = [game(*tensors(pred, truth), level) for level in range(5)]
     assert values == pytest.approx([plain_game(pred, truth, level) for level in range(5)])
     assert values[0] == pytest.approx(count_errors([truth.sum()], [pred.sum()])[0])
-    assert all(coarse <= fine + 1e-9 for coarse, fine in zip(values, values[1:], strict=False))
+    assert all(coarse <= fine + 1e-9 for coarse, fine in itertools.pairwise(values))
     assert values[-1] <= np.abs(pred - truth).sum() + 1e-9
     assert game(*tensors(pred, truth), 5) == pytest.approx(np.abs(pred - truth).sum())  # a pixel a cell, at most
     assert [game(*tensors(truth, pred), level) for level in range(5)] == values
