@@ -268,10 +268,9 @@ _COLUMNS = {
 
 def as_markdown(records: Iterable[Any]) -> str:
     """A Markdown table of any of the records above: `as_markdown(LEDGER)`, `as_markdown(EQUATIONS.values())`."""
-    rows: list[list[str]] = []
-    for record in records:
-        columns = {field.name: _COLUMNS.get(field.name, (field.name, "{}")) for field in fields(record)}
-        values = {name: getattr(record, name) for name in columns}
-        texts = {name: ("no", "yes")[v] if isinstance(v, bool) else v for name, v in values.items()}
-        rows.append([form.format(texts[name]) for name, (_, form) in columns.items()])
-    return markdown_table([heading for heading, _ in columns.values()], rows, aligned=False)
+    records = list(records)
+    columns = {field.name: _COLUMNS.get(field.name, (field.name, "{}")) for field in fields(records[0])}
+    values = [[getattr(record, name) for name in columns] for record in records]
+    texts = [[("no", "yes")[value] if isinstance(value, bool) else value for value in row] for row in values]
+    headings, forms = zip(*columns.values(), strict=True)
+    return markdown_table(headings, [list(map(str.format, forms, row)) for row in texts], aligned=False)

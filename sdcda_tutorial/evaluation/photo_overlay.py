@@ -30,8 +30,8 @@ def save_overlay(out: Path, photo: Path, counter: nn.Module, max_side: int | Non
     image = resize_image(read_image_at_least(photo, (height, width), upright=True)[0], (height, width))
     density = predict_density(counter, image)
     origin = file_digest(photo)
-    names = itertools.chain([f"{photo.stem}.png"], (f"{photo.stem}-{number}.png" for number in itertools.count(2)))
-    paths = (out / name for name in names)
+    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    paths = (out / f"{photo.stem}{number}.png" for number in numbers)
     path = next(path for path in paths if not path.exists() or plotting.origin_of(path) == origin)
     count = f"{float(density.sum(dtype=torch.float64)):.1f} people"
     description = f"{photo.name} with the predicted density: {count}"

@@ -32,20 +32,13 @@ def spread_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
 
 def difference_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     """Each method's MAE minus that of its `statistics.baseline`, on the same seeds and images."""
-    rows = [
-        [
-            titles.get(method, method),
-            titles.get(one["against"], one["against"]),
-            f"{one['mae']:+.1f}",
-            f"{one['low']:+.1f} to {one['high']:+.1f}",
-            f"{one['lower_on']} of {one['seeds']}",
-        ]
-        for method, one in found["differences"].items()
-    ]
-    return (
-        markdown_table(["method", "minus", "MAE", "95 % interval", "lower on"], rows)
-        + "\nmean over seeds; the interval is a bootstrap's over seeds and images"
-    )
+    rows = []
+    for method, one in found["differences"].items():
+        names = [titles.get(name, name) for name in (method, one["against"])]
+        interval = f"{one['low']:+.1f} to {one['high']:+.1f}"
+        rows.append([*names, f"{one['mae']:+.1f}", interval, f"{one['lower_on']} of {one['seeds']}"])
+    table = markdown_table(["method", "minus", "MAE", "95 % interval", "lower on"], rows)
+    return f"{table}\nmean over seeds; the interval is a bootstrap's over seeds and images"
 
 
 def _plus_minus(figure: Mapping[str, float | None] | None, digits: int) -> str:
