@@ -1,4 +1,4 @@
-"""How good is a counter: Eq. 11 on the counts, PSNR and SSIM on the maps."""
+"""How good a counter is: Eq. 11 on the counts, GAME, PSNR and SSIM on the maps."""
 
 from __future__ import annotations
 
@@ -29,6 +29,26 @@ def count_errors(truth: Sequence[float] | np.ndarray, pred: Sequence[float] | np
 def on_background(pred: Tensor, truth: Tensor) -> Tensor:
     """The predicted map (H, W) where the true one is zero, out of reach of every head's kernel; zero elsewhere."""
     return torch.where(truth == 0, pred, 0)
+
+
+def game(pred: Tensor, truth: Tensor, level: int) -> float:
+    """Grid average mean error GAME(L) of one density map, in people; lower is better.
+
+    Guerrero-Gómez-Olmedo et al., "Extremely Overlapping Vehicle Counting", IbPRIA 2015. A grid cuts the image into
+    2^L × 2^L cells, and the absolute errors of their counts are added up: people counted in the wrong place do not make
+    up for people missed. GAME(0) is the absolute error of the count, and no level is below the one before.
+
+    Args:
+        pred, truth: (H, W) maps, people per pixel. A cell's true count is the sum of F(y) in it, as usual, not its
+            number of head points: near the edge of a cell part of a head's kernel, true or predicted, lies next door.
+        level: L, from 0 up. Cell i begins at row ⌊i H / 2^L⌋; so does it for columns. Cells tile maps of any size, and
+            the next level cuts each of them into four.
+    """
+    pred, truth = _maps(pred, truth)
+    error, cuts = pred - truth, 2**level
+    rows, columns = ([i * side // cuts for i in range(1, cuts)] for side in error.shape)
+    strips = error.tensor_split(rows, dim=0)
+    return sum(abs(float(cell.sum())) for strip in strips for cell in strip.tensor_split(columns, dim=1))
 
 
 def psnr(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> float:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from sdcda_tutorial.markdown import markdown_table
+
 
 @dataclass(frozen=True)
 class Symbol:
@@ -266,11 +268,9 @@ _COLUMNS = {
 
 def as_markdown(records: Iterable[Any]) -> str:
     """A Markdown table of any of the records above: `as_markdown(LEDGER)`, `as_markdown(EQUATIONS.values())`."""
-    rows = []
-    for record in records:
-        columns = [_COLUMNS.get(field.name, (field.name, "{}")) for field in fields(record)]
-        values = [getattr(record, field.name) for field in fields(record)]
-        texts = [{True: "yes", False: "no"}[value] if isinstance(value, bool) else value for value in values]
-        rows.append([form.format(text) for (_, form), text in zip(columns, texts, strict=True)])
-    lines = [[heading for heading, _ in columns], ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    records = list(records)
+    columns = {field.name: _COLUMNS.get(field.name, (field.name, "{}")) for field in fields(records[0])}
+    values = [[getattr(record, name) for name in columns] for record in records]
+    texts = [[("no", "yes")[value] if isinstance(value, bool) else value for value in row] for row in values]
+    headings, forms = zip(*columns.values(), strict=True)
+    return markdown_table(headings, [list(map(str.format, forms, row)) for row in texts], aligned=False)

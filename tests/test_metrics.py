@@ -1,7 +1,8 @@
-"""Eq. 11, PSNR and SSIM by hand and against plain NumPy; what blank, equal and scaled maps give."""
+"""Eq. 11, GAME, PSNR and SSIM by hand and against plain NumPy; what blank, equal and scaled maps give."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdcda_tutorial.metrics import count_errors, psnr, ssim
+from sdcda_tutorial.metrics import count_errors, game, psnr, ssim
 
 VARIANTS = ["standard", "authors"]
 few = settings(deadline=None, max_examples=40)
@@ -46,6 +47,82 @@ def test_count_errors_properties(pairs: list[tuple[float, float]], factor: float
 def test_counts_come_in_pairs(truth: list, pred: list) -> None:
     with pytest.raises(ValueError, match="as many predictions"):
         count_errors(truth, pred)
+
+
+# Counts in the cells of a grid, GAME
+
+
+def test_game_by_hand() -> None:
+    """Three people, four predicted; one of them two pixels from where it is, which only small cells see."""
+    truth, pred = torch.zeros(8, 8), torch.zeros(8, 8)
+    truth[0, 0], truth[0, 7], truth[7, 0] = 1, 1, 1
+    pred[0, 2], pred[0, 7], pred[7, 7] = 1, 1, 2
+    # L = 0: |4 - 3|. L = 1: one missed at the lower left, two too many at the lower right. L = 2: the first, twice.
+    assert [game(pred, truth, level) for level in range(5)] == [1, 3, 5, 5, 5]
+    assert game(truth, truth.clone(), 3) == 0
+
+
+def test_cells_tile_a_map_whose_sides_the_grid_does_not_divide() -> None:
+    """5 × 7 in 2 × 2 cells: rows 0-1 and 2-4, columns 0-2 and 3-6, every pixel in one of them."""
+    truth = torch.zeros(5, 7)
+    for pred, cell in ((torch.zeros(5, 7), (slice(y), slice(x))) for y in (0, 2, 5) for x in (0, 3, 7)):
+        pred[cell] = 1
+        assert game(pred, truth, 1) == pred.sum()
+    pred = torch.zeros(5, 7)
+    pred[1, 2], pred[2, 2], pred[1, 3], pred[2, 3] = 1, -2, -4, 8  # the four pixels around the common corner
+    assert [game(pred, truth, level) for level in (0, 1)] == [3, 15]
+
+
+def plain_game(pred: np.ndarray, truth: np.ndarray, level: int) -> float:
+    """Every pixel is given to its cell, one by one: the last whose beginning is not beyond it."""
+    height, width = truth.shape
+    cells: dict[tuple[int, int], float] = {}
+    for y in range(height):
+        for x in range(width):
+            i = max(i for i in range(2**level) if math.floor(i * height / 2**level) <= y)
+            j = max(j for j in range(2**level) if math.floor(j * width / 2**level) <= x)
+            cells[i, j] = cells.get((i, j), 0.0) + pred[y, x] - truth[y, x]
+    return sum(map(abs, cells.values()))
+
+
+@few
+@given(st.integers(0, 10**6), st.integers(1, 20), st.integers(1, 20), st.floats(0.01, 100))
+def test_game_properties(seed: int, height: int, width: int, unit: float) -> None:
+    """Also for maps with fewer pixels than the grid has cells."""
+    rng = np.random.default_rng(seed)
+    pred, truth = rng.exponential(size=(2, height, width)) * rng.integers(0, 2, (2, height, width))
+    values = [game(*tensors(pred, truth), level) for level in range(5)]
+    assert values == pytest.approx([plain_game(pred, truth, level) for level in range(5)])
+    assert values[0] == pytest.approx(count_errors([truth.sum()], [pred.sum()])[0])
+    assert all(coarse <= fine + 1e-9 for coarse, fine in itertools.pairwise(values))
+    assert values[-1] <= np.abs(pred - truth).sum() + 1e-9
+    assert game(*tensors(pred, truth), 5) == pytest.approx(np.abs(pred - truth).sum())  # a pixel a cell, at most
+    assert [game(*tensors(truth, pred), level) for level in range(5)] == values
+    assert [game(*tensors(pred * unit, truth * unit), level) for level in range(5)] == pytest.approx(
+        [value * unit for value in values]
+    )
+
+
+@few
+@given(st.integers(0, 10**6), st.integers(0, 3))
+def test_game_sees_where_people_are_only_by_cells(seed: int, level: int) -> None:
+    """Pixels shuffled within a cell change nothing; the count stays wherever they go."""
+    rng = np.random.default_rng(seed)
+    pred, truth = rng.exponential(size=(2, 16, 24))
+    side = (16 >> level, 24 >> level)
+    moved = pred.copy()
+    for top in range(0, 16, side[0]):
+        for left in range(0, 24, side[1]):
+            cell = moved[top : top + side[0], left : left + side[1]]
+            cell[:] = rng.permutation(cell.ravel()).reshape(side)
+    assert game(*tensors(moved, truth), level) == pytest.approx(game(*tensors(pred, truth), level))
+    everywhere = rng.permutation(pred.ravel()).reshape(16, 24)
+    assert game(*tensors(everywhere, truth), 0) == pytest.approx(game(*tensors(pred, truth), 0))
+
+
+def test_game_wants_two_maps_of_one_size() -> None:
+    with pytest.raises(ValueError, match="two maps"):
+        game(torch.zeros(12, 12), torch.zeros(12, 13), 1)
 
 
 # PSNR and SSIM once more, in plain NumPy

@@ -55,7 +55,7 @@ from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.paper import TABLE_1, as_markdown
-from sdcda_tutorial.evaluation.report import spread_table
+from sdcda_tutorial.experiments.tables import spread_table
 from sdcda_tutorial.experiments.presets import MINI
 
 # %% [markdown]

@@ -60,7 +60,7 @@ from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.rivals.cyclegan import Generators, ImagePool
 from sdcda_tutorial.paper import TABLE_1
-from sdcda_tutorial.evaluation.report import difference_table, spread_table
+from sdcda_tutorial.experiments.tables import difference_table, spread_table
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.datasets.batches import Augmentation
 from sdcda_tutorial.rivals.translated_source import translated_image

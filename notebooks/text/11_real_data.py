@@ -63,7 +63,8 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.prediction import needed_before, predict_density, reach, tiles
-from sdcda_tutorial.evaluation.report import spread_table, table
+from sdcda_tutorial.evaluation.tables import table
+from sdcda_tutorial.experiments.tables import spread_table
 from sdcda_tutorial.experiments.presets import MINI, PRESETS
 from sdcda_tutorial.evaluation import model_card
 from sdcda_tutorial.datasets.batches import Batches

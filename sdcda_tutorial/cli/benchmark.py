@@ -52,10 +52,10 @@ def benchmark(
 
     On the mini world each seed draws a world of its own; on other data a seed is a training.
     """
-    from sdcda_tutorial.evaluation import report
     from sdcda_tutorial.experiments.benchmark import run_benchmark, save_pictures
     from sdcda_tutorial.experiments.benchmark_rows import EARLY, GROUPS, titles
     from sdcda_tutorial.experiments.model_export import keep_models
+    from sdcda_tutorial.experiments.tables import difference_table, spread_table
 
     chosen = list(dict.fromkeys(GROUPS.get(methods) or (name.strip() for name in methods.split(","))))
     names, numbers = titles(chosen), _numbers(seeds)
@@ -74,9 +74,9 @@ def benchmark(
         about = "mini world" if domains is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
         keep_models(out, chosen, numbers[0], keep, about)
     save_pictures(chosen, settings, out, domains, found)
-    typer.echo(report.spread_table(found, names))
+    typer.echo(spread_table(found, names))
     if found["differences"]:
-        typer.echo("\n" + report.difference_table(found, names))
+        typer.echo("\n" + difference_table(found, names))
     files = "results.json, cells.jsonl (how each run was made), mae.png, crowd_size.png, background_and_crowd.png"
     typer.echo(f"\n{files} and panel.png are in {out}")
 
@@ -112,7 +112,7 @@ def demo(
     seed: options.Seed = 0,
 ) -> None:
     """The paper's claim in minutes: train without and with adaptation on the mini world, compare on its target."""
-    from sdcda_tutorial.evaluation import report
     from sdcda_tutorial.experiments.benchmark import run_demo
+    from sdcda_tutorial.experiments.demo import save_demo
 
-    report.save_demo(out, run_demo(seed, out, say=typer.echo), say=typer.echo)
+    save_demo(out, run_demo(seed, out, say=typer.echo), say=typer.echo)

@@ -10,6 +10,7 @@ import typer
 from sdcda_tutorial.cli import options
 from sdcda_tutorial.cli.messages import say
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.training.processes import is_first
 
 
 def evaluate(
@@ -22,14 +23,16 @@ def evaluate(
     devices: options.Devices = 1,
 ) -> None:
     """Count the people of a labelled set: MAE, MSE, PSNR, SSIM, where the error lies, and a Fig. 2 panel."""
-    from sdcda_tutorial.evaluation import report
+    from sdcda_tutorial.evaluation.comparison import compare, measured_card
+    from sdcda_tutorial.evaluation.tables import table
 
     if variant not in ("standard", "authors"):
         raise InputError(f"variant is standard or authors, not {variant!r}")
     dataset = options.open_data(target, "target", split, size)
     hardware = options.choose_hardware("32-true", devices=devices)
-    results = hardware.run(report.compare, checkpoint, dataset, out, variant, {"split": split}, hardware)
-    say(report.table(results))
-    for path, found in zip(checkpoint, results.values(), strict=True):
-        say("\n" + report.measured_card(path, found))
+    results = hardware.run(compare, checkpoint, dataset, out, variant, {"split": split}, hardware)
+    say(table(results))
+    if is_first():  # the only process that may write into a card
+        for path, found in zip(checkpoint, results.values(), strict=True):
+            say("\n" + measured_card(path, found))
     say(f"\nrows and panel are in {out}")

@@ -16,12 +16,13 @@ def predict(
 ) -> None:
     """Count the people of any photograph and lay the density over it."""
     from sdcda_tutorial.datasets.images import read_image_at_least
-    from sdcda_tutorial.evaluation import model_card, report
+    from sdcda_tutorial.evaluation import model_card
+    from sdcda_tutorial.evaluation.photo_overlay import save_overlay
     from sdcda_tutorial.training.checkpoints import load_counter
 
     counter, _ = load_counter(checkpoint)
     for path in photo if len(photo) > 1 else []:
         read_image_at_least(path, (1, 1))  # all are whole before anything is written: a JPEG's smallest decoding shows
     for path in photo:
-        typer.echo(f"{path}: {report.save_overlay(out, path, counter, max_side)}")
+        typer.echo(f"{path}: {save_overlay(out, path, counter, max_side)}")
     typer.echo(model_card.text(checkpoint), err=True)  # apart from the counts, which a program may read

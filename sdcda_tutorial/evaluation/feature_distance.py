@@ -13,23 +13,19 @@ from sdcda_tutorial.datasets.sample import Sample
 
 @torch.no_grad()
 def pooled_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160)) -> Tensor:
-    """One row an image: each channel of f = E(x) averaged over the middle of the image.
+    """Each channel of f = E(x), averaged over the middle of each image; (images, channels).
 
     Args:
         E: feature extractor, in evaluation mode.
         samples: images of at least the size of `crop`.
-        crop: (height, width) of the middle part that is looked at, multiples of E's stride.
-    Returns:
-        (images, channels).
+        crop: (height, width) of the middle part, multiples of E's stride.
     """
     return torch.cat([E(x).mean(dim=(2, 3)) for x in _middle(samples, crop)])
 
 
 @torch.no_grad()
-def local_features(
-    E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160), most: int = 64
-) -> Tensor:
-    """What E says of single places in the middle of each image: at most so many, on a grid; (images, places, channels).
+def local_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int], most: int = 64) -> Tensor:
+    """f at single places on a grid over the middle of each image, at most `most`; (images, places, channels).
 
     Other arguments as in `pooled_features`.
     """
@@ -41,7 +37,7 @@ def local_features(
 
 
 def _middle(samples: Iterable[Sample], crop: tuple[int, int]) -> Iterator[Tensor]:
-    """The middle of the images, some at a time: (B, 3, height, width), RGB in [0, 1]."""
+    """The middle of the images in batches: (B, 3, height, width), RGB in [0, 1]."""
     crops = []
     for sample in samples:
         top, left = ((side - part) // 2 for side, part in zip(sample.size, crop, strict=True))
@@ -53,7 +49,7 @@ def channel_gaps(source: Tensor, target: Tensor) -> Tensor:
     """Distance between the domain means of each channel, in standard deviations within a domain.
 
     Args:
-        source, target: (images, channels), as `pooled_features` gives them.
+        source, target: (images, channels), from `pooled_features`.
     Returns:
         (channels,), 0 where the means agree.
     """
@@ -61,16 +57,15 @@ def channel_gaps(source: Tensor, target: Tensor) -> Tensor:
     return (source.mean(dim=0) - target.mean(dim=0)).abs() / within.clamp(min=1e-6)
 
 
-def linear_probe(source: Tensor, target: Tensor, ridge: float = 10.0) -> float:
-    """How often a weighted sum of the channels tells the domain of an image that it was not fitted to.
+def linear_probe(source: Tensor, target: Tensor) -> float:
+    """Accuracy of a linear classifier of the domain, on images that it was not fitted to.
 
-    Every other image fits the weights by least squares (+1 source, -1 target), the others are asked.
+    Every other image fits the weights by ridge regression (source +1, target -1); the rest are classified.
 
     Args:
-        source, target: (images, channels), or (images, places, channels), where each place is asked by itself.
-        ridge: keeps the weights small where there are more channels than images.
+        source, target: (images, channels), or (images, places, channels), where each place is classified by itself.
     Returns:
-        Share of right answers; about 0.5 where there is nothing to tell.
+        Share of correct answers; about 0.5 where the domains cannot be told apart.
     """
     f = torch.cat([source, target]).double().reshape(len(source) + len(target), -1, source.shape[-1])
     label = torch.cat([torch.ones(len(source)), -torch.ones(len(target))]).double()[:, None].expand(f.shape[:2])
@@ -78,21 +73,21 @@ def linear_probe(source: Tensor, target: Tensor, ridge: float = 10.0) -> float:
     mean, deviation = f[fitted].mean(dim=(0, 1)), f[fitted].std(dim=(0, 1)).clamp(min=1e-6)
     f = torch.cat([(f - mean) / deviation, torch.ones(*f.shape[:2], 1).double()], dim=2)  # the last column is the bias
     seen = f[fitted].flatten(0, 1)
-    inner = seen.T @ seen + ridge * torch.eye(seen.shape[1]).double()
-    weights = torch.linalg.solve(inner, seen.T @ label[fitted].flatten())
+    ridge = 10 * torch.eye(seen.shape[1]).double()  # keeps the weights small when there are more channels than images
+    weights = torch.linalg.solve(seen.T @ seen + ridge, seen.T @ label[fitted].flatten())
     return float(((f[~fitted] @ weights).sign() == label[~fitted]).double().mean())
 
 
 def mmd(source: Tensor, target: Tensor) -> float:
-    """Squared maximum mean discrepancy: how far apart the two clouds lie, shapes and all, not their means alone.
+    """Squared maximum mean discrepancy: the distance between two distributions, not only between their means.
 
     Gretton et al., "A Kernel Two-Sample Test", JMLR 2012, unbiased, with the kernel exp(-d² / m), m the median of d².
     Each channel is first divided by its standard deviation over both domains.
 
     Args:
-        source, target: (images, channels), two images of each at least.
+        source, target: (images, channels), at least two images of each.
     Returns:
-        About 0 where both are from one distribution (also a little below), at most 2.
+        About 0 where both have one distribution (it can be slightly negative), at most 2.
     """
     f = torch.cat([source, target]).double()
     f = f / f.std(dim=0).clamp(min=1e-6)
@@ -100,18 +95,18 @@ def mmd(source: Tensor, target: Tensor) -> float:
     n, m = len(source), len(target)
     width = squared[~torch.eye(n + m, dtype=torch.bool)].median()
     k = torch.exp(-squared / width.clamp(min=1e-12))
-    within_source = (k[:n, :n].sum() - n) / (n * (n - 1))  # less the diagonal: every image is like itself
+    within_source = (k[:n, :n].sum() - n) / (n * (n - 1))  # without the diagonal, where each image meets itself
     within_target = (k[n:, n:].sum() - m) / (m * (m - 1))
     return float(within_source + within_target - 2 * k[:n, n:].mean())
 
 
 def alignment(E: nn.Module, source: Sequence[Sample], target: Sequence[Sample]) -> dict[str, float]:
-    """How well domains can be told apart, at most 100 images of each, in a window that fits into all of them.
+    """The distances on at most 100 images of each domain, in a window that fits into all of them.
 
     Args:
         source, target: at least two images each.
     Returns:
-        `linear_probe` of whole images; place_probe, the same of single places, at most 64 an image; `mmd` of images.
+        `linear_probe` of whole images; place_probe, the same of single places, at most 64 per image; `mmd` of images.
     """
     samples = [
         [domain[index] for index in range(0, len(domain), math.ceil(len(domain) / 100))] for domain in (source, target)

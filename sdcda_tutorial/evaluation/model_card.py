@@ -1,31 +1,33 @@
-"""The model card: what a checkpoint says about itself in its header, and how that is read out.
+"""The model card in a checkpoint's header: add the results of an evaluation, and show the card as text.
 
-`training.adaptation` and `training.loop` put there what the model was trained on, how, when and on what machine; an
-evaluation adds what it measured. No path of a machine is in it: data sets go by format, size and a digest of the
-names, weights and masks by a digest of their content.
+The training writes there what the model was trained on, how, when and on what machine; an evaluation adds its results.
+No path of a machine is in it: data sets are identified by format, size and a digest of the names, weights and masks by
+a digest of their content.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.evaluation.metric_table import METRICS
 from sdcda_tutorial.training import checkpoints
 
 
 def add_test(path: Path, weights: str, figures: Mapping[str, Any]) -> str | None:
-    """Add the figures of an evaluation to the card of a model in a run folder, in place of earlier ones on that data.
+    """Add the results of an evaluation to the card of a model in a run folder; they replace earlier ones on that data.
 
-    A model anywhere else (one that `checkpoints.export` made, or a copy) is left as it is.
+    A model anywhere else (made by `checkpoints.export`, or a copy) is left as it is.
 
     Args:
         weights: `checkpoints.weights_digest` of the model that was measured.
-        figures: among them data, split and variant, which tell evaluations apart.
+        figures: totals, and the keys that identify an evaluation: data, split and variant.
     Returns:
-        Why the figures could not be added, or None.
+        Why the results could not be added, or None.
     """
     file = path.resolve()  # a link stays a link
     if not (file.parent / "config.json").exists():
@@ -33,7 +35,7 @@ def add_test(path: Path, weights: str, figures: Mapping[str, Any]) -> str | None
     tensors, card = checkpoints.load(file)
     if checkpoints.weights_digest(file) != weights:
         return f"{path} was trained on meanwhile: these figures are of the model before and not in the card"
-    if not os.access(file, os.W_OK):  # an atomic write, which renames, would replace it all the same
+    if not os.access(file, os.W_OK):  # an atomic write renames, so it would replace the file all the same
         return f"{path} is read-only: these figures are not in its card"
     same = ("data", "split", "variant")
     others = [test for test in card.get("tests", []) if any(test.get(key) != figures[key] for key in same)]
@@ -45,16 +47,14 @@ def add_test(path: Path, weights: str, figures: Mapping[str, Any]) -> str | None
 
 
 def text(path: Path) -> str:
-    """The card of a counter in a few lines; what a card does not hold is left out."""
+    """The card of a counter in a few lines; what a card lacks is left out."""
     card = checkpoints.read_card(path)
-    told = [f"model card of {path} (weights {checkpoints.weights_digest(path)})"]
-    for label, tell in _LINES.items():
-        try:
-            facts = tell(card)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            continue
-        told += [f"  {label:9} {' '.join(fact.split())}" for fact in facts]
-    return "\n".join(told)
+    lines = [f"model card of {path} (weights {checkpoints.weights_digest(path)})"]
+    for facts_of in (_network, _source, _target, _training, _chosen, _measured, _made):
+        label = facts_of.__name__.strip("_")
+        with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+            lines += [f"  {label:9} {' '.join(fact.split())}" for fact in facts_of(card)]
+    return "\n".join(lines)
 
 
 def _network(card: Mapping[str, Any]) -> list[str]:
@@ -95,12 +95,11 @@ def _chosen(card: Mapping[str, Any]) -> list[str]:
 
 
 def _measured(card: Mapping[str, Any]) -> list[str]:
-    """What `add_test` added, and before it what `kept_models.keep_models` did."""
-    kept = {f"{domain} test, {card.get('data')}": card.get(f"{domain}_test") for domain in ("source", "target")}
-    told = [f"{_figures(test)} on {test['images']} images of the {name}" for name, test in kept.items() if test]
-    return told + [
-        f"{_figures(test)} on {test['split']}, {_data(test['data'])}, {test['date']}" for test in card.get("tests", [])
-    ]
+    """The results from `experiments.model_export`, then those from `add_test`."""
+    exported = ((domain, card.get(f"{domain}_test")) for domain in ("source", "target"))
+    parts = [(test, f"{test['images']} images of the {of} test, {card.get('data')}") for of, test in exported if test]
+    parts += [(test, f"{test['split']}, {_data(test['data'])}, {test['date']}") for test in card.get("tests", [])]
+    return [f"{_figures(test)} on {part}" for test, part in parts]
 
 
 def _made(card: Mapping[str, Any]) -> list[str]:
@@ -113,17 +112,6 @@ def _made(card: Mapping[str, Any]) -> list[str]:
     return [f"{card['date']} in {card['seconds']:.0f} s on {processes}{on['device']}, {on['precision']}; {made}"]
 
 
-_LINES: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
-    "network": _network,
-    "source": _source,
-    "target": _target,
-    "training": _training,
-    "chosen": _chosen,
-    "measured": _measured,
-    "made": _made,
-}
-
-
 def _data(data: Mapping[str, Any]) -> str:
     size = f" at {data['size'][0]}x{data['size'][1]}" if data["size"] else ""
     size = f" within {data['max_side']} pixels" if data["max_side"] else size
@@ -132,6 +120,6 @@ def _data(data: Mapping[str, Any]) -> str:
 
 
 def _figures(test: Mapping[str, float | None]) -> str:
-    digits = {"mae": 2, "mse": 2, "psnr": 2, "ssim": 3}
-    named = {name: test[name] for name in digits}
-    return ", ".join(f"{name.upper()} {v:.{digits[name]}f}" for name, v in named.items() if v is not None)
+    shown = [metric for metric in METRICS.values() if metric.shown == "everywhere"]
+    totals = ((metric, test.get(metric.name)) for metric in shown)  # a card from before a metric was added lacks it
+    return ", ".join(f"{metric.heading} {metric.text(total)}" for metric, total in totals if total is not None)

@@ -1,19 +1,13 @@
-"""A counter and a labelled data set in; per-image rows and totals out.
+"""Measure a counter on a labelled data set: a row for each image, and totals.
 
-Images are seen at full resolution, large ones in tiles (`inference`). Besides the paper's four figures there are two
-that say *where* the error lies. The background is where the true density map is zero, out of reach of every head's
-kernel:
-
-    background error = people predicted on the background
-    crowd error      = people predicted elsewhere, less the true count
-
-They add up to the signed error of the count.
+Images are seen at full resolution, large ones in tiles (`prediction`). `metric_table` lists the metrics.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,95 +23,54 @@ from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.datasets.formats.image_folder import ImageFolder
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.evaluation.metric_table import METRICS, Row, mean
 from sdcda_tutorial.files import read_json, write_json, write_text
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training.processes import shared_out
 
 
 @dataclass(frozen=True)
-class Row:
-    """One image; counts in people, NaN where a figure is undefined (no head in the image)."""
-
-    name: str
-    count: int
-    predicted: float
-    background: float
-    crowd: float
-    psnr: float
-    ssim: float
-
-    @property
-    def error(self) -> float:
-        return self.predicted - self.count
-
-
-@dataclass(frozen=True)
 class Results:
-    """Rows and what they amount to. Means of PSNR and SSIM are over the images where they are defined.
+    """Rows and their totals. Every metric is an attribute, unrounded: `results.mae`.
 
     Attributes:
         rows: one per image, in the order of the data set.
-        about: data set, checkpoint, kernel, seeds, versions: how to get these figures again.
+        about: data set, checkpoint, kernel, seeds, versions: how to reproduce these figures.
     """
 
     rows: list[Row]
     about: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def mae(self) -> float:
-        """Mean absolute error of the counts, Eq. 11."""
-        return self._count_errors()[0]
-
-    @property
-    def mse(self) -> float:
-        """Root of the mean squared error of the counts, Eq. 11."""
-        return self._count_errors()[1]
-
-    @property
-    def psnr(self) -> float:
-        return _mean([row.psnr for row in self.rows])
-
-    @property
-    def ssim(self) -> float:
-        return _mean([row.ssim for row in self.rows])
-
-    @property
-    def background(self) -> float:
-        """Mean over images of the people predicted on the background."""
-        return _mean([row.background for row in self.rows])
-
-    @property
-    def crowd(self) -> float:
-        """Mean over images of the signed error off the background: below zero, people are missed."""
-        return _mean([row.crowd for row in self.rows])
+    def __getattr__(self, name: str) -> float:
+        if name not in METRICS:
+            raise AttributeError(f"there is no metric {name}")
+        return METRICS[name].total(self.rows)
 
     @property
     def mean_count(self) -> float:
-        return _mean([float(row.count) for row in self.rows])
+        return mean([row.count for row in self.rows])
 
-    def totals(self) -> dict[str, float]:
-        """The figures of Table 1, where the error lies, and the mean count to compare them with."""
-        names = ("mae", "mse", "psnr", "ssim", "background", "crowd", "mean_count")
-        return {name: round(getattr(self, name), 4) for name in names} | {"images": len(self.rows)}
+    def totals(self) -> dict[str, float | None]:
+        """Every metric that was measured, rounded, None where it is undefined; the mean count; how many images."""
+        known = [name for name, metric in METRICS.items() if metric.of_rows or name in self.rows[0].figures]
+        rounded = {name: round(getattr(self, name), 4) for name in [*known, "mean_count"]}
+        return {name: _or_none(value) for name, value in rounded.items()} | {"images": len(self.rows)}
 
     def to_json(self, path: str | Path) -> None:
-        """Write totals, rows and origin atomically. A NaN becomes null: JSON has none."""
-        rows = [
-            {key: (None if isinstance(v, float) and not np.isfinite(v) else v) for key, v in asdict(row).items()}
-            for row in self.rows
-        ]
-        totals = {key: None if not np.isfinite(value) else value for key, value in self.totals().items()}
-        write_json(path, {"totals": totals, "about": self.about, "rows": rows})
+        """Write totals, rows and origin atomically; what is not finite becomes null, since JSON has no NaN."""
+        rows = [{key: _or_none(value) for key, value in _flat(row).items()} for row in self.rows]
+        write_json(path, {"totals": self.totals(), "about": self.about, "rows": rows})
 
     @classmethod
     def from_json(cls, path: str | Path) -> Results:
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote, now or before a metric was added."""
         stored = read_json(path)
         try:
             rows = []
             for row in stored["rows"]:
-                known: dict[str, Any] = {key: np.nan if value is None else value for key, value in row.items()}
-                rows.append(Row(**known))
+                figures: dict[str, Any] = {key: math.nan if value is None else value for key, value in row.items()}
+                counts = {key: figures.pop(key) for key in ("name", "count", "predicted", "background", "crowd")}
+                rows.append(Row(**counts, figures=figures))
             return cls(rows, stored["about"])
         except (KeyError, TypeError, AttributeError):
             raise InputError(f"{path} holds no evaluation; make one with `evaluate`") from None
@@ -125,15 +78,20 @@ class Results:
     def to_csv(self, path: str | Path) -> None:
         """Write the rows as a table that a spreadsheet opens."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(asdict(self.rows[0])), lineterminator="\n")
+        rows = [{key: round(v, 4) if isinstance(v, float) else v for key, v in _flat(r).items()} for r in self.rows]
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(
-            {key: round(v, 4) if isinstance(v, float) else v for key, v in asdict(r).items()} for r in self.rows
-        )
+        writer.writerows(rows)
         write_text(path, text.getvalue())
 
-    def _count_errors(self) -> tuple[float, float]:
-        return metrics.count_errors([row.count for row in self.rows], [row.predicted for row in self.rows])
+
+def _flat(row: Row) -> dict[str, Any]:
+    columns = asdict(row)
+    return columns | columns.pop("figures")
+
+
+def _or_none(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def evaluate(
@@ -146,15 +104,15 @@ def evaluate(
     progress: bool = True,
     fabric: Fabric | None = None,
 ) -> Results:
-    """Count the people of every image of `dataset` with `model`.
+    """Count the people in every image of `dataset` with `model`.
 
     Args:
         model: maps images (1, 3, H, W) in [0, 1] to people per pixel (1, 1, H, W), such as `CrowdCounter`.
         dataset: labelled samples.
-        kernel: draws the true maps for PSNR, SSIM and the background; that of the training.
+        kernel: of the true maps, which define PSNR, SSIM, GAME and the background; that of the training.
         variant: of PSNR and SSIM, see `metrics`.
-        about: kept with the results.
-        fabric: its processes share the images; all of them get all results.
+        about: stored with the results.
+        fabric: its processes share the images; each of them gets all results.
     Raises:
         InputError: the data set is empty, has no labels, or holds a broken file.
     """
@@ -163,19 +121,11 @@ def evaluate(
 
     def measure(index: int) -> Row:
         sample = dataset[index]
-        predicted = predict_density(model, sample.image)
-        truth = kernel.draw(sample)
+        predicted, truth = predict_density(model, sample.image), kernel.draw(sample)
         background = float(metrics.on_background(predicted, truth).sum())
         total = float(predicted.sum(dtype=torch.float64))
-        return Row(
-            name=sample.name,
-            count=sample.count,
-            predicted=total,
-            background=background,
-            crowd=total - background - sample.count,
-            psnr=metrics.psnr(predicted, truth, variant),
-            ssim=metrics.ssim(predicted, truth, variant),
-        )
+        figures = {name: m.of_image(predicted, truth, variant) for name, m in METRICS.items() if m.of_image}
+        return Row(sample.name, sample.count, total, background, total - background - sample.count, figures)
 
     rows = shared_out(measure, len(dataset), fabric, bar="evaluate" if progress else None)
     if not rows:
@@ -184,17 +134,17 @@ def evaluate(
 
 
 def refuse_unlabelled(dataset: Sequence[Sample]) -> None:
-    """Raise an InputError for a data set without labels: against zeros any figure would be nonsense."""
+    """Raise an InputError for a data set without labels: compared with zeros, every figure would be nonsense."""
     if isinstance(dataset, ImageFolder):
         raise InputError(f"{dataset.name} has no labels to measure against; `predict_density` counts without them")
 
 
 def mask_quality(dataset: Sequence[Sample], folder: str | Path) -> dict[str, float]:
-    """How good are the pseudo-masks in `folder`, measured with head points: for reports, never for training.
+    """How good the pseudo-masks in `folder` are, measured with head points: for reports, never for training.
 
     Returns:
-        heads_inside: share of the heads that lie on crowd pixels. The others are taught as background: it should be 1.
-        crowd_share: share of all pixels that are called crowd; what is left is what Eq. 9 can learn from.
+        heads_inside: share of the heads on crowd pixels. The rest are taught as background, so it should be 1.
+        crowd_share: share of all pixels marked as crowd. Eq. 9 can learn only from the others.
     """
     inside, heads, shares = 0, 0, []
     for sample in dataset:
@@ -202,9 +152,4 @@ def mask_quality(dataset: Sequence[Sample], folder: str | Path) -> dict[str, flo
         columns, rows = sample.points.astype(int).T
         inside, heads = inside + int(mask[rows, columns].sum()), heads + sample.count
         shares.append(float(mask.mean()))
-    return {"heads_inside": inside / heads if heads else float("nan"), "crowd_share": float(np.mean(shares))}
-
-
-def _mean(values: Sequence[float]) -> float:
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else float("nan")
+    return {"heads_inside": inside / heads if heads else math.nan, "crowd_share": float(np.mean(shares))}

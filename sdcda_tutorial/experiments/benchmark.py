@@ -211,7 +211,7 @@ def save_pictures(
     methods: Sequence[str], preset: Preset, folder: str | Path, domains: Domains | None, found: Mapping[str, Any]
 ) -> None:
     """Pictures of a finished benchmark in its folder: those of `comparison_plots`, and Fig. 2 with the first seed's."""
-    from sdcda_tutorial.evaluation import report  # they draw, and take their time to import
+    from sdcda_tutorial.evaluation.comparison import save_panel  # they draw, and take their time to import
     from sdcda_tutorial.experiments import figures as comparison_plots
 
     names = titles(methods)
@@ -219,7 +219,7 @@ def save_pictures(
     seed = found["seeds"][0]
     of_seed = Path(folder) / f"seed_{seed}"
     runs = {method: run_folder(of_seed, method) for method in methods}
-    report.save_panel(
+    save_panel(
         Path(folder) / "panel.png",
         (domains or mini_domains(of_seed / "world", seed)).tests["target"],
         {names[method]: Results.from_json(run / "target.json") for method, run in runs.items()},
@@ -249,7 +249,7 @@ def _run_one(
 
 
 def run_demo(seed: int, folder: str | Path, *, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    """NoAdapt and SE+FD on one mini world, for `report.save_demo`."""
+    """NoAdapt and SE+FD on one mini world, for `demo.save_demo`."""
     folder = Path(folder)
     methods = ("noadapt", "se+fd")
     domains = mini_domains(MINI_ROOT if seed == 0 else folder / "world", seed)

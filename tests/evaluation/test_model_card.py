@@ -159,8 +159,8 @@ def test_a_figure_that_is_undefined_is_left_out(model: Path) -> None:
     data = {"format": "X", "images": 1, "names_sha256": "n", "size": [2, 3], "max_side": None}
     about = {"data": data, "split": "test", "variant": "standard", "date": "2000-01-01"}
     weights = checkpoints.weights_digest(model)
-    figures = {"mae": 1.234, "mse": 2.0, "psnr": None, "ssim": 0.5}
+    figures = {"mae": 1.234, "mse": 2.0, "psnr": None, "ssim": 0.5, "game0": 1.234, "game1": 3.0, "background": 1.0}
     assert model_card.add_test(model, weights, {**about, **figures}) is None
     assert lines(model_card.text(model), "measured") == [
-        "MAE 1.23, MSE 2.00, SSIM 0.500 on test, X, 1 images at 2x3 (names n), 2000-01-01"
+        "MAE 1.23, MSE 2.00, SSIM 0.500, GAME(1) 3.00 on test, X, 1 images at 2x3 (names n), 2000-01-01"
     ]

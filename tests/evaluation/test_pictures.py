@@ -17,7 +17,7 @@ from sdcda_tutorial.datasets import Sample
 from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import pictures as plotting
-from sdcda_tutorial.evaluation.report import save_panel
+from sdcda_tutorial.evaluation.comparison import save_panel
 from sdcda_tutorial.evaluation.results import evaluate
 
 KERNEL = DensityKernel(sigma=1.0, kernel_size=5)

@@ -20,12 +20,15 @@ from sdcda_tutorial import masks
 from sdcda_tutorial.datasets import ImageFolder, Sample
 from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.evaluation.report import spread_table, table
-from sdcda_tutorial.evaluation.results import Results, Row, evaluate, mask_quality, predict_density
+from sdcda_tutorial.evaluation.metric_table import METRICS, Metric
+from sdcda_tutorial.evaluation.results import Results, evaluate, mask_quality, predict_density
+from sdcda_tutorial.evaluation.tables import table
 from sdcda_tutorial.networks import CrowdCounter
 
 SPIKE = DensityKernel(kernel_size=1)  # F(y) is 1 at the pixel of a head and 0 elsewhere
 SIDE = 12
+GAME = ["game0", "game1", "game2", "game3"]
+COLUMNS = ["name", "count", "predicted", "background", "crowd", "psnr", "ssim", *GAME]
 
 
 def sample(number: int, points: Sequence[tuple[float, float]]) -> Sample:
@@ -74,6 +77,8 @@ def test_rows_by_hand(results: Results) -> None:
     assert (second.name, second.count, second.predicted) == ("image 1", 0, 3.0)
     assert (second.background, second.crowd) == (3.0, 0.0)
     assert math.isnan(second.psnr) and math.isnan(second.ssim)
+    # Half a person missed, one too many and half a one too many, each in another quarter of the image; then three.
+    assert [[row.figures[name] for name in GAME] for row in results.rows] == [[1, 2, 2, 2], [3, 3, 3, 3]]
 
 
 def test_totals_by_hand(results: Results) -> None:
@@ -86,7 +91,8 @@ def test_totals_by_hand(results: Results) -> None:
     assert (results.psnr, results.ssim) == (results.rows[0].psnr, results.rows[0].ssim)
     totals = results.totals()
     assert totals["images"] == 2 and totals["mse"] == round(math.sqrt(5), 4)
-    assert set(totals) == {"mae", "mse", "psnr", "ssim", "background", "crowd", "mean_count", "images"}
+    assert set(totals) == {"mae", "mse", "psnr", "ssim", "background", "crowd", "mean_count", "images", *GAME}
+    assert totals["game0"] == results.mae and totals["game1"] == totals["game3"] == results.game2 == 2.5
 
 
 def test_a_perfect_map_has_no_error_and_no_finite_psnr() -> None:
@@ -216,7 +222,7 @@ def test_json_round_trip(results: Results, tmp_path: Path) -> None:
     again = Results.from_json(path)
     assert again.about == results.about and len(again.rows) == 2
     for old, new in zip(results.rows, again.rows, strict=True):
-        assert all(same(getattr(old, name), getattr(new, name)) for name in Row.__dataclass_fields__)
+        assert all(same(getattr(old, name), getattr(new, name)) for name in COLUMNS)
     assert again.totals() == results.totals()
     again.to_json(tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == path.read_bytes()
@@ -243,34 +249,55 @@ def test_csv_has_a_line_an_image(results: Results, tmp_path: Path) -> None:
         ("image 0", "2", 3.0),
         ("image 1", "0", 3.0),
     ]
-    assert list(lines[0]) == list(Row.__dataclass_fields__)
+    assert list(lines[0]) == COLUMNS
+
+
+def test_an_evaluation_from_before_a_metric_is_read_and_written_as_it_is(results: Results, tmp_path: Path) -> None:
+    """GAME is from 2026; nothing is said of it where it was not measured."""
+    results.to_json(tmp_path / "new.json")
+    stored = json.loads((tmp_path / "new.json").read_text())
+    for figures in (stored["totals"], *stored["rows"]):
+        for name in GAME:
+            del figures[name]
+    (tmp_path / "old.json").write_text(json.dumps(stored, indent=1) + "\n")
+    old = Results.from_json(tmp_path / "old.json")
+    assert old.totals() == {name: value for name, value in results.totals().items() if name not in GAME}
+    assert math.isnan(old.game1) and not hasattr(old.rows[0], "game1")
+    old.to_json(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_text() == (tmp_path / "old.json").read_text()
+    old.to_csv(tmp_path / "old.csv")
+    assert (tmp_path / "old.csv").read_text().splitlines()[0] == ",".join(COLUMNS[:-4])
+    header, _, row, _ = table({"old": old}).splitlines()
+    assert "GAME" not in header and header.count("|") == row.count("|") == 8
+    mixed = [line.split("|")[6].strip() for line in table({"old": old, "new": results}).splitlines()[:4]]
+    assert [mixed[0], *mixed[2:]] == ["GAME(1)", "–", "2.50"]
+
+
+def test_a_metric_is_one_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From there to rows, totals and the table; tests/experiments and test_model_card have the rest."""
+    monkeypatch.setitem(METRICS, "peak", Metric("peak", "peak", lambda pred, truth, _: float(pred.max()), form=".1f"))
+    monkeypatch.setitem(METRICS, "bias", Metric("bias", "bias", of_rows=lambda rows: rows[0].error + rows[1].error))
+    found = evaluate(Known(MAPS), SAMPLES, kernel=SPIKE, progress=False)
+    assert [row.peak for row in found.rows] == [2.0, 3.0]
+    assert (found.totals()["peak"], found.totals()["bias"]) == (2.5, 4.0)
+    found.to_csv(tmp_path / "rows.csv")
+    assert (tmp_path / "rows.csv").read_text().splitlines()[0] == ",".join([*COLUMNS, "peak"])
+    header, _, row, _ = table({"": found}).splitlines()
+    assert header.endswith("| peak | bias |") and row.endswith("|  2.5 | 4.00 |")
+    with pytest.raises(AttributeError, match="no metric median"):
+        _ = found.median
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 def test_table_by_hand(results: Results) -> None:
     header, rule, first, second, legend = table({"NoAdapt": results, "SE+FD, longer": results}).splitlines()
-    assert header == "| method        |  MAE |  MSE |  PSNR |  SSIM | background | crowd |"
+    headings = "|  MAE |  MSE |  PSNR |  SSIM | GAME(1) | GAME(2) | GAME(3) | background | crowd |"
+    assert header == f"| method        {headings}"
     assert {len(line) for line in (header, rule, first, second)} == {len(header)}
-    assert first == f"| NoAdapt       | 2.00 | 2.24 | 19.82 | {results.ssim:.3f} |       1.75 | +0.25 |"
+    figures = f"| 2.00 | 2.24 | 19.82 | {results.ssim:.3f} |    2.50 |    2.50 |    2.50 |       1.75 | +0.25 |"
+    assert first == f"| NoAdapt       {figures}"
     assert second.startswith("| SE+FD, longer | 2.00 |")
     assert legend.startswith("2 images, 1.0 people each on average.")
-
-
-def test_spread_table_by_hand() -> None:
-    def figures(mean: float, sd: float | None) -> dict[str, dict[str, float | None]]:
-        names = ("mae", "mae_percent_of_mean_count", "mse", "psnr", "ssim", "background", "crowd")
-        return {name: {"mean": mean, "sd": sd} for name in names}
-
-    summary = {"se / source": figures(3.0, 1.0), "se / target": figures(12.34, 2.0), "fd / target": figures(0.5, None)}
-    summary["fd / source"] = figures(7.0, None)
-    lines = spread_table({"summary": summary, "seeds": [1, 2]}, {"se": "SE"}).splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[2] == ["SE", *["12.3 ± 2.0"] * 4, "12.340 ± 2.000", *["12.3 ± 2.0"] * 2, "3.0 ± 1.0"]
-    assert cells[3] == ["fd", *["0.5"] * 4, "0.500", *["0.5"] * 2, "7.0"]  # the decimals are the column's
-    assert lines[-1] == "mean ± standard deviation over seeds 1, 2"
-    of_target = {key: value for key, value in summary.items() if key.endswith("target")}
-    header, *rows, _ = spread_table({"summary": of_target, "seeds": [1]}, {}).splitlines()
-    assert "source" not in header and {len(row) for row in rows} == {len(header)}
 
 
 def test_mask_quality_by_hand(tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdcda_tutorial.evaluation.results import Results, Row
+from sdcda_tutorial.evaluation.metric_table import METRICS, Metric, Row
+from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.experiments import figures as comparison_plots
 from sdcda_tutorial.experiments import statistics as comparison
 from sdcda_tutorial.experiments.benchmark_rows import METHOD_TITLES
 from sdcda_tutorial.experiments.statistics import counts, difference, differences, errors, summarise
+from sdcda_tutorial.experiments.tables import spread_table
 
+FIGURES = {"psnr": 20.0, "ssim": 0.5}
 # Two seeds with two images each: true counts, and what was predicted in all and on the background.
 TRUE = {7: [10, 20], 8: [0, 40]}
 PREDICTED = {
@@ -27,7 +30,7 @@ PREDICTED = {
 
 def results(method: str, seed: int) -> Results:
     rows = [
-        Row(str(i), true, float(all_), float(background), float(all_ - background - true), 20.0, 0.5)
+        Row(str(i), true, float(all_), float(background), float(all_ - background - true), FIGURES)
         for i, (true, (all_, background)) in enumerate(zip(TRUE[seed], PREDICTED[method][seed], strict=True))
     ]
     return Results(rows)
@@ -43,6 +46,49 @@ def test_means_and_spread_by_hand(found: dict[str, Any]) -> None:
     percent = found["summary"]["se / target"]["mae_percent_of_mean_count"]
     assert percent["mean"] == pytest.approx((100 / 15 + 300 / 20) / 2, abs=1e-3)
     assert [cell["mae"] for cell in found["cells"] if cell["method"] == "se"] == [1, 3]
+
+
+def test_spread_table_by_hand() -> None:
+    def figures(mean: float, sd: float | None) -> dict[str, dict[str, float | None]]:
+        names = ("mae", "mae_percent_of_mean_count", "mse", "psnr", "ssim", "background", "crowd")
+        return {name: {"mean": mean, "sd": sd} for name in names}
+
+    summary = {"se / source": figures(3.0, 1.0), "se / target": figures(12.34, 2.0), "fd / target": figures(0.5, None)}
+    summary["fd / source"] = figures(7.0, None)
+    lines = spread_table({"summary": summary, "seeds": [1, 2]}, {"se": "SE"}).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[2] == ["SE", *["12.3 ± 2.0"] * 4, "12.340 ± 2.000", *["12.3 ± 2.0"] * 2, "3.0 ± 1.0"]
+    assert cells[3] == ["fd", *["0.5"] * 4, "0.500", *["0.5"] * 2, "7.0"]  # the decimals are the column's
+    assert lines[-1] == "mean ± standard deviation over seeds 1, 2"
+    of_target = {key: value for key, value in summary.items() if key.endswith("target")}
+    header, *rows, _ = spread_table({"summary": of_target, "seeds": [1]}, {}).splitlines()
+    assert "source" not in header and {len(row) for row in rows} == {len(header)}
+
+
+def test_a_metric_that_some_evaluations_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a method that was measured before the metric was added there is nothing; of one seed alone, a dash."""
+    monkeypatch.setitem(METRICS, "new", Metric("new", "NEW", lambda pred, truth, _: 0.0, digits=2))
+
+    def measured(value: float | None) -> dict[str, Results]:
+        figures = FIGURES if value is None else {**FIGURES, "new": value}
+        return {"target": Results([Row("", 1, 1.0, 0.0, 0.0, figures)])}
+
+    per_seed = {
+        seed: {"before": measured(None), "half": measured(half), "after": measured(after)}
+        for seed, half, after in ((1, None, 1.0), (2, 3.0, 3.0))
+    }
+    found = summarise(per_seed, same_images=False)
+    assert "new" not in found["summary"]["before / target"] and "game1" not in found["summary"]["after / target"]
+    assert found["summary"]["after / target"]["new"] == {"mean": 2.0, "sd": 1.4142}
+    lines = [[cell.strip() for cell in line.split("|")] for line in spread_table(found, {}).splitlines()]
+    assert [lines[0][-2], *(line[-2] for line in lines[2:5])] == ["NEW", "–", "–", "2.00 ± 1.41"]
+    assert "GAME(1)" not in lines[0]
+
+
+def test_images_without_people_have_no_percentage() -> None:
+    nobody = Results([Row("", 0, 1.0, 1.0, 0.0, {"psnr": float("nan"), "ssim": float("nan")})])
+    summary = summarise({1: {"se": {"target": nobody}}}, same_images=True)["summary"]["se / target"]
+    assert [summary[name]["mean"] for name in ("mae", "psnr", "mae_percent_of_mean_count")] == [1.0, None, None]
 
 
 def test_every_image_is_kept(found: dict[str, Any]) -> None:

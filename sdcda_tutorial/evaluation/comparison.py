@@ -1,0 +1,111 @@
+"""Checkpoints compared on one data set: their results, a Fig. 2 panel, and what goes onto their model cards."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Container, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from sdcda_tutorial.datasets.batches import DensityKernel
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
+from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.evaluation import model_card
+from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.evaluation.results import Results, evaluate
+from sdcda_tutorial.metrics import Variant
+from sdcda_tutorial.networks import CrowdCounter
+from sdcda_tutorial.prediction import predict_density
+from sdcda_tutorial.training import Hardware
+from sdcda_tutorial.training.checkpoints import build, load_counter, versions, weights_digest
+
+
+def compare(
+    checkpoints: Sequence[Path],
+    dataset: CrowdDataset,
+    out: Path,
+    variant: Variant,
+    about: dict[str, Any],
+    hardware: Hardware | None = None,
+) -> dict[str, Results]:
+    """Evaluate checkpoints on one data set; write rows (TITLE.json, TITLE.csv) and a panel to `out`.
+
+    Nothing is written before all images are counted. Files that an earlier evaluation left there are replaced.
+
+    Args:
+        hardware: where to count; several processes share the images.
+    Returns:
+        Title of each checkpoint -> its results.
+    """
+    fabric = (hardware or Hardware(precision="32-true")).launch()
+    counters: dict[str, CrowdCounter] = {}
+    kernels: dict[str, DensityKernel] = {}
+    origins: dict[str, dict[str, Any]] = {}
+    for path in checkpoints:  # all of them before the first long evaluation
+        counter, card = load_counter(path)
+        title = _title(path, counters)
+        counters[title], kernels[title] = counter.to(fabric.device), build(partial(_kernel, card), path)
+        chosen = build(partial(card.__getitem__, "chosen"), path)
+        origins[title] = {"title": title, "weights_sha256": weights_digest(path), "chosen": chosen}
+    about = {"data": dataset.describe(), "versions": versions(), **about}
+    results = {}
+    for title, counter in counters.items():
+        origin = {**origins[title], **about}
+        results[title] = evaluate(counter, dataset, kernel=kernels[title], variant=variant, about=origin, fabric=fabric)
+    if fabric.is_global_zero:
+        for title, found in results.items():
+            found.to_json(out / f"{title}.json")
+            found.to_csv(out / f"{title}.csv")
+        save_panel(out / "panel.png", dataset, results, counters, next(iter(kernels.values())))
+    return results
+
+
+def measured_card(path: Path, found: Results) -> str:
+    """Add results to the card of a run's model. Returns the card as text, with a line if they could not be added."""
+    which = {key: found.about[key] for key in ("data", "split", "variant")}
+    figures = {**which, **found.totals(), "date": datetime.date.today().isoformat()}
+    trouble = model_card.add_test(path, found.about["weights_sha256"], figures)
+    return model_card.text(path) + (f"\n{trouble}" if trouble else "")
+
+
+def save_panel(
+    path: Path,
+    dataset: CrowdDataset,
+    results: Mapping[str, Results],
+    counters: Mapping[str, nn.Module],
+    kernel: DensityKernel,
+) -> None:
+    """The Fig. 2 panel: image, truth, one column for each method.
+
+    The images are those at the 50th, 70th and 90th percentile of the first method's absolute error, so that neither the
+    best nor the worst is picked by hand.
+    """
+    order = np.argsort(np.abs([row.error for row in next(iter(results.values())).rows]))
+    chosen = [int(order[round(q * (len(order) - 1))]) for q in (0.5, 0.7, 0.9)]
+    samples = [dataset[index] for index in dict.fromkeys(chosen)]  # a small data set has fewer images than that
+    predictions = {title: [predict_density(m, sample.image) for sample in samples] for title, m in counters.items()}
+    figure = plotting.panel(samples, [kernel.draw(sample) for sample in samples], predictions)
+    counts = "; ".join(
+        f"{sample.name}: {sample.count} people, "
+        + ", ".join(f"{title} predicts {float(maps[i].sum()):.1f}" for title, maps in predictions.items())
+        for i, sample in enumerate(samples)
+    )
+    plotting.save(figure, path, f"Images, true density maps and predicted ones. {counts}.")
+
+
+def _kernel(card: Mapping[str, Any]) -> DensityKernel:
+    kernel = DensityKernel(**card["config"]["kernel"])
+    points = np.full((2, 2), 8, dtype=np.float32)
+    kernel.draw(Sample(np.zeros((16, 16, 3), np.uint8), points))  # an error shows here, where the file is known
+    return kernel
+
+
+def _title(path: Path, taken: Container[str]) -> str:
+    """A checkpoint has the name of its run's folder, or its own where that is not just "model"."""
+    name = path.resolve().parent.name if path.stem == "model" else path.stem
+    return next(t for t in itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2))) if t not in taken)

@@ -1,0 +1,23 @@
+"""Tables in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, aligned: bool = True) -> str:
+    """Lines of cells as a Markdown table.
+
+    Args:
+        aligned: pad the cells for a terminal; the first column is set left, the others right.
+    """
+    widths = [max(map(len, column)) if aligned else 0 for column in zip(header, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))]
+        return f"| {' | '.join(padded)} |"
+
+    rule = line(["---"] * len(header))
+    if aligned:
+        rule = "|" + "|".join("-" * (w + 1) + (":" if i else "-") for i, w in enumerate(widths)) + "|"
+    return "\n".join([line(header), rule, *map(line, rows)])
