@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdcda_tutorial.mini_world.scene import HEAD_RADIUS, Colour, Scene
+from sdcda_tutorial.mini_world.colours import Colour, shifted
+from sdcda_tutorial.mini_world.scene import HEAD_RADIUS, Scene
 from sdcda_tutorial.mini_world.stage import Stage
 
 GAME_GROUNDS: tuple[Colour, ...] = ((128, 128, 124), (140, 132, 116), (112, 124, 98), (122, 118, 128), (150, 142, 124))
@@ -150,7 +151,7 @@ def _road(stage: Stage, asphalt: Colour) -> None:
 
 def _flat_bush(stage: Stage, x: float, base: float, green: Colour) -> None:
     body = stage.scene.height_at(base)
-    light: Colour = (min(green[0] + 12, 255), min(green[1] + 14, 255), min(green[2] + 8, 255))
+    light = shifted(green, (12, 14, 8))
     for offset, size in ((-0.8, 0.55), (0.75, 0.6), (0.0, 0.8)):
         stage.ellipse(x + offset * body, base - 0.5 * size * body, size * body, 0.62 * size * body, green)
     stage.ellipse(x - 0.15 * body, base - 0.55 * body, 0.5 * body, 0.3 * body, light)

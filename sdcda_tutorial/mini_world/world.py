@@ -25,7 +25,8 @@ from sdcda_tutorial.files import read_json, write_json
 from sdcda_tutorial.mini_world.drawing import DEFAULT_STRENGTH, render
 from sdcda_tutorial.mini_world.generated_folder import locked, put_in_place_when_complete
 from sdcda_tutorial.mini_world.native_formats import GCC_LISTS, ODGT, write_crowdhuman, write_gcc, write_shanghaitech
-from sdcda_tutorial.mini_world.scene import Domain, Split, geometry_digest, sample_scene, scene_generator
+from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
+from sdcda_tutorial.mini_world.scene import Domain, Split, geometry_digest
 
 GENERATOR = "sdcda_tutorial.scenes"
 VERSION = 3  # raise it whenever the pictures or the geometry change: worlds of another version are made again

@@ -20,16 +20,8 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.mini_world import MiniWorldSettings, Scene, ensure_mini_world, render
 from sdcda_tutorial.mini_world import world as mini_world
 from sdcda_tutorial.mini_world.native_formats import gcc_place, write_crowdhuman, write_gcc, write_shanghaitech
-from sdcda_tutorial.mini_world.scene import (
-    DOMAINS,
-    SMALLEST_PERSON,
-    SPLITS,
-    Domain,
-    Split,
-    geometry_digest,
-    sample_scene,
-    scene_generator,
-)
+from sdcda_tutorial.mini_world.sampling import SMALLEST_PERSON, sample_scene, scene_generator
+from sdcda_tutorial.mini_world.scene import DOMAINS, SPLITS, Domain, Split, geometry_digest
 
 TINY = MiniWorldSettings(source_train=4, source_test=2, target_train=2, target_test=2, third_train=4)
 # Of the tiny world of seed 0. It changes only when a scene's geometry is meant to change; raise VERSION with it.
@@ -367,8 +359,8 @@ def test_script_without_a_main_guard_still_gets_its_world(tmp_path: Path) -> Non
     script = tmp_path / "careless.py"
     script.write_text(
         "import os; os.cpu_count = lambda: 2\n"
-        "from sdcda_tutorial.scenes import MiniWorldSettings, ensure_mini_world, mini_world\n"
-        "mini_world._CHUNK = 2\n"
+        "from sdcda_tutorial.mini_world import MiniWorldSettings, ensure_mini_world, world\n"
+        "world._CHUNK = 2\n"
         f"ensure_mini_world({str(tmp_path / 'mini')!r}, settings={TINY!r}, progress=False)\n"
     )
     package = str(Path(mini_world.__file__).parents[2])
