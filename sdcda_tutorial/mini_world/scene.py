@@ -25,6 +25,7 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 HEAD_RADIUS = 0.085  # of a person's height
 HALF_WIDTH = 0.20  # of a person's height, arms included, for a person of build 1
 
+
 @dataclass(frozen=True)
 class Person:
     """One person; x, y is the centre of the head and `height` head to heel, all in pixels of the final image."""
@@ -116,5 +117,3 @@ def geometry_digest(scenes: Iterable[Scene]) -> str:
         quarters = np.rint(np.hstack([scene.points, scene.head_boxes, scene.full_boxes]) * 4)
         digest.update(quarters.astype("<i4").tobytes())
     return digest.hexdigest()
-
-

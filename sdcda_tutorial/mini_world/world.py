@@ -11,19 +11,20 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import shutil
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tqdm.auto import tqdm
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.files import locked, put_in_place, read_json, write_json
 from sdcda_tutorial.mini_world.drawing import DEFAULT_STRENGTH, render
-from sdcda_tutorial.mini_world.generated_folder import locked, put_in_place_when_complete
 from sdcda_tutorial.mini_world.native_formats import GCC_LISTS, ODGT, write_crowdhuman, write_gcc, write_shanghaitech
 from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
 from sdcda_tutorial.mini_world.scene import Domain, Split, geometry_digest
@@ -111,13 +112,19 @@ def ensure_mini_world(
         return root
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with locked(root.parent):
-            if not _fits(root, seed, settings):  # somebody else may have made it while we waited
+        with locked(root.parent) as alone:
+            if not _fits(root, seed, settings):  # another process may have made it while this one waited
                 _refuse_foreign(root)
-                with put_in_place_when_complete(root) as world:
+                prefix = f".{root.name}.making-"
+                for stale in root.parent.glob(f"{prefix}*") if alone else ():  # of a run that was killed
+                    shutil.rmtree(stale, ignore_errors=True)
+                with TemporaryDirectory(prefix=prefix, dir=root.parent, ignore_cleanup_errors=True) as hidden:
+                    world = Path(hidden, "world")
+                    world.mkdir()  # unlike `hidden`, with the permissions of any new folder of this user
                     _write_world(world, seed, settings, workers, progress)
+                    put_in_place(world, root, replace=True)
     except OSError as error:
-        if _fits(root, seed, settings):  # where there is no lock somebody may have been faster, and that is as good
+        if _fits(root, seed, settings):  # without a lock another process may have been faster, which is as good
             return root
         reason = error.strerror or error
         raise InputError(f"cannot make the mini world in {root}: {reason}; choose another folder") from error
@@ -126,16 +133,17 @@ def ensure_mini_world(
 
 def _fits(root: Path, seed: int, settings: MiniWorldSettings) -> bool:
     """Whether the world at `root` is whole and is the one asked for."""
-    if not (root / MANIFEST).is_file():
-        return False
+    manifest, wanted = _manifest(root), _identity(seed, settings)
+    return {key: manifest.get(key) for key in wanted} == wanted and manifest.get("files") == _count_files(root)
+
+
+def _manifest(root: Path) -> dict[str, Any]:
+    """What the manifest says; empty where there is none that can be read."""
     try:
         manifest = read_json(root / MANIFEST)
     except InputError:
-        return False
-    if not isinstance(manifest, dict):
-        return False
-    wanted = _identity(seed, settings)
-    return {key: manifest.get(key) for key in wanted} == wanted and manifest.get("files") == _count_files(root)
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def _identity(seed: int, settings: MiniWorldSettings) -> dict[str, Any]:
@@ -155,21 +163,12 @@ def _count_files(root: Path) -> dict[str, int]:
 
 def _refuse_foreign(root: Path) -> None:
     """Raise unless `root` is absent, empty or a world of ours: nobody's own files are ever replaced."""
-    if root.is_dir() and not any(root.iterdir()):
-        return
-    if root.exists() or root.is_symlink():
-        ours = False
-        if (root / MANIFEST).is_file():
-            try:
-                manifest = read_json(root / MANIFEST)
-                ours = isinstance(manifest, dict) and manifest.get("generator") == GENERATOR
-            except InputError:
-                pass
-        if not ours:
-            raise InputError(
-                f"{root} exists and is not a mini world ({MANIFEST} is missing or foreign); "
-                "choose another folder or move it away"
-            )
+    empty = root.is_dir() and not any(root.iterdir())
+    if (root.exists() or root.is_symlink()) and not empty and _manifest(root).get("generator") != GENERATOR:
+        raise InputError(
+            f"{root} exists and is not a mini world ({MANIFEST} is missing or foreign); "
+            "choose another folder or move it away"
+        )
 
 
 def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: int, progress: bool) -> None:
