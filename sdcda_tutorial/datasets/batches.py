@@ -1,15 +1,15 @@
-"""Batches that are a function of (seed, step), and of nothing else.
+"""Batches that depend on (seed, step) and on nothing else.
 
-A data loader that carries a hidden state cannot be resumed exactly. Here batch number `step` is computed from the seed
-and the step alone: which images, which crop, which flip. A run that was killed asks for the batches from its last step
-on and gets those that it would have got, whatever the number of workers or processes.
+A data loader with a hidden state cannot be resumed exactly. Here batch number `step` follows from the seed and the step
+alone: which images, which crop, which flip. A run that was killed asks for the batches from its last step on and gets
+the ones it would have got, with any number of workers or processes.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from sdcda_tutorial.density import Kernel, density_map
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.networks import image_batch
 
-SOURCE, TARGET = 0, 1  # streams of random numbers, so that the two domains of a run draw different crops
+SOURCE, TARGET = 0, 1  # streams of random numbers, so that the two domains of a run get different crops
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class DensityKernel:
-    """Which Gaussian `density_map` draws; see there."""
+    """Which Gaussian `density_map` renders; see there."""
 
     kernel: Kernel = "fixed"
     sigma: float = 4.0
@@ -66,9 +66,7 @@ class DensityKernel:
 
     def draw(self, sample: Sample) -> Tensor:
         """F(y) of one sample, (H, W), people per pixel."""
-        return density_map(
-            sample.points, sample.size, kernel=self.kernel, sigma=self.sigma, kernel_size=self.kernel_size
-        )
+        return density_map(sample.points, sample.size, **asdict(self))
 
 
 def crowd_mask(sample: Sample) -> np.ndarray:
@@ -87,7 +85,7 @@ class PseudoMasked(Sequence[Sample]):
 
     Args:
         dataset: any data set; only its image paths, names and size are used.
-        mask_folder: holds NAME.png for every image, as `training.segmentation.write_pseudo_masks` leaves it; None
+        mask_folder: holds NAME.png for every image, as `training.mask_model.write_pseudo_masks` writes it; None
             where only the images are needed (λt = 0).
     """
 
@@ -106,15 +104,15 @@ class PseudoMasked(Sequence[Sample]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
-        if index not in self._samples:
-            name = self.dataset.names[index]
-            sample = Sample(self.dataset.read_image(index), name=name)
-            if self.mask_folder is not None:
-                sample = replace(sample, mask=masks.read_png(masks.path_of(self.mask_folder, name), sample.size))
-            if not self.dataset.cached:
-                return sample
+        if index in self._samples:
+            return self._samples[index]
+        name = self.dataset.names[index]
+        sample = Sample(self.dataset.read_image(index), name=name)
+        if self.mask_folder is not None:
+            sample = replace(sample, mask=masks.read_png(masks.path_of(self.mask_folder, name), sample.size))
+        if self.dataset.cached:
             self._samples[index] = sample
-        return self._samples[index]
+        return sample
 
 
 class Batches(Dataset[Batch]):
@@ -127,8 +125,8 @@ class Batches(Dataset[Batch]):
         batch_size: global, over all processes.
         augmentation: sample -> training example.
         seed: decides everything together with `stream`.
-        stream: tells the data sets of one run apart: SOURCE or TARGET.
-        kernel: draw the density maps with it; None where nobody looks at them.
+        stream: SOURCE or TARGET: different random numbers for the two data sets of a run.
+        kernel: render the density maps with it; None where they are not needed.
         mask: whether a crowd mask is wanted.
         rank, world_size: this process takes slots rank, rank + world_size, ... of the global batch.
     """

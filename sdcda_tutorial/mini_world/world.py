@@ -13,9 +13,10 @@ import multiprocessing
 import os
 import shutil
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -76,9 +77,6 @@ class _Job:
 class _Made:
     """One image that was made: its line in a list file, its people, the digest of its geometry."""
 
-    domain: Domain
-    split: Split
-    index: int
     line: str | None
     count: int
     digest: str
@@ -97,7 +95,7 @@ def ensure_mini_world(
     Args:
         root: folder of the world. One that holds something else is left alone.
         seed: the same seed and settings give the same points, boxes and counts on every machine.
-        workers: processes that draw, at most one per core.
+        workers: processes that render images, at most one per core.
         progress: show a bar while images are made.
     Returns:
         `root` as a path, holding `source`, `target`, `third` and `manifest.json`.
@@ -176,63 +174,49 @@ def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: i
         (world / domain).mkdir(parents=True)
     splits = settings.splits()
     jobs = [_Job(world, seed, settings, *part, index) for part, images in splits.items() for index in range(images)]
-    with tqdm(total=len(jobs), desc="mini world", unit="image", disable=not progress) as bar:
-        made = _run(jobs, min(workers, os.cpu_count() or 1), bar)
-    made.sort(key=lambda image: (list(splits).index((image.domain, image.split)), image.index))
+    made: dict[tuple[Domain, Split], list[_Made]] = {part: [] for part in splits}
+    for job, image in zip(jobs, _run(jobs, min(workers, os.cpu_count() or 1), progress), strict=True):
+        made[job.domain, job.split].append(image)
 
-    def lines(domain: Domain, split: Split) -> str:
-        return "".join(f"{m.line}\n" for m in made if (m.domain, m.split) == (domain, split))
+    def write_list(path: Path, images: list[_Made]) -> None:
+        path.write_text("".join(f"{image.line}\n" for image in images), encoding="utf-8")
 
     for split, name in GCC_LISTS.items():
-        (world / "source" / name).write_text(lines("source", split), encoding="utf-8")
-    (world / "third" / ODGT).write_text(lines("third", "train"), encoding="utf-8")
-    people: Counter[str] = Counter()
-    for image in made:
-        people[f"{image.domain}/{image.split}"] += image.count
+        write_list(world / "source" / name, made["source", split])
+    write_list(world / "third" / ODGT, made["third", "train"])
+    people = {"/".join(part): sum(image.count for image in images) for part, images in made.items()}
+    geometry = "".join(image.digest for images in made.values() for image in images)
     write_json(
         world / MANIFEST,
         {
             **_identity(seed, settings),
-            "images": {f"{domain}/{split}": images for (domain, split), images in splits.items()},
-            "people": dict(people),
+            "images": {"/".join(part): images for part, images in splits.items()},
+            "people": people,
             "total_people": sum(people.values()),
-            "geometry": hashlib.sha256("".join(image.digest for image in made).encode()).hexdigest(),
+            "geometry": hashlib.sha256(geometry.encode()).hexdigest(),
             "files": _count_files(world),
         },
     )
 
 
-def _run(jobs: list[_Job], workers: int, bar: tqdm[Any]) -> list[_Made]:
+def _run(jobs: list[_Job], workers: int, progress: bool) -> list[_Made]:
     """Do all jobs, in worker processes where that pays; falls back to this process where none can be started."""
-    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
-    made: list[_Made] = []
-    if workers > 1 and len(chunks) > 4:
+    bar = partial(tqdm, total=len(jobs), desc="mini world", unit="image", disable=not progress)
+    if workers > 1 and len(jobs) > 4 * _CHUNK:
         os.environ[_PARENT] = str(os.getpid())
         pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
         try:
-            for finished in as_completed([pool.submit(_make_images, chunk) for chunk in chunks]):
-                images = finished.result()
-                made += images
-                bar.update(len(images))
-            return made
+            return list(bar(pool.map(_make_image, jobs, chunksize=_CHUNK)))
         except (BrokenProcessPool, PermissionError):
-            made.clear()
-            bar.reset()
+            pass
         finally:
             pool.shutdown(cancel_futures=True)
             os.environ.pop(_PARENT, None)
-    for chunk in chunks:
-        made += _make_images(chunk)
-        bar.update(len(chunk))
-    return made
-
-
-def _make_images(jobs: list[_Job]) -> list[_Made]:
-    return [_make_image(job) for job in jobs]
+    return list(bar(map(_make_image, jobs)))
 
 
 def _make_image(job: _Job) -> _Made:
-    """Sample, draw and write one image."""
+    """Sample, render and write one image."""
     settings, domain, split, index = job.settings, job.domain, job.split, job.index
     rng = scene_generator(job.seed, domain, split, index)
     scene = sample_scene(rng, domain, size=(settings.height, settings.width))
@@ -245,4 +229,4 @@ def _make_image(job: _Job) -> _Made:
         write_shanghaitech(folder, split, index + 1, scene, rendering)
     else:
         line = write_crowdhuman(folder, index, scene, rendering)
-    return _Made(domain, split, index, line, len(scene.people), geometry_digest([scene]))
+    return _Made(line, len(scene.people), geometry_digest([scene]))
