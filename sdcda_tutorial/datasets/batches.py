@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,7 @@ class PseudoMasked(Sequence[Sample]):
         return sample
 
 
+@dataclass(eq=False)
 class Batches(Dataset[Batch]):
     """`batches[step]` is the batch of that step: this process's share of the global batch.
 
@@ -131,26 +132,27 @@ class Batches(Dataset[Batch]):
         rank, world_size: this process takes slots rank, rank + world_size, ... of the global batch.
     """
 
-    def __init__(
-        self,
-        dataset: Sequence[Sample],
-        batch_size: int,
-        augmentation: Augmentation,
-        *,
-        seed: int,
-        stream: int = SOURCE,
-        kernel: DensityKernel | None = None,
-        mask: bool = True,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        if batch_size % world_size:
-            raise InputError(f"a batch of {batch_size} cannot be shared by {world_size} processes; make it a multiple")
-        self.dataset, self.batch_size, self.augmentation = dataset, batch_size, augmentation
-        self.key = [seed, stream]
-        self.kernel, self.mask = kernel, mask
-        self.slots = range(rank, batch_size, world_size)
+    dataset: Sequence[Sample]
+    batch_size: int
+    augmentation: Augmentation
+    _: KW_ONLY
+    seed: int
+    stream: int = SOURCE
+    kernel: DensityKernel | None = None
+    mask: bool = True
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.world_size:
+            raise InputError(
+                f"a batch of {self.batch_size} cannot be shared by {self.world_size} processes; make it a multiple"
+            )
+        self.slots = range(self.rank, self.batch_size, self.world_size)
         self._epoch: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=int))
+
+    def _rng(self, *place: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, self.stream, *place])
 
     def indices(self, step: int) -> list[int]:
         """Which images this process sees at `step`."""
@@ -158,14 +160,14 @@ class Batches(Dataset[Batch]):
         for slot in self.slots:
             epoch, position = divmod(step * self.batch_size + slot, len(self.dataset))
             if self._epoch[0] != epoch:
-                self._epoch = epoch, np.random.default_rng([*self.key, epoch]).permutation(len(self.dataset))
+                self._epoch = epoch, self._rng(epoch).permutation(len(self.dataset))
             chosen.append(int(self._epoch[1][position]))
         return chosen
 
     def __getitem__(self, step: int) -> Batch:
         """image (B, 3, H, W) float in [0, 1]; density (B, 1, H, W) people per pixel; mask (B, 1, H, W) 0 or 1."""
         samples = [
-            self.augmentation(self.dataset[index], np.random.default_rng([*self.key, step, slot]))
+            self.augmentation(self.dataset[index], self._rng(step, slot))
             for index, slot in zip(self.indices(step), self.slots, strict=True)
         ]
         images = np.stack([sample.image for sample in samples])

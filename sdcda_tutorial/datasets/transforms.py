@@ -98,7 +98,8 @@ def resize_labels(sample: Sample, old: Size, new: Size) -> dict[str, Any]:
     def stretch(boxes: np.ndarray) -> np.ndarray:
         edge = _float32(*(2 * old[::-1])), _float32(*(2 * new[::-1]))  # right, bottom, right, bottom
         scaled = boxes * np.tile(scale, 2)
-        return np.where(boxes <= edge[0], np.minimum(scaled, edge[1]), scaled)  # rounding must not leave the image
+        inside = np.minimum(scaled, edge[1])  # rounding must not leave the image
+        return np.asarray(np.where(boxes <= edge[0], inside, scaled))
 
     return {"points": keep_inside(sample.points * scale, new), "mask": mask, **_move_boxes(sample, stretch)}
 

@@ -114,8 +114,8 @@ class Stage:
             for x, light in zip(xs, row, strict=True):
                 self.rectangle(x, y, x + wide, y + tall, lamp if light else glass)
 
-    def lamp_post(self, x: float, base: float, colour: Colour) -> None:
-        body = self.scene.height_at(base)
+    def lamp_post(self, x: float, base: float) -> None:
+        body, colour = self.scene.height_at(base), (86, 88, 92)
         top = base - 2.8 * body
         self.line(x, base, x, top, 0.09 * body, colour)
         self.line(x, top, x + 0.5 * body, top, 0.07 * body, colour)

@@ -13,13 +13,15 @@ import multiprocessing
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm.auto import tqdm
 
@@ -34,6 +36,7 @@ GENERATOR = "sdcda_tutorial.scenes"
 VERSION = 3  # raise it whenever the pictures or the geometry change: worlds of another version are made again
 MANIFEST = "manifest.json"
 _CHUNK = 20  # images per task of a worker process
+_Image = tuple[Domain, Split, int]  # and its index within the split
 _PARENT = "SDCDA_MINI_WORLD_PARENT"
 
 
@@ -61,24 +64,11 @@ class MiniWorldSettings:
         }
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One image to be made."""
-
-    folder: Path
-    seed: int
-    settings: MiniWorldSettings
-    domain: Domain
-    split: Split
-    index: int
-
-
-@dataclass(frozen=True)
-class _Made:
+class _Made(NamedTuple):
     """One image that was made: its line in a list file, its people, the digest of its geometry."""
 
     line: str | None
-    count: int
+    people: int
     digest: str
 
 
@@ -173,10 +163,10 @@ def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: i
     for domain in ("source", "target", "third"):
         (world / domain).mkdir(parents=True)
     splits = settings.splits()
-    jobs = [_Job(world, seed, settings, *part, index) for part, images in splits.items() for index in range(images)]
-    made: dict[tuple[Domain, Split], list[_Made]] = {part: [] for part in splits}
-    for job, image in zip(jobs, _run(jobs, min(workers, os.cpu_count() or 1), progress), strict=True):
-        made[job.domain, job.split].append(image)
+    images = [(*part, index) for part, number in splits.items() for index in range(number)]
+    make = partial(_make_image, world, seed, settings)
+    results = iter(_run(make, images, min(workers, os.cpu_count() or 1), progress))
+    made = {part: list(islice(results, number)) for part, number in splits.items()}
 
     def write_list(path: Path, images: list[_Made]) -> None:
         path.write_text("".join(f"{image.line}\n" for image in images), encoding="utf-8")
@@ -184,13 +174,13 @@ def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: i
     for split, name in GCC_LISTS.items():
         write_list(world / "source" / name, made["source", split])
     write_list(world / "third" / ODGT, made["third", "train"])
-    people = {"/".join(part): sum(image.count for image in images) for part, images in made.items()}
+    people = {"/".join(part): sum(image.people for image in images) for part, images in made.items()}
     geometry = "".join(image.digest for images in made.values() for image in images)
     write_json(
         world / MANIFEST,
         {
             **_identity(seed, settings),
-            "images": {"/".join(part): images for part, images in splits.items()},
+            "images": {"/".join(part): number for part, number in splits.items()},
             "people": people,
             "total_people": sum(people.values()),
             "geometry": hashlib.sha256(geometry.encode()).hexdigest(),
@@ -199,29 +189,28 @@ def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: i
     )
 
 
-def _run(jobs: list[_Job], workers: int, progress: bool) -> list[_Made]:
-    """Do all jobs, in worker processes where that pays; falls back to this process where none can be started."""
-    bar = partial(tqdm, total=len(jobs), desc="mini world", unit="image", disable=not progress)
-    if workers > 1 and len(jobs) > 4 * _CHUNK:
+def _run(make: Callable[[_Image], _Made], images: list[_Image], workers: int, progress: bool) -> list[_Made]:
+    """Make all images, in worker processes where that pays; in this process where none can be started."""
+    bar = partial(tqdm, total=len(images), desc="mini world", unit="image", disable=not progress)
+    if workers > 1 and len(images) > 4 * _CHUNK:
         os.environ[_PARENT] = str(os.getpid())
         pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
         try:
-            return list(bar(pool.map(_make_image, jobs, chunksize=_CHUNK)))
+            return list(bar(pool.map(make, images, chunksize=_CHUNK)))
         except (BrokenProcessPool, PermissionError):
             pass
         finally:
             pool.shutdown(cancel_futures=True)
             os.environ.pop(_PARENT, None)
-    return list(bar(map(_make_image, jobs)))
+    return list(bar(map(make, images)))
 
 
-def _make_image(job: _Job) -> _Made:
+def _make_image(world: Path, seed: int, settings: MiniWorldSettings, image: _Image) -> _Made:
     """Sample, render and write one image."""
-    settings, domain, split, index = job.settings, job.domain, job.split, job.index
-    rng = scene_generator(job.seed, domain, split, index)
-    scene = sample_scene(rng, domain, size=(settings.height, settings.width))
+    domain, split, index = image
+    scene = sample_scene(scene_generator(seed, domain, split, index), domain, size=(settings.height, settings.width))
     rendering = render(scene, strength=settings.strength)
-    folder, line = job.folder / domain, None
+    folder, line = world / domain, None
     if domain == "source":
         serial = index + (settings.source_train if split == "test" else 0)
         line = write_gcc(folder, serial, scene, rendering)

@@ -21,14 +21,13 @@ from sdcda_tutorial.datasets.transforms import Size, clip_boxes
 from sdcda_tutorial.errors import InputError
 
 _LAYOUT = "CrowdHuman: annotation_train.odgt, annotation_val.odgt and the folder Images"
-_BOXES = ("vbox", "fbox")
 _IMAGE = r"(.*)\.jpg"
 
 
 class CrowdHuman(CrowdDataset):
     """Images and boxes of CrowdHuman; a sample is named by its ID.
 
-    Boxes are those of persons, the visible part by default, cut at the image. Boxes to be ignored (tag "mask", or
+    Boxes are the visible parts of persons (vbox), cut at the image. Boxes to be ignored (tag "mask", or
     extra.ignore = 1: crowds too dense to box, posters, reflections) are not among them; they are kept in
     `attributes["ignored"]`, (K, 4), and move with the image under every transform. Points are the centres of the
     head boxes of those same persons, whether the head itself is seen or inferred.
@@ -36,24 +35,19 @@ class CrowdHuman(CrowdDataset):
     Args:
         root: folder that holds the .odgt files and Images.
         split: "train" or "val" (the test set has no labels).
-        box: "vbox", the visible part, or "fbox", the full body as inferred.
         options: size, max_side, cache, strict, as in `CrowdDataset`.
     Raises:
         InputError: when made, for a missing folder or image or a bad line; when read, for a damaged image.
     """
 
-    def __init__(
-        self, root: str | os.PathLike[str], split: str = "train", *, box: str = "vbox", **options: Any
-    ) -> None:
-        if box not in _BOXES:
-            raise InputError(f"CrowdHuman has no box {box!r}; choose one of {', '.join(_BOXES)}")
+    def __init__(self, root: str | os.PathLike[str], split: str = "train", **options: Any) -> None:
         folder = existing_folder(root, _LAYOUT)
         annotations = folder / f"annotation_{known_split(split, ('train', 'val'), 'CrowdHuman')}.odgt"
         pictures = folder / "Images"
         entries, faults = [], []
         for place, line in read_lines(annotations, f"expected {_LAYOUT}"):
             try:
-                id_, labels = _parse(place, line, box)
+                id_, labels = _parse(place, line)
             except InputError as error:
                 faults.append(Finding(place, str(error)))
             else:
@@ -69,7 +63,7 @@ class CrowdHuman(CrowdDataset):
         return replace(labels, attributes={"ignored": clip_boxes(labels.attributes["ignored"], size)})
 
 
-def _parse(place: str, line: str, box: str) -> tuple[str, Labels]:
+def _parse(place: str, line: str) -> tuple[str, Labels]:
     """ID and labels of one line, in stored pixels."""
     try:
         entry = json.loads(line)
@@ -80,7 +74,7 @@ def _parse(place: str, line: str, box: str) -> tuple[str, Labels]:
         raise InputError(f"{place}: expected an object with ID and gtboxes; fetch the file again")
     boxes, ignored, heads = [], [], []
     for person in people:
-        corners = _corners(place, person, box)
+        corners = _corners(place, person, "vbox")
         extra = person.get("extra")
         if person.get("tag") != "person" or (isinstance(extra, dict) and extra.get("ignore") == 1):
             ignored.append(corners)
