@@ -178,7 +178,7 @@ class CrowdDataset(Sequence[Sample]):
         return self._decode(self._entries[operator.index(index)])[0]
 
     def read_labels(self, index: int) -> Labels:
-        """Labels of image `index` as its files tell them: in stored pixels, whatever lies outside still there."""
+        """Labels of image `index` as in its files: in stored pixels, with whatever lies outside."""
         entry = self._entries[operator.index(index)]
         return self._labels(entry, image_size(entry.image, upright=self.upright))
 

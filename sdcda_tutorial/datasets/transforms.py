@@ -155,7 +155,7 @@ def color_jitter(
     draws = rng.uniform(-1, 1, size=6)  # always all six: switching one kind off leaves the others' numbers as they were
     b, c, s = 1 + draws[:3] * (brightness, contrast, saturation)
     gains = (b * (1 + channel * draws[3:])).astype(np.float32)
-    mean_gray = float(sample.image[::4, ::4].mean(axis=(0, 1)) @ _LUMA)  # one pixel in sixteen tells it well enough
+    mean_gray = float(sample.image[::4, ::4].mean(axis=(0, 1)) @ _LUMA)  # one pixel in sixteen is enough
     matrix = c * (s * np.eye(3) + (1 - s) * np.outer(_LUMA, np.ones(3))) * gains  # column j makes output channel j
     height, width = sample.size
     pixels = sample.image.reshape(-1, 3).astype(np.float32) @ matrix.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The mini world: what a scene is, how it is drawn, and how it is written in each native format."""
+"""The mini world: what a scene is, how it is sampled and rendered, and how it is written in each native format."""
 
 from sdcda_tutorial.mini_world.drawing import Rendering, render
 from sdcda_tutorial.mini_world.sampling import sample_scene

@@ -80,7 +80,7 @@ def write_shanghaitech(root: Path, split: Split, number: int, scene: Scene, rend
 def write_crowdhuman(root: Path, number: int, scene: Scene, rendering: Rendering) -> str:
     """`Images/<ID>.jpg` under `root`.
 
-    Somebody of whom nothing is seen keeps the boxes and is marked `ignore`, as nobody could have annotated them.
+    A person who is hidden keeps the boxes and is marked `ignore`: an annotator could not have seen them.
 
     Returns:
         The image's line of the .odgt file: boxes as x, y, width, height.

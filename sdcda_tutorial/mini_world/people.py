@@ -1,7 +1,7 @@
-"""How a person is drawn: one routine for every domain.
+"""How a person is painted: one routine for every domain.
 
 The premise of the paper is that people look alike in synthetic and real scenes and backgrounds do not. So there is
-exactly one way to draw somebody, and nothing in it knows the domain.
+exactly one way to paint a person, and nothing in it knows the domain.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def apply_light(picture: np.ndarray, scene: Scene, rng: np.random.Generator, str
     """Light a picture as hour and weather have it.
 
     Args:
-        picture: (H, W, 3) float32 in 0 ... 255, drawn as at noon.
+        picture: (H, W, 3) float32 in 0 ... 255, painted as at noon.
         strength: 1 for the game, less for a domain where the conditions vary less.
     Returns:
         The same shape; the brightness of a strength of 1 runs from 0.55 (night) to 1.12 (noon, extra-sunny).

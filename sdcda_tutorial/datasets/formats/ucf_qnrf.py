@@ -27,7 +27,7 @@ _IMAGE, _MAT = r"(?i:(img_.+)\.jpe?g)", r"(?i:(img_.+)_ann\.mat)"
 class UCFQNRF(CrowdDataset):
     """Images and heads of UCF-QNRF; a sample is named "img_0001".
 
-    Images are shrunk to 1024 pixels on the longer side unless told otherwise, as is usual with this set, and *both*
+    Images are shrunk to 1024 pixels on the longer side by default, as is usual with this set, and *both*
     sides are then rounded to multiples of 16, small images' too: a side changes by 8 pixels at most, and none becomes
     longer than the limit. The points move with the image; none is lost. What that means for each option:
 
