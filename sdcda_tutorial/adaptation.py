@@ -116,5 +116,5 @@ class Adaptation:
     def minimise(self, name: str, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
         """Move the weights of `optimizers[name]` against the gradient of `loss`, the sum of these terms."""
         self.optimizers[name].zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizers[name].step()

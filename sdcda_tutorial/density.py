@@ -39,7 +39,7 @@ def neighbour_distance(points: np.ndarray) -> np.ndarray:
         return np.full(len(points), np.inf)
     neighbours = min(NEIGHBOURS, len(points) - 1)
     distance, _ = cKDTree(points).query(points, k=neighbours + 1)  # the nearest of all is the point itself
-    return distance[:, 1:].mean(axis=1)
+    return np.asarray(distance[:, 1:].mean(axis=1))
 
 
 def adaptive_sigma(points: np.ndarray, *, alone: float = 4.0) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""Writing files so that a kill or a full disk never leaves half of one."""
+"""Writing files and folders so that a kill or a full disk never leaves half of one, and none is taken for another."""
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import os
@@ -9,9 +10,17 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdcda_tutorial.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock: there, two processes at once both do the work, and one result stays
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -71,7 +80,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"{path} is not readable JSON ({error}); restore or delete it") from None
 
 
-def is_from(origin: Mapping[str, Any], folder: Path, provenance: str, *, what: str, foreign: str = "*") -> bool:
+def is_from(folder: Path, origin: Mapping[str, Any], provenance: str, *, what: str, foreign: str = "*") -> bool:
     """Whether `folder` says in its file `provenance` that it was made from `origin`; False where there is nothing yet.
 
     Args:
@@ -89,12 +98,75 @@ def is_from(origin: Mapping[str, Any], folder: Path, provenance: str, *, what: s
                 made = f"{key} = {known.get(key)}, not {value}" if short else f"other {key}"
                 raise InputError(f"{folder} holds {what} made with {made}; remove it, or choose another folder")
         return True
-    # A dot begins what a killed writer left behind.
+    # Names that begin with a dot are what a killed writer left behind.
     if folder.is_file() or any(not path.name.startswith(".") for path in folder.rglob(foreign)):
         raise InputError(
             f"{folder} holds something else than {what}, or ones without a {provenance}; choose a new folder"
         )
     return False
+
+
+def claim(
+    folder: Path,
+    origin: Mapping[str, Any],
+    provenance: str,
+    *,
+    what: str,
+    foreign: str = "*",
+    fabric: Fabric | None = None,
+) -> None:
+    """Reserve `folder` for what is made from `origin`: write that and the date to its file `provenance`, once.
+
+    Nothing is ever there without the file that says what it was made from, and work that was interrupted goes on.
+
+    Args:
+        what, foreign: as in `is_from`.
+        fabric: where several processes fill the folder together, all of them call this.
+    Raises:
+        InputError: as in `is_from`.
+    """
+    begun = is_from(folder, origin, provenance, what=what, foreign=foreign)
+    if fabric is not None:
+        fabric.barrier()  # every process has looked before the first one writes
+    if not begun and (fabric is None or fabric.is_global_zero):
+        write_json(folder / provenance, {**origin, "date": datetime.date.today().isoformat()})
+    if fabric is not None:
+        fabric.barrier()  # no process makes anything before the file is there
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Let one process at a time in, where the system can (True); the lock is on `folder` itself and leaves no file."""
+    if fcntl is None:
+        yield False
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield True
+    finally:
+        os.close(handle)
+
+
+def put_in_place(made: Path, root: Path, *, replace: bool = False) -> None:
+    """Move the finished folder `made` to `root`, in the same file system, so that `root` is never half of one.
+
+    Args:
+        replace: whether `root` may hold something: that is moved beside `made`, to NAME.old, and back if this fails.
+    Raises:
+        OSError: `root` holds something that must stay, or cannot be written.
+    """
+    old = made.with_name(f"{made.name}.old")
+    if replace and root.exists():
+        os.replace(root, old)
+    elif root.exists():
+        root.rmdir()  # refuses a folder that is not empty
+    try:
+        os.replace(made, root)
+    except OSError:
+        if old.exists() and not root.exists():
+            os.replace(old, root)
+        raise
 
 
 def file_digest(path: str | Path) -> str:

@@ -21,10 +21,8 @@ from sdcda_tutorial.files import atomic_path
 def from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The union of (M, 4) boxes (x0, y0, x1, y1) in pixels; every pixel that a box touches is crowd.
 
-    A box without an area (x1 <= x0 or y1 <= y0) is not drawn.
-
-    Drawn without a loop: each box adds +1 and -1 at its corners, and the double running sum counts the boxes that
-    cover each pixel.
+    A box without an area (x1 <= x0 or y1 <= y0) covers nothing. No loop over boxes: each one adds +1 and -1 at its
+    corners, and the double running sum counts the boxes that cover each pixel.
     """
     height, width = size
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
@@ -38,29 +36,22 @@ def from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return (covered > 0).astype(np.uint8)
 
 
-def from_points(
-    points: np.ndarray,
-    size: tuple[int, int],
-    *,
-    radius: float | None = None,
-    body: float = 2.0,
-    limits: tuple[float, float] = (4.0, 24.0),
-) -> np.ndarray:
+def from_points(points: np.ndarray, size: tuple[int, int], *, radius: float | None = None) -> np.ndarray:
     """Rectangles around (N, 2) head points (x, y) in pixels: the mask of a data set that has points only.
+
+    A rectangle reaches one radius above the head and two below it.
 
     Args:
         points: heads; those outside the image are left out.
         size: (height, width).
-        radius: half the width of a rectangle in pixels; by default half the mean distance to the 3 nearest heads,
-            which follows the perspective as far as the crowd is dense.
-        body: how far a rectangle reaches below the head, in radii.
-        limits: the default radius is kept within these, in pixels.
+        radius: half the width of a rectangle in pixels. By default half the mean distance to the 3 nearest heads,
+            between 4 and 24 pixels: this follows the perspective where the crowd is dense.
     """
     points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     points = points[inside(points, size)]
-    r = np.clip(neighbour_distance(points) / 2, *limits) if radius is None else np.full(len(points), radius)
+    r = np.clip(neighbour_distance(points) / 2, 4.0, 24.0) if radius is None else np.full(len(points), radius)
     x, y = points.T
-    return from_boxes(np.stack([x - r, y - r, x + r, y + body * r], axis=1), size)
+    return from_boxes(np.stack([x - r, y - r, x + r, y + 2 * r], axis=1), size)
 
 
 def from_probability(probability: np.ndarray, threshold: float = 0.5, *, dilate: int = 0) -> np.ndarray:

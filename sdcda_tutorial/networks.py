@@ -68,7 +68,8 @@ class FeatureExtractor(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.features((x - self.mean) / self.std)  # (B, C, H / stride, W / stride)
+        f: Tensor = self.features((x - self.mean) / self.std)  # (B, C, H / stride, W / stride)
+        return f
 
 
 class SemanticExtractor(nn.Module):
@@ -145,7 +146,8 @@ class FeatureDiscriminator(nn.Module):
         )
 
     def forward(self, f: Tensor) -> Tensor:
-        return self.layers(f)  # (B, 1, h / 16, w / 16)
+        logits: Tensor = self.layers(f)  # (B, 1, h / 16, w / 16)
+        return logits
 
 
 class DensityEstimator(nn.Module):
@@ -246,7 +248,8 @@ class CrowdCounter(nn.Module):
 
     def local(self, x: Tensor) -> Tensor:
         """The part that looks only so far around each pixel, which can be done tile by tile: here all of it."""
-        return self.C(self.E(x))  # (B, 1, H, W)
+        density: Tensor = self.C(self.E(x))  # (B, 1, H, W)
+        return density
 
     def together(self, local: Tensor) -> Tensor:
         """The part that needs the whole image, from what `local` gives: here nothing."""

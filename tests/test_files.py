@@ -14,7 +14,7 @@ import pytest
 
 from sdcda_tutorial import files
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, read_json, write_json, write_text
+from sdcda_tutorial.files import atomic_path, claim, put_in_place, read_json, write_json, write_text
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals, umask and resource limits are POSIX")
 
@@ -148,3 +148,52 @@ def test_unreadable_json_is_one_line(tmp_path: Path, content: bytes | None) -> N
     with pytest.raises(InputError, match=r"config\.json") as caught:
         read_json(path)
     assert "\n" not in str(caught.value)
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+def folder_of(path: Path, content: str) -> Path:
+    path.mkdir()
+    (path / "file").write_text(content)
+    return path
+
+
+def test_a_finished_folder_takes_its_place_and_nothing_of_the_users_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    put_in_place(folder_of(tmp_path / "made", "first"), root)
+    with pytest.raises(OSError):
+        put_in_place(folder_of(tmp_path / "made", "second"), root)
+    assert (root / "file").read_text() == "first"
+    put_in_place(tmp_path / "made", root, replace=True)
+    assert (root / "file").read_text() == "second" and (tmp_path / "made.old/file").read_text() == "first"
+    (tmp_path / "empty").mkdir()
+    put_in_place(folder_of(tmp_path / "made", "third"), tmp_path / "empty")
+    assert (tmp_path / "empty/file").read_text() == "third"
+
+    made, move = folder_of(tmp_path / "more", "fourth"), os.replace
+    monkeypatch.setattr(files.os, "replace", lambda a, b: move(a, b) if a != made else move(tmp_path / "nowhere", b))
+    with pytest.raises(OSError):
+        put_in_place(made, root, replace=True)
+    assert (root / "file").read_text() == "second"  # put back
+
+
+def test_a_claim_is_written_once_and_refuses_what_is_made_from_something_else(tmp_path: Path) -> None:
+    def make(folder: str, **origin: Any) -> None:
+        claim(tmp_path / folder, origin, "provenance.json", what="masks", foreign="*.png")
+
+    make("masks", weights="abc", growth=2)
+    provenance = tmp_path / "masks/provenance.json"
+    written = provenance.stat().st_mtime_ns
+    assert read_json(provenance).keys() == {"weights", "growth", "date"}
+    (tmp_path / "masks/1.png").write_text("")
+    make("masks", weights="abc", growth=2)
+    assert provenance.stat().st_mtime_ns == written
+    with pytest.raises(InputError, match=r"holds masks made with growth = 2, not 3; remove it"):
+        make("masks", weights="abc", growth=3)
+    folder_of(tmp_path / "mine", "")
+    make("mine", weights="abc")  # no mask there
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/1.png").write_text("")
+    with pytest.raises(InputError, match=r"something else than masks, or ones without a provenance\.json"):
+        make("theirs", weights="abc")

@@ -96,8 +96,6 @@ def test_a_rectangle_around_a_head_by_hand() -> None:
     """radius 2: from 18 to 22 along x; 2 above the head and 2 radii = 4 below it."""
     mask = masks.from_points(np.array([[20.0, 10.0]]), (30, 40), radius=2)
     np.testing.assert_array_equal(mask, plain_boxes([(18, 8, 22, 14)], (30, 40)))
-    longer = masks.from_points(np.array([[20.0, 10.0]]), (30, 40), radius=2, body=5)
-    np.testing.assert_array_equal(longer, plain_boxes([(18, 8, 22, 20)], (30, 40)))
 
 
 def test_the_default_radius_follows_the_neighbours_within_limits() -> None:

@@ -157,7 +157,7 @@ notebook.show(
 # true by construction. Take one person of each domain and enlarge it, then a piece of the background.
 
 # %%
-from sdcda_tutorial.mini_world.scene import sample_scene, scene_generator
+from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
 
 figure, axes = plt.subplots(2, 3, figsize=(6.2, 4.3), layout="constrained")
 for column, (name, domain) in enumerate((("source", "source"), ("target", "target"), ("third domain", "third"))):

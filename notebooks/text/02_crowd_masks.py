@@ -126,7 +126,7 @@ print(masks.from_boxes(np.array([[1, 0, 4, 3], [3, 2, 6.5, 4]]), (5, 8)))
 
 # %%
 from sdcda_tutorial.mini_world.drawing import render
-from sdcda_tutorial.mini_world.scene import sample_scene, scene_generator
+from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
 
 
 def drawn_again(domain, index):

@@ -53,7 +53,7 @@ from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.networks import SemanticExtractor
 from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.mini_world.drawing import render
-from sdcda_tutorial.mini_world.scene import sample_scene, scene_generator
+from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
 
 # %% [markdown]
 # ## Look first: two labels of one crowd

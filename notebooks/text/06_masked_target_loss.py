@@ -48,7 +48,7 @@ from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial import losses, masks
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.mini_world.drawing import render
-from sdcda_tutorial.mini_world.scene import sample_scene, scene_generator
+from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
 from sdcda_tutorial.training.mask_model import crowd_probability
 
 torch.set_printoptions(precision=4, sci_mode=False)

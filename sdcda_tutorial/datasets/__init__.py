@@ -19,7 +19,7 @@ from sdcda_tutorial.datasets.formats.image_folder import ImageFolder
 from sdcda_tutorial.datasets.formats.shanghaitech import ShanghaiTech
 from sdcda_tutorial.datasets.formats.ucf_qnrf import UCFQNRF
 from sdcda_tutorial.datasets.sample import Sample
-from sdcda_tutorial.datasets.scene_regularization import SceneRecord, select_scenes
+from sdcda_tutorial.datasets.scene_regularization import SceneDescription, select_scenes
 from sdcda_tutorial.errors import InputError
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "CrowdHuman",
     "ImageFolder",
     "Sample",
-    "SceneRecord",
+    "SceneDescription",
     "ShanghaiTech",
     "UCFQNRF",
     "locate",
@@ -41,34 +41,17 @@ __all__ = [
 MINI_ROOT = Path("data/mini")  # where the mini world is, seen from the folder of the project
 
 
-def _crowdhuman(root: Path, split: str | None, **options: Any) -> CrowdDataset:
-    # Its test set has no labels; as everywhere, the validation part is what one tests on.
-    return CrowdHuman(root, "val" if split == "test" else split or "train", **options)
-
-
-def _images(root: Path, split: str | None, **options: Any) -> CrowdDataset:
-    return ImageFolder(root, **options)  # a folder of photographs is not split
-
-
-def _ucf_qnrf(root: Path, split: str | None, **options: Any) -> CrowdDataset:
-    return UCFQNRF(root, split or "train", **options)
-
-
-def _shanghaitech(part: str | None) -> Callable[..., CrowdDataset]:
-    def make(root: Path, split: str | None, **options: Any) -> CrowdDataset:
-        return ShanghaiTech(root, part, split or "train", **options)
-
-    return make
-
-
-_LOADERS: dict[str, Callable[..., CrowdDataset]] = {
+_LOADERS: dict[str, Callable[..., CrowdDataset]] = {  # called with root, split, **options
     "gcc": GCC,
-    "shanghaitech-a": _shanghaitech("A"),
-    "shanghaitech-b": _shanghaitech("B"),
-    "shanghaitech": _shanghaitech(None),
-    "ucf-qnrf": _ucf_qnrf,
-    "crowdhuman": _crowdhuman,
-    "images": _images,
+    "shanghaitech-a": lambda root, split, **options: ShanghaiTech(root, "A", split or "train", **options),
+    "shanghaitech-b": lambda root, split, **options: ShanghaiTech(root, "B", split or "train", **options),
+    "shanghaitech": lambda root, split, **options: ShanghaiTech(root, None, split or "train", **options),
+    "ucf-qnrf": lambda root, split, **options: UCFQNRF(root, split or "train", **options),
+    # The test set of CrowdHuman has no labels: its validation part stands in for it.
+    "crowdhuman": lambda root, split, **options: CrowdHuman(
+        root, "val" if split == "test" else split or "train", **options
+    ),
+    "images": lambda root, split, **options: ImageFolder(root, **options),  # a folder of photographs is not split
 }
 _MINI: dict[str, tuple[str, str]] = {  # name: (loader, folder within the mini world)
     "mini-source": ("gcc", "source"),
@@ -90,7 +73,7 @@ def open_dataset(spec: str, split: str | None = "train", **options: Any) -> Crow
         InputError: unknown name, no root given, or whatever the loader finds wrong.
     """
     loader, root = locate(spec)
-    return _LOADERS[loader](root, split=split, **options)
+    return _LOADERS[loader](root, split, **options)
 
 
 def locate(spec: str) -> tuple[str, Path]:

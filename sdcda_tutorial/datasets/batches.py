@@ -1,15 +1,15 @@
-"""Batches that are a function of (seed, step), and of nothing else.
+"""Batches that depend on (seed, step) and on nothing else.
 
-A data loader that carries a hidden state cannot be resumed exactly. Here batch number `step` is computed from the seed
-and the step alone: which images, which crop, which flip. A run that was killed asks for the batches from its last step
-on and gets those that it would have got, whatever the number of workers or processes.
+A data loader with a hidden state cannot be resumed exactly. Here batch number `step` follows from the seed and the step
+alone: which images, which crop, which flip. A run that was killed asks for the batches from its last step on and gets
+the ones it would have got, with any number of workers or processes.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from sdcda_tutorial.density import Kernel, density_map
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.networks import image_batch
 
-SOURCE, TARGET = 0, 1  # streams of random numbers, so that the two domains of a run draw different crops
+SOURCE, TARGET = 0, 1  # streams of random numbers, so that the two domains of a run get different crops
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class DensityKernel:
-    """Which Gaussian `density_map` draws; see there."""
+    """Which Gaussian `density_map` renders; see there."""
 
     kernel: Kernel = "fixed"
     sigma: float = 4.0
@@ -66,9 +66,7 @@ class DensityKernel:
 
     def draw(self, sample: Sample) -> Tensor:
         """F(y) of one sample, (H, W), people per pixel."""
-        return density_map(
-            sample.points, sample.size, kernel=self.kernel, sigma=self.sigma, kernel_size=self.kernel_size
-        )
+        return density_map(sample.points, sample.size, **asdict(self))
 
 
 def crowd_mask(sample: Sample) -> np.ndarray:
@@ -87,7 +85,7 @@ class PseudoMasked(Sequence[Sample]):
 
     Args:
         dataset: any data set; only its image paths, names and size are used.
-        mask_folder: holds NAME.png for every image, as `training.segmentation.write_pseudo_masks` leaves it; None
+        mask_folder: holds NAME.png for every image, as `training.mask_model.write_pseudo_masks` writes it; None
             where only the images are needed (λt = 0).
     """
 
@@ -106,17 +104,18 @@ class PseudoMasked(Sequence[Sample]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
-        if index not in self._samples:
-            name = self.dataset.names[index]
-            sample = Sample(self.dataset.read_image(index), name=name)
-            if self.mask_folder is not None:
-                sample = replace(sample, mask=masks.read_png(masks.path_of(self.mask_folder, name), sample.size))
-            if not self.dataset.cached:
-                return sample
+        if index in self._samples:
+            return self._samples[index]
+        name = self.dataset.names[index]
+        sample = Sample(self.dataset.read_image(index), name=name)
+        if self.mask_folder is not None:
+            sample = replace(sample, mask=masks.read_png(masks.path_of(self.mask_folder, name), sample.size))
+        if self.dataset.cached:
             self._samples[index] = sample
-        return self._samples[index]
+        return sample
 
 
+@dataclass(eq=False)
 class Batches(Dataset[Batch]):
     """`batches[step]` is the batch of that step: this process's share of the global batch.
 
@@ -127,32 +126,33 @@ class Batches(Dataset[Batch]):
         batch_size: global, over all processes.
         augmentation: sample -> training example.
         seed: decides everything together with `stream`.
-        stream: tells the data sets of one run apart: SOURCE or TARGET.
-        kernel: draw the density maps with it; None where nobody looks at them.
+        stream: SOURCE or TARGET: different random numbers for the two data sets of a run.
+        kernel: render the density maps with it; None where they are not needed.
         mask: whether a crowd mask is wanted.
         rank, world_size: this process takes slots rank, rank + world_size, ... of the global batch.
     """
 
-    def __init__(
-        self,
-        dataset: Sequence[Sample],
-        batch_size: int,
-        augmentation: Augmentation,
-        *,
-        seed: int,
-        stream: int = SOURCE,
-        kernel: DensityKernel | None = None,
-        mask: bool = True,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        if batch_size % world_size:
-            raise InputError(f"a batch of {batch_size} cannot be shared by {world_size} processes; make it a multiple")
-        self.dataset, self.batch_size, self.augmentation = dataset, batch_size, augmentation
-        self.key = [seed, stream]
-        self.kernel, self.mask = kernel, mask
-        self.slots = range(rank, batch_size, world_size)
+    dataset: Sequence[Sample]
+    batch_size: int
+    augmentation: Augmentation
+    _: KW_ONLY
+    seed: int
+    stream: int = SOURCE
+    kernel: DensityKernel | None = None
+    mask: bool = True
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.world_size:
+            raise InputError(
+                f"a batch of {self.batch_size} cannot be shared by {self.world_size} processes; make it a multiple"
+            )
+        self.slots = range(self.rank, self.batch_size, self.world_size)
         self._epoch: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=int))
+
+    def _rng(self, *place: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, self.stream, *place])
 
     def indices(self, step: int) -> list[int]:
         """Which images this process sees at `step`."""
@@ -160,14 +160,14 @@ class Batches(Dataset[Batch]):
         for slot in self.slots:
             epoch, position = divmod(step * self.batch_size + slot, len(self.dataset))
             if self._epoch[0] != epoch:
-                self._epoch = epoch, np.random.default_rng([*self.key, epoch]).permutation(len(self.dataset))
+                self._epoch = epoch, self._rng(epoch).permutation(len(self.dataset))
             chosen.append(int(self._epoch[1][position]))
         return chosen
 
     def __getitem__(self, step: int) -> Batch:
         """image (B, 3, H, W) float in [0, 1]; density (B, 1, H, W) people per pixel; mask (B, 1, H, W) 0 or 1."""
         samples = [
-            self.augmentation(self.dataset[index], np.random.default_rng([*self.key, step, slot]))
+            self.augmentation(self.dataset[index], self._rng(step, slot))
             for index, slot in zip(self.indices(step), self.slots, strict=True)
         ]
         images = np.stack([sample.image for sample in samples])

@@ -1,19 +1,18 @@
-"""Is a copy of a data set complete and sound? Asked before a training of hours, not answered by it.
+"""Is a copy of a data set complete and sound? Checked before hours of training, not during them.
 
     report = check("shanghaitech-b", "~/data/ShanghaiTech", full=True)
     print(report.table())
     report.ok  # False where something is broken
 
-A copy that holds fewer images than were published is *incomplete*, which is said and is no fault: what is there can be
-used. A *fault* is an image or an annotation that cannot be used, or that says something wrong. A *note* is what one
-should know and need not mend. The loaders refuse a set at the first missing file; the check goes on.
+A copy with fewer images than were published is *incomplete*, which is no fault: what is there can be used. A *fault* is
+an image or an annotation that is wrong or cannot be used. A *note* is worth knowing and needs no fix. The loaders stop
+at the first missing file; the check goes on.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,16 +68,24 @@ class Report:
     Attributes:
         name: of the data set, as "gcc:~/data/GCC".
         tallies: what is there, against what was published; an image counts when its annotation is there too.
-        faults: what is broken or missing, one for each file.
-        notes: what is worth knowing and needs no mending.
+        findings: what is broken or missing, or worth a note, one for each file.
         opened: number of images that were opened.
     """
 
     name: str
     tallies: list[Tally] = field(default_factory=list)
-    faults: list[Finding] = field(default_factory=list)
-    notes: list[Finding] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     opened: int = 0
+
+    @property
+    def faults(self) -> list[Finding]:
+        """What is broken or missing."""
+        return [finding for finding in self.findings if finding.fault]
+
+    @property
+    def notes(self) -> list[Finding]:
+        """What is worth knowing and needs no fix."""
+        return [finding for finding in self.findings if not finding.fault]
 
     @property
     def ok(self) -> bool:
@@ -89,11 +96,6 @@ class Report:
     def complete(self) -> bool:
         """Whether there is as much as was published, where that is known."""
         return all(tally.published is None or tally.found >= tally.published for tally in self.tallies)
-
-    def add(self, findings: Iterable[Finding]) -> None:
-        """Sort findings into faults and notes."""
-        for finding in findings:
-            (self.faults if finding.fault else self.notes).append(finding)
 
     def table(self) -> str:
         """Everything as text: the numbers, each fault and note with its file, and the verdict."""
@@ -132,11 +134,11 @@ class Report:
 def check(
     name: str, root: str | os.PathLike[str] | None = None, *, full: bool = False, progress: bool = True
 ) -> Report:
-    """Count what is there, open a sample of it or everything, and tell all that is wrong.
+    """Count what is there, open a sample of it or everything, and report all that is wrong.
 
     Args:
         name: one of `datasets.DATASET_NAMES`, or name:root.
-        root: folder of the data set; not needed where the name tells it, nor for the mini world.
+        root: folder of the data set; not needed where `name` has it, nor for the mini world.
         full: open every image, annotation and mask; else up to 50 of each part.
         progress: show a bar.
     Raises:
@@ -158,7 +160,7 @@ def check(
             failed.append(error)
             absent = isinstance(error, AbsentPart)
             message = f"{folder} has no part {split!r}" if absent else str(error)
-            report.add([Finding(str(folder), message, fault=not absent)])
+            report.findings.append(Finding(str(folder), message, fault=not absent))
     if not data or (loader == "gcc" and None not in data):  # lists alone are no GCC
         raise failed[0]
 
@@ -169,14 +171,14 @@ def check(
         report.tallies.append(Tally("images" if split is None else f"{split} images", found, published))
         if part is None:
             continue
-        known = {one.path for one in [*report.faults, *report.notes]}  # GCC's lists name its scenes' files once more
-        report.add(one for one in [*part.faults, *part.leftovers] if one.path not in known)
+        known = {one.path for one in report.findings}  # GCC's lists name its scenes' files once more
+        report.findings += [one for one in [*part.faults, *part.leftovers] if one.path not in known]
         if loader == "gcc" and split is not None:  # opened with all the others already
             continue
         sample = range(len(part)) if full else _spread(len(part))
         for index in tqdm(sample, desc=split or name, unit="image", disable=not progress):
             findings, heads = _examine(part, index)
-            report.add(findings)
+            report.findings += findings
             people += heads
         report.opened += len(sample)
     if loader == "gcc":
@@ -236,4 +238,4 @@ def _examine(data: CrowdDataset, index: int) -> tuple[list[Finding], int]:
 
 def _outside(points: np.ndarray, width: float, height: float) -> np.ndarray:
     """(N,) whether each of (N, 2) points (x, y) lies outside [0, width) × [0, height)."""
-    return np.any((points < 0) | (points >= np.array([width, height])), axis=1)
+    return np.asarray(np.any((points < 0) | (points >= np.array([width, height])), axis=1))

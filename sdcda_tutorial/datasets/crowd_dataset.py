@@ -1,8 +1,8 @@
 """What all data sets share: a sequence of samples, read on demand, resized on request.
 
-A loader (gcc.py, shanghaitech.py, ucf_qnrf.py, crowdhuman.py, image_folder.py) does two things. When it is made it
-lists its images, so that a wrong path or a missing annotation shows at once and not in the third hour of training. And
-for one image it reads the labels, in the coordinates of the file. Everything else is here, once.
+A loader (`formats/`) does two things. When it is made, it lists its images, so a wrong path or a missing annotation
+shows at once and not in the third hour of training. And it reads the labels of one image, in the coordinates of the
+file. Everything else is here, once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import operator
-import os
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -27,8 +26,8 @@ from sdcda_tutorial.errors import InputError
 
 
 @dataclass(frozen=True)
-class Record:
-    """One entry of a data set's list: enough to find and read a sample later.
+class Entry:
+    """One image of a data set: enough to find and read its sample later.
 
     Attributes:
         name: unique within the data set.
@@ -43,7 +42,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of one image as its file tells them, in stored pixels; points and boxes may lie outside.
+    """The labels of one image as its file gives them, in stored pixels; points and boxes may lie outside.
 
     Attributes:
         points: (N, 2) as (x, y).
@@ -73,25 +72,42 @@ class Finding:
     fault: bool = True
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What a loader finds in its folders.
+
+    Attributes:
+        entries: the images that can be used.
+        faults: what is missing or broken.
+        leftovers: files that are not read: strays, and annotations without an image.
+    """
+
+    entries: list[Entry]
+    faults: list[Finding] = field(default_factory=list)
+    leftovers: list[Finding] = field(default_factory=list)
+
+
+class AbsentPart(InputError):
+    """A split that is not there at all, where another may be."""
+
+
 class CrowdDataset(Sequence[Sample]):
     """A list of images with labels.
 
     Attributes:
         faults: what was missing or broken when the images were listed; empty unless `strict` is off.
-        leftovers: what lies in the folders and is not read: strays, and annotations without an image.
+        leftovers: as in `Listing`.
 
     Args:
         name: what to call the data set in tables and messages.
-        records: one per image.
-        faults: entries that cannot be used, and why.
-        leftovers: as above.
+        listing: its images, and what is wrong with its files.
         strict: refuse a set with faults, as one that is to be used should be; `datasets.check` goes on without them.
         size: resize every sample to this (height, width).
         max_side: or: shrink samples whose longer side exceeds this, keeping the aspect; smaller ones stay.
         cache: keep decoded samples in memory. For small sets: a 768×1024 sample takes 2.4 MB (a mask 0.8 MB more), and
             each worker process of a data loader keeps its own.
     Raises:
-        InputError: no records, a fault, two records of one name, or an impossible size.
+        InputError: no images, a fault, two images of one name, or an impossible size.
     """
 
     upright = False  # points are in stored pixels, so EXIF is not applied; ImageFolder, without points, differs
@@ -99,27 +115,23 @@ class CrowdDataset(Sequence[Sample]):
     def __init__(
         self,
         name: str,
-        records: Iterable[Record],
+        listing: Listing,
         *,
-        faults: Iterable[Finding] = (),
-        leftovers: Iterable[Finding] = (),
         strict: bool = True,
         size: Size | None = None,
         max_side: int | None = None,
         cache: bool = False,
     ) -> None:
-        self.name = name
-        listed = list(records)
-        self.faults, self.leftovers = list(faults), list(leftovers)
+        self.name, self.faults, self.leftovers = name, list(listing.faults), listing.leftovers
         if strict and self.faults:
             raise InputError(self.faults[0].message)
-        if not listed and not self.faults:
+        if not listing.entries and not self.faults:
             raise InputError(f"{name}: no images found; check the folder")
-        twice = [record for record, number in Counter(record.name for record in listed).items() if number > 1]
+        twice = [one for one, number in Counter(entry.name for entry in listing.entries).items() if number > 1]
         if strict and twice:
             raise InputError(f"{name}: {len(twice)} names occur twice, first {twice[0]}; remove the duplicates")
         self.faults += [Finding(one, f"{one} occurs more than once in {name}; remove the duplicates") for one in twice]
-        self._records = list({record.name: record for record in listed}.values())
+        self._entries = list({entry.name: entry for entry in listing.entries}.values())
         if size is not None and max_side is not None:
             raise InputError(f"{name}: give size or max_side, not both")
         if (size is not None and min(size) < 1) or (max_side is not None and max_side < 1):
@@ -131,12 +143,12 @@ class CrowdDataset(Sequence[Sample]):
     @property
     def image_paths(self) -> list[Path]:
         """Path of every image, in order."""
-        return [record.image for record in self._records]
+        return [entry.image for entry in self._entries]
 
     @property
     def names(self) -> list[str]:
         """Name of every sample, in order; unique."""
-        return [record.name for record in self._records]
+        return [entry.name for entry in self._entries]
 
     @property
     def cached(self) -> bool:
@@ -145,83 +157,77 @@ class CrowdDataset(Sequence[Sample]):
 
     def cache_if_small(self, limit: int = 2**30) -> CrowdDataset:
         """Keep decoded samples in memory if all of them, taken to be as large as the first, fit into `limit` bytes."""
-        height, width = self._target(image_size(self._records[0].image, upright=self.upright))
+        height, width = self._target(image_size(self._entries[0].image, upright=self.upright))
         if self._cache is None and len(self) * height * width * 4 <= limit:  # three bytes of image, one of mask
             self._cache = {}
         return self
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._entries)
 
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]  # no slices: `subset` says it better
-        record = self._records[operator.index(index)]
+        entry = self._entries[operator.index(index)]
         if self._cache is None:
-            return self._load(record)
-        if record.name not in self._cache:
-            self._cache[record.name] = self._load(record)
-        return self._cache[record.name]
+            return self._load(entry)
+        if entry.name not in self._cache:
+            self._cache[entry.name] = self._load(entry)
+        return self._cache[entry.name]
 
     def read_image(self, index: int) -> np.ndarray:
         """Image `index` as its sample has it, (H, W, 3) uint8, without looking at any label."""
-        return self._decode(self._records[operator.index(index)])[0]
+        return self._decode(self._entries[operator.index(index)])[0]
 
     def read_labels(self, index: int) -> Labels:
-        """Labels of image `index` as its files tell them: in stored pixels, whatever lies outside still there."""
-        record = self._records[operator.index(index)]
-        return self._labels(record, image_size(record.image, upright=self.upright))
+        """Labels of image `index` as in its files: in stored pixels, with whatever lies outside."""
+        entry = self._entries[operator.index(index)]
+        return self._labels(entry, image_size(entry.image, upright=self.upright))
 
     def files(self, index: int) -> list[Path]:
         """Files that belong to image `index` alone: the picture first, then its annotation."""
-        record = self._records[operator.index(index)]
-        return [record.image] + ([record.annotation] if isinstance(record.annotation, Path) else [])
+        entry = self._entries[operator.index(index)]
+        return [entry.image] + ([entry.annotation] if isinstance(entry.annotation, Path) else [])
 
     def subset(self, indices: Iterable[int]) -> CrowdDataset:
         """The same data set with only these images, in this order (a held-out part, a quick trial)."""
         chosen = copy.copy(self)  # shares the cache: it goes by name
-        chosen._records = [self._records[operator.index(index)] for index in indices]
+        chosen._entries = [self._entries[operator.index(index)] for index in indices]
         return chosen
 
     def describe(self) -> dict[str, Any]:
         """What a checkpoint says about its data: format, number, names (as a digest), size; no path of a machine."""
         digest = hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:16]
-        size = None if self.size is None else list(self.size)
-        return {
-            "format": type(self).__name__,
-            "images": len(self),
-            "names_sha256": digest,
-            "size": size,
-            "max_side": self.max_side,
-        }
+        about = {"format": type(self).__name__, "images": len(self), "names_sha256": digest}
+        return about | {"size": None if self.size is None else list(self.size), "max_side": self.max_side}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {len(self)} images>"
 
     @abstractmethod
-    def _labels(self, record: Record, size: Size) -> Labels:
+    def _labels(self, entry: Entry, size: Size) -> Labels:
         """Labels of one image, whose file holds `size` (height, width) pixels."""
 
-    def _load(self, record: Record) -> Sample:
-        image, stored = self._decode(record)
-        labels = self._labels(record, stored)
+    def _load(self, entry: Entry) -> Sample:
+        image, stored = self._decode(entry)
+        labels = self._labels(entry, stored)
         inside = ((labels.points >= 0) & (labels.points < stored[::-1])).all(axis=1)
         sample = Sample(
             image=image,
             points=keep_inside(labels.points[inside], stored),
             boxes=clip_boxes(labels.boxes, stored),
             mask=labels.mask,
-            name=record.name,
+            name=entry.name,
             dropped=int((~inside).sum()),
             attributes=labels.attributes,
         )
         return sample if sample.size == stored else replace(sample, **resize_labels(sample, stored, sample.size))
 
-    def _decode(self, record: Record) -> tuple[np.ndarray, Size]:
+    def _decode(self, entry: Entry) -> tuple[np.ndarray, Size]:
         """The picture at the wanted size, and the size its file has."""
         if self.size is None and self.max_side is None:  # without a look into the header first
-            image = read_image(record.image, upright=self.upright)
+            image = read_image(entry.image, upright=self.upright)
             return image, image.shape[:2]
-        target = self._target(image_size(record.image, upright=self.upright))
-        image, stored = read_image_at_least(record.image, target, upright=self.upright)
+        target = self._target(image_size(entry.image, upright=self.upright))
+        image, stored = read_image_at_least(entry.image, target, upright=self.upright)
         return resize_image(image, target), stored
 
     def _target(self, stored: Size) -> Size:
@@ -231,43 +237,3 @@ class CrowdDataset(Sequence[Sample]):
             return stored
         scale = min(1.0, self.max_side / max(stored))
         return max(1, round(stored[0] * scale)), max(1, round(stored[1] * scale))
-
-
-class AbsentPart(InputError):
-    """A split that is not there at all, where another may be."""
-
-
-def existing_folder(root: str | os.PathLike[str], layout: str) -> Path:
-    """`root` with ~ expanded; when it is no folder, an InputError that says what should be in it."""
-    folder = Path(root).expanduser()
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; expected {layout}")
-    return folder
-
-
-def listing(folder: Path) -> set[str]:
-    """Names in a folder, empty when there is no such folder: one system call instead of one per file."""
-    return set(os.listdir(folder)) if folder.is_dir() else set()
-
-
-def missing(paths: Sequence[Path], of: int, what: str) -> list[Finding]:
-    """A fault for each of `paths`, which are those of the `of` expected files that are not there."""
-    share = f"({len(paths)} of {of} {what} are)"
-    return [Finding(str(path), f"{path} is missing {share}; complete or re-extract the set") for path in paths]
-
-
-def without_image(paths: Iterable[Path]) -> list[Finding]:
-    """A fault for each annotation whose image is not there."""
-    return [Finding(str(path), f"{path} has no image; fetch the image again, or remove the file") for path in paths]
-
-
-def not_read(paths: Iterable[Path], why: str) -> list[Finding]:
-    """A note for each file that lies among the images and is not taken for one."""
-    return [Finding(str(path), f"{path} is not read: {why}", fault=False) for path in paths]
-
-
-def known_split(split: str, known: Sequence[str], name: str) -> str:
-    """`split`, or an InputError that lists those there are."""
-    if split not in known:
-        raise InputError(f"{name} has no split {split!r}; choose one of {', '.join(known)}")
-    return split

@@ -1,7 +1,7 @@
-"""Reading pictures: every file becomes (H, W, 3) uint8 RGB, or one line that says why it cannot.
+"""Reading images: every file becomes (H, W, 3) uint8 RGB, or one line that says why it cannot.
 
 Data sets are read in *stored* pixel coordinates: the annotators' points refer to the pixels of the file, so an EXIF
-orientation tag is not applied unless asked for (`upright=True`, for a photograph of the reader's own).
+orientation tag is applied only with `upright=True`, for the reader's own photographs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def read_image(path: str | os.PathLike[str], *, upright: bool = False) -> np.nda
 
     Args:
         path: any format Pillow knows; gray, palette, CMYK, 16-bit and alpha images are converted (alpha is ignored).
-        upright: turn the picture as its EXIF orientation says. Off for data sets: points are in stored pixels.
+        upright: turn the picture as its EXIF orientation says.
     Returns:
         (H, W, 3) uint8 RGB, writable and contiguous.
     Raises:
@@ -40,19 +40,13 @@ def read_image(path: str | os.PathLike[str], *, upright: bool = False) -> np.nda
 def read_image_at_least(
     path: str | os.PathLike[str], size: tuple[int, int], *, upright: bool = False
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """Decode an image, perhaps at a reduced scale that is still at least `size`.
+    """As `read_image`, perhaps at a reduced scale that is still at least `size` (height, width).
 
     A JPEG can be decoded at 1/2, 1/4 or 1/8 straight from its DCT coefficients, several times faster than in full and
     already low-pass filtered. Other formats come in full. The caller scales the geometry from the original size.
 
-    Args:
-        path: as in `read_image`.
-        size: (height, width) wanted at least, in pixels of the returned picture.
-        upright: as in `read_image`.
     Returns:
         (h, w, 3) uint8 RGB, and the (H, W) of the file, turned upright like the picture.
-    Raises:
-        InputError: as in `read_image`.
     """
     with _opened(path) as image:
         original = _oriented_size(image, upright)

@@ -1,10 +1,10 @@
 """Scene Regularization: which images of GCC resemble a target enough to learn from.
 
-GCC has scenes of every kind: nights, storms, squares with three people on them. A street of Shanghai by day is better
-served by a part of them. The idea is that of the GCC paper (Wang et al., CVPR 2019); the rules here are those of the
-later code of this paper's authors (`taohan10200/NLT`), read off by number.
+GCC has scenes of every kind: nights, storms, squares with three people on them. For a street of Shanghai by day, a part
+of them is the better source. The idea is from the GCC paper (Wang et al., CVPR 2019); the numbers are those of later
+code by this paper's authors (`taohan10200/NLT`).
 
-    SceneRecord(level=5, hour=12, weather=0, count=300) passes "shb": a half-full place of 600 people, a clear noon
+    SceneDescription(level=5, hour=12, weather=0, count=300) passes "shb": a half-full place of 600 people, a clear noon
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CAPACITY = (10, 25, 50, 100, 300, 600, 1000, 2000, 4000)  # people that GCC allo
 
 
 @dataclass(frozen=True)
-class SceneRecord:
+class SceneDescription:
     """What the rules look at, of one image.
 
     Attributes:
@@ -46,8 +46,8 @@ class Rule:
     count: tuple[int, int]
     ratio: float
 
-    def admits(self, record: SceneRecord) -> bool:
-        """Whether an image with this record is taken."""
+    def admits(self, record: SceneDescription) -> bool:
+        """Whether an image of this description is taken."""
         return (
             self.levels[0] <= record.level <= self.levels[1]
             and self.hours[0] <= record.hour <= self.hours[1]
@@ -77,7 +77,7 @@ def find_rule(name: str) -> Rule:
     return RULES[name]
 
 
-def select_scenes(records: Iterable[SceneRecord], rule: str | Rule) -> list[SceneRecord]:
+def select_scenes(records: Iterable[SceneDescription], rule: str | Rule) -> list[SceneDescription]:
     """Those records that the rule admits, in their order.
 
     Args:
@@ -97,9 +97,9 @@ def select_scenes(records: Iterable[SceneRecord], rule: str | Rule) -> list[Scen
 def estimated_level(counts: Iterable[int]) -> int:
     """Level of a camera from the counts of its images: the smallest whose capacity holds the largest of them.
 
-    For copies of GCC without the lists, which alone tell the level. A camera has one level for all its images, and
-    fills up to near its capacity: in the twelve cameras of three locations (01, 60, 71) the estimate is the level that
-    the lists give.
+    For copies of GCC without the lists, the only files that hold the level. A camera has one level for all its images
+    and fills up to near its capacity: for the twelve cameras of three locations (01, 60, 71) the estimate equals the
+    level in the lists.
     """
     largest = max(counts, default=0)
     return next((level for level, capacity in enumerate(CAPACITY) if capacity >= largest), len(CAPACITY) - 1)

@@ -1,10 +1,8 @@
 """Crops, flips, resizes and colour: functions from a sample to a new sample.
 
-Image, points, boxes and mask move together, and nothing is rendered: the density map is drawn from the points when the
-final size is known (`density.density_map`). Every random transform takes its `np.random.Generator`, so that a worker's
-seed decides everything. No function writes into its input; a result may share memory with it.
-
-Points that a crop cuts off are simply elsewhere in the picture; `dropped` counts annotation errors only.
+Image, points, boxes and mask move together; the density map is rendered later, at the final size
+(`density.density_map`). Every random transform takes its `np.random.Generator`. No function writes into its input; a
+result may share memory with it. Points that a crop cuts off are no annotation errors, so `dropped` leaves them out.
 """
 
 from __future__ import annotations
@@ -100,7 +98,8 @@ def resize_labels(sample: Sample, old: Size, new: Size) -> dict[str, Any]:
     def stretch(boxes: np.ndarray) -> np.ndarray:
         edge = _float32(*(2 * old[::-1])), _float32(*(2 * new[::-1]))  # right, bottom, right, bottom
         scaled = boxes * np.tile(scale, 2)
-        return np.where(boxes <= edge[0], np.minimum(scaled, edge[1]), scaled)  # rounding must not leave the image
+        inside = np.minimum(scaled, edge[1])  # rounding must not leave the image
+        return np.asarray(np.where(boxes <= edge[0], inside, scaled))
 
     return {"points": keep_inside(sample.points * scale, new), "mask": mask, **_move_boxes(sample, stretch)}
 
@@ -121,9 +120,9 @@ def random_crop(sample: Sample, size: Size, rng: np.random.Generator) -> Sample:
     return crop(sample, top, left, size)
 
 
-def random_flip(sample: Sample, rng: np.random.Generator, probability: float = 0.5) -> Sample:
-    """`flip` with the given probability."""
-    return flip(sample) if rng.random() < probability else sample
+def random_flip(sample: Sample, rng: np.random.Generator) -> Sample:
+    """`flip` or not, with equal chances."""
+    return flip(sample) if rng.random() < 0.5 else sample
 
 
 def random_scaled_crop(sample: Sample, size: Size, low: float, high: float, rng: np.random.Generator) -> Sample:
@@ -144,28 +143,19 @@ def random_scaled_crop(sample: Sample, size: Size, low: float, high: float, rng:
 
 
 def color_jitter(
-    sample: Sample,
-    rng: np.random.Generator,
-    *,
-    brightness: float = 0.2,
-    contrast: float = 0.2,
-    saturation: float = 0.2,
-    channel: float = 0.0,
+    sample: Sample, rng: np.random.Generator, *, brightness: float, contrast: float, saturation: float, channel: float
 ) -> Sample:
     """Change the colours, never the geometry.
 
     Each argument is a half-width: `brightness=0.2` draws a factor from [0.8, 1.2]. Saturation scales the distance to
     the gray of the same pixel, contrast the distance to the mean gray of the picture, brightness everything,
-    `channel` each of R, G, B on its own (a cast of colour). All four are affine in the pixel's colour, so together they
+    `channel` each of R, G, B on its own (a colour cast). All four are affine in the pixel's colour, so together they
     are one 3×3 matrix and an offset, rounded and clipped once.
     """
-    # Drawn always, all six: switching one kind off leaves the others' random numbers as they were.
-    draws = rng.uniform(-1, 1, size=6)
-    if not (brightness or contrast or saturation or channel):
-        return sample
+    draws = rng.uniform(-1, 1, size=6)  # always all six: switching one kind off leaves the others' numbers as they were
     b, c, s = 1 + draws[:3] * (brightness, contrast, saturation)
     gains = (b * (1 + channel * draws[3:])).astype(np.float32)
-    mean_gray = float(sample.image[::4, ::4].mean(axis=(0, 1)) @ _LUMA)  # one pixel in sixteen tells it well enough
+    mean_gray = float(sample.image[::4, ::4].mean(axis=(0, 1)) @ _LUMA)  # one pixel in sixteen is enough
     matrix = c * (s * np.eye(3) + (1 - s) * np.outer(_LUMA, np.ones(3))) * gains  # column j makes output channel j
     height, width = sample.size
     pixels = sample.image.reshape(-1, 3).astype(np.float32) @ matrix.astype(np.float32)

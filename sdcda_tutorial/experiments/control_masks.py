@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from sdcda_tutorial import masks
 from sdcda_tutorial.datasets.batches import crowd_mask
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import folder_digest, is_from, write_json
+from sdcda_tutorial.files import claim, folder_digest
 from sdcda_tutorial.training.mask_model import PROVENANCE, origin_of_masks
 
 # name -> what the masks are
@@ -44,8 +43,7 @@ def write_control_masks(kind: str, target: CrowdDataset, predicted: str | Path, 
         raise InputError("there is no other image whose mask could be given to the only one; name more target images")
     origin = {"control": kind, "predicted": folder_digest(predicted), "predicted_by": origin_of_masks(predicted)}
     origin |= {"growth": GROWTH, "target": target.describe()}
-    if not is_from(origin, folder, PROVENANCE, what="masks"):
-        write_json(folder / PROVENANCE, {**origin, "date": datetime.date.today().isoformat()})
+    claim(folder, origin, PROVENANCE, what="masks")
     for index, name in enumerate(target.names):
         path = masks.path_of(folder, name)
         if not path.exists():

@@ -7,9 +7,13 @@ for people, which is the failure the paper is about.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import SupportsIndex
+
 import numpy as np
 
-from sdcda_tutorial.mini_world.scene import HEAD_RADIUS, Colour, Scene
+from sdcda_tutorial.mini_world.colours import Colour, shifted
+from sdcda_tutorial.mini_world.scene import HEAD_RADIUS, Scene
 from sdcda_tutorial.mini_world.stage import Stage
 
 GAME_GROUNDS: tuple[Colour, ...] = ((128, 128, 124), (140, 132, 116), (112, 124, 98), (122, 118, 128), (150, 142, 124))
@@ -47,8 +51,7 @@ def _game(stage: Stage) -> None:
     for _ in range(rng.integers(0, 4)):
         base = stage.row_where(rng.uniform(7, 14))
         _flat_bush(stage, rng.uniform(0, stage.width), base, stage.vary((84, 118, 72), 12))
-    for _ in range(rng.integers(0, 4)):
-        stage.lamp_post(rng.uniform(0, stage.width), stage.row_where(rng.uniform(8, 18)), (86, 88, 92))
+    _scatter(stage, rng.integers(0, 4), Stage.lamp_post, 8, 18)
 
 
 def _photograph(stage: Stage, strength: float) -> None:
@@ -73,8 +76,7 @@ def _photograph(stage: Stage, strength: float) -> None:
     for _ in range(rng.poisson(70 * strength)):
         row = stage.row_where(stage.scene.height_at(stage.height) * rng.uniform(0.25, 1.0))
         _stone(stage, rng.uniform(0, stage.width), row)
-    for _ in range(rng.poisson(6 * strength)):
-        _sign(stage, rng.uniform(0, stage.width), stage.row_where(rng.uniform(9, 22)))
+    _scatter(stage, rng.poisson(6 * strength), _sign, 9, 22)
 
 
 def _street(stage: Stage) -> None:
@@ -91,10 +93,8 @@ def _street(stage: Stage) -> None:
         else:
             _brick_wall(stage, left, right, base)
         left = right
-    for _ in range(rng.integers(0, 2)):
-        _tree(stage, rng.uniform(0, stage.width), stage.row_where(rng.uniform(18, 30)))
-    for _ in range(rng.integers(0, 4)):
-        _sunshade(stage, rng.uniform(0, stage.width), stage.row_where(rng.uniform(22, 48)))
+    _scatter(stage, rng.integers(0, 2), _tree, 18, 30)
+    _scatter(stage, rng.integers(0, 4), _sunshade, 22, 48)
     for _ in range(rng.integers(0, 14)):
         _stone(stage, rng.uniform(0, stage.width), rng.uniform(base + 4, stage.height))
 
@@ -104,14 +104,20 @@ def _park(stage: Stage) -> None:
     rng = stage.rng
     stage.ground(stage.vary((112, 124, 84), 16), stage.vary((128, 134, 104), 12), patches=9, grain=7)
     _skyline(stage, REAL_WALLS, blocks=int(rng.integers(2, 6)), window_size=0.42)
-    for _ in range(rng.poisson(3)):
-        _tree(stage, rng.uniform(0, stage.width), stage.row_where(rng.uniform(12, 36)))
+    _scatter(stage, rng.poisson(3), _tree, 12, 36)
     for _ in range(rng.poisson(1.5)):
         _hedge(stage, rng.uniform(-40, stage.width), stage.row_where(rng.uniform(12, 30)))
-    for _ in range(rng.poisson(2)):
-        _sign(stage, rng.uniform(0, stage.width), stage.row_where(rng.uniform(16, 40)))
+    _scatter(stage, rng.poisson(2), _sign, 16, 40)
     for _ in range(rng.integers(0, 20)):
         _stone(stage, rng.uniform(0, stage.width), rng.uniform(stage.horizon + 8, stage.height))
+
+
+def _scatter(
+    stage: Stage, number: SupportsIndex, paint: Callable[[Stage, float, float], None], smallest: float, largest: float
+) -> None:
+    """Paint a thing `number` times, anywhere on the ground where people are `smallest` to `largest` pixels tall."""
+    for _ in range(number):
+        paint(stage, stage.rng.uniform(0, stage.width), stage.row_where(stage.rng.uniform(smallest, largest)))
 
 
 def _pick(rng: np.random.Generator, palette: tuple[Colour, ...]) -> Colour:
@@ -136,21 +142,15 @@ def _road(stage: Stage, asphalt: Colour) -> None:
     for near in (1.0, 0.62, 0.40, 0.26, 0.17):  # shares of the way to the horizon at which a dash begins
         far = 0.8 * near
         x_near, x_far = vanishing + (middle - vanishing) * near, vanishing + (middle - vanishing) * far
-        wide = 0.03 * half
-        stage.polygon(
-            [
-                (x_near - wide * near, end + depth * near),
-                (x_near + wide * near, end + depth * near),
-                (x_far + wide * far, end + depth * far),
-                (x_far - wide * far, end + depth * far),
-            ],
-            (178, 176, 164),
-        )
+        y_near, y_far = end + depth * near, end + depth * far
+        wide_near, wide_far = 0.03 * half * near, 0.03 * half * far
+        near_side = [(x_near - wide_near, y_near), (x_near + wide_near, y_near)]
+        stage.polygon([*near_side, (x_far + wide_far, y_far), (x_far - wide_far, y_far)], (178, 176, 164))
 
 
 def _flat_bush(stage: Stage, x: float, base: float, green: Colour) -> None:
     body = stage.scene.height_at(base)
-    light: Colour = (min(green[0] + 12, 255), min(green[1] + 14, 255), min(green[2] + 8, 255))
+    light = shifted(green, (12, 14, 8))
     for offset, size in ((-0.8, 0.55), (0.75, 0.6), (0.0, 0.8)):
         stage.ellipse(x + offset * body, base - 0.5 * size * body, size * body, 0.62 * size * body, green)
     stage.ellipse(x - 0.15 * body, base - 0.55 * body, 0.5 * body, 0.3 * body, light)

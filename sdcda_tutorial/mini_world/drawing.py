@@ -18,13 +18,13 @@ DEFAULT_STRENGTH = 0.55
 
 @dataclass(frozen=True)
 class Rendering:
-    """A drawn scene.
+    """A rendered scene.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
         mask: (H, W) uint8, 1 where a person is seen, to the pixel.
-        visible_boxes: (N, 4) float64 (x0, y0, x1, y1) around what is seen of each person of `scene.people`, inside the
-            image; zeros for somebody wholly hidden.
+        visible_boxes: (N, 4) float64 (x0, y0, x1, y1) around the visible part of each person of `scene.people`,
+            inside the image; zeros for a person who is hidden.
         jpeg_quality: how the camera compresses the picture when it is saved.
     """
 
@@ -35,7 +35,7 @@ class Rendering:
 
 
 def render(scene: Scene, *, strength: float = DEFAULT_STRENGTH) -> Rendering:
-    """Draw a scene; the same scene and strength always give the same picture.
+    """Render a scene; the same scene and strength always give the same picture.
 
     Args:
         strength: k of the recipe, how far the target is from the source: clutter and camera. 0 is nearly clean, 0.35 to

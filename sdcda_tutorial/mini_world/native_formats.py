@@ -1,7 +1,7 @@
-"""Writing a drawn scene exactly as GCC, ShanghaiTech and CrowdHuman store theirs.
+"""Writing a rendered scene exactly as GCC, ShanghaiTech and CrowdHuman store theirs.
 
-So the embedded world and the real data sets go through the same loaders. Every writer returns the line, if any, that
-its list or annotation file holds for the image.
+So the mini world and the real data sets go through the same loaders. A writer returns the image's line in the list or
+annotation file, where the format has one.
 """
 
 from __future__ import annotations
@@ -54,21 +54,12 @@ def write_gcc(root: Path, serial: int, scene: Scene, rendering: Rendering) -> st
             "camera_info": {"horizon": scene.horizon, "growth": scene.growth, "size": np.array([height, width])},
         },
     )
-    geometry = {
-        "size": [height, width],
-        "horizon": scene.horizon,
-        "level": scene.level,
-        "people": [
-            {"head": point, "head_box": head, "full_box": full, "visible_box": visible}
-            for point, head, full, visible in zip(
-                scene.points.tolist(),
-                scene.head_boxes.tolist(),
-                scene.full_boxes.tolist(),
-                rendering.visible_boxes.tolist(),
-                strict=True,
-            )
-        ],
-    }
+    arrays = (scene.points, scene.head_boxes, scene.full_boxes, rendering.visible_boxes)
+    people = [
+        dict(zip(("head", "head_box", "full_box", "visible_box"), person, strict=True))
+        for person in zip(*(array.tolist() for array in arrays), strict=True)
+    ]
+    geometry = {"size": [height, width], "horizon": scene.horizon, "level": scene.level, "people": people}
     (place / "jsons" / f"{name}.json").write_text(json.dumps(geometry), encoding="utf-8")
     return f"{scene.level} {scene.hour} {scene.weather} {folder} {name} {len(pixels)}"
 
@@ -89,7 +80,7 @@ def write_shanghaitech(root: Path, split: Split, number: int, scene: Scene, rend
 def write_crowdhuman(root: Path, number: int, scene: Scene, rendering: Rendering) -> str:
     """`Images/<ID>.jpg` under `root`.
 
-    Somebody of whom nothing is seen keeps the boxes and is marked `ignore`, as nobody could have annotated them.
+    A person who is hidden keeps the boxes and is marked `ignore`: an annotator could not have seen them.
 
     Returns:
         The image's line of the .odgt file: boxes as x, y, width, height.

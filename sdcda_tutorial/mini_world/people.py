@@ -1,7 +1,7 @@
-"""How a person is drawn: one routine for every domain.
+"""How a person is painted: one routine for every domain.
 
 The premise of the paper is that people look alike in synthetic and real scenes and backgrounds do not. So there is
-exactly one way to draw somebody, and nothing in it knows the domain.
+exactly one way to paint a person, and nothing in it knows the domain.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from sdcda_tutorial.mini_world.scene import HALF_WIDTH, HEAD_RADIUS, Colour, Person, Scene
+from sdcda_tutorial.mini_world.colours import Colour, scaled
+from sdcda_tutorial.mini_world.scene import HALF_WIDTH, HEAD_RADIUS, Person, Scene
 
 
 def draw_people(canvas: Image.Image, scene: Scene, scale: int) -> np.ndarray:
@@ -93,16 +94,16 @@ def _sprite(person: Person, scale: int) -> Image.Image:
     for side, step in ((-1, apart), (1, -apart)):
         hip, foot = side * 0.048 * person.build, side * 0.05 * person.build + step
         lift = 0.02 * max(step * side, 0.0) / 0.055
-        limb(hip, 0.52, foot, 0.965 - lift, 0.085 * person.build, _shade(person.trousers, 1.0 if side < 0 else 0.82))
+        limb(hip, 0.52, foot, 0.965 - lift, 0.085 * person.build, scaled(person.trousers, 1.0 if side < 0 else 0.82))
         ellipse(foot + 0.012 * side, 0.972 - lift, 0.042, 0.022, shoe)
     for side in (-1, 1):
         hand = side * (shoulder + 0.035) - 0.5 * apart
-        sleeve = _shade(person.shirt, 0.92 if side < 0 else 0.72)
+        sleeve = scaled(person.shirt, 0.92 if side < 0 else 0.72)
         limb(side * (shoulder - 0.012), 0.225, hand, 0.43, 0.058, sleeve)
         ellipse(hand, 0.465, 0.026, 0.034, person.skin)
-    block(-0.03, 0.14, 0.03, 0.22, 0, _shade(person.skin, 0.8))
+    block(-0.03, 0.14, 0.03, 0.22, 0, scaled(person.skin, 0.8))
     block(-shoulder, 0.185, shoulder, 0.56, 0.055, person.shirt)
-    block(0.45 * shoulder, 0.21, shoulder - 0.012, 0.548, 0, _shade(person.shirt, 0.84))
+    block(0.45 * shoulder, 0.21, shoulder - 0.012, 0.548, 0, scaled(person.shirt, 0.84))
     if person.striped:
         for y in np.arange(0.24, 0.53, 0.085):
             limb(-shoulder, y, shoulder, y, 0.034, person.stripe)
@@ -115,10 +116,5 @@ def _sprite(person: Person, scale: int) -> Image.Image:
         if unit > 90:  # a face shows only from near
             for side in (-1, 1):
                 ellipse(side * 0.032, 1.12 * HEAD_RADIUS, 0.010, 0.013, (40, 32, 30))
-            limb(-0.022, 1.6 * HEAD_RADIUS, 0.022, 1.6 * HEAD_RADIUS, 0.012, _shade(person.skin, 0.68))
+            limb(-0.022, 1.6 * HEAD_RADIUS, 0.022, 1.6 * HEAD_RADIUS, 0.012, scaled(person.skin, 0.68))
     return body
-
-
-def _shade(colour: Colour, factor: float) -> Colour:
-    red, green, blue = (min(int(channel * factor), 255) for channel in colour)
-    return red, green, blue

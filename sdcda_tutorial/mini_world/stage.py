@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sdcda_tutorial.mini_world.scene import Colour, Scene
+from sdcda_tutorial.mini_world.colours import Colour, scaled, shifted
+from sdcda_tutorial.mini_world.scene import Scene
 from sdcda_tutorial.mini_world.weather import daylight, sky_colours
 
 SCALE = 2
@@ -38,8 +39,7 @@ class Stage:
         """`colour` a little lighter or darker and a little off in hue."""
         grey = int(self.rng.integers(-amount, amount + 1))
         hues = self.rng.integers(-(amount // 3), amount // 3 + 1, 3).tolist()
-        red, green, blue = (min(max(channel + grey + hue, 0), 255) for channel, hue in zip(colour, hues, strict=True))
-        return red, green, blue
+        return shifted(colour, [grey + hue for hue in hues])
 
     def ellipse(self, x: float, y: float, radius_x: float, radius_y: float, colour: Colour) -> None:
         box = (x - radius_x, y - radius_y, x + radius_x, y + radius_y)
@@ -100,9 +100,9 @@ class Stage:
         body = max(self.scene.height_at(base), 3.0)
         self.rectangle(x0, top, x1, base, wall)
         side = x1 - 0.22 * (x1 - x0)
-        dark = _scaled(wall, 0.78)
+        dark = scaled(wall, 0.78)
         self.rectangle(side, top, x1, base, dark)
-        self.rectangle(x0, top, x1, top + 0.25 * body, _scaled(wall, 1.12))
+        self.rectangle(x0, top, x1, top + 0.25 * body, scaled(wall, 1.12))
         glass = self.vary((88, 108, 128), 20)
         lamp: Colour = (250, 222, 140)
         lit = 0.45 if daylight(self.scene) < 0.4 else 0.03
@@ -114,14 +114,9 @@ class Stage:
             for x, light in zip(xs, row, strict=True):
                 self.rectangle(x, y, x + wide, y + tall, lamp if light else glass)
 
-    def lamp_post(self, x: float, base: float, colour: Colour) -> None:
-        body = self.scene.height_at(base)
+    def lamp_post(self, x: float, base: float) -> None:
+        body, colour = self.scene.height_at(base), (86, 88, 92)
         top = base - 2.8 * body
         self.line(x, base, x, top, 0.09 * body, colour)
         self.line(x, top, x + 0.5 * body, top, 0.07 * body, colour)
         self.rectangle(x + 0.35 * body, top, x + 0.7 * body, top + 0.1 * body, (240, 236, 214))
-
-
-def _scaled(colour: Colour, factor: float) -> Colour:
-    red, green, blue = (min(int(channel * factor), 255) for channel in colour)
-    return red, green, blue

@@ -1,16 +1,26 @@
-"""Time of day and weather: the colour of the sky before drawing, the light, haze and rain over the finished picture."""
+"""Hour and weather: which ones occur in each domain, and how they look: the sky, the light, fog and rain."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sdcda_tutorial.mini_world.scene import Colour, Scene
+from sdcda_tutorial.mini_world.colours import Colour, mixed
+from sdcda_tutorial.mini_world.scene import Domain, Scene
 
-CLEAR, CLOUDS, RAIN, FOG, THUNDER, OVERCAST, EXTRA_SUNNY = range(7)
+CLEAR, CLOUDS, RAIN, FOG, THUNDER, OVERCAST, EXTRA_SUNNY = range(7)  # GCC's codes
+GAME_WEATHER = (0.22, 0.18, 0.08, 0.08, 0.06, 0.13, 0.25)  # how often each of them occurs in the source
+FINE_WEATHER = (CLEAR, CLOUDS, OVERCAST, EXTRA_SUNNY)  # equally often in the target and the third domain
 
 _DIMMING = {CLEAR: 1.0, CLOUDS: 0.95, RAIN: 0.82, FOG: 0.92, THUNDER: 0.72, OVERCAST: 0.88, EXTRA_SUNNY: 1.06}
 _GREYNESS = {CLEAR: 0.0, CLOUDS: 0.35, RAIN: 0.85, FOG: 0.95, THUNDER: 0.9, OVERCAST: 0.8, EXTRA_SUNNY: 0.0}
+
+
+def sample_conditions(rng: np.random.Generator, domain: Domain) -> tuple[int, int]:
+    """Hour (0 ... 23) and weather of one scene: anything in the game; by day and without rain or fog elsewhere."""
+    if domain == "source":
+        return int(rng.integers(24)), int(rng.choice(7, p=GAME_WEATHER))
+    return int(rng.integers(8, 19)), int(rng.choice(FINE_WEATHER))
 
 
 def daylight(scene: Scene) -> float:
@@ -27,18 +37,18 @@ def twilight(scene: Scene) -> float:
 def sky_colours(scene: Scene) -> tuple[Colour, Colour]:
     """Colour at the top of the sky and at the horizon, before `apply_light` dims the whole picture."""
     day, warm, grey = daylight(scene), twilight(scene), _GREYNESS[scene.weather]
-    top = _mix((38, 46, 84), (96, 152, 214), day)
-    low = _mix((66, 70, 104), (196, 216, 232), day)
-    low = _mix(low, (244, 176, 118), 0.8 * warm * (1 - grey))
-    overcast = _mix((74, 78, 88), (190, 194, 198), day)
-    return _mix(top, overcast, grey), _mix(low, _mix(overcast, (214, 216, 216), 0.4 * day), grey)
+    top = mixed((38, 46, 84), (96, 152, 214), day)
+    low = mixed((66, 70, 104), (196, 216, 232), day)
+    low = mixed(low, (244, 176, 118), 0.8 * warm * (1 - grey))
+    overcast = mixed((74, 78, 88), (190, 194, 198), day)
+    return mixed(top, overcast, grey), mixed(low, mixed(overcast, (214, 216, 216), 0.4 * day), grey)
 
 
 def apply_light(picture: np.ndarray, scene: Scene, rng: np.random.Generator, strength: float) -> np.ndarray:
     """Light a picture as hour and weather have it.
 
     Args:
-        picture: (H, W, 3) float32 in 0 ... 255, drawn as at noon.
+        picture: (H, W, 3) float32 in 0 ... 255, painted as at noon.
         strength: 1 for the game, less for a domain where the conditions vary less.
     Returns:
         The same shape; the brightness of a strength of 1 runs from 0.55 (night) to 1.12 (noon, extra-sunny).
@@ -77,8 +87,3 @@ def _rain(picture: np.ndarray, rng: np.random.Generator, strength: float) -> np.
         draw.line((x, y, x + slant * length, y + length), fill=int(alpha))
     veil = np.asarray(streaks, np.float32)[:, :, None] / 255
     return np.asarray(picture * (1 - veil) + np.float32(215) * veil)
-
-
-def _mix(first: Colour, second: Colour, share: float) -> Colour:
-    red, green, blue = (round(a + share * (b - a)) for a, b in zip(first, second, strict=True))
-    return red, green, blue

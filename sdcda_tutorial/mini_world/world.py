@@ -11,26 +11,32 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import shutil
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 from tqdm.auto import tqdm
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.files import locked, put_in_place, read_json, write_json
 from sdcda_tutorial.mini_world.drawing import DEFAULT_STRENGTH, render
-from sdcda_tutorial.mini_world.generated_folder import locked, put_in_place_when_complete
 from sdcda_tutorial.mini_world.native_formats import GCC_LISTS, ODGT, write_crowdhuman, write_gcc, write_shanghaitech
-from sdcda_tutorial.mini_world.scene import Domain, Split, geometry_digest, sample_scene, scene_generator
+from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
+from sdcda_tutorial.mini_world.scene import Domain, Split, geometry_digest
 
 GENERATOR = "sdcda_tutorial.scenes"
 VERSION = 3  # raise it whenever the pictures or the geometry change: worlds of another version are made again
 MANIFEST = "manifest.json"
 _CHUNK = 20  # images per task of a worker process
+_Image = tuple[Domain, Split, int]  # and its index within the split
 _PARENT = "SDCDA_MINI_WORLD_PARENT"
 
 
@@ -58,27 +64,11 @@ class MiniWorldSettings:
         }
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One image to be made."""
-
-    folder: Path
-    seed: int
-    settings: MiniWorldSettings
-    domain: Domain
-    split: Split
-    index: int
-
-
-@dataclass(frozen=True)
-class _Made:
+class _Made(NamedTuple):
     """One image that was made: its line in a list file, its people, the digest of its geometry."""
 
-    domain: Domain
-    split: Split
-    index: int
     line: str | None
-    count: int
+    people: int
     digest: str
 
 
@@ -95,7 +85,7 @@ def ensure_mini_world(
     Args:
         root: folder of the world. One that holds something else is left alone.
         seed: the same seed and settings give the same points, boxes and counts on every machine.
-        workers: processes that draw, at most one per core.
+        workers: processes that render images, at most one per core.
         progress: show a bar while images are made.
     Returns:
         `root` as a path, holding `source`, `target`, `third` and `manifest.json`.
@@ -110,13 +100,19 @@ def ensure_mini_world(
         return root
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with locked(root.parent):
-            if not _fits(root, seed, settings):  # somebody else may have made it while we waited
+        with locked(root.parent) as alone:
+            if not _fits(root, seed, settings):  # another process may have made it while this one waited
                 _refuse_foreign(root)
-                with put_in_place_when_complete(root) as world:
+                prefix = f".{root.name}.making-"
+                for stale in root.parent.glob(f"{prefix}*") if alone else ():  # of a run that was killed
+                    shutil.rmtree(stale, ignore_errors=True)
+                with TemporaryDirectory(prefix=prefix, dir=root.parent, ignore_cleanup_errors=True) as hidden:
+                    world = Path(hidden, "world")
+                    world.mkdir()  # unlike `hidden`, with the permissions of any new folder of this user
                     _write_world(world, seed, settings, workers, progress)
+                    put_in_place(world, root, replace=True)
     except OSError as error:
-        if _fits(root, seed, settings):  # where there is no lock somebody may have been faster, and that is as good
+        if _fits(root, seed, settings):  # without a lock another process may have been faster, which is as good
             return root
         reason = error.strerror or error
         raise InputError(f"cannot make the mini world in {root}: {reason}; choose another folder") from error
@@ -125,16 +121,17 @@ def ensure_mini_world(
 
 def _fits(root: Path, seed: int, settings: MiniWorldSettings) -> bool:
     """Whether the world at `root` is whole and is the one asked for."""
-    if not (root / MANIFEST).is_file():
-        return False
+    manifest, wanted = _manifest(root), _identity(seed, settings)
+    return {key: manifest.get(key) for key in wanted} == wanted and manifest.get("files") == _count_files(root)
+
+
+def _manifest(root: Path) -> dict[str, Any]:
+    """What the manifest says; empty where there is none that can be read."""
     try:
         manifest = read_json(root / MANIFEST)
     except InputError:
-        return False
-    if not isinstance(manifest, dict):
-        return False
-    wanted = _identity(seed, settings)
-    return {key: manifest.get(key) for key in wanted} == wanted and manifest.get("files") == _count_files(root)
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def _identity(seed: int, settings: MiniWorldSettings) -> dict[str, Any]:
@@ -154,90 +151,66 @@ def _count_files(root: Path) -> dict[str, int]:
 
 def _refuse_foreign(root: Path) -> None:
     """Raise unless `root` is absent, empty or a world of ours: nobody's own files are ever replaced."""
-    if root.is_dir() and not any(root.iterdir()):
-        return
-    if root.exists() or root.is_symlink():
-        ours = False
-        if (root / MANIFEST).is_file():
-            try:
-                manifest = read_json(root / MANIFEST)
-                ours = isinstance(manifest, dict) and manifest.get("generator") == GENERATOR
-            except InputError:
-                pass
-        if not ours:
-            raise InputError(
-                f"{root} exists and is not a mini world ({MANIFEST} is missing or foreign); "
-                "choose another folder or move it away"
-            )
+    empty = root.is_dir() and not any(root.iterdir())
+    if (root.exists() or root.is_symlink()) and not empty and _manifest(root).get("generator") != GENERATOR:
+        raise InputError(
+            f"{root} exists and is not a mini world ({MANIFEST} is missing or foreign); "
+            "choose another folder or move it away"
+        )
 
 
 def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: int, progress: bool) -> None:
     for domain in ("source", "target", "third"):
         (world / domain).mkdir(parents=True)
     splits = settings.splits()
-    jobs = [_Job(world, seed, settings, *part, index) for part, images in splits.items() for index in range(images)]
-    with tqdm(total=len(jobs), desc="mini world", unit="image", disable=not progress) as bar:
-        made = _run(jobs, min(workers, os.cpu_count() or 1), bar)
-    made.sort(key=lambda image: (list(splits).index((image.domain, image.split)), image.index))
+    images = [(*part, index) for part, number in splits.items() for index in range(number)]
+    make = partial(_make_image, world, seed, settings)
+    results = iter(_run(make, images, min(workers, os.cpu_count() or 1), progress))
+    made = {part: list(islice(results, number)) for part, number in splits.items()}
 
-    def lines(domain: Domain, split: Split) -> str:
-        return "".join(f"{m.line}\n" for m in made if (m.domain, m.split) == (domain, split))
+    def write_list(path: Path, images: list[_Made]) -> None:
+        path.write_text("".join(f"{image.line}\n" for image in images), encoding="utf-8")
 
     for split, name in GCC_LISTS.items():
-        (world / "source" / name).write_text(lines("source", split), encoding="utf-8")
-    (world / "third" / ODGT).write_text(lines("third", "train"), encoding="utf-8")
-    people: Counter[str] = Counter()
-    for image in made:
-        people[f"{image.domain}/{image.split}"] += image.count
+        write_list(world / "source" / name, made["source", split])
+    write_list(world / "third" / ODGT, made["third", "train"])
+    people = {"/".join(part): sum(image.people for image in images) for part, images in made.items()}
+    geometry = "".join(image.digest for images in made.values() for image in images)
     write_json(
         world / MANIFEST,
         {
             **_identity(seed, settings),
-            "images": {f"{domain}/{split}": images for (domain, split), images in splits.items()},
-            "people": dict(people),
+            "images": {"/".join(part): number for part, number in splits.items()},
+            "people": people,
             "total_people": sum(people.values()),
-            "geometry": hashlib.sha256("".join(image.digest for image in made).encode()).hexdigest(),
+            "geometry": hashlib.sha256(geometry.encode()).hexdigest(),
             "files": _count_files(world),
         },
     )
 
 
-def _run(jobs: list[_Job], workers: int, bar: tqdm[Any]) -> list[_Made]:
-    """Do all jobs, in worker processes where that pays; falls back to this process where none can be started."""
-    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
-    made: list[_Made] = []
-    if workers > 1 and len(chunks) > 4:
+def _run(make: Callable[[_Image], _Made], images: list[_Image], workers: int, progress: bool) -> list[_Made]:
+    """Make all images, in worker processes where that pays; in this process where none can be started."""
+    bar = partial(tqdm, total=len(images), desc="mini world", unit="image", disable=not progress)
+    if workers > 1 and len(images) > 4 * _CHUNK:
         os.environ[_PARENT] = str(os.getpid())
         pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
         try:
-            for finished in as_completed([pool.submit(_make_images, chunk) for chunk in chunks]):
-                images = finished.result()
-                made += images
-                bar.update(len(images))
-            return made
+            return list(bar(pool.map(make, images, chunksize=_CHUNK)))
         except (BrokenProcessPool, PermissionError):
-            made.clear()
-            bar.reset()
+            pass
         finally:
             pool.shutdown(cancel_futures=True)
             os.environ.pop(_PARENT, None)
-    for chunk in chunks:
-        made += _make_images(chunk)
-        bar.update(len(chunk))
-    return made
+    return list(bar(map(make, images)))
 
 
-def _make_images(jobs: list[_Job]) -> list[_Made]:
-    return [_make_image(job) for job in jobs]
-
-
-def _make_image(job: _Job) -> _Made:
-    """Sample, draw and write one image."""
-    settings, domain, split, index = job.settings, job.domain, job.split, job.index
-    rng = scene_generator(job.seed, domain, split, index)
-    scene = sample_scene(rng, domain, size=(settings.height, settings.width))
+def _make_image(world: Path, seed: int, settings: MiniWorldSettings, image: _Image) -> _Made:
+    """Sample, render and write one image."""
+    domain, split, index = image
+    scene = sample_scene(scene_generator(seed, domain, split, index), domain, size=(settings.height, settings.width))
     rendering = render(scene, strength=settings.strength)
-    folder, line = job.folder / domain, None
+    folder, line = world / domain, None
     if domain == "source":
         serial = index + (settings.source_train if split == "test" else 0)
         line = write_gcc(folder, serial, scene, rendering)
@@ -245,4 +218,4 @@ def _make_image(job: _Job) -> _Made:
         write_shanghaitech(folder, split, index + 1, scene, rendering)
     else:
         line = write_crowdhuman(folder, index, scene, rendering)
-    return _Made(domain, split, index, line, len(scene.people), geometry_digest([scene]))
+    return _Made(line, len(scene.people), geometry_digest([scene]))

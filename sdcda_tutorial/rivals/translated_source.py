@@ -6,7 +6,6 @@ they are, byte for byte: where a head is and where the crowd is, a translation m
 
 from __future__ import annotations
 
-import datetime
 import shutil
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from sdcda_tutorial.datasets.formats.gcc import GCC, LISTS, TRANSLATED
 from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, is_from, write_json
+from sdcda_tutorial.files import atomic_path, claim, is_from, put_in_place
 from sdcda_tutorial.networks import image_batch
 from sdcda_tutorial.rivals.cyclegan import Generator
 from sdcda_tutorial.rivals.translation import load_generators
@@ -63,15 +62,9 @@ def translate(
         "source": source.describe(),
         "weights": card["config"]["weights"],
     }
-    finished = is_from(origin, out, PROVENANCE, what="translated images")
-    if not finished:
-        is_from(origin, making, PROVENANCE, what="translated images")
-    fabric.barrier()  # every process has looked before the first one writes
-    if finished:
+    if is_from(out, origin, PROVENANCE, what="translated images"):
         return out
-    if fabric.is_global_zero:
-        write_json(making / PROVENANCE, {**origin, "date": datetime.date.today().isoformat()})
-    fabric.barrier()  # no image before the file that says whose it is
+    claim(making, origin, PROVENANCE, what="translated images", fabric=fabric)
 
     def write(index: int) -> None:
         picture, *labels = source.files(index)
@@ -91,7 +84,10 @@ def translate(
     if fabric.is_global_zero:
         for name in LISTS:
             _copy_list(source.root / f"{name}.txt", making / f"{name}.txt", set(source.names))
-        _move(making, out)
+        try:
+            put_in_place(making, out)
+        except OSError as error:
+            raise InputError(f"cannot move {making} to {out}: {error.strerror or error}; move it by hand") from None
     fabric.barrier()
     return out
 
@@ -136,12 +132,3 @@ def _named(line: str) -> str:
     """Name of the sample that a line `level hour weather folder id count` is about."""
     fields = line.split()
     return f"{fields[3].rstrip('/').rpartition('/')[2]}/{fields[4]}" if len(fields) == 6 else ""
-
-
-def _move(making: Path, out: Path) -> None:
-    try:
-        if out.exists():
-            out.rmdir()  # it was empty
-        making.rename(out)
-    except OSError as error:
-        raise InputError(f"cannot move {making} to {out}: {error.strerror or error}; move it by hand") from None

@@ -7,7 +7,6 @@ rough and rectangular, and why Eq. 8-9 trust their background only.
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from sdcda_tutorial.adaptation import Batch
 from sdcda_tutorial.datasets.batches import Batches, micro_batches
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.transforms import resize_image
-from sdcda_tutorial.files import is_from, read_json, write_json
+from sdcda_tutorial.files import claim, read_json
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
 from sdcda_tutorial.prediction import PASS_PIXELS
 from sdcda_tutorial.training import checkpoints
@@ -185,11 +184,7 @@ def write_pseudo_masks(
         "threshold": threshold,
         "dilate": dilate,
     }
-    begun = is_from(origin, folder, PROVENANCE, what="masks", foreign="*.png")
-    fabric.barrier()  # every process has looked before the first one writes
-    if not begun and fabric.is_global_zero:
-        write_json(folder / PROVENANCE, {**origin, "date": datetime.date.today().isoformat()})
-    fabric.barrier()  # no mask before the file that says whose it is
+    claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
 
     def write(index: int) -> None:
         path = masks.path_of(folder, target.names[index])

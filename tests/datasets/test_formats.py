@@ -218,8 +218,6 @@ def test_crowdhuman(tmp_path: Path) -> None:
     assert (
         nobody.boxes.shape == (0, 4) and nobody.points.shape == (0, 2) and nobody.attributes["ignored"].shape == (0, 4)
     )
-    full = CrowdHuman(tmp_path, "val", box="fbox")[0]
-    np.testing.assert_array_equal(full.boxes, [[0, 0, 60, 40], [30, 4, 40, 34]])
     half = CrowdHuman(tmp_path, "val", size=(20, 30))[0]
     np.testing.assert_array_equal(half.boxes, sample.boxes / 2)
     np.testing.assert_array_equal(half.attributes["ignored"], sample.attributes["ignored"] / 2)
@@ -246,7 +244,6 @@ def test_crowdhuman_failures(tmp_path: Path) -> None:
     complaint(lambda: CrowdHuman(tmp_path / "nowhere"), tmp_path / "nowhere", "odgt")
     complaint(lambda: CrowdHuman(tmp_path), tmp_path / "annotation_train.odgt")
     write_crowdhuman(tmp_path, [PEOPLE, {"ID": "gone", "gtboxes": []}])
-    complaint(lambda: CrowdHuman(tmp_path, box="hbox"), "vbox, fbox")
     complaint(lambda: CrowdHuman(tmp_path, "test"), "train, val")
     (tmp_path / "Images" / "gone.jpg").unlink()
     complaint(lambda: CrowdHuman(tmp_path), tmp_path / "Images" / "gone.jpg", "1 of 2")

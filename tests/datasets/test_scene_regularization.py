@@ -13,7 +13,7 @@ from native_files import complaint, write_gcc, write_qnrf
 
 from sdcda_tutorial import cli
 from sdcda_tutorial.cli.options import open_data
-from sdcda_tutorial.datasets import GCC, SceneRecord, open_dataset, select_scenes
+from sdcda_tutorial.datasets import GCC, SceneDescription, open_dataset, select_scenes
 from sdcda_tutorial.datasets.formats import gcc_index as scene_index
 from sdcda_tutorial.datasets.scene_regularization import CAPACITY, RULES, estimated_level
 from sdcda_tutorial.files import read_json
@@ -61,7 +61,7 @@ def test_rules_are_those_of_the_table(rule: str) -> None:
     edges = {9, 10, 32, 33, 399, 400, 600, 601, 4000, 4001}
     edges |= {c * tenth // 10 + step for c in CAPACITY for tenth in (3, 5, 6) for step in (0, 1)}
     records = [
-        SceneRecord(*fields)
+        SceneDescription(*fields)
         for fields in product(range(9), range(24), range(7), sorted(edges))  # 9 · 24 · 7 · 45
     ]
     chosen = select_scenes(records, rule)
@@ -72,18 +72,18 @@ def test_rules_are_those_of_the_table(rule: str) -> None:
 def test_the_share_must_be_exceeded() -> None:
     noon = {"hour": 12, "weather": 0}
     for rule, level, exactly in [("shb", 5, 180), ("sha", 4, 150), ("qnrf", 6, 600)]:
-        below, above = (SceneRecord(level, count=count, **noon) for count in (exactly, exactly + 1))
+        below, above = (SceneDescription(level, count=count, **noon) for count in (exactly, exactly + 1))
         assert select_scenes([below, above], rule) == [above]
 
 
 def test_selection_keeps_order_and_objects() -> None:
-    records = [SceneRecord(5, hour, 0, 300, name=str(hour)) for hour in (20, 3, 6, 21, 12)]
+    records = [SceneDescription(5, hour, 0, 300, name=str(hour)) for hour in (20, 3, 6, 21, 12)]
     assert [record.name for record in select_scenes(records, "shb")] == ["20", "6", "12"]
     assert select_scenes(iter(records), RULES["shb"]) == select_scenes(records, "shb")
     assert select_scenes([], "qnrf") == []
     complaint(lambda: select_scenes(records, "shc"), "'shc'", "shb, sha, qnrf")
     for level in (-1, 9):
-        complaint(lambda level=level: select_scenes([SceneRecord(level, 12, 0, 300)], "shb"), f"level={level}")
+        complaint(lambda level=level: select_scenes([SceneDescription(level, 12, 0, 300)], "shb"), f"level={level}")
 
 
 def test_level_of_a_camera() -> None:
@@ -109,15 +109,15 @@ def small_gcc(root: Path) -> None:
 
 
 RECORDS = [
-    SceneRecord(2, 12, 0, 40, "scene_01_0/1500000000"),
-    SceneRecord(2, 12, 0, 15, "scene_01_0/1500000001"),
-    SceneRecord(2, 23, 0, 40, "scene_01_0/1500000002"),
-    SceneRecord(4, 6, 3, 280, "scene_01_1/1500000003"),
-    SceneRecord(4, 6, 5, 0, "scene_01_1/1500000004"),
+    SceneDescription(2, 12, 0, 40, "scene_01_0/1500000000"),
+    SceneDescription(2, 12, 0, 15, "scene_01_0/1500000001"),
+    SceneDescription(2, 23, 0, 40, "scene_01_0/1500000002"),
+    SceneDescription(4, 6, 3, 280, "scene_01_1/1500000003"),
+    SceneDescription(4, 6, 5, 0, "scene_01_1/1500000004"),
 ]
 
 
-def write_list(path: Path, records: list[SceneRecord], folder: str = "") -> None:
+def write_list(path: Path, records: list[SceneDescription], folder: str = "") -> None:
     lines = []
     for record in records:
         scene, id_ = record.name.split("/")
@@ -196,7 +196,7 @@ def test_roots_do_not_share_a_cache(tmp_path: Path) -> None:
     small_gcc(tmp_path / "one")
     write_gcc(tmp_path / "two", "scene_01_0", "1500000000", heads(3), hour=1, weather=2)
     assert GCC(tmp_path / "one").scene_records() == RECORDS
-    assert GCC(tmp_path / "two").scene_records() == [SceneRecord(0, 1, 2, 3, "scene_01_0/1500000000")]
+    assert GCC(tmp_path / "two").scene_records() == [SceneDescription(0, 1, 2, 3, "scene_01_0/1500000000")]
     (tmp_path / "link").symlink_to(tmp_path / "one")
     assert scene_index.cache_file(tmp_path / "link") == scene_index.cache_file(tmp_path / "one")
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from sdcda_tutorial.datasets import Sample
 from sdcda_tutorial.datasets import transforms as T
 
+JITTER = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "channel": 0.0}
+
 
 def block_world(heads: list[tuple[int, int]], size: tuple[int, int], block: int = 8) -> Sample:
     """White blocks on black, one per head (in block coordinates row, column); the mask is the white, boxes too."""
@@ -161,7 +163,7 @@ def test_the_same_seed_gives_the_same_sample() -> None:
 
     def draw(seed: int) -> Sample:
         rng = np.random.default_rng(seed)
-        return T.color_jitter(T.random_scaled_crop(sample, (16, 16), 0.5, 2, rng), rng)
+        return T.color_jitter(T.random_scaled_crop(sample, (16, 16), 0.5, 2, rng), rng, **JITTER)
 
     np.testing.assert_array_equal(draw(1).image, draw(1).image)
     assert any((draw(1).image != draw(seed).image).any() for seed in range(2, 8))
@@ -198,7 +200,7 @@ def test_a_window_that_does_not_fit_is_refused(window: tuple[int, int, tuple[int
 
 @given(block_samples(), st.integers(0, 2**32 - 1))
 def test_jitter_never_touches_the_geometry(sample: Sample, seed: int) -> None:
-    jittered = T.color_jitter(sample, np.random.default_rng(seed), channel=0.1)
+    jittered = T.color_jitter(sample, np.random.default_rng(seed), **{**JITTER, "channel": 0.1})
     assert jittered.points is sample.points and jittered.mask is sample.mask and jittered.boxes is sample.boxes
     assert jittered.image.shape == sample.image.shape and jittered.image.dtype == np.uint8
 
@@ -207,7 +209,7 @@ def test_jitter_does_what_its_names_say() -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(60, 180, (40, 40, 3), dtype=np.uint8)
     sample = Sample(image=noise)
-    off = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+    off = dict.fromkeys(JITTER, 0.0)
     np.testing.assert_array_equal(T.color_jitter(sample, rng, **off).image, noise)
 
     def with_draw(value: float, **strength: float) -> np.ndarray:
@@ -234,5 +236,5 @@ def test_nothing_writes_into_its_input() -> None:
         assert array is not None
         array.flags.writeable = False
     rng = np.random.default_rng(0)
-    T.flip(frozen), T.crop(frozen, 1, 2, (9, 9)), T.resize(frozen, (11, 13)), T.color_jitter(frozen, rng)
+    T.flip(frozen), T.crop(frozen, 1, 2, (9, 9)), T.resize(frozen, (11, 13)), T.color_jitter(frozen, rng, **JITTER)
     T.random_crop(frozen, (60, 60), rng), T.random_scaled_crop(frozen, (9, 9), 0.5, 2, rng), T.random_flip(frozen, rng)

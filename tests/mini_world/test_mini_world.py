@@ -20,16 +20,8 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.mini_world import MiniWorldSettings, Scene, ensure_mini_world, render
 from sdcda_tutorial.mini_world import world as mini_world
 from sdcda_tutorial.mini_world.native_formats import gcc_place, write_crowdhuman, write_gcc, write_shanghaitech
-from sdcda_tutorial.mini_world.scene import (
-    DOMAINS,
-    SMALLEST_PERSON,
-    SPLITS,
-    Domain,
-    Split,
-    geometry_digest,
-    sample_scene,
-    scene_generator,
-)
+from sdcda_tutorial.mini_world.sampling import SMALLEST_PERSON, sample_scene, scene_generator
+from sdcda_tutorial.mini_world.scene import DOMAINS, SPLITS, Domain, Split, geometry_digest
 
 TINY = MiniWorldSettings(source_train=4, source_test=2, target_train=2, target_test=2, third_train=4)
 # Of the tiny world of seed 0. It changes only when a scene's geometry is meant to change; raise VERSION with it.

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from sdcda_tutorial import losses, masks
 from sdcda_tutorial.datasets import CrowdDataset, open_dataset
 from sdcda_tutorial.datasets.batches import Augmentation, Batches, DensityKernel
-from sdcda_tutorial.datasets.crowd_dataset import Record
+from sdcda_tutorial.datasets.crowd_dataset import Entry
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.experiments.pipeline import Experiment
 from sdcda_tutorial.experiments.presets import METHODS, MINI, PAPER, PHOTOS, PRESETS, Preset
@@ -319,11 +319,11 @@ def test_lambda_zero_builds_no_part(method: str, data: Data, tmp_path: Path, mon
 
 
 def test_no_adaptation_never_touches_the_target(data: Data, tmp_path: Path) -> None:
-    nowhere = Record("nothing", tmp_path / "nowhere.jpg")
+    nowhere = Entry("nothing", tmp_path / "nowhere.jpg")
     members = {name: refuse for name in ("read_image", "__getitem__", "_labels", "__len__")}
     members["__init__"] = lambda self: None
     untouchable = type("Untouchable", (CrowdDataset,), {**members, "names": property(refuse)})()
-    untouchable._records = [nowhere]
+    untouchable._entries = [nowhere]
     config = replace(PRESET.method("noadapt"), steps=2)
     absent = tmp_path / "absent"
     adapt(data.source, untouchable, config, tmp_path / "a", pseudo_masks=absent, hardware=CPU)
@@ -728,9 +728,9 @@ def test_the_lowest_source_error_chooses_and_held_out_images_only_choose(
     watched._cache = None
     load = CrowdDataset._load
 
-    def note(self: CrowdDataset, record: Record) -> Any:
-        read.add(record.name)
-        return load(self, record)
+    def note(self: CrowdDataset, entry: Entry) -> Any:
+        read.add(entry.name)
+        return load(self, entry)
 
     watched.__class__ = type("Watched", (type(watched),), {"_load": note})
     errors, weights, judged = iter([5.0, 3.0, 4.0, 3.0]), [], []

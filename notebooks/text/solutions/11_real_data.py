@@ -35,7 +35,7 @@ notebook.begin()
 
 import numpy as np
 
-from sdcda_tutorial.datasets import SceneRecord, select_scenes
+from sdcda_tutorial.datasets import select_scenes
 from sdcda_tutorial.datasets.scene_regularization import CAPACITY
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.prediction import reach

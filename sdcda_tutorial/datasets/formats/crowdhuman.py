@@ -10,34 +10,24 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from sdcda_tutorial.datasets.crowd_dataset import (
-    AbsentPart,
-    CrowdDataset,
-    Finding,
-    Labels,
-    Record,
-    existing_folder,
-    known_split,
-    listing,
-    missing,
-    not_read,
-)
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels, Listing
+from sdcda_tutorial.datasets.formats.by_name import existing_folder, find, known_split, missing, read_lines, strays
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes
 from sdcda_tutorial.errors import InputError
 
 _LAYOUT = "CrowdHuman: annotation_train.odgt, annotation_val.odgt and the folder Images"
-_BOXES = ("vbox", "fbox")
+_IMAGE = r"(.*)\.jpg"
 
 
 class CrowdHuman(CrowdDataset):
     """Images and boxes of CrowdHuman; a sample is named by its ID.
 
-    Boxes are those of persons, the visible part by default, cut at the image. Boxes to be ignored (tag "mask", or
+    Boxes are the visible parts of persons (vbox), cut at the image. Boxes to be ignored (tag "mask", or
     extra.ignore = 1: crowds too dense to box, posters, reflections) are not among them; they are kept in
     `attributes["ignored"]`, (K, 4), and move with the image under every transform. Points are the centres of the
     head boxes of those same persons, whether the head itself is seen or inferred.
@@ -45,56 +35,35 @@ class CrowdHuman(CrowdDataset):
     Args:
         root: folder that holds the .odgt files and Images.
         split: "train" or "val" (the test set has no labels).
-        box: "vbox", the visible part, or "fbox", the full body as inferred.
         options: size, max_side, cache, strict, as in `CrowdDataset`.
     Raises:
         InputError: when made, for a missing folder or image or a bad line; when read, for a damaged image.
     """
 
-    def __init__(
-        self, root: str | os.PathLike[str], split: str = "train", *, box: str = "vbox", **options: Any
-    ) -> None:
-        if box not in _BOXES:
-            raise InputError(f"CrowdHuman has no box {box!r}; choose one of {', '.join(_BOXES)}")
+    def __init__(self, root: str | os.PathLike[str], split: str = "train", **options: Any) -> None:
         folder = existing_folder(root, _LAYOUT)
         annotations = folder / f"annotation_{known_split(split, ('train', 'val'), 'CrowdHuman')}.odgt"
-        records, faults = [], []
-        for place, line in _lines(annotations):
+        pictures = folder / "Images"
+        entries, faults = [], []
+        for place, line in read_lines(annotations, f"expected {_LAYOUT}"):
             try:
-                id_, labels = _parse(place, line, box)
+                id_, labels = _parse(place, line)
             except InputError as error:
                 faults.append(Finding(place, str(error)))
             else:
-                records.append(Record(name=id_, image=folder / "Images" / f"{id_}.jpg", annotation=labels))
-        images = listing(folder / "Images")
-        absent = [record.image for record in records if record.image.name not in images]
-        strays = [folder / "Images" / name for name in sorted(images) if not name.endswith(".jpg")]
-        super().__init__(
-            f"crowdhuman:{folder}/{split}",
-            [record for record in records if record.image.name in images],
-            faults=faults + missing(absent, len(records), "images"),
-            leftovers=not_read(strays, "images are called <ID>.jpg"),
-            **options,
-        )
+                entries.append(Entry(id_, pictures / f"{id_}.jpg", labels))
+        images = dict(find(pictures, _IMAGE))
+        faults += missing([entry.image for entry in entries if entry.name not in images], len(entries), "images")
+        there = [entry for entry in entries if entry.name in images]
+        listing = Listing(there, faults, strays(pictures, _IMAGE, "<ID>.jpg"))
+        super().__init__(f"crowdhuman:{folder}/{split}", listing, **options)
 
-    def _labels(self, record: Record, size: Size) -> Labels:
-        labels: Labels = record.annotation
-        ignored = clip_boxes(labels.attributes["ignored"], size)
-        return Labels(points=labels.points, boxes=labels.boxes, attributes={"ignored": ignored})
+    def _labels(self, entry: Entry, size: Size) -> Labels:
+        labels: Labels = entry.annotation
+        return replace(labels, attributes={"ignored": clip_boxes(labels.attributes["ignored"], size)})
 
 
-def _lines(path: Path) -> list[tuple[str, str]]:
-    """("file, line n", text) of every line that is not blank."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise AbsentPart(f"{path} does not exist; expected {_LAYOUT}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); expected {_LAYOUT}") from None
-    return [(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
-
-
-def _parse(place: str, line: str, box: str) -> tuple[str, Labels]:
+def _parse(place: str, line: str) -> tuple[str, Labels]:
     """ID and labels of one line, in stored pixels."""
     try:
         entry = json.loads(line)
@@ -105,7 +74,7 @@ def _parse(place: str, line: str, box: str) -> tuple[str, Labels]:
         raise InputError(f"{place}: expected an object with ID and gtboxes; fetch the file again")
     boxes, ignored, heads = [], [], []
     for person in people:
-        corners = _corners(place, person, box)
+        corners = _corners(place, person, "vbox")
         extra = person.get("extra")
         if person.get("tag") != "person" or (isinstance(extra, dict) and extra.get("ignore") == 1):
             ignored.append(corners)

@@ -18,38 +18,35 @@ from typing import Any
 
 import numpy as np
 
-from sdcda_tutorial.datasets.crowd_dataset import (
-    AbsentPart,
-    CrowdDataset,
-    Finding,
-    Labels,
-    Record,
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels, Listing
+from sdcda_tutorial.datasets.formats.by_name import (
     existing_folder,
+    find,
     known_split,
-    listing,
     missing,
     not_read,
+    read_lines,
+    strays,
     without_image,
 )
 from sdcda_tutorial.datasets.formats.gcc_index import read_index
 from sdcda_tutorial.datasets.formats.matfiles import image_info, load_mat, numbers_of, points_of
-from sdcda_tutorial.datasets.scene_regularization import SceneRecord, estimated_level, find_rule, select_scenes
+from sdcda_tutorial.datasets.scene_regularization import SceneDescription, estimated_level, find_rule, select_scenes
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import read_json
 
 LISTS = ("train", "test")
-TRANSLATED = "translation.json"  # beside the scenes, where `training.translated_source` has written the images
+TRANSLATED = "translation.json"  # beside the scenes, where `rivals.translated_source` has written the images
 LOADING_SCREEN = "1532170935"  # of scene_49_1: black, not a scene
 _LAYOUT = "GCC: folders scene_XX_Y with jpgs (or pngs), mats and segs, and the lists train.txt and test.txt"
-_PICTURES = (("jpgs", ".jpg"), ("pngs", ".png"))  # in order of preference: the jpgs are a tenth of the size
 
 
 @dataclass(frozen=True)
 class _Files:
     mat: Path
     mask: Path | None
-    listed: SceneRecord | None  # what a list says of the image; only the lists know the level
+    listed: SceneDescription | None  # what a list says of the image; only the lists know the level
 
 
 class GCC(CrowdDataset):
@@ -58,8 +55,8 @@ class GCC(CrowdDataset):
     `location` holds (row, column) integers, indices of pixels. A head is put on the centre of its pixel,
     x = column + 0.5 and y = row + 0.5, because (0, 0) is a corner of the picture here (see `Sample`).
 
-    Attributes of a sample, where the files tell: hour, minute, weather, level, stated_count. The number of points is
-    the truth; stated_count is what the file says beside them.
+    Attributes of a sample, where the files have them: hour, minute, weather, level, stated_count. The number of points
+    is the truth; stated_count is what the file says beside them.
 
     Args:
         root: folder that holds the scenes.
@@ -82,54 +79,53 @@ class GCC(CrowdDataset):
         lists = {name: self.root / f"{name}.txt" for name in LISTS}
         there = [path for path in lists.values() if path.is_file()]
         faults: list[Finding] = []
+        images: list[tuple[str, SceneDescription | None]]
         if split is None or (split == "train" and not there):
-            listed = {record.name: record for path in there for record in _read_list(path, faults)}
-            names = [name for scene in _scenes(self.root) for name in _pictures(scene)]
-            entries: list[tuple[str, SceneRecord | None]] = [(name, listed.get(name)) for name in names]
+            in_lists = {scene.name: scene for path in there for scene in _read_list(path, faults)}
+            images = [(name, in_lists.get(name)) for name in _pictures(_scenes(self.root))]
         else:
             path = lists[known_split(split, LISTS, "GCC")]
-            entries = [(record.name, record) for record in _read_list(path, faults)]
-        entries = [entry for entry in entries if not entry[0].endswith(LOADING_SCREEN)]
-        records, absent = _find(self.root, entries)
-        leftovers = _leftovers(self.root) if split is None else []
-        super().__init__(f"gcc:{self.root}", records, faults=faults + absent, leftovers=leftovers, **options)
-        self._listed = self._records
+            images = [(scene.name, scene) for scene in _read_list(path, faults)]
+        listing = _find(self.root, [image for image in images if not image[0].endswith(LOADING_SCREEN)], faults)
+        if split is None:
+            listing.leftovers.extend(_leftovers(self.root))
+        super().__init__(f"gcc:{self.root}", listing, **options)
+        self._listed = self._entries
         if rule is not None:
-            admitted = {record.name for record in select_scenes(self.scene_records(), rule)}
-            self._records = [record for record in self._records if record.name in admitted]
+            admitted = {scene.name for scene in select_scenes(self.scene_records(), rule)}
+            self._entries = [entry for entry in self._entries if entry.name in admitted]
             if not admitted:
                 raise InputError(
                     f"{self.name}: none of {len(self._listed)} images passes the rule {rule!r} ({find_rule(rule)}); "
                     "choose another rule"
                 )
 
-    def scene_records(self) -> list[SceneRecord]:
+    def scene_records(self) -> list[SceneDescription]:
         """Level, hour, weather, count and name of every image, in order: what `select_scenes` selects from.
 
         They come from the lists for images that these name. For others they come from the .mat files, which takes a
-        while the first time (`scene_index`), and the level is estimated (`estimated_level`) from the counts of all
+        while the first time (`gcc_index`), and the level is estimated (`estimated_level`) from the counts of all
         images of the camera that were listed.
 
         Raises:
             InputError: a .mat file is damaged.
         """
-        unlisted = {record.name: record.annotation.mat for record in self._listed if not record.annotation.listed}
+        unlisted = {entry.name: entry.annotation.mat for entry in self._listed if not entry.annotation.listed}
         found = read_index(self.root, unlisted)
         counts: dict[str, list[int]] = {}
-        for record in self._listed:
-            listed = record.annotation.listed
-            count = listed.count if listed else found[record.name].heads
-            counts.setdefault(_camera(record.name), []).append(count)
+        for entry in self._listed:
+            listed = entry.annotation.listed
+            counts.setdefault(_camera(entry.name), []).append(listed.count if listed else found[entry.name].heads)
         levels = {camera: estimated_level(one) for camera, one in counts.items()}
         return [
-            record.annotation.listed
-            or SceneRecord(levels[_camera(name)], found[name].hour, found[name].weather, found[name].heads, name)
-            for name, record in zip(self.names, self._records, strict=True)
+            entry.annotation.listed
+            or SceneDescription(levels[_camera(name)], found[name].hour, found[name].weather, found[name].heads, name)
+            for name, entry in zip(self.names, self._entries, strict=True)
         ]
 
     def files(self, index: int) -> list[Path]:
         """Picture, .mat file and, where there are masks, the mask of image `index`."""
-        files: _Files = self._records[index].annotation
+        files: _Files = self._entries[index].annotation
         return [*super().files(index), files.mat, *([] if files.mask is None else [files.mask])]
 
     def describe(self) -> dict[str, Any]:
@@ -138,8 +134,8 @@ class GCC(CrowdDataset):
         origin = read_json(self.root / TRANSLATED) if (self.root / TRANSLATED).is_file() else {}
         return about | ({"translated_by": origin["weights_sha256"]} if "weights_sha256" in origin else {})
 
-    def _labels(self, record: Record, size: Size) -> Labels:
-        files: _Files = record.annotation
+    def _labels(self, entry: Entry, size: Size) -> Labels:
+        files: _Files = entry.annotation
         mat = load_mat(files.mat, "image_info")
         info = image_info(files.mat, mat["image_info"])
         row_column = points_of(files.mat, info["location"])
@@ -155,26 +151,19 @@ class GCC(CrowdDataset):
         return Labels(points=row_column[:, ::-1] + 0.5, mask=mask, attributes=attributes)
 
 
-def _read_list(path: Path, faults: list[Finding]) -> Iterator[SceneRecord]:
-    """The records of a list; lines that are none go to `faults`.
+def _read_list(path: Path, faults: list[Finding]) -> Iterator[SceneDescription]:
+    """The scenes of a list; lines in another form go to `faults`.
 
     Raises:
         InputError: the list is not there or cannot be read.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise AbsentPart(f"{path} does not exist; add the list, or use split=None for all scenes") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); add the list, or use split=None for all scenes") from None
-    for number, line in enumerate(lines, start=1):
+    for place, line in read_lines(path, "add the list, or use split=None for all scenes"):
         fields = line.split()
         if len(fields) == 6 and all(fields[column].isdecimal() for column in (0, 1, 2, 5)):
             level, hour, weather, folder, id_, count = fields
             scene = folder.rstrip("/").rpartition("/")[2]  # NLT's lists have the authors' own folder in front
-            yield SceneRecord(int(level), int(hour), int(weather), int(count), f"{scene}/{id_}")
-        elif fields:
-            place = f"{path}, line {number}"
+            yield SceneDescription(int(level), int(hour), int(weather), int(count), f"{scene}/{id_}")
+        else:
             found = f"expected `level hour weather folder id count`, found {line!r}"
             faults.append(Finding(place, f"{place}: {found}"))
 
@@ -188,64 +177,44 @@ def _camera(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _pictures(scene: Path) -> dict[str, Path]:
-    """Picture of every image of a scene by its name, sorted."""
-    found: dict[str, Path] = {}
-    for folder, ending in reversed(_PICTURES):  # so that the preferred one is written last
-        names = [name for name in listing(scene / folder) if name.endswith(ending) and not name.startswith(".")]
-        found.update({f"{scene.name}/{name.removesuffix(ending)}": scene / folder / name for name in names})
-    return dict(sorted(found.items()))
+def _files(scenes: Iterable[Path], folder: str, ending: str) -> dict[str, Path]:
+    """Files of one kind by the name of their image."""
+    named = ((scene.name, one) for scene in scenes for one in find(scene / folder, rf"([^.].*)\{ending}"))
+    return {f"{scene}/{id_}": path for scene, (id_, path) in named}
 
 
-def _find(root: Path, entries: Iterable[tuple[str, SceneRecord | None]]) -> tuple[list[Record], list[Finding]]:
-    """The records of all images whose files are there, and a fault for each file that is not."""
-    listed = list(entries)
-    scenes = {_camera(name): root / _camera(name) for name, _ in listed}
-    pictures = {name: path for scene in scenes.values() for name, path in _pictures(scene).items()}
-    mats = {f"{scene}/{file}" for scene, path in scenes.items() for file in listing(path / "mats")}
-    masks = {f"{scene}/{file}" for scene, path in scenes.items() for file in listing(path / "segs")}
-    with_masks = any((path / "segs").is_dir() for path in scenes.values())  # a copy without any segs has no masks
+def _pictures(scenes: list[Path]) -> dict[str, Path]:
+    """Picture of every image by its name, sorted; a jpg where there is one, which takes a tenth of a png's space."""
+    return dict(sorted((_files(scenes, "pngs", ".png") | _files(scenes, "jpgs", ".jpg")).items()))
 
-    def place(name: str, folder: str, ending: str) -> Path:
-        return root / _camera(name) / folder / (name.rpartition("/")[2] + ending)
 
-    no_picture = [place(name, "jpgs", ".jpg") for name, _ in listed if name not in pictures]
-    no_mat = [place(name, "mats", ".mat") for name, _ in listed if f"{name}.mat" not in mats]
-    no_mask = [place(name, "segs", ".raw") for name, _ in listed if with_masks and f"{name}.raw" not in masks]
-    faults = (
-        missing(no_picture, len(listed), "images (as jpg or png)")
-        + missing(no_mat, len(listed), "annotations")
-        + missing(no_mask, len(listed), "masks")
-    )
-    records = [
-        Record(
-            name,
-            pictures[name],
-            _Files(place(name, "mats", ".mat"), place(name, "segs", ".raw") if with_masks else None, record),
-        )
-        for name, record in listed
-        if name in pictures and f"{name}.mat" in mats and (not with_masks or f"{name}.raw" in masks)
-    ]
-    return records, faults
+def _find(root: Path, images: list[tuple[str, SceneDescription | None]], faults: list[Finding]) -> Listing:
+    """The entries of all images whose files are there; the given faults, and one for each file that is not there."""
+    scenes = [root / camera for camera in dict.fromkeys(_camera(name) for name, _ in images)]
+    pictures, mats, masks = _pictures(scenes), _files(scenes, "mats", ".mat"), _files(scenes, "segs", ".raw")
+    kinds = [("images (as jpg or png)", pictures, "jpgs", ".jpg"), ("annotations", mats, "mats", ".mat")]
+    if any((scene / "segs").is_dir() for scene in scenes):  # a copy without any segs has no masks
+        kinds.append(("masks", masks, "segs", ".raw"))
+    for what, found, folder, ending in kinds:
+        absent = [name.rpartition("/") for name, _ in images if name not in found]
+        paths = [root / scene / folder / f"{id_}{ending}" for scene, _, id_ in absent]
+        faults = faults + missing(paths, len(images), what)
+    there = [(name, scene) for name, scene in images if all(name in found for _, found, _, _ in kinds)]
+    entries = [Entry(name, pictures[name], _Files(mats[name], masks.get(name), scene)) for name, scene in there]
+    return Listing(entries, faults)
 
 
 def _leftovers(root: Path) -> list[Finding]:
     """Annotations and masks without an image, strays among the images, and the loading screen."""
-    orphans, strays, black = [], [], []
-    for scene in _scenes(root):
-        pictures = _pictures(scene)
-        black += [path for name, path in pictures.items() if name.endswith(LOADING_SCREEN)]
-        for folder, ending in (("mats", ".mat"), ("segs", ".raw")):
-            names = sorted(name for name in listing(scene / folder) if name.endswith(ending))
-            stems = {name: f"{scene.name}/{name.removesuffix(ending)}" for name in names if not name.startswith(".")}
-            orphans += [scene / folder / name for name, stem in stems.items() if stem not in pictures]
-        for folder, ending in _PICTURES:
-            strays += [scene / folder / name for name in sorted(listing(scene / folder)) if not name.endswith(ending)]
-    return (
-        without_image(orphans)
-        + not_read(strays, "images are called <id>.jpg or <id>.png")
-        + not_read(black, "the black loading screen of GCC")
-    )
+    scenes = _scenes(root)
+    pictures = _pictures(scenes)
+    found = without_image(_files(scenes, "mats", ".mat"), pictures)
+    found += without_image(_files(scenes, "segs", ".raw"), pictures)
+    for scene in scenes:
+        for kind in ("jpg", "png"):
+            found += strays(scene / f"{kind}s", rf".*\.{kind}", "<id>.jpg or <id>.png")
+    black = [path for name, path in pictures.items() if name.endswith(LOADING_SCREEN)]
+    return found + not_read(black, "the black loading screen of GCC")
 
 
 def _read_mask(path: Path, size: Size) -> np.ndarray:

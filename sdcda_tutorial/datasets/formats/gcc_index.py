@@ -1,9 +1,8 @@
-"""What the .mat files of a GCC tell of every scene, read once and remembered.
+"""Hour, weather and heads of every image of a GCC, read from its .mat files once and cached.
 
-Fifteen thousand small files take a second or two where the system has them in memory, and far longer from a cold disk
-or over a network. What was read is kept in the user's cache folder, not beside the data, which may be read-only or
-shared. An entry holds as long as its file has the same size and time of change, so a copy that is completed or mended
-later is noticed, and only what is new is read.
+Fifteen thousand small files take a second or two from memory, and far longer from a cold disk or over a network. The
+cache is in the user's cache folder, not beside the data, which may be read-only or shared. An entry holds as long as
+its file has the same size and time of change, so after a copy was completed or fixed only what is new is read.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from sdcda_tutorial.files import read_json, write_json
 
 
 class MatEntry(NamedTuple):
-    """What one .mat file told when it had this size (bytes) and time of change (nanoseconds)."""
+    """What one .mat file held when it had this size (bytes) and time of change (nanoseconds)."""
 
     size: int
     changed: int

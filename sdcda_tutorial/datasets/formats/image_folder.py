@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Labels, Record, existing_folder, listing
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Labels, Listing
+from sdcda_tutorial.datasets.formats.by_name import existing_folder, listing
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 
@@ -31,10 +32,10 @@ class ImageFolder(CrowdDataset):
 
     def __init__(self, root: str | os.PathLike[str], **options: Any) -> None:
         folder = existing_folder(root, "a folder of photographs")
-        names = sorted(n for n in listing(folder) if n.lower().endswith(_ENDINGS) and not n.startswith("."))
+        names = [name for name in listing(folder) if name.lower().endswith(_ENDINGS) and not name.startswith(".")]
         if not names:
             raise InputError(f"{folder} holds no photograph ({' '.join(_ENDINGS)}); name the folder they are in")
-        super().__init__(f"images:{folder}", [Record(name, folder / name) for name in names], **options)
+        super().__init__(f"images:{folder}", Listing([Entry(name, folder / name) for name in names]), **options)
 
-    def _labels(self, record: Record, size: Size) -> Labels:
+    def _labels(self, entry: Entry, size: Size) -> Labels:
         return Labels()

@@ -10,22 +10,11 @@ Layout, in the spellings that are about:
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
-from sdcda_tutorial.datasets.crowd_dataset import (
-    AbsentPart,
-    CrowdDataset,
-    Labels,
-    Record,
-    existing_folder,
-    known_split,
-    listing,
-    missing,
-    not_read,
-    without_image,
-)
+from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Entry, Labels
+from sdcda_tutorial.datasets.formats.by_name import existing_folder, find, known_split, pairs, strays
 from sdcda_tutorial.datasets.formats.matfiles import image_info, load_mat, numbers_of, points_of
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
@@ -33,8 +22,8 @@ from sdcda_tutorial.errors import InputError
 _LAYOUT = (
     "ShanghaiTech: part_A[_final] or part_B[_final], train_data or test_data in it, images and ground_truth in that"
 )
-_IMAGE = re.compile(r"(IMG_.+)\.jpe?g", re.IGNORECASE)  # mirrors hold stray PNGs and Thumbs.db among the images
-_MAT = re.compile(r"GT_IMG_.+\.mat")
+_IMAGE = r"(?i:(IMG_.+)\.jpe?g)"  # mirrors hold stray PNGs and Thumbs.db among the images
+_MAT = r"GT_((?i:IMG_).+)\.mat"
 
 
 class ShanghaiTech(CrowdDataset):
@@ -61,29 +50,14 @@ class ShanghaiTech(CrowdDataset):
         if not (data / "images").is_dir() or not truths:
             raise InputError(f"{data} has no folder images or no ground_truth; expected {_LAYOUT}")
 
-        files = listing(data / "images")
-        images = [match for match in map(_IMAGE.fullmatch, files) if match]
-        images.sort(key=lambda match: _by_number(match[1]))
-        mats = {name: truth / name for truth in truths for name in listing(truth)}
-        wanted = [f"GT_{image[1]}.mat" for image in images]
-        absent = [truths[0] / name for name in wanted if name not in mats]
-        orphans = [mats[name] for name in sorted(mats.keys() - set(wanted)) if _MAT.fullmatch(name)]
-        strays = [data / "images" / name for name in sorted(files) if not _IMAGE.fullmatch(name)]
-        records = [
-            Record(image[1], data / "images" / image[0], mats[name])
-            for image, name in zip(images, wanted, strict=True)
-            if name in mats
-        ]
-        super().__init__(
-            f"shanghaitech:{data}",
-            records,
-            faults=missing(absent, len(images), "annotations"),
-            leftovers=without_image(orphans) + not_read(strays, "images are called IMG_n.jpg"),
-            **options,
-        )
+        images = sorted(find(data / "images", _IMAGE), key=lambda image: _by_number(image[0]))
+        mats = dict(mat for truth in truths for mat in find(truth, _MAT))
+        others = strays(data / "images", _IMAGE, "IMG_n.jpg")
+        listing = pairs(images, mats, lambda name: truths[0] / f"GT_{name}.mat", others)
+        super().__init__(f"shanghaitech:{data}", listing, **options)
 
-    def _labels(self, record: Record, size: Size) -> Labels:
-        path: Path = record.annotation
+    def _labels(self, entry: Entry, size: Size) -> Labels:
+        path: Path = entry.annotation
         info = image_info(path, load_mat(path, "image_info")["image_info"])
         number = numbers_of(info.get("number"))
         return Labels(

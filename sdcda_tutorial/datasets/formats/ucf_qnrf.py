@@ -10,22 +10,10 @@ Localization in Dense Crowds", ECCV 2018. Layout:
 from __future__ import annotations
 
 import os
-import re
-from pathlib import Path
 from typing import Any
 
-from sdcda_tutorial.datasets.crowd_dataset import (
-    AbsentPart,
-    CrowdDataset,
-    Labels,
-    Record,
-    existing_folder,
-    known_split,
-    listing,
-    missing,
-    not_read,
-    without_image,
-)
+from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Entry, Labels
+from sdcda_tutorial.datasets.formats.by_name import existing_folder, find, known_split, pairs, strays
 from sdcda_tutorial.datasets.formats.matfiles import load_mat, points_of
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
@@ -33,14 +21,13 @@ from sdcda_tutorial.errors import InputError
 MAX_SIDE = 1024  # pixels; the photographs have 2013×2902 on average
 _MULTIPLE = 16  # the stride of E
 _LAYOUT = "UCF-QNRF: the folders Train and Test, with img_0001.jpg and img_0001_ann.mat side by side"
-_IMAGE = re.compile(r"(img_.+)\.jpe?g", re.IGNORECASE)
-_MAT = re.compile(r"(img_.+)_ann\.mat", re.IGNORECASE)
+_IMAGE, _MAT = r"(?i:(img_.+)\.jpe?g)", r"(?i:(img_.+)_ann\.mat)"
 
 
 class UCFQNRF(CrowdDataset):
     """Images and heads of UCF-QNRF; a sample is named "img_0001".
 
-    Images are shrunk to 1024 pixels on the longer side unless told otherwise, as is usual with this set, and *both*
+    Images are shrunk to 1024 pixels on the longer side by default, as is usual with this set, and *both*
     sides are then rounded to multiples of 16, small images' too: a side changes by 8 pixels at most, and none becomes
     longer than the limit. The points move with the image; none is lost. What that means for each option:
 
@@ -66,24 +53,12 @@ class UCFQNRF(CrowdDataset):
             options.setdefault("max_side", MAX_SIDE)
         if options.get("max_side") is not None and options["max_side"] < _MULTIPLE:
             raise InputError(f"UCF-QNRF: max_side is at least {_MULTIPLE} pixels, or None for images as stored")
+        others = strays(data, f"{_IMAGE}|{_MAT}", "img_0001.jpg")
+        listing = pairs(find(data, _IMAGE), dict(find(data, _MAT)), lambda name: data / f"{name}_ann.mat", others)
+        super().__init__(f"ucf-qnrf:{data}", listing, **options)
 
-        files = listing(data)
-        images = {match[1]: data / name for name in sorted(files) if (match := _IMAGE.fullmatch(name))}
-        mats = {match[1]: data / name for name in sorted(files) if (match := _MAT.fullmatch(name))}
-        absent = [data / f"{name}_ann.mat" for name in images if name not in mats]
-        strays = [data / name for name in sorted(files) if not _IMAGE.fullmatch(name) and not _MAT.fullmatch(name)]
-        super().__init__(
-            f"ucf-qnrf:{data}",
-            [Record(name, path, mats[name]) for name, path in images.items() if name in mats],
-            faults=missing(absent, len(images), "annotations"),
-            leftovers=without_image(path for name, path in mats.items() if name not in images)
-            + not_read(strays, "images are called img_0001.jpg"),
-            **options,
-        )
-
-    def _labels(self, record: Record, size: Size) -> Labels:
-        path: Path = record.annotation
-        return Labels(points=points_of(path, load_mat(path, "annPoints")["annPoints"]))
+    def _labels(self, entry: Entry, size: Size) -> Labels:
+        return Labels(points=points_of(entry.annotation, load_mat(entry.annotation, "annPoints")["annPoints"]))
 
     def _target(self, stored: Size) -> Size:
         if self.max_side is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sdcda_tutorial.datasets.scene_regularization import RULES, SceneRecord
+from sdcda_tutorial.datasets.scene_regularization import RULES, SceneDescription
 from sdcda_tutorial.teaching.exercises import exercise, require
 
 
@@ -43,7 +43,7 @@ def suits_shb(answer: Callable[[int, int, int, int], bool]) -> None:
     require(not said(0, 12, 0, 10) and not said(5, 12, 0, 601), "bounds hold at both ends: level from 1, count to 600.")
     rng = np.random.default_rng(0)
     for values in rng.integers((0, 0, 0, 0), (9, 24, 7, 700), size=(500, 4)).tolist():
-        expected = RULES["shb"].admits(SceneRecord(*values))
+        expected = RULES["shb"].admits(SceneDescription(*values))
         named = "level {}, hour {}, weather {}, count {}".format(*values)
         require(said(*values) == expected, f"{named} should be {'admitted' if expected else 'left out'}.")
 
