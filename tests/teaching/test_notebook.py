@@ -21,7 +21,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from tools_of_notebooks import tool
 
-from sdcda_tutorial import density, losses, metrics, models
+from sdcda_tutorial import density, losses, metrics, networks
 from sdcda_tutorial.evaluation import pictures as plotting
 from sdcda_tutorial.evaluation import results as evaluation
 from sdcda_tutorial.teaching import notebook
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 SHOWN = [
     density.density_map, density.adaptive_sigma, losses.masked_prediction, losses.total_loss, metrics.psnr,
     metrics.count_errors, evaluation.evaluate, evaluation.Results, evaluation.predict_density, plotting.panel,
-    models.FeatureExtractor, models.SemanticExtractor, models.CrowdCounter, models.CrowdCounter.forward, adapt,
+    networks.FeatureExtractor, networks.SemanticExtractor, networks.CrowdCounter, networks.CrowdCounter.forward, adapt,
     notebook.world, notebook.show,
 ]  # fmt: skip
 
