@@ -47,7 +47,7 @@ import torch.nn.functional as nnF
 
 from sdcda_tutorial.density import adaptive_sigma, density_map
 from sdcda_tutorial.teaching.exercises import check
-from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.evaluation.colours import DENSITY
 
 # %% [markdown]
 # ## Look first: what a label is

@@ -52,7 +52,7 @@ from IPython.utils.capture import capture_output
 from sdcda_tutorial.teaching import method_drawing as architecture
 from sdcda_tutorial import masks
 from sdcda_tutorial.teaching.exercises import check
-from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.training import Hardware
 from sdcda_tutorial.training.checkpoints import load

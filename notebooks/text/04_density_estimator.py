@@ -53,7 +53,7 @@ from sdcda_tutorial.evaluation.results import evaluate
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.losses import density_loss
 from sdcda_tutorial.networks import CrowdCounter, DensityEstimator
-from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.datasets.batches import Augmentation, Batches, DensityKernel
 
 # %% [markdown]

@@ -51,7 +51,7 @@ from sdcda_tutorial import losses
 from sdcda_tutorial.density import density_map
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.networks import SemanticExtractor
-from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.mini_world.drawing import render
 from sdcda_tutorial.mini_world.scene import sample_scene, scene_generator
 

@@ -55,6 +55,7 @@ import torch.nn.functional as F
 from sdcda_tutorial.teaching import method_drawing as architecture
 from sdcda_tutorial import losses, training
 from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.evaluation.results import evaluate, predict_density
 from sdcda_tutorial.teaching.exercises import check
@@ -100,7 +101,7 @@ rows = [
 figure, axes = plt.subplots(len(rows), 4, figsize=(7, 7.2), layout="constrained")
 for line, (title, values) in zip(axes, rows):
     for axis, value in zip(line, values):
-        axis.imshow(value.permute(1, 2, 0) if len(value) == 3 else value[0], cmap=plotting.DENSITY if "F" in title else "gray")
+        axis.imshow(value.permute(1, 2, 0) if len(value) == 3 else value[0], cmap=DENSITY if "F" in title else "gray")
         axis.set(xticks=[], yticks=[])
     line[0].set_ylabel(title)
 notebook.show(

@@ -48,6 +48,7 @@ from scipy import stats
 
 from sdcda_tutorial import metrics
 from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.experiments.benchmark_rows import titles
 from sdcda_tutorial.evaluation.results import evaluate, predict_density
@@ -182,7 +183,7 @@ for name, F_hat in spoilt.items():
 # %%
 figure, axes = plt.subplots(1, 6, figsize=(10, 1.7), layout="constrained")
 for axis, title, F_hat in zip(axes, ["truth", "mirrored", "half", "nobody", "moved", "haze"], spoilt.values()):
-    axis.imshow(F_hat, cmap=plotting.DENSITY, vmin=0, vmax=float(F.max()))
+    axis.imshow(F_hat, cmap=DENSITY, vmin=0, vmax=float(F.max()))
     axis.set_title(title)
     axis.set_axis_off()
 notebook.show(

@@ -52,7 +52,7 @@ import torch
 from IPython.display import Markdown, display
 
 from sdcda_tutorial import masks
-from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.experiments.statistics import difference
 from sdcda_tutorial.datasets import GCC, open_dataset, select_scenes
@@ -452,7 +452,7 @@ for (rows, columns), colour in ((tile, "#FFFFFF"), (seen, "#E69F00")):
     place = (columns.start, rows.start)
     axes[0].add_patch(plt.Rectangle(place, width, height, fill=False, edgecolor=colour, linewidth=2))
 axes[0].set_title("a tile, and what is seen for it")
-axes[1].imshow((maps[0] - whole).abs(), cmap=plotting.DENSITY, vmin=0, vmax=0.05 * float(whole.max()))
+axes[1].imshow((maps[0] - whole).abs(), cmap=DENSITY, vmin=0, vmax=0.05 * float(whole.max()))
 axes[1].set_title("difference without a margin")
 for axis in axes[:2]:
     axis.set_axis_off()
