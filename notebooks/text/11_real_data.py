@@ -52,7 +52,6 @@ import torch
 from IPython.display import Markdown, display
 
 from sdcda_tutorial import masks
-from sdcda_tutorial.evaluation import pictures
 from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.experiments.statistics import difference

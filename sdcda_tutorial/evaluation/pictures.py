@@ -11,14 +11,16 @@ import matplotlib
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from PIL import Image
 from torch import Tensor
 
 from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.files import atomic_path
 
-DENSITY = "magma"  # even in lightness, so it can be read in grey and by every kind of colour vision
 OVERLAY_SIDE = 2000  # pixels of the longer side; drawn at 1200, so no detail is lost
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -30,15 +32,36 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def panel(
-    samples: Sequence[Sample],
-    truths: Sequence[Tensor],
-    predictions: Mapping[str, Sequence[Tensor]],
-) -> Figure:
-    """Fig. 2 of the paper: one row an image; the image, the true map, then one column a method, counts printed.
+def show_pixels(
+    axis: Axes, pixels: Any, title: str = "", brightest: float | None = None, cmap: str = DENSITY, **options: Any
+) -> AxesImage:
+    """Show an image or a map on an axis, without ticks.
 
-    All maps of a row share one colour scale, that of the true map, so that a brighter spot is more people. Where nobody
-    is, it is that of the predictions.
+    Args:
+        pixels: (H, W, 3) uint8 image, or (H, W) map.
+        brightest: value at the upper end of the colour map, whose lower end is 0; by default the maximum of the map.
+        options: of `Axes.imshow`.
+    """
+    axis.set_title(title)
+    axis.set_axis_off()
+    return axis.imshow(np.asarray(pixels), cmap=cmap, vmin=0, vmax=brightest, **options)
+
+
+def row(pictures: Mapping[str, Any], height: float, brightest: float | None = None, **options: Any) -> Figure:
+    """Images and maps side by side, 10 inches wide and `height` inches high: title -> pixels as in `show_pixels`."""
+    figure = Figure(figsize=(10, height), layout="constrained")
+    axes = figure.subplots(1, len(pictures), squeeze=False)
+    for axis, (title, pixels) in zip(axes.flat, pictures.items(), strict=True):
+        show_pixels(axis, pixels, title, brightest, **options)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def panel(samples: Sequence[Sample], truths: Sequence[Tensor], predictions: Mapping[str, Sequence[Tensor]]) -> Figure:
+    """Fig. 2 of the paper: one row per image, with the image, the true map and one map per method, counts printed.
+
+    All maps of a row share the colour scale of the true map, so that a brighter spot is more people. If the image shows
+    nobody, they share the scale of the predictions.
 
     Args:
         samples: images.
@@ -46,28 +69,23 @@ def panel(
         predictions: title -> (H, W) predicted map of each image.
     """
     columns = ["image", "truth", *predictions]
-    with matplotlib.rc_context(STYLE):
-        height, width = samples[0].size
-        figure = Figure(figsize=(2.6 * len(columns), 2.6 * len(samples) * height / width + 0.5), layout="constrained")
-        axes = figure.subplots(len(samples), len(columns), squeeze=False)
-        for i, sample in enumerate(samples):
-            axes[i, 0].imshow(sample.image)
-            maps = [truths[i], *(maps_of_method[i] for maps_of_method in predictions.values())]
-            brightest = float(truths[i].max()) or max(*(float(density.max()) for density in maps), 1e-6)
-            for j, density in enumerate(maps, start=1):
-                axes[i, j].imshow(np.asarray(density), cmap=DENSITY, vmin=0, vmax=brightest)
-                count = f"{float(density.sum()):.1f}" if j > 1 else f"{sample.count}"
-                axes[i, j].text(
-                    0.97, 0.95, count, transform=axes[i, j].transAxes, color="white", ha="right", va="top",
-                    fontweight="bold",
-                )  # fmt: skip
-        for j, title in enumerate(columns):
-            axes[0, j].set_title(title)
-        for axis in axes.flat:
-            axis.set_axis_off()
+    height, width = samples[0].size
+    figure = Figure(figsize=(2.6 * len(columns), 2.6 * len(samples) * height / width + 0.5), layout="constrained")
+    axes = figure.subplots(len(samples), len(columns), squeeze=False)
+    for i, sample in enumerate(samples):
+        maps = [truths[i], *(maps_of_method[i] for maps_of_method in predictions.values())]
+        brightest = float(truths[i].max()) or max(*(float(density.max()) for density in maps), 1e-6)
+        counts = ["", f"{sample.count}", *(f"{float(density.sum()):.1f}" for density in maps[1:])]
+        for axis, pixels, title, count in zip(axes[i], [sample.image, *maps], columns, counts, strict=True):
+            show_pixels(axis, pixels, "" if i else title, brightest)
+            if count:
+                axis.text(
+                    0.97, 0.95, count, transform=axis.transAxes, color="white", ha="right", va="top", fontweight="bold"
+                )
     return figure
 
 
+@matplotlib.rc_context(STYLE)
 def overlay(image: np.ndarray, density: Tensor) -> Figure:
     """A photograph with the predicted density laid over it, and the count in the corner.
 
@@ -83,18 +101,16 @@ def overlay(image: np.ndarray, density: Tensor) -> Figure:
     strength = np.sqrt(np.clip(values / max(float(values.max()), 1e-6), 0, 1))
     colours = matplotlib.colormaps[DENSITY](0.25 + 0.75 * strength)
     colours[..., 3] = strength * 0.85
-    with matplotlib.rc_context(STYLE):
-        height, width = values.shape
-        inch = max(height, width) / 8  # the longer side is 8 inches, whatever the photograph's shape
-        figure = Figure(figsize=(max(width / inch, 0.1), max(height / inch, 0.1)))
-        axis = figure.add_axes((0, 0, 1, 1))
-        axis.imshow(image)
-        axis.imshow(colours)
-        axis.text(
-            0.98, 0.97, f"{count:.1f} people", transform=axis.transAxes, ha="right", va="top",
-            color="white", fontsize=14, fontweight="bold", bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0},
-        )  # fmt: skip
-        axis.set_axis_off()
+    height, width = values.shape
+    inch = max(height, width) / 8  # the longer side is 8 inches, whatever the photograph's shape
+    figure = Figure(figsize=(max(width / inch, 0.1), max(height / inch, 0.1)))
+    axis = figure.add_axes((0, 0, 1, 1))
+    show_pixels(axis, image)
+    show_pixels(axis, colours)
+    axis.text(
+        0.98, 0.97, f"{count:.1f} people", transform=axis.transAxes, ha="right", va="top",
+        color="white", fontsize=14, fontweight="bold", bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0},
+    )  # fmt: skip
     return figure
 
 

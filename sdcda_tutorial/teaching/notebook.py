@@ -1,4 +1,4 @@
-"""What the notebooks share: where things are, how code and figures are shown. What they teach is in the package."""
+"""What the notebooks share: where things are, how code and figures are shown."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import textwrap
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
+from torch import nn
 
 from sdcda_tutorial.datasets import MINI_ROOT, CrowdDataset, open_dataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.pictures import STYLE
 from sdcda_tutorial.files import read_json
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from sdcda_tutorial.networks import CrowdCounter
-    from sdcda_tutorial.rivals.cyclegan import Generators
+from sdcda_tutorial.mini_world import ensure_mini_world
+from sdcda_tutorial.networks import CrowdCounter
+from sdcda_tutorial.rivals.cyclegan import Generators
+from sdcda_tutorial.rivals.translation import load_generators
+from sdcda_tutorial.training.checkpoints import load_counter, load_segmenter
 
 CHECKPOINTS, RESULTS = Path("data/checkpoints"), Path("data/results")
 
@@ -57,51 +57,38 @@ class World:
 
 @cache
 def world() -> World:
-    """The mini world of seed 0; drawn now, in about 20 seconds, if it is not there yet."""
-    from sdcda_tutorial.mini_world import ensure_mini_world
-
+    """The mini world of seed 0; made now, in about 20 seconds, if it is not there yet."""
     ensure_mini_world(MINI_ROOT)
-    parts = {
-        f"{domain}{'_test' if split == 'test' else ''}": open_dataset(f"mini-{domain}", split)
-        for domain, split in [(d, "train") for d in ("source", "target", "third")]
-        + [(d, "test") for d in ("source", "target")]
-    }
-    return World(**parts)
+    return World(
+        *(open_dataset(f"mini-{domain}", "train") for domain in ("source", "target", "third")),
+        *(open_dataset(f"mini-{domain}", "test") for domain in ("source", "target")),
+    )
 
 
 def counter(method: str) -> CrowdCounter:
     """E and C as trained by `method`: "noadapt-early", "noadapt", "s-source", "bn-target", "fd", "se" or "se+fd"."""
-    from sdcda_tutorial.training.checkpoints import load_counter
-
     return load_counter(CHECKPOINTS / f"{method}.safetensors")[0].eval()
 
 
 def segmenter(name: str = "segmenter") -> nn.ModuleDict:
     """E and S: of the mask model, or as trained by a method that has an S ("s-source", "se" or "se+fd")."""
-    from sdcda_tutorial.training.checkpoints import load_segmenter
-
     return load_segmenter(CHECKPOINTS / f"{name}.safetensors")[0].eval()
 
 
 def generators(method: str) -> Generators:
     """Both generators as trained by a translation: "cyclegan" or "se-cyclegan"."""
-    from sdcda_tutorial.rivals.translation import load_generators
-
     return load_generators(CHECKPOINTS / f"{method}-translation.safetensors")[0]
 
 
 def result(name: str) -> dict[str, Any]:
-    """Stored figures, data/results/NAME.json: measured once, with seeds, versions, hardware and date inside."""
+    """Stored results, data/results/NAME.json: measured once, with their seeds, versions, hardware and date."""
     return dict(read_json(RESULTS / f"{name}.json"))
 
 
 def show(figure: Figure, caption: str) -> None:
     """Show a figure with a caption that says what is seen; a screen reader reads the caption for the picture."""
-    display(
-        {"image/jpeg": picture(figure), "text/plain": caption},
-        raw=True,
-        metadata={"image/jpeg": {"alt": caption}},
-    )
+    data = {"image/jpeg": picture(figure), "text/plain": caption}
+    display(data, raw=True, metadata={"image/jpeg": {"alt": caption}})
     display(Markdown(f"*{caption}*"))
 
 
@@ -113,24 +100,21 @@ def picture(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def code(*objects: Any, docstring: bool = False) -> None:
+def code(*objects: Any) -> None:
     """Show the source of functions, classes or methods of the package as it runs, without the docstring."""
-    texts = []
-    for item in objects:
-        text = textwrap.dedent(inspect.getsource(item))
-        texts.append(text if docstring else _without_docstring(text))
+    texts = [_without_docstring(textwrap.dedent(inspect.getsource(item))) for item in objects]
     display(Markdown("```python\n" + "\n\n".join(text.rstrip() for text in texts) + "\n```"))
 
 
 def _without_docstring(text: str) -> str:
     """The same source without the docstrings of the definition and of what it contains."""
-    lines = text.splitlines()
+    lines: list[str | None] = list(text.splitlines())
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
             first = node.body[0]
-            end = first.end_lineno or first.lineno
-            if len(node.body) > 1:
-                while end < len(lines) and not lines[end].strip():  # blank lines that followed it
+            if len(node.body) > 1:  # else the docstring is all there is
+                end = first.end_lineno or first.lineno
+                while end < len(lines) and not (lines[end] or "").strip():  # blank lines that followed it
                     end += 1
-                lines[first.lineno - 1 : end] = [None] * (end - first.lineno + 1)  # type: ignore[list-item]
+                lines[first.lineno - 1 : end] = [None] * (end - first.lineno + 1)
     return "\n".join(line for line in lines if line is not None)

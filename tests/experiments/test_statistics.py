@@ -36,9 +36,13 @@ def results(method: str, seed: int) -> Results:
     return Results(rows)
 
 
+def of_methods(*methods: str) -> dict[str, Any]:
+    return summarise({s: {m: {"target": results(m, s)} for m in methods} for s in TRUE}, same_images=False)
+
+
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
-    return summarise({s: {m: {"target": results(m, s)} for m in PREDICTED} for s in TRUE}, same_images=False)
+    return of_methods(*PREDICTED)
 
 
 def test_means_and_spread_by_hand(found: dict[str, Any]) -> None:
@@ -149,17 +153,17 @@ def test_pictures_show_what_was_found(found: dict[str, Any], tmp_path: Path) -> 
     for path in paths:
         with Image.open(path) as picture:
             assert picture.width > 500 and "2 seeds" in picture.info["Description"]
-    (axis,) = comparison_plots.dot_plot(found, METHOD_TITLES, ["se", "noadapt"]).axes
+    (axis,) = comparison_plots.dot_plot(of_methods("se", "noadapt"), METHOD_TITLES).axes
     assert [text.get_text() for text in axis.get_yticklabels()] == ["SE", "NoAdapt"]
     dots = np.concatenate([np.asarray(points.get_offsets())[:, 0] for points in axis.collections])
     assert sorted(dots.tolist()) == [1, 3, 3, 6]
-    axes = comparison_plots.error_by_crowd_size(found, METHOD_TITLES, ["se"]).axes
+    axes = comparison_plots.error_by_crowd_size(of_methods("se"), METHOD_TITLES).axes
     fewest = np.concatenate([np.asarray(points.get_offsets())[:, 0] for points in axes[0].collections])
     assert sorted(fewest.tolist()) == [1, 1]  # of 10 people, and of none
 
 
-def test_background_and_crowd_add_up_to_the_error(found: dict[str, Any]) -> None:
-    (axis,) = comparison_plots.background_against_crowd(found, METHOD_TITLES, ["noadapt"]).axes
+def test_background_and_crowd_add_up_to_the_error() -> None:
+    (axis,) = comparison_plots.background_against_crowd(of_methods("noadapt"), METHOD_TITLES).axes
     points = np.concatenate([np.asarray(drawn.get_offsets()) for drawn in axis.collections])
     assert sorted(points.sum(axis=1).tolist()) == [-4, 3]  # 16 + 20 less 30, and 2 + 30 less 40, an image
 

@@ -103,7 +103,7 @@ def test_render_density_kernel(target: CrowdDataset) -> None:
 
 
 def test_density_kernel_moves(target: CrowdDataset) -> None:
-    box = density_kernel(target, scenes=len(target))
+    box = density_kernel(target)
     scene, kernel, sigma, image, problem = box.children
     seen = {image.value}
     for control, value in ((scene, 1), (sigma, 6.5), (kernel, "adaptive")):

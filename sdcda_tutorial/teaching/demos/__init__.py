@@ -1,22 +1,38 @@
-"""The demos that move: a pure `render_…` function draws a figure from numbers, `explore` puts controls above it."""
+"""The interactive demos: a pure `render_…` function draws a figure from values, `explore` puts controls above it.
+
+In all of them `scene` is the index of an image, and `method` a key of the mapping that comes with it, or the name of a
+stored model as in `notebook.counter`. Networks are in evaluation mode.
+"""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import Any
 
 import ipywidgets
 from matplotlib.figure import Figure
+from torch import Tensor, nn
 
+from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.teaching.notebook import picture
+from sdcda_tutorial.prediction import predict_density
+from sdcda_tutorial.teaching import notebook
+
+counter = cache(notebook.counter)  # the demos ask for the same ones again and again, and never train them
+
+
+@lru_cache(maxsize=256)  # a map of the mini world takes 200 kB; networks and data sets are compared by identity
+def predicted(counter: nn.Module, dataset: CrowdDataset, scene: int) -> Tensor:
+    """The (H, W) density map of an image, kept, since the forward pass is the slow part."""
+    return predict_density(counter, dataset[scene].image)
 
 
 def explore(
     render: Callable[..., Figure], controls: dict[str, ipywidgets.Widget], fixed: dict[str, Any] | None = None
 ) -> ipywidgets.VBox:
-    """Controls above the picture that `render(**values)` draws, drawn anew whenever one is moved.
+    """Controls above the picture that `render(**values)` draws, redrawn whenever one is moved.
 
     Args:
         render: takes the controls' values by name, and `fixed`.
@@ -31,7 +47,7 @@ def explore(
     def draw(*_: Any) -> None:
         try:
             values = {name: control.value for name, control in controls.items()}
-            image.value = picture(render(**values, **(fixed or {})))
+            image.value = notebook.picture(render(**values, **(fixed or {})))
             problem.value = ""
         except Exception as error:  # raised in a callback it would vanish into a log
             kind = "" if isinstance(error, InputError) else f"<b>{type(error).__name__}</b>: "
@@ -48,8 +64,7 @@ def explore(
 def slider(description: str, value: float, low: float, high: float, step: float) -> ipywidgets.Widget:
     """A slider that redraws when it is let go, so that slow pictures do not queue up."""
     whole = all(float(v).is_integer() for v in (value, low, high, step))
-    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-    cast = int if whole else float
+    kind, cast = (ipywidgets.IntSlider, int) if whole else (ipywidgets.FloatSlider, float)
     return kind(
         value=cast(value), min=cast(low), max=cast(high), step=cast(step), description=description,
         continuous_update=False, layout={"width": "420px"},
@@ -57,5 +72,5 @@ def slider(description: str, value: float, low: float, high: float, step: float)
 
 
 def choice(description: str, options: list[Any], value: Any = None) -> ipywidgets.Widget:
-    """A drop-down list."""
+    """A drop-down list, which starts with its first option or with `value`."""
     return ipywidgets.Dropdown(options=options, value=options[0] if value is None else value, description=description)

@@ -12,11 +12,11 @@ from scipy.ndimage import maximum_filter
 
 from sdcda_tutorial import masks
 from sdcda_tutorial.datasets import Sample
-from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.evaluation.colours import BLUE, HEADS, VERMILION
+from sdcda_tutorial.evaluation.pictures import show_pixels
 from sdcda_tutorial.teaching.demos import explore, slider
 
 THRESHOLDS = np.linspace(0.02, 0.98, 49)
-BLUE, VERMILION = "#0072B2", "#D55E00"
 
 
 def trade_off(
@@ -45,9 +45,8 @@ def render_mask_threshold(
     """One image under its mask with heads inside and outside, its probability, and what the choice costs on all images.
 
     Args:
-        samples: labelled images; the heads are for looking only.
+        samples: labelled images; the heads are only for comparison.
         probabilities: (H, W) of each, as `crowd_probability` gives them.
-        scene: index of the image shown.
         threshold, dilate: see `masks.from_probability`.
     """
     sample, probability = samples[scene], probabilities[scene]
@@ -55,20 +54,16 @@ def render_mask_threshold(
     columns, rows = sample.points.astype(int).T
     inside = z[rows, columns] == 1
     figure, axes = plt.subplots(1, 3, figsize=(10, 2.9), layout="constrained", width_ratios=(1.25, 1.25, 1))
-    axes[0].imshow(_veiled(sample.image, z))
-    axes[0].scatter(*sample.points[inside].T, s=5, c="#56B4E9", edgecolors="black", linewidths=0.3)
+    heads = f"{int(inside.sum())} heads inside, {int((~inside).sum())} outside (crosses)"
+    show_pixels(axes[0], _veiled(sample.image, z), heads)
+    axes[0].scatter(*sample.points[inside].T, s=5, c=HEADS, edgecolors="black", linewidths=0.3)
     axes[0].scatter(*sample.points[~inside].T, s=30, c=VERMILION, marker="X", edgecolors="white", linewidths=0.5)
-    axes[0].set_title(f"{int(inside.sum())} heads inside, {int((~inside).sum())} outside (crosses)")
-    axes[1].imshow(probability, cmap=DENSITY, vmin=0, vmax=1)
-    axes[1].set_title("probability of crowd, line: threshold")
+    show_pixels(axes[1], probability, "probability of crowd, line: threshold", brightest=1)
     if probability.min() < threshold < probability.max():
-        axes[1].contour(probability, [threshold], colors="#56B4E9", linewidths=0.8)
-    for axis in axes[:2]:
-        axis.set_axis_off()
-    curve_inside, curve_crowd = trade_off(samples, probabilities, THRESHOLDS, int(dilate))
-    here_inside, here_crowd = trade_off(samples, probabilities, np.array([threshold]), int(dilate))
-    axes[2].plot(100 * curve_crowd, 100 * curve_inside, color=BLUE)
-    axes[2].plot(100 * here_crowd, 100 * here_inside, "o", color=VERMILION)
+        axes[1].contour(probability, [threshold], colors=HEADS, linewidths=0.8)
+    for thresholds, style, colour in ((THRESHOLDS, "-", BLUE), (np.array([threshold]), "o", VERMILION)):
+        found, crowd = trade_off(samples, probabilities, thresholds, int(dilate))
+        axes[2].plot(100 * crowd, 100 * found, style, color=colour)
     axes[2].set(xlim=(0, 102), ylim=(0, 102), xlabel="pixels called crowd, %", ylabel="heads inside, %")
     axes[2].set_title(f"all {len(samples)} images, every threshold")
     return figure

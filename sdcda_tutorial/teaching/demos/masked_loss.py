@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from sdcda_tutorial import losses
+from sdcda_tutorial.evaluation.colours import BLACK, BLUE, GREEN, VERMILION
 from sdcda_tutorial.teaching.demos import choice, explore, slider
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -20,8 +21,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "naive": losses.source_segmentation_loss,  # Eq. 7, as if the rectangles were the truth
     "entropy": losses.target_entropy_loss,
 }
-COLOURS = {"Eq. 8-9": "#0072B2", "naive": "#D55E00", "entropy": "#009E73"}
-DASHES = {"Eq. 8-9": "-", "naive": "--", "entropy": ":"}
+STYLES = {"Eq. 8-9": ("-", BLUE), "naive": ("--", VERMILION), "entropy": (":", GREEN)}
 LOGITS = np.linspace(-6, 6, 121)
 
 
@@ -53,25 +53,17 @@ def render_masked_loss(prob: float, z: int, loss: str) -> Figure:
     logit = float(np.log(prob / (1 - prob)))
     value, gradient = value_and_gradient(loss, logit, z)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.1), layout="constrained")
-    for name in LOSSES:
-        width, strength = (2.6, 1.0) if name == loss else (1.4, 0.45)
-        for axis, curve in zip(axes, _curve(name, z).T, strict=True):
-            axis.plot(
-                LOGITS, curve, DASHES[name], color=COLOURS[name], linewidth=width, alpha=strength, label=name,
-                zorder=3 if name == loss else 2,
-            )  # fmt: skip
-    for axis, height in zip(axes, (value, gradient), strict=True):
-        axis.axhline(0, color="#000000", linewidth=0.6)
-        axis.plot([logit], [height], "o", color=COLOURS[loss], markeredgecolor="#000000", markersize=8, zorder=4)
-        axis.set_xlabel("logit")
-    move = "no move" if gradient == 0 else "ẑ falls" if gradient > 0 else "ẑ rises"
-    says = "crowd" if z else "background"
-    axes[0].set_title(f"z = {z} ({says}), ẑ = {prob:.2f}: loss {value:.3f}")
-    axes[1].set_title(f"gradient {gradient:+.3f}, so descent says: {move}" if gradient else f"gradient 0: {move}")
-    axes[0].set_ylabel("loss of this pixel")
-    axes[1].set_ylabel("d loss / d logit")
-    axes[0].set_ylim(-0.2, 6.2)
-    axes[1].set_ylim(-1.1, 1.1)
+    for which, (axis, height) in enumerate(zip(axes, (value, gradient), strict=True)):
+        for name, (dashes, colour) in STYLES.items():
+            width, strength, order = (2.6, 1.0, 3) if name == loss else (1.4, 0.45, 2)
+            curve = _curve(name, z)[:, which]
+            axis.plot(LOGITS, curve, dashes, color=colour, linewidth=width, alpha=strength, label=name, zorder=order)
+        axis.axhline(0, color=BLACK, linewidth=0.6)
+        axis.plot([logit], [height], "o", color=STYLES[loss][1], markeredgecolor=BLACK, markersize=8, zorder=4)
+    move = f"{gradient:+.3f}, so descent says: ẑ {'falls' if gradient > 0 else 'rises'}" if gradient else "0: no move"
+    says = f"z = {z} ({'crowd' if z else 'background'}), ẑ = {prob:.2f}: loss {value:.3f}"
+    axes[0].set(title=says, xlabel="logit", ylabel="loss of this pixel", ylim=(-0.2, 6.2))
+    axes[1].set(title=f"gradient {move}", xlabel="logit", ylabel="d loss / d logit", ylim=(-1.1, 1.1))
     axes[0].legend(frameon=False, loc="upper center")
     return figure
 

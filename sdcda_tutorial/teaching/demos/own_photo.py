@@ -1,4 +1,4 @@
-"""Demo of notebook 11: a photograph of one's own, counted at the size that one chooses."""
+"""Demo of notebook 11: your own photograph, counted at the size that you choose."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from sdcda_tutorial.datasets.images import image_size, read_image_at_least
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.evaluation.pictures import row, show_pixels
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching.demos import choice, explore, slider
 
@@ -33,22 +32,17 @@ def render_own_photo(
     Args:
         image: (H, W, 3) uint8.
         counters: title -> E and C.
-        counter: one of the titles.
         side: pixels of the longer side that the counter sees, which decides how large the heads are.
         opacity: of the density, 0 to 1; it is transparent where nobody is.
     """
-    seen = _at_side(image, side)
+    seen = resize_image(image, _size_at(image.shape[:2], side / max(image.shape[:2])))
     density = _density(counters[counter], seen.tobytes(), seen.shape)
     height, width = density.shape
-    figure, axes = plt.subplots(1, 2, figsize=(10, min(5 * height / width, 8) + 0.4), layout="constrained")
+    count = f"{counter}: {float(density.sum()):.1f} people"
+    figure = row({f"seen at {width} × {height} pixels": seen, count: seen}, height=min(5 * height / width, 8) + 0.4)
     # The square root shows single heads beside dense crowds.
     strength = (density / density.max().clamp(min=1e-6)).clamp(0, 1).sqrt().numpy()
-    for axis in axes:
-        axis.imshow(seen)
-        axis.set_axis_off()
-    axes[1].imshow(strength, cmap=DENSITY, vmin=0, vmax=1, alpha=strength * opacity)
-    axes[0].set_title(f"seen at {width} × {height} pixels")
-    axes[1].set_title(f"{counter}: {float(density.sum()):.1f} people")
+    show_pixels(figure.axes[1], strength, count, brightest=1, alpha=strength * opacity)
     return figure
 
 
@@ -66,10 +60,9 @@ def own_photo(counters: Mapping[str, nn.Module], stand_in: np.ndarray) -> ipywid
 
 
 def uploaded(value: Any) -> tuple[str, bytes] | None:
-    """Name and content of the file that a FileUpload holds; None where nobody has chosen one.
+    """Name and content of the file that a FileUpload holds; None if no file has been chosen.
 
-    Args:
-        value: of the widget. In ipywidgets 8 it is a sequence of files, in ipywidgets 7 a dict of them by name.
+    The widget's value is a sequence of files in ipywidgets 8, and a dict of them by name in ipywidgets 7.
     """
     files = [{"name": name, **file} for name, file in value.items()] if isinstance(value, Mapping) else list(value)
     return (str(files[-1]["name"]), bytes(files[-1]["content"])) if files else None
@@ -88,9 +81,8 @@ def photograph(name: str, content: bytes) -> np.ndarray:
         path = Path(folder) / "photograph"
         path.write_bytes(content)
         try:
-            height, width = image_size(path, upright=True)
-            scale = min(1.0, LONGEST / max(height, width))
-            size = max(1, round(height * scale)), max(1, round(width * scale))
+            full = image_size(path, upright=True)
+            size = _size_at(full, min(1.0, LONGEST / max(full)))
             return resize_image(read_image_at_least(path, size, upright=True)[0], size)
         except InputError:  # which names our temporary file
             raise InputError(
@@ -103,9 +95,9 @@ def _render_upload(upload: Any, stand_in: np.ndarray, **values: Any) -> Figure:
     return render_own_photo(stand_in if chosen is None else photograph(*chosen), **values)
 
 
-def _at_side(image: np.ndarray, side: int) -> np.ndarray:
-    scale = side / max(image.shape[:2])
-    return resize_image(image, (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))))
+def _size_at(size: tuple[int, ...], scale: float) -> tuple[int, int]:
+    height, width = size
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 @lru_cache(maxsize=8)

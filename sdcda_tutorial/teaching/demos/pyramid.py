@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from sdcda_tutorial.evaluation.colours import FEATURES
+from sdcda_tutorial.evaluation.pictures import row
 from sdcda_tutorial.teaching.demos import explore, slider
 
 
@@ -20,26 +21,21 @@ def render_pyramid(images: Sequence[np.ndarray], features: Tensor, scene: int, c
     Args:
         images: (H, W, 3) uint8.
         features: (N, C, h, w) f of these images.
-        scene, channel: index of each.
         grid: cells along a side.
     """
     f = features[scene : scene + 1, channel : channel + 1]
     pooled = F.adaptive_avg_pool2d(f, grid)
     spread = F.interpolate(pooled, size=f.shape[-2:], mode="bilinear", align_corners=False)
-    figure, axes = plt.subplots(1, 4, figsize=(10, 2.3), layout="constrained")
-    axes[0].imshow(images[scene])
-    axes[0].set_title("image")
+    pictures = {
+        "image": images[scene],
+        f"channel {channel} of f": f[0, 0],
+        f"averaged over {grid} × {grid}": pooled[0, 0],
+        "stretched back": spread[0, 0],
+    }
+    height, width = f.shape[-2:]  # all four have the same shape on the page
     brightest = max(float(f.max()), 1e-6)  # a channel may be silent
-    height, width = f.shape[-2:]
-    titles = (f"channel {channel} of f", f"averaged over {grid} × {grid}", "stretched back")
-    for axis, values, title in zip(axes[1:], (f, pooled, spread), titles, strict=True):
-        drawn = axis.imshow(
-            values[0, 0].numpy(), cmap="cividis", vmin=0, vmax=brightest, extent=(0, width, height, 0), aspect="equal"
-        )
-        axis.set_title(title)
-    figure.colorbar(drawn, ax=axes[3], label="value of f", shrink=0.8)
-    for axis in axes:
-        axis.set_axis_off()
+    figure = row(pictures, height=2.3, brightest=brightest, cmap=FEATURES, extent=(0, width, height, 0))
+    figure.colorbar(figure.axes[3].images[0], ax=figure.axes[3], label="value of f", shrink=0.8)
     return figure
 
 
