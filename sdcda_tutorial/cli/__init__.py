@@ -152,7 +152,7 @@ def train(
     from sdcda_tutorial.datasets.batches import PseudoMasked
     from sdcda_tutorial.experiments.dry_run import dry_run as rehearse
     from sdcda_tutorial.experiments.pipeline import Experiment
-    from sdcda_tutorial.rivals.translation_config import TRANSLATIONS
+    from sdcda_tutorial.rivals.translation import TRANSLATIONS
     from sdcda_tutorial.training import Records
 
     settings, records = find_preset(preset, random_weights).counter(counter), Records(keep, tensorboard)
@@ -169,7 +169,7 @@ def train(
     settings = change_translation(settings, method, translation_steps)
     config = settings.method(method)
     refuse_useless_masks(config, masks, segmenter, boxes)
-    needs_masks = config.weights.seg_target > 0
+    needs_masks = config.weights.needs_pseudo_masks
     source_data = open_data(source, "source", "train", size, scenes)
     needs_target = config.needs_target or method in TRANSLATIONS
     target_data = open_data(target, "target", "train", size) if needs_target else None

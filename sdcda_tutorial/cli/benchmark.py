@@ -58,9 +58,9 @@ def benchmark(
     On the mini world each seed draws a world of its own; on other data a seed is a training.
     """
     from sdcda_tutorial.evaluation import report
-    from sdcda_tutorial.experiments.benchmark import Domains, run_benchmark, save_pictures
+    from sdcda_tutorial.experiments.benchmark import SeedData, run_benchmark, save_pictures
     from sdcda_tutorial.experiments.benchmark_rows import EARLY, GROUPS, titles
-    from sdcda_tutorial.experiments.model_export import keep_models
+    from sdcda_tutorial.experiments.model_export import export_models
 
     chosen = list(dict.fromkeys(GROUPS.get(methods) or (name.strip() for name in methods.split(","))))
     names = titles(chosen)
@@ -69,7 +69,7 @@ def benchmark(
     numbers = list(dict.fromkeys(int(seed) for seed in seeds.split(",")))
     if at_once < 1:
         raise InputError(f"--at-once is a number of seeds from 1 up, not {at_once}")
-    settings, domains = find_preset(preset, random_weights), None
+    settings, data = find_preset(preset, random_weights), None
     if EARLY in chosen and settings.warm_start is None:
         raise InputError(
             f"the preset {preset} has no warm start, so there is no {EARLY}; name the --methods without it"
@@ -79,7 +79,7 @@ def benchmark(
             "each seed draws a mini world of its own, both domains; give --source and --target, or neither"
         )
     if source != "mini":
-        domains = Domains(
+        data = SeedData(
             source=open_data(source, "source", "train", size),
             target=open_data(target, "target", "train", size),
             boxes=open_boxes(boxes, target, size),
@@ -88,12 +88,12 @@ def benchmark(
     elif boxes is not None or size is not None:
         raise InputError("--boxes and --size are for data of your own; name it with --source and --target")
     found = run_benchmark(
-        numbers, chosen, settings, out, domains=domains, vgg_weights=weights, at_once=at_once, say=typer.echo
+        numbers, chosen, settings, out, data=data, vgg_weights=weights, at_once=at_once, say=typer.echo
     )
     if keep is not None:
-        about = "mini world" if domains is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
-        keep_models(out, chosen, numbers[0], keep, about)
-    save_pictures(chosen, settings, out, domains, found)
+        about = "mini world" if data is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
+        export_models(out, chosen, numbers[0], keep, about)
+    save_pictures(chosen, settings, out, data, found)
     typer.echo(report.spread_table(found, names))
     if found["differences"]:
         typer.echo("\n" + report.difference_table(found, names))

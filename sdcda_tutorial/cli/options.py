@@ -138,7 +138,7 @@ def change_adaptation(
 
 def change_translation(settings: Preset, method: str, steps: int | None) -> Preset:
     """The preset with so many steps of CycleGAN; an InputError where the method has none."""
-    from sdcda_tutorial.rivals.translation_config import TRANSLATIONS
+    from sdcda_tutorial.rivals.translation import TRANSLATIONS
 
     if steps is None:
         return settings
@@ -153,10 +153,10 @@ def refuse_useless_masks(
     """Raise where pseudo-masks are given that nothing asks for, or in two ways of which one would be ignored."""
     ready = {"--masks": masks, "--segmenter": segmenter}
     given = [name for name, value in ready.items() if value is not None]
-    if given and config.weights.seg_target == 0:
+    if given and not config.weights.needs_pseudo_masks:
         raise InputError(f"{given[0]}: λt is 0 here, so no pseudo-masks are needed; drop the option")
     given += ["--boxes"] if boxes is not None else []
-    if len(given) > 1 and config.weights.seg_target > 0:
+    if len(given) > 1 and config.weights.needs_pseudo_masks:
         raise InputError(f"{given[0]} makes {given[1]} useless; drop one of them")
 
 

@@ -95,7 +95,7 @@ def _chosen(card: Mapping[str, Any]) -> list[str]:
 
 
 def _measured(card: Mapping[str, Any]) -> list[str]:
-    """What `add_test` added, and before it what `kept_models.keep_models` did."""
+    """What `add_test` added, and before it what `model_export.export_models` did."""
     kept = {f"{domain} test, {card.get('data')}": card.get(f"{domain}_test") for domain in ("source", "target")}
     told = [f"{_figures(test)} on {test['images']} images of the {name}" for name, test in kept.items() if test]
     return told + [

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import datetime
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from PIL import Image
 
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
@@ -63,30 +66,9 @@ def translate(
         "source": source.describe(),
         "weights": card["config"]["weights"],
     }
-    finished = is_from(origin, out, PROVENANCE, what="translated images")
-    if not finished:
-        is_from(origin, making, PROVENANCE, what="translated images")
-    fabric.barrier()  # every process has looked before the first one writes
-    if finished:
+    if _is_complete(origin, out, making, fabric):
         return out
-    if fabric.is_global_zero:
-        write_json(making / PROVENANCE, {**origin, "date": datetime.date.today().isoformat()})
-    fabric.barrier()  # no image before the file that says whose it is
-
-    def write(index: int) -> None:
-        picture, *labels = source.files(index)
-        path = making / picture.relative_to(source.root)
-        if path.exists():
-            return
-        for file in labels:  # before the picture, which says that all is there
-            _copy(file, making / file.relative_to(source.root))
-        translated = translated_image(generator, source.read_image(index))
-        with atomic_path(path) as temporary:
-            stored = Image.fromarray(resize_image(translated, image_size(picture)))
-            # What the translation is about is colour, so a JPEG keeps all of it. A PNG loses nothing, and ignores both.
-            stored.save(temporary, quality=JPEG_QUALITY, subsampling=0)
-
-    shared_out(write, len(source), fabric, bar="translate")
+    shared_out(partial(_write_image, generator, source, making), len(source), fabric, bar="translate")
     fabric.barrier()
     if fabric.is_global_zero:
         for name in LISTS:
@@ -94,6 +76,33 @@ def translate(
         _move(making, out)
     fabric.barrier()
     return out
+
+
+def _is_complete(origin: dict[str, Any], out: Path, making: Path, fabric: Fabric) -> bool:
+    """Whether `out` is there already; where not, `making` says from now on what it is made from."""
+    finished = is_from(origin, out, PROVENANCE, what="translated images")
+    begun = finished or is_from(origin, making, PROVENANCE, what="translated images")
+    fabric.barrier()  # every process has looked before the first one writes
+    if fabric.is_global_zero and not begun:
+        write_json(making / PROVENANCE, {**origin, "date": datetime.date.today().isoformat()})
+    fabric.barrier()  # no image before the file that says whose it is
+    return finished
+
+
+def _write_image(generator: Generator, source: GCC, making: Path, index: int) -> None:
+    """Translate image `index`, unless that is done, and copy its labels."""
+    picture, *labels = source.files(index)
+    path = making / picture.relative_to(source.root)
+    if path.exists():
+        return
+    for file in labels:  # before the picture, which says that all is there
+        with atomic_path(making / file.relative_to(source.root)) as temporary:
+            shutil.copyfile(file, temporary)
+    translated = translated_image(generator, source.read_image(index))
+    with atomic_path(path) as temporary:
+        stored = Image.fromarray(resize_image(translated, image_size(picture)))
+        # What the translation is about is colour, so a JPEG keeps all of it. A PNG loses nothing, and ignores both.
+        stored.save(temporary, quality=JPEG_QUALITY, subsampling=0)
 
 
 def refuse_other_layouts(source: CrowdDataset) -> None:
@@ -115,18 +124,12 @@ def translated_image(generator: Generator, image: np.ndarray) -> np.ndarray:
     return (made * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
 
 
-def _copy(file: Path, to: Path) -> None:
-    with atomic_path(to) as temporary:
-        shutil.copyfile(file, temporary)
-
-
 def _copy_list(path: Path, to: Path, names: set[str]) -> None:
     """Copy the lines of a list whose images were translated, as they are; a list without such a line stays away."""
     if not path.is_file():
         return
-    kept = [
-        line for line in path.read_bytes().splitlines(keepends=True) if _named(line.decode(errors="replace")) in names
-    ]
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if _named(line.decode(errors="replace")) in names]
     if kept:
         with atomic_path(to) as temporary:
             temporary.write_bytes(b"".join(kept))
