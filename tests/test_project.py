@@ -16,7 +16,7 @@ from sdcda_tutorial import cli
 from sdcda_tutorial.datasets import DATASET_NAMES
 from sdcda_tutorial.datasets.scene_regularization import RULES
 from sdcda_tutorial.experiments.presets import COUNTERS, METHODS, PRESETS
-from sdcda_tutorial.rivals.translation_config import TRANSLATIONS
+from sdcda_tutorial.rivals.translation import TRANSLATIONS
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -65,7 +65,7 @@ from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.datasets.batches import Augmentation
 from sdcda_tutorial.rivals.translated_source import translated_image
 from sdcda_tutorial.rivals.translation import Translation, load_generators, train_translation
-from sdcda_tutorial.rivals.translation_config import TranslationConfig
+from sdcda_tutorial.rivals.translation import TranslationConfig
 from sdcda_tutorial.rivals.cyclegan_losses import TranslationWeights
 
 # %% [markdown]

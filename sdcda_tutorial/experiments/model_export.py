@@ -10,11 +10,12 @@ from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.experiments.benchmark_rows import run_folder
 from sdcda_tutorial.experiments.presets import split_run_name
 from sdcda_tutorial.files import write_text
-from sdcda_tutorial.rivals.translation_config import TRANSLATIONS
+from sdcda_tutorial.losses import LossWeights
+from sdcda_tutorial.rivals.translation import TRANSLATIONS
 from sdcda_tutorial.training.checkpoints import export, read_card
 
 
-def keep_models(folder: str | Path, methods: Sequence[str], seed: int, out: str | Path, data: str) -> list[Path]:
+def export_models(folder: str | Path, methods: Sequence[str], seed: int, out: str | Path, data: str) -> None:
     """Copy a model per method of a finished seed to `out`, at half precision, with their figures.
 
     The mask model and the translations go with the methods that have learnt from them. The log of each training, what
@@ -23,18 +24,16 @@ def keep_models(folder: str | Path, methods: Sequence[str], seed: int, out: str 
     Args:
         data: what the cards call the data.
     """
-    run, kept = Path(folder) / f"seed_{seed}", []
+    run = Path(folder) / f"seed_{seed}"
     translations = [f"{name}-translation" for name in TRANSLATIONS if name in {split_run_name(m)[1] for m in methods}]
-    cards = [read_card(run_folder(run, method) / "model.safetensors") for method in methods]
-    mask_model = ["segmenter"] if any(card["config"]["weights"]["seg_target"] > 0 for card in cards) else []
-    for name in (*mask_model, *translations, *methods):
-        model = run_folder(run, name) / "model.safetensors"
+    configs = [read_card(run_folder(run, method) / "model.safetensors")["config"] for method in methods]
+    masks_needed = any(LossWeights(**config["weights"]).needs_pseudo_masks for config in configs)
+    for name in (*(["segmenter"] if masks_needed else []), *translations, *methods):
+        model, exported = run_folder(run, name) / "model.safetensors", Path(out) / f"{name}.safetensors"
         about: dict[str, Any] = {"method": name, "seed": seed, "data": data}
         for domain in ("source", "target"):
             evaluation = model.parent / f"{domain}.json"
             if evaluation.exists():
                 about[f"{domain}_test"] = Results.from_json(evaluation).totals()
-        kept.append(Path(out) / f"{name}.safetensors")
-        export(model, kept[-1], about)
-        write_text(kept[-1].with_suffix(".jsonl"), (model.parent / "metrics.jsonl").read_text(encoding="utf-8"))
-    return kept
+        export(model, exported, about)
+        write_text(exported.with_suffix(".jsonl"), (model.parent / "metrics.jsonl").read_text(encoding="utf-8"))

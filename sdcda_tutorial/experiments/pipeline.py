@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from sdcda_tutorial.datasets import GCC, CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments.presets import Preset
 from sdcda_tutorial.rivals.translated_source import refuse_other_layouts, translate
-from sdcda_tutorial.rivals.translation import refuse_several_devices, train_translation
-from sdcda_tutorial.rivals.translation_config import TRANSLATIONS
+from sdcda_tutorial.rivals.translation import TRANSLATIONS, refuse_several_devices, train_translation
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
@@ -72,23 +72,14 @@ class Experiment:
             config: another configuration, for ablations.
             resume: go on with a run of this method that was interrupted.
         """
-        config = replace(config or self.preset.method(method), seed=self.seed)
+        config = config or self.preset.method(method)
         self.check(method, config, resume=resume)
         translation = method if method in TRANSLATIONS else None
-        return adapt(
-            self.source if translation is None else self.translated_source(translation),
-            self.target if config.needs_target else None,
-            config,
-            self.folder / self.preset.run_name(method),
-            pseudo_masks=self.pseudo_masks() if config.weights.seg_target > 0 else None,
-            init=self.warm_start(translation),
-            vgg_weights=self.vgg_weights,
-            hardware=self.hardware,
-            records=self.records,
-            resume=resume,
-            description=method,
-            rehearsal=self.rehearsal,
-        )
+        return self._adapt(
+            method, translation, self.target if config.needs_target else None, config,
+            pseudo_masks=self.pseudo_masks() if config.weights.needs_pseudo_masks else None,
+            init=self.warm_start(translation), resume=resume, description=method,
+        )  # fmt: skip
 
     def check(self, method: str, config: AdaptationConfig, *, resume: bool = False) -> None:
         """Raise an InputError for what can be known before processes are started and the long parts begin."""
@@ -98,7 +89,7 @@ class Experiment:
         self.hardware.refuse_uneven(config.batch_size)
         if self.preset.warm_start is not None:
             self.hardware.refuse_uneven(self.preset.warm_start.batch_size, "warm start: ")
-        if config.weights.seg_target > 0 and self.masks is None:
+        if config.weights.needs_pseudo_masks and self.masks is None:
             self.check_mask_model()
         if method in TRANSLATIONS:
             refuse_several_devices(self.hardware)
@@ -126,19 +117,22 @@ class Experiment:
         if self.preset.warm_start is None:
             return None
         name = "warm_start" if translation is None else f"{translation}-warm_start"
-        model = adapt(
-            self.source if translation is None else self.translated_source(translation),
-            None,
-            replace(self.preset.warm_start, seed=self.seed),
-            self.folder / self.preset.run_name(name),
-            vgg_weights=self.vgg_weights,
-            hardware=self.hardware,
-            records=self.records,
-            resume=True,
-            description="warm start",
-            rehearsal=self.rehearsal,
-        )
+        model = self._adapt(
+            name, translation, None, self.preset.warm_start, resume=True, description="warm start"
+        )  # fmt: skip
         return model if self.rehearsal is None or model.exists() else None
+
+    def _adapt(
+        self, run: str, translation: str | None, target: CrowdDataset | None, config: AdaptationConfig, **options: Any
+    ) -> Path:
+        """Train a counter on the source, or on what a translation makes of it."""
+        source = self.source if translation is None else self.translated_source(translation)
+        config, folder = replace(config, seed=self.seed), self.folder / self.preset.run_name(run)
+        return adapt(source, target, config, folder, vgg_weights=self.vgg_weights, **self._shared(), **options)
+
+    def _shared(self) -> dict[str, Any]:
+        """What every training is given."""
+        return {"hardware": self.hardware, "records": self.records, "rehearsal": self.rehearsal}
 
     def translated_source(self, translation: str) -> CrowdDataset:
         """The source in the style of the target; in a dry run that finds none, as it is."""
@@ -149,10 +143,8 @@ class Experiment:
                 self.target,
                 replace(self.preset.translation.method(translation), seed=self.seed),
                 self.folder / f"{translation}-translation",
-                hardware=self.hardware,
-                records=self.records,
                 resume=True,
-                rehearsal=self.rehearsal,
+                **self._shared(),
             )
             folder = self.folder / f"{translation}-source"
             if self.rehearsal is not None and not self.rehearsal.finds_translated(self.source, folder):
@@ -175,10 +167,8 @@ class Experiment:
             replace(self.preset.segmenter, seed=self.seed),
             self.folder / "segmenter",
             vgg_weights=self.vgg_weights,
-            hardware=self.hardware,
-            records=self.records,
             resume=True,
-            rehearsal=self.rehearsal,
+            **self._shared(),
         )
 
     def pseudo_masks(self) -> Path | None:
@@ -190,12 +180,7 @@ class Experiment:
         model, folder = self.mask_model(), self.folder / "masks"
         if self.rehearsal is not None and not self.rehearsal.finds_masks(model, self.target, folder):
             return None
-        settings = self.preset.segmenter
+        threshold, dilate = self.preset.segmenter.threshold, self.preset.segmenter.dilate
         return write_pseudo_masks(
-            model,
-            self.target,
-            folder,
-            threshold=settings.threshold,
-            dilate=settings.dilate,
-            hardware=self.hardware,
-        )
+            model, self.target, folder, threshold=threshold, dilate=dilate, hardware=self.hardware
+        )  # fmt: skip

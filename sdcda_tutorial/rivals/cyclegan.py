@@ -8,8 +8,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sdcda_tutorial.networks import pad_to_multiple
 
 REDUCTION = 4  # sides of the image over sides of the residual blocks
 
@@ -70,10 +71,8 @@ class Generator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        bottom, right = -height % REDUCTION, -width % REDUCTION
-        if bottom or right:
-            x = F.pad(x, (0, right, 0, bottom), mode="replicate")
-        return (self.layers(2 * x - 1)[..., :height, :width].float() + 1) / 2  # tanh speaks of [-1, 1]
+        made = self.layers(2 * pad_to_multiple(x, REDUCTION) - 1)  # tanh's range is [-1, 1]
+        return (made[..., :height, :width].float() + 1) / 2  # (B, 3, H, W)
 
 
 class PatchDiscriminator(nn.Module):

@@ -86,7 +86,7 @@ class TranslationWeights:
                 raise ValueError(f"{name} must be a number from 0 up, not {value}")
 
 
-def total_loss(terms: dict[str, Tensor], weights: TranslationWeights) -> Tensor:
+def generator_loss(terms: dict[str, Tensor], weights: TranslationWeights) -> Tensor:
     """The generators' loss: fooling + λ (cycle + ι identity) + μ structure; a term that is not there is zero."""
     factors = {
         "fooling": 1.0,

@@ -7,6 +7,7 @@ they are, byte for byte: where a head is and where the crowd is, a translation m
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -65,21 +66,7 @@ def translate(
     if is_from(out, origin, PROVENANCE, what="translated images"):
         return out
     claim(making, origin, PROVENANCE, what="translated images", fabric=fabric)
-
-    def write(index: int) -> None:
-        picture, *labels = source.files(index)
-        path = making / picture.relative_to(source.root)
-        if path.exists():
-            return
-        for file in labels:  # before the picture, which says that all is there
-            _copy(file, making / file.relative_to(source.root))
-        translated = translated_image(generator, source.read_image(index))
-        with atomic_path(path) as temporary:
-            stored = Image.fromarray(resize_image(translated, image_size(picture)))
-            # What the translation is about is colour, so a JPEG keeps all of it. A PNG loses nothing, and ignores both.
-            stored.save(temporary, quality=JPEG_QUALITY, subsampling=0)
-
-    shared_out(write, len(source), fabric, bar="translate")
+    shared_out(partial(_write_image, generator, source, making), len(source), fabric, bar="translate")
     fabric.barrier()
     if fabric.is_global_zero:
         for name in LISTS:
@@ -90,6 +77,22 @@ def translate(
             raise InputError(f"cannot move {making} to {out}: {error.strerror or error}; move it by hand") from None
     fabric.barrier()
     return out
+
+
+def _write_image(generator: Generator, source: GCC, making: Path, index: int) -> None:
+    """Translate image `index`, unless that is done, and copy its labels."""
+    picture, *labels = source.files(index)
+    path = making / picture.relative_to(source.root)
+    if path.exists():
+        return
+    for file in labels:  # before the picture, which says that all is there
+        with atomic_path(making / file.relative_to(source.root)) as temporary:
+            shutil.copyfile(file, temporary)
+    translated = translated_image(generator, source.read_image(index))
+    with atomic_path(path) as temporary:
+        stored = Image.fromarray(resize_image(translated, image_size(picture)))
+        # What the translation is about is colour, so a JPEG keeps all of it. A PNG loses nothing, and ignores both.
+        stored.save(temporary, quality=JPEG_QUALITY, subsampling=0)
 
 
 def refuse_other_layouts(source: CrowdDataset) -> None:
@@ -111,18 +114,12 @@ def translated_image(generator: Generator, image: np.ndarray) -> np.ndarray:
     return (made * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
 
 
-def _copy(file: Path, to: Path) -> None:
-    with atomic_path(to) as temporary:
-        shutil.copyfile(file, temporary)
-
-
 def _copy_list(path: Path, to: Path, names: set[str]) -> None:
     """Copy the lines of a list whose images were translated, as they are; a list without such a line stays away."""
     if not path.is_file():
         return
-    kept = [
-        line for line in path.read_bytes().splitlines(keepends=True) if _named(line.decode(errors="replace")) in names
-    ]
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if _named(line.decode(errors="replace")) in names]
     if kept:
         with atomic_path(to) as temporary:
             temporary.write_bytes(b"".join(kept))

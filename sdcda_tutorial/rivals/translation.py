@@ -2,21 +2,12 @@
 
 The rivals of Table 1 translate first (`train_translation`, then `translated_source.translate`) and train a counter on
 the translated images, with the source's labels, as if they were real.
-
-One step:
-
-    1. xs and xt; both translated, both translated back, both also handed to the generator into their own domain;
-    2. translated images should look real to the discriminators, cycles should end where they began, images that are
-       of a domain already should stay as they are; SE CycleGAN: cycles should keep the structure (SSIM);
-    3. the weighted sum moves both generators;
-    4. the discriminators learn to tell images of their domain (1) from translated ones (0), of which some are old
-       (`ImagePool`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +16,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sdcda_tutorial.adaptation import Batch
-from sdcda_tutorial.datasets.batches import SOURCE, TARGET, Batches, PseudoMasked
+from sdcda_tutorial.datasets.batches import SOURCE, TARGET, Augmentation, Batches, PseudoMasked
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path
 from sdcda_tutorial.rivals import cyclegan_losses as losses
-from sdcda_tutorial.rivals.cyclegan import Discriminators, Generators, ImagePool
-from sdcda_tutorial.rivals.translation_config import TranslationConfig, linear_decay
+from sdcda_tutorial.rivals.cyclegan import REDUCTION, Discriminators, Generators, ImagePool
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.config import refuse_impossible_length
 from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero, on_device
@@ -40,8 +30,58 @@ from sdcda_tutorial.training.loop import Training, require_finite
 from sdcda_tutorial.training.rehearsal import Rehearsal
 from sdcda_tutorial.training.saving import RunFolder
 
+TRANSLATIONS = ("cyclegan", "se-cyclegan")
 KIND = "translation"
 PREVIEW_IMAGES = 3  # of each domain
+_SMALLEST = 24  # pixels a side: what leaves the discriminator one value
+
+
+@dataclass(frozen=True)
+class TranslationConfig:
+    """Everything that decides the result of `train_translation`, apart from the data.
+
+    Attributes:
+        weights: of the loss terms; `method` switches that of SE CycleGAN off.
+        steps: optimisation steps; or give `epochs` over the source and leave `steps` zero.
+        batch_size: source images a step, and as many target images. 1, CycleGAN's, gives the discriminators most
+            steps for the time.
+        augmentation: of both domains, without jitter: colours are what is to be learnt.
+        blocks, width, discriminator_width: see `Generator` and `PatchDiscriminator`.
+        pool: capacity of each `ImagePool`.
+        learning_rate: Adam (0.5, 0.999) for generators and discriminators; constant in the first half of the steps,
+            then falling to zero along a line.
+        preview_every: steps between two pictures of how far it is.
+    """
+
+    weights: losses.TranslationWeights = field(default_factory=losses.TranslationWeights)
+    steps: int = 0
+    epochs: int = 0
+    batch_size: int = 1
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation((256, 256)))
+    blocks: int = 9
+    width: float = 1.0
+    discriminator_width: float = 1.0
+    pool: int = 50
+    learning_rate: float = 2e-4
+    preview_every: int = 1000
+    save_every: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if any(side % REDUCTION or side < _SMALLEST for side in self.augmentation.crop):
+            raise InputError(
+                f"crops of a translation have sides that are multiples of {REDUCTION} from {_SMALLEST} up, "
+                f"not {self.augmentation.crop[0]}x{self.augmentation.crop[1]}"
+            )
+
+    def total_steps(self, images: int) -> int:
+        return self.steps or max(1, self.epochs * images // self.batch_size)
+
+    def method(self, name: str) -> TranslationConfig:
+        """For "se-cyclegan" the same, for "cyclegan" without the structure term."""
+        if name not in TRANSLATIONS:
+            raise InputError(f"unknown translation {name!r}; known are {', '.join(TRANSLATIONS)}")
+        return self if name == "se-cyclegan" else replace(self, weights=replace(self.weights, structure=0.0))
 
 
 class Translation:
@@ -58,9 +98,8 @@ class Translation:
         torch.manual_seed(config.seed)
         self.generators = Generators(config.blocks, config.width)
         self.discriminators = Discriminators(config.discriminator_width)
-        self.pools = {name: ImagePool(config.pool, config.augmentation.crop) for name in ("s_to_t", "t_to_s")}
-        for pool in self.pools.values():
-            pool.to(fabric.device)
+        size = config.augmentation.crop
+        self.pools = {name: ImagePool(config.pool, size).to(fabric.device) for name in ("s_to_t", "t_to_s")}
         self.optimizers: dict[str, Any] = {}
         for name, networks in {"generators": self.generators, "discriminators": self.discriminators}.items():
             # In channels_last a step on the CPU took twice as long: instance norm wants a channel in one piece.
@@ -70,44 +109,48 @@ class Translation:
             _, self.optimizers[name] = fabric.setup(networks, adam)
 
     def step(self, source: Batch, target: Batch) -> dict[str, Tensor]:
-        """One step of both generators, then one of both discriminators; the loss terms by name.
+        """Learn from source images xs and target images xt, which are no pairs.
 
-        Args:
-            source, target: image (B, 3, H, W) of each.
+        1. xs and xt, both translated, both translated back, both also handed to the generator into their own domain;
+        2. translated images should look real to the discriminators;
+        3. cycles should end where they began;
+        4. images that are of a domain already should stay as they are;
+        5. SE CycleGAN: cycles should keep the structure (SSIM);
+        6. the weighted sum moves both generators;
+        7. the discriminators learn to tell images of their domain (1) from translated ones (0), some of them old.
+
+        Returns: the loss terms by name, each of both directions together; scalars.
+
         Raises:
             FloatingPointError: a loss is NaN or infinite; the weights it would have moved are untouched.
         """
-        xs, xt = source["image"], target["image"]
+        xs, xt, weights = source["image"], target["image"], self.config.weights  # (B, 3, H, W)
+        D_source, D_target = self.discriminators.of_source, self.discriminators.of_target
+        self.discriminators.requires_grad_(False)  # they let the gradient through and stay as they are
         with self.fabric.autocast():
-            made = self.generators(xs, xt)
-        terms = self.generator_losses(made, xs, xt)
-        self._minimise("generators", losses.total_loss(terms, self.config.weights), terms)
-        shown = {name: pool.exchange(made[name]) for name, pool in self.pools.items()}
-        with self.fabric.autocast():
-            of_source, of_target = self.discriminators.of_source, self.discriminators.of_target
-            seen = {
-                "D_source": losses.patch_loss(of_source(xs), of_source(shown["t_to_s"])),
-                "D_target": losses.patch_loss(of_target(xt), of_target(shown["s_to_t"])),
-            }
-        self._minimise("discriminators", seen["D_source"] + seen["D_target"], seen)
-        return {name: value.detach() for name, value in (terms | seen).items()}
-
-    def generator_losses(self, made: Mapping[str, Tensor], xs: Tensor, xt: Tensor) -> dict[str, Tensor]:
-        """Each term for both directions together."""
-        weights = self.config.weights
-        # The generators are to change here, not the discriminators; these let the gradient through.
-        self.discriminators.requires_grad_(False)
-        with self.fabric.autocast():
-            looks = self.discriminators.of_target(made["s_to_t"]), self.discriminators.of_source(made["t_to_s"])
+            made = self.generators(xs, xt)  # six times (B, 3, H, W)
+            looks = D_target(made["s_to_t"]), D_source(made["t_to_s"])  # (B, 1, H // 8 - 2, W // 8 - 2)
         self.discriminators.requires_grad_(True)
         terms = {"fooling": losses.fooling_loss(looks[0]) + losses.fooling_loss(looks[1])}
-        terms["cycle"] = _both(losses.reconstruction_loss, made, "cycle", xs, xt)
-        terms["identity"] = _both(losses.reconstruction_loss, made, "same", xs, xt)
-        if weights.structure > 0:
-            terms["structure"] = _both(losses.structure_loss, made, "cycle", xs, xt)
-        return terms
+        for name, loss, kind in (
+            ("cycle", losses.reconstruction_loss, "cycle"),
+            ("identity", losses.reconstruction_loss, "same"),
+            ("structure", losses.structure_loss, "cycle"),
+        ):
+            if name != "structure" or weights.structure > 0:
+                terms[name] = loss(made[f"s_{kind}"], xs) + loss(made[f"t_{kind}"], xt)
+        self.minimise("generators", losses.generator_loss(terms, weights), terms)
+        shown = {name: pool.exchange(made[name]) for name, pool in self.pools.items()}  # old and new, detached
+        with self.fabric.autocast():
+            seen = {
+                "D_source": losses.patch_loss(D_source(xs), D_source(shown["t_to_s"])),
+                "D_target": losses.patch_loss(D_target(xt), D_target(shown["s_to_t"])),
+            }
+        self.minimise("discriminators", seen["D_source"] + seen["D_target"], seen)
+        return {name: value.detach() for name, value in (terms | seen).items()}
 
-    def _minimise(self, name: str, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
+    def minimise(self, name: str, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
+        """Move the weights of `optimizers[name]` against the gradient of `loss`, the sum of these terms."""
         require_finite(terms)
         self.optimizers[name].zero_grad()
         self.fabric.backward(loss)
@@ -117,12 +160,6 @@ class Translation:
         """All that training changes, by name; the pools are of it."""
         pools = nn.ModuleDict(self.pools)
         return {"generators": self.generators, "discriminators": self.discriminators, "pools": pools}
-
-
-def _both(
-    loss: Callable[[Tensor, Tensor], Tensor], made: Mapping[str, Tensor], what: str, xs: Tensor, xt: Tensor
-) -> Tensor:
-    return loss(made[f"s_{what}"], xs) + loss(made[f"t_{what}"], xt)
 
 
 @denormals_are_zero()
@@ -135,7 +172,6 @@ def train_translation(
     hardware: Hardware | None = None,
     records: Records | None = None,
     resume: bool = False,
-    description: str = "translation",
     rehearsal: Rehearsal | None = None,
 ) -> Path:
     """Train the generators between two domains, of which only images are read, and give the path of their checkpoint.
@@ -159,21 +195,13 @@ def train_translation(
     fabric = hardware.launch()
     translation = Translation(config, fabric, hardware)
     steps = config.total_steps(len(source))
-
-    def batches_of(dataset: CrowdDataset, stream: int) -> Batches:
-        images = PseudoMasked(dataset, None)
-        return Batches(images, config.batch_size, config.augmentation, seed=config.seed, stream=stream, mask=False)
-
-    domains = batches_of(source, SOURCE), batches_of(target, TARGET)
-    # The same crops every time: how they change is what one wants to see.
-    shown = [torch.cat([domain[step]["image"] for step in range(PREVIEW_IMAGES)]) for domain in domains]
-    xs, xt = (images[:PREVIEW_IMAGES].to(fabric.device) for images in shown)
-
-    def step_and_preview(source_batch: Batch, target_batch: Batch, step: int) -> dict[str, Tensor]:
-        terms = translation.step(source_batch, target_batch)
-        if rehearsal is None and ((step + 1) % config.preview_every == 0 or step + 1 == steps):
-            write_preview(folder / "previews" / f"step_{step + 1:06d}.png", translation.generators, xs, xt)
-        return terms
+    domains = [
+        Batches(
+            PseudoMasked(dataset, None), config.batch_size, config.augmentation,
+            seed=config.seed, stream=stream, mask=False,
+        )
+        for dataset, stream in ((source, SOURCE), (target, TARGET))
+    ]  # fmt: skip
 
     def batches(start: int) -> Iterator[tuple[Batch, Batch, int]]:
         of_source, of_target = (on_device(domain, fabric, start, steps, hardware.workers) for domain in domains)
@@ -187,11 +215,34 @@ def train_translation(
             modules=translation.modules(), deployed={"generators": translation.generators},
             optimizers=translation.optimizers,
         ),
-        step=step_and_preview, batches=batches, steps=steps, images=len(source), description=description,
+        step=_step_and_preview(translation, domains, None if rehearsal else folder / "previews", steps),
+        batches=batches, steps=steps, images=len(source), description="translation",
         rates=lambda step: dict.fromkeys(translation.optimizers, linear_decay(config.learning_rate, step, steps)),
         save_every=config.save_every,
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
+
+
+def linear_decay(rate: float, step: int, steps: int) -> float:
+    """`rate` in the first half of the steps, then along a line to zero."""
+    return rate * min(1.0, 2 * (1 - step / steps))
+
+
+def _step_and_preview(
+    translation: Translation, domains: Sequence[Batches], previews: Path | None, steps: int
+) -> Callable[[Batch, Batch, int], dict[str, Tensor]]:
+    """The step that also writes a picture now and then, if there is a folder for them."""
+    # The same crops every time: how they change is what one wants to see.
+    crops = [torch.cat([domain[step]["image"] for step in range(PREVIEW_IMAGES)]) for domain in domains]
+    xs, xt = (images[:PREVIEW_IMAGES].to(translation.fabric.device) for images in crops)
+
+    def step_and_preview(source: Batch, target: Batch, step: int) -> dict[str, Tensor]:
+        terms, done = translation.step(source, target), step + 1
+        if previews is not None and (done % translation.config.preview_every == 0 or done == steps):
+            write_preview(previews / f"step_{done:06d}.png", translation.generators, xs, xt)
+        return terms
+
+    return step_and_preview
 
 
 def refuse_several_devices(hardware: Hardware) -> None:

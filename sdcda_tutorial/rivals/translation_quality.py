@@ -23,7 +23,7 @@ def translation_quality(
     """Means over at most 50 images of each domain, seen whole.
 
     Args:
-        generators: as `training.translation.load_generators` gives them.
+        generators: as `translation.load_generators` gives them.
         source, target: held-out images; labels are not read.
     Returns:
         For "source" and "target": cycle_ssim and cycle_l1 (in units of half the range) of image and cycle, what the
@@ -31,26 +31,22 @@ def translation_quality(
         sees: how much of the image's structure is still there once it looks like the other domain.
     """
     found = {}
-    for name, images in (("source", source), ("target", target)):
-        forth, back = generators.to_target, generators.to_source
-        if name == "target":
-            forth, back = back, forth
+    to_target, to_source = generators.to_target, generators.to_source
+    for name, images, forth, back in (
+        ("source", source, to_target, to_source),
+        ("target", target, to_source, to_target),
+    ):
         rows = []
         for index in range(0, len(images), math.ceil(len(images) / MOST)):
             x = image_batch(images[index].image[None])
             made = forth(x)
             cycle = back(made)
-            rows.append(
-                (
-                    1 - float(losses.structure_loss(cycle, x)),
-                    float(losses.reconstruction_loss(cycle, x)),
-                    1 - float(losses.structure_loss(_gray(made), _gray(x))),
-                )
-            )
+            structure, kept = losses.structure_loss(cycle, x), losses.structure_loss(_gray(made), _gray(x))
+            rows.append((1 - float(structure), float(losses.reconstruction_loss(cycle, x)), 1 - float(kept)))
         means = torch.tensor(rows, dtype=torch.float64).mean(dim=0).tolist()
-        found[name] = {
-            key: round(mean, 4) for key, mean in zip(("cycle_ssim", "cycle_l1", "translated_ssim"), means, strict=True)
-        }
+        found[name] = dict(
+            zip(("cycle_ssim", "cycle_l1", "translated_ssim"), (round(mean, 4) for mean in means), strict=True)
+        )
     return found
 
 

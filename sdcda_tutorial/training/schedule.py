@@ -26,6 +26,6 @@ def adaptation_rates(config: AdaptationConfig, steps: int, images: int) -> Calla
         else:
             factor = by_epoch(1.0, step, config.batch_size, images)
         both = {"networks": config.learning_rate * factor, "D": config.discriminator_rate * factor}
-        return both if config.weights.adversarial > 0 else {"networks": both["networks"]}
+        return both if config.weights.needs_D else {"networks": both["networks"]}
 
     return rates

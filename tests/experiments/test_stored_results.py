@@ -13,8 +13,7 @@ import pytest
 from sdcda_tutorial.experiments.benchmark_rows import GROUPS
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.experiments.statistics import differences, errors
-from sdcda_tutorial.rivals.translation import load_generators
-from sdcda_tutorial.rivals.translation_config import TRANSLATIONS
+from sdcda_tutorial.rivals.translation import TRANSLATIONS, load_generators
 from sdcda_tutorial.training.checkpoints import load, load_counter, load_segmenter
 
 ROOT = Path(__file__).parents[2]

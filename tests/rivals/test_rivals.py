@@ -21,8 +21,7 @@ from sdcda_tutorial.experiments.presets import COUNTERS, METHODS, MINI, PAPER, P
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.paper import TABLE_1
 from sdcda_tutorial.rivals.sfcn import SFCN
-from sdcda_tutorial.rivals.translation import Translation
-from sdcda_tutorial.rivals.translation_config import TRANSLATIONS
+from sdcda_tutorial.rivals.translation import TRANSLATIONS, Translation
 from sdcda_tutorial.training import checkpoints
 
 RUNS = Path("runs/mini")

@@ -21,18 +21,19 @@ from sdcda_tutorial.datasets import GCC, CrowdDataset, ImageFolder, open_dataset
 from sdcda_tutorial.datasets.batches import Augmentation
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import TrainingStopped
+from sdcda_tutorial.experiments.presets import MINI, PAPER
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.rivals import cyclegan_losses as losses
 from sdcda_tutorial.rivals import translated_source
 from sdcda_tutorial.rivals.cyclegan import Generators
 from sdcda_tutorial.rivals.cyclegan_losses import TranslationWeights
 from sdcda_tutorial.rivals.translated_source import PROVENANCE, translate, translated_image
-from sdcda_tutorial.rivals.translation import Translation, load_generators, train_translation
-from sdcda_tutorial.rivals.translation_config import (
-    MINI_TRANSLATION,
-    PAPER_TRANSLATION,
+from sdcda_tutorial.rivals.translation import (
+    Translation,
     TranslationConfig,
     linear_decay,
+    load_generators,
+    train_translation,
 )
 from sdcda_tutorial.rivals.translation_quality import translation_quality
 from sdcda_tutorial.training import checkpoints, loop
@@ -133,7 +134,7 @@ def test_one_step_is_the_gradient_of_the_written_loss() -> None:
 
 
 def test_cyclegan_is_se_cyclegan_without_the_structure_term() -> None:
-    for config in (PAPER_TRANSLATION, MINI_TRANSLATION):
+    for config in (PAPER.translation, MINI.translation):
         assert config.method("se-cyclegan") == config and config.weights.structure == 1
         assert config.method("cyclegan") == replace(config, weights=replace(config.weights, structure=0.0))
     terms = Translation(replace(TINY, weights=TranslationWeights()), CPU.launch()).step(
@@ -144,7 +145,7 @@ def test_cyclegan_is_se_cyclegan_without_the_structure_term() -> None:
 
 
 def test_the_paper_preset_is_cyclegans() -> None:
-    config = PAPER_TRANSLATION
+    config = PAPER.translation
     assert (config.blocks, config.width, config.discriminator_width, config.pool) == (9, 1.0, 1.0, 50)
     assert (config.learning_rate, config.batch_size, config.augmentation.crop) == (2e-4, 1, (256, 256))
     assert (config.weights.cycle, config.weights.identity) == (10, 0.5) and config.total_steps(300) == 200 * 300
