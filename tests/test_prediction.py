@@ -143,11 +143,14 @@ def test_the_mask_model_sees_a_large_image_whole_but_smaller(monkeypatch: pytest
     network.E.register_forward_pre_hook(lambda _, x: seen.append(tuple(x[0].shape[2:])))
     image = np.full((300, 200, 3), 128, dtype=np.uint8)
     image[:, 100:] = 20
-    full = segmentation.crowd_probability(segmenter, image, (1.0, 2.0))
+    full = segmentation.crowd_probability(segmenter, image)
+    segmentation.crowd_probability(segmenter, image, 2.0)
     assert seen == [(304, 200), (600, 400)]
     monkeypatch.setattr(segmentation, "PASS_PIXELS", 150 * 100)
     seen.clear()
-    small = segmentation.crowd_probability(segmenter, image, (0.25, 1.0, 2.0))
+    segmentation.crowd_probability(segmenter, image, 0.25)
+    small = segmentation.crowd_probability(segmenter, image)
+    segmentation.crowd_probability(segmenter, image, 2.0)
     assert seen == [(72, 48), (152, 96), (152, 96)]  # multiples of 8 next to half the size
     assert small.shape == full.shape == (300, 200) and small.dtype == np.float32
     assert abs(small - full).mean() < 0.05
