@@ -22,7 +22,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     slow = [
         f"{report.duration:5.1f} s  {report.nodeid}"
         for report in reports
-        if getattr(report, "when", "") == "call" and report.duration > 5 and not {"slow", "alone"} & set(report.keywords)
+        if getattr(report, "when", "") == "call" and report.duration > 5
+        if not {"slow", "alone"} & set(report.keywords)
     ]
     if slow:
         terminalreporter.section("long and marked neither slow nor alone")
