@@ -12,11 +12,16 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 # As many processes as there are cores. One thread each: two that share a core wait for each other most of the time.
 PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
+# For test-lowest: an environment of the oldest packages and, in one of its own, uv, which finds them (pip cannot).
+# --no-build skips releases without a wheel for this Python: the oldest of all are for Python 3.10 and 3.11.
+LOWEST := build/lowest
+UV     := $(LOWEST)/uv/bin/uv
+
 # What JupyterLab opens first.
 START := notebooks/00_start_here.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab check test lint notebooks sync colab test-browser clean
+.PHONY: help setup demo lab check test lint notebooks sync colab test-browser test-lowest clean
 
 help:  ## show this list
 	@echo "sdcda_tutorial: learn to count crowds across domains"
@@ -66,6 +71,18 @@ colab: $(VENV)/.stamp-dev  ## stamp badge and set-up cell for Colab: make colab 
 
 test-browser: $(VENV)/.stamp-dev $(VENV)/.stamp-lab  ## run every notebook in JupyterLab and move every demo (needs Chromium)
 	@$(BIN)/python -m pytest -v -rP tests/browser $(PYTEST_ARGS)
+
+test-lowest:  ## run the fast tests with the oldest packages that pyproject.toml allows
+	@rm -rf $(LOWEST)
+	@$(PYTHON) -m venv $(LOWEST)/uv
+	@$(LOWEST)/uv/bin/python -m pip install -qq --disable-pip-version-check uv
+	@echo "Installing the oldest packages into $(LOWEST): a few minutes, up to 6 GB of disk"
+	@$(UV) venv --quiet --python $(PYTHON) $(LOWEST)/venv
+	@$(UV) pip install --quiet --python $(LOWEST)/venv --resolution lowest-direct --no-build \
+		-r pyproject.toml --extra test --extra tensorboard
+	@$(UV) pip install --quiet --python $(LOWEST)/venv --no-deps -e .
+	@$(UV) pip list --python $(LOWEST)/venv
+	@OMP_NUM_THREADS=1 $(LOWEST)/venv/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
 clean:  ## remove build/ and the caches; keeps runs/, data/ and the environment
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
