@@ -94,6 +94,7 @@ def test_tiles_cover_every_pixel_once_and_lie_where_they_say(size: tuple[int, in
     assert (covered == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stride", "kernels"), NETWORKS)
 @pytest.mark.parametrize("strides", [(25.7, 25.2), (10.2, 63.8), (62.7, 10.2)])
 def test_tiles_give_the_map_of_the_whole_image(stride: int, kernels: str, strides: tuple[float, float]) -> None:
@@ -119,6 +120,7 @@ def test_an_image_smaller_than_a_tile() -> None:
         assert difference(predict_density(network, image, 1), predict_density(network, image)) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stride", "kernels"), NETWORKS)
 def test_with_half_the_margin_the_map_is_another(stride: int, kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network, image = counter(stride, kernels), picture(24 * stride + 7, 25 * stride + 3)
@@ -167,6 +169,7 @@ def count_in_this_process(photos: list[Path], out: Path) -> None:
         (out / f"{photo.stem}.peak").write_text(str(peak))
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is counted in kB on Linux only")
 def test_the_memory_grows_with_a_photograph_and_not_with_what_the_network_makes_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -113,6 +113,7 @@ def test_every_function_can_be_seen_whole():
 CORE = ("paper", "density", "masks", "networks", "losses", "adaptation", "metrics", "prediction")
 
 
+@pytest.mark.slow
 def test_the_papers_files_stand_alone_and_are_an_afternoons_reading():
     code = f"""
 import importlib, sys

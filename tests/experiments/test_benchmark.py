@@ -20,6 +20,8 @@ from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.experiments.cell_records import read_cells
 from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

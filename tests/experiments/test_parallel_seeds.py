@@ -15,6 +15,8 @@ import pytest
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.experiments.parallel_seeds import _gpus, run_seeds_in_parallel
 
+pytestmark = pytest.mark.alone
+
 
 def note(call: tuple[Path, str, float]) -> None:
     folder, name, seconds = call

@@ -45,6 +45,7 @@ def found() -> dict[str, Any]:
     return of_methods(*PREDICTED)
 
 
+@pytest.mark.slow
 def test_means_and_spread_by_hand(found: dict[str, Any]) -> None:
     assert found["summary"]["noadapt / target"]["mae"] == {"mean": 4.5, "sd": round(np.sqrt(4.5), 4)}  # 3 and 6
     percent = found["summary"]["se / target"]["mae_percent_of_mean_count"]
@@ -115,6 +116,7 @@ def test_without_its_baseline_a_method_is_compared_with_nothing() -> None:
     assert only["differences"] == {} and only["summary"]["se / target"]["mae"] == {"mean": 1.0, "sd": None}
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     """Twelve seeds of a known mean difference, spread by seed and by image: about 95 of 100 intervals hold it."""
     rng, hit, trials = np.random.default_rng(3), 0, 120
@@ -147,6 +149,7 @@ def test_the_interval_of_a_mean_by_hand() -> None:
     assert comparison_plots.interval_of_mean([4.0]) == (4.0, 4.0)
 
 
+@pytest.mark.slow
 def test_pictures_show_what_was_found(found: dict[str, Any], tmp_path: Path) -> None:
     paths = comparison_plots.save_pictures(tmp_path, found, METHOD_TITLES)
     assert [path.name for path in paths] == ["mae.png", "crowd_size.png", "background_and_crowd.png"]

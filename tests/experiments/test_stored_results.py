@@ -62,6 +62,7 @@ def test_results_say_how_they_were_made(mini_world: dict[str, Any]) -> None:
         assert not tuned_on & set(found["seeds"])  # nothing that is reported was tuned on
 
 
+@pytest.mark.slow
 def test_table_1_was_found_again_from_its_images() -> None:
     found = stored("table_1")
     for method, one in differences(found, same_images=False).items():

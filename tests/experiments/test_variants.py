@@ -21,6 +21,8 @@ from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.experiments.statistics import baseline
 from sdcda_tutorial.files import folder_digest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

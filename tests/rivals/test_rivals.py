@@ -24,6 +24,8 @@ from sdcda_tutorial.rivals.sfcn import SFCN
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, Translation
 from sdcda_tutorial.training import checkpoints
 
+pytestmark = pytest.mark.slow
+
 RUNS = Path("runs/mini")
 
 

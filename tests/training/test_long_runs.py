@@ -153,6 +153,7 @@ def unbroken(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # --- killed -----------------------------------------------------------------------------------------------------------
+@pytest.mark.alone
 @posix
 def test_a_killed_run_of_the_paper_preset_ends_as_the_unbroken_one(
     data: Data, unbroken: Path, tmp_path: Path, start: Callable[..., Any]
@@ -168,6 +169,7 @@ def test_a_killed_run_of_the_paper_preset_ends_as_the_unbroken_one(
     assert_same_run(tmp_path / "run", unbroken)
 
 
+@pytest.mark.alone
 @posix
 def test_a_killed_run_in_half_precision_goes_on_with_its_loss_scale(
     data: Data, tmp_path: Path, start: Callable[..., Any]
@@ -190,6 +192,7 @@ def test_a_killed_run_in_half_precision_goes_on_with_its_loss_scale(
     assert_same_run(tmp_path / "run", tmp_path / "unbroken")
 
 
+@pytest.mark.slow
 def test_where_steps_are_slow_the_clock_asks_for_checkpoints(
     data: Data, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +229,7 @@ def test_the_models_of_the_last_epochs_are_kept_and_can_be_used(unbroken: Path) 
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.mark.slow
 def test_the_oldest_goes_when_the_new_one_is_safe(
     data: Data, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,6 +257,7 @@ def test_the_oldest_goes_when_the_new_one_is_safe(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_finite_is_no_epoch(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spoilt = losses.density_loss
     steps = iter(range(100))
@@ -273,6 +278,7 @@ def accumulator() -> Any:
     return pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_each_logged_step_once(
     data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulator: Any
 ) -> None:

@@ -22,6 +22,8 @@ from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.training import processes
 from sdcda_tutorial.training.processes import in_processes, is_first, number_started, started
 
+pytestmark = pytest.mark.alone
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 
 

@@ -40,6 +40,8 @@ from sdcda_tutorial.training.loop import Training
 from sdcda_tutorial.training.mask_model import PROVENANCE, train_segmenter, write_pseudo_masks
 from sdcda_tutorial.training.processes import shared_out
 
+pytestmark = pytest.mark.slow
+
 ONE = Hardware(accelerator="cpu", precision="32-true", workers=0)
 TWO = replace(ONE, devices=2)
 CONFIG = AdaptationConfig(

@@ -197,6 +197,7 @@ def eager(model: nn.Module, **_: Any) -> None:
     nn.Module.compile(model, backend="aot_eager")
 
 
+@pytest.mark.slow
 def test_compiled_networks_have_the_old_names_and_can_be_gone_on_with(
     source: CrowdDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

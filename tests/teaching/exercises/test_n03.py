@@ -107,6 +107,7 @@ def test_mistake_gets_its_hint(number, answer, hint):
     assert said == "wrong" and hint in text
 
 
+@pytest.mark.slow
 def test_feature_maps_differ_with_every_control(source, target, monkeypatch):
     import torch
 
