@@ -373,7 +373,6 @@ def test_what_a_method_needs_is_asked_for_first(
 
 
 # --- the target's labels ----------------------------------------------------------------------------------------------
-@pytest.mark.alone
 def test_the_targets_labels_are_never_read(
     data: Data, mini_world: Path, tmp_path: Path, unbroken: dict[str, Unbroken]
 ) -> None:
@@ -389,7 +388,6 @@ def test_the_targets_labels_are_never_read(
         assert (tmp_path / str(number) / LOG).read_bytes() == (unbroken["se+fd"].folder / LOG).read_bytes()
 
 
-@pytest.mark.alone
 def test_the_pseudo_masks_do_matter(data: Data, tmp_path: Path, unbroken: dict[str, Unbroken]) -> None:
     for name in data.target.names:
         masks.write_png(masks.path_of(tmp_path / "masks", name), np.zeros((192, 256)))
@@ -509,14 +507,12 @@ def test_a_run_killed_at_any_time_ends_as_the_unbroken_one(
     assert_same_run(folder, unbroken[kind].folder)
 
 
-@pytest.mark.alone
 def test_worker_processes_change_nothing(data: Data, tmp_path: Path, unbroken: dict[str, Unbroken]) -> None:
     adapt(data.source, data.target, SE_FD, tmp_path / "run", pseudo_masks=data.masks, hardware=replace(CPU, workers=1))
     assert_same_run(tmp_path / "run", unbroken["se+fd"].folder)
 
 
 # --- a full disk ------------------------------------------------------------------------------------------------------
-@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["se+fd", "segmenter"])
 def test_a_full_disk_stops_the_run_and_more_space_lets_it_go_on(
     kind: str, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: dict[str, Unbroken]
@@ -556,7 +552,6 @@ def spoil(patch: pytest.MonkeyPatch, name: str, step: int, how: Callable[..., Te
     patch.setattr(losses, name, lambda *a: how(original(*a), a[0]) if next(calls) >= step else original(*a))
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(("term", "value"), [*((term, math.nan) for term in LOSSES), ("adversarial", math.inf)])
 def test_a_loss_that_is_not_finite_stops_the_run(
     term: str, value: float, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -606,7 +601,6 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["se+fd", "segmenter"])
 def test_a_folder_in_use_is_left_alone(kind: str, data: Data, unbroken: dict[str, Unbroken], tmp_path: Path) -> None:
     folder = unbroken[kind].folder
@@ -621,7 +615,6 @@ def test_a_folder_in_use_is_left_alone(kind: str, data: Data, unbroken: dict[str
             train(kind, data, tmp_path / "lost", resume=resume)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["se+fd", "segmenter"])
 def test_a_finished_run_is_found_and_not_written_again(
     kind: str, data: Data, unbroken: dict[str, Unbroken], monkeypatch: pytest.MonkeyPatch
@@ -633,7 +626,6 @@ def test_a_finished_run_is_found_and_not_written_again(
     assert content(unbroken[kind].folder) == before
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("kind", "changes", "message"),
     [
@@ -655,7 +647,6 @@ def test_other_options_are_named(
     assert content(unbroken[kind].folder) == before
 
 
-@pytest.mark.alone
 def test_other_data_masks_and_beginnings_are_named(data: Data, tmp_path: Path, unbroken: dict[str, Unbroken]) -> None:
     folder = unbroken["se+fd"].folder
     shutil.copytree(data.masks, tmp_path / "masks")
@@ -674,7 +665,6 @@ def test_other_data_masks_and_beginnings_are_named(data: Data, tmp_path: Path, u
         )  # fmt: skip
 
 
-@pytest.mark.alone
 def test_a_model_is_no_checkpoint_to_go_on_from(data: Data, tmp_path: Path, unbroken: dict[str, Unbroken]) -> None:
     shutil.copytree(unbroken["se+fd"].folder, tmp_path / "run")
     shutil.copy(tmp_path / "run" / MODEL, tmp_path / "run" / LAST)
@@ -690,7 +680,6 @@ def test_a_model_is_no_checkpoint_to_go_on_from(data: Data, tmp_path: Path, unbr
             load(tmp_path / "run" / LAST)
 
 
-@pytest.mark.alone
 def test_init_gives_e_and_c_their_weights(
     data: Data, tmp_path: Path, unbroken: dict[str, Unbroken], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -768,7 +757,6 @@ def test_the_lowest_source_error_chooses_and_held_out_images_only_choose(
     ]  # fmt: skip
 
 
-@pytest.mark.alone
 def test_the_validation_error_is_the_mae_of_whole_images(data: Data, unbroken: dict[str, Unbroken]) -> None:
     counter, card = checkpoints.load_counter(unbroken["se+fd"].folder / MODEL)
     _, held_out = split_source(data.source, SE_FD)
@@ -898,7 +886,6 @@ def test_masks_are_kept_and_missing_ones_made(
     assert not written
 
 
-@pytest.mark.alone
 def test_masks_of_another_origin_are_refused(
     data: Data, mask_model: Path, tmp_path: Path, unbroken: dict[str, Unbroken]
 ) -> None:
