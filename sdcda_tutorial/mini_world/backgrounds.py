@@ -12,8 +12,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from sdcda_tutorial.mini_world.colours import Colour, shifted
-from sdcda_tutorial.mini_world.scene import HEAD_RADIUS, Scene
+from sdcda_tutorial.mini_world.scene import HEAD_RADIUS, Colour, Scene, shifted
 from sdcda_tutorial.mini_world.stage import Stage
 
 GAME_GROUNDS: tuple[Colour, ...] = ((128, 128, 124), (140, 132, 116), (112, 124, 98), (122, 118, 128), (150, 142, 124))

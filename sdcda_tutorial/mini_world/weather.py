@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sdcda_tutorial.mini_world.colours import Colour, mixed
-from sdcda_tutorial.mini_world.scene import Domain, Scene
+from sdcda_tutorial.mini_world.scene import Colour, Domain, Scene, mixed
 
 CLEAR, CLOUDS, RAIN, FOG, THUNDER, OVERCAST, EXTRA_SUNNY = range(7)  # GCC's codes
 GAME_WEATHER = (0.22, 0.18, 0.08, 0.08, 0.06, 0.13, 0.25)  # how often each of them occurs in the source
