@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +106,10 @@ class PseudoMasked(Sequence[Sample]):
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
         if index in self._samples:
             return self._samples[index]
-        name = self.dataset.names[index]
-        sample = Sample(self.dataset.read_image(index), name=name)
-        if self.mask_folder is not None:
-            sample = replace(sample, mask=masks.read_png(masks.path_of(self.mask_folder, name), sample.size))
+        name, image = self.dataset.names[index], self.dataset.read_image(index)
+        folder = self.mask_folder
+        mask = None if folder is None else masks.read_png(masks.path_of(folder, name), image.shape[:2])
+        sample = Sample(image, mask=mask, name=name)
         if self.dataset.cached:
             self._samples[index] = sample
         return sample
