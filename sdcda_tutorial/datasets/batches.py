@@ -32,17 +32,11 @@ SOURCE, TARGET = 0, 1  # streams of random numbers, so that the two domains of a
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a sample becomes a training example.
+    """How a sample becomes a training example."""
 
-    Attributes:
-        crop: (height, width) of the random window, multiples of the stride.
-        scale: range of a random factor on the image before the crop (`random_scaled_crop`); (1, 1) for none.
-        jitter: strength of the colour changes; 0 for none.
-    """
-
-    crop: tuple[int, int]
-    scale: tuple[float, float] = (1.0, 1.0)
-    jitter: float = 0.0
+    crop: tuple[int, int]  # (height, width) of the random window, multiples of the stride
+    scale: tuple[float, float] = (1.0, 1.0)  # range of a random factor on the image before the crop
+    jitter: float = 0.0  # strength of the colour changes
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if self.scale == (1.0, 1.0):

@@ -59,18 +59,14 @@ def apply_light(picture: np.ndarray, scene: Scene, rng: np.random.Generator, str
     tint = np.array([1 + 0.07 * warm - 0.10 * night, 1 - 0.02 * night, 1 - 0.10 * warm + 0.10 * night], np.float32)
     picture = picture * (brightness * (1 + strength * (tint - 1))).astype(np.float32)
     if scene.weather == FOG:
-        picture = _fog(picture, scene, strength * rng.uniform(0.45, 0.7), 225 * brightness)
+        density = strength * rng.uniform(0.45, 0.7)
+        rows = scene.size[0] - np.arange(scene.size[0], dtype=np.float32)
+        depth = np.clip(rows / (scene.size[0] - scene.horizon), 0, 1)  # it is thickest at the horizon
+        veil = (density * (0.15 + 0.85 * depth**1.5))[:, None, None].astype(np.float32)
+        picture = picture * (1 - veil) + np.float32(225 * brightness) * veil
     if scene.weather in (RAIN, THUNDER):
         picture = _rain(picture, rng, strength)
     return picture
-
-
-def _fog(picture: np.ndarray, scene: Scene, density: float, colour: float) -> np.ndarray:
-    """Blend towards grey; thickest at the horizon, where one looks through most of it."""
-    rows = np.arange(scene.size[0], dtype=np.float32)
-    depth = np.clip((scene.size[0] - rows) / (scene.size[0] - scene.horizon), 0, 1)
-    veil = (density * (0.15 + 0.85 * depth**1.5))[:, None, None].astype(np.float32)
-    return np.asarray(picture * (1 - veil) + np.float32(colour) * veil)
 
 
 def _rain(picture: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
