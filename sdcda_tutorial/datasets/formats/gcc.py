@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels, Listing
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels
 from sdcda_tutorial.datasets.formats.by_name import (
     existing_folder,
     find,
+    findings,
     known_split,
     missing,
-    not_read,
     read_lines,
     strays,
     without_image,
@@ -42,8 +41,7 @@ LOADING_SCREEN = "1532170935"  # of scene_49_1: black, not a scene
 _LAYOUT = "GCC: folders scene_XX_Y with jpgs (or pngs), mats and segs, and the lists train.txt and test.txt"
 
 
-@dataclass(frozen=True)
-class _Files:
+class _Files(NamedTuple):
     mat: Path
     mask: Path | None
     listed: SceneDescription | None  # what a list says of the image; only the lists know the level
@@ -86,10 +84,9 @@ class GCC(CrowdDataset):
         else:
             path = lists[known_split(split, LISTS, "GCC")]
             images = [(scene.name, scene) for scene in _read_list(path, faults)]
-        listing = _find(self.root, [image for image in images if not image[0].endswith(LOADING_SCREEN)], faults)
-        if split is None:
-            listing.leftovers.extend(_leftovers(self.root))
-        super().__init__(f"gcc:{self.root}", listing, **options)
+        images = [image for image in images if not image[0].endswith(LOADING_SCREEN)]
+        entries = _find(self.root, images, faults)
+        super().__init__(f"gcc:{self.root}", entries, faults, _leftovers(self.root) if split is None else (), **options)
         self._listed = self._entries
         if rule is not None:
             admitted = {scene.name for scene in select_scenes(self.scene_records(), rule)}
@@ -188,8 +185,8 @@ def _pictures(scenes: list[Path]) -> dict[str, Path]:
     return dict(sorted((_files(scenes, "pngs", ".png") | _files(scenes, "jpgs", ".jpg")).items()))
 
 
-def _find(root: Path, images: list[tuple[str, SceneDescription | None]], faults: list[Finding]) -> Listing:
-    """The entries of all images whose files are there; the given faults, and one for each file that is not there."""
+def _find(root: Path, images: list[tuple[str, SceneDescription | None]], faults: list[Finding]) -> list[Entry]:
+    """The entries of all images whose files are there; each file that is not there is added to `faults`."""
     scenes = [root / camera for camera in dict.fromkeys(_camera(name) for name, _ in images)]
     pictures, mats, masks = _pictures(scenes), _files(scenes, "mats", ".mat"), _files(scenes, "segs", ".raw")
     kinds = [("images (as jpg or png)", pictures, "jpgs", ".jpg"), ("annotations", mats, "mats", ".mat")]
@@ -198,10 +195,9 @@ def _find(root: Path, images: list[tuple[str, SceneDescription | None]], faults:
     for what, found, folder, ending in kinds:
         absent = [name.rpartition("/") for name, _ in images if name not in found]
         paths = [root / scene / folder / f"{id_}{ending}" for scene, _, id_ in absent]
-        faults = faults + missing(paths, len(images), what)
+        faults += missing(paths, len(images), what)
     there = [(name, scene) for name, scene in images if all(name in found for _, found, _, _ in kinds)]
-    entries = [Entry(name, pictures[name], _Files(mats[name], masks.get(name), scene)) for name, scene in there]
-    return Listing(entries, faults)
+    return [Entry(name, pictures[name], _Files(mats[name], masks.get(name), scene)) for name, scene in there]
 
 
 def _leftovers(root: Path) -> list[Finding]:
@@ -214,7 +210,7 @@ def _leftovers(root: Path) -> list[Finding]:
         for kind in ("jpg", "png"):
             found += strays(scene / f"{kind}s", rf".*\.{kind}", "<id>.jpg or <id>.png")
     black = [path for name, path in pictures.items() if name.endswith(LOADING_SCREEN)]
-    return found + not_read(black, "the black loading screen of GCC")
+    return found + findings(black, "is not read: the black loading screen of GCC", fault=False)
 
 
 def _read_mask(path: Path, size: Size) -> np.ndarray:

@@ -41,7 +41,9 @@ def read_index(root: Path, mats: Mapping[str, Path]) -> dict[str, MatEntry]:
         InputError: a file that is damaged, or that lacks the hour or the weather.
     """
     cache = cache_file(root)
-    known = _read_cache(cache)
+    known: dict[str, MatEntry] = {}
+    with suppress(InputError, AttributeError, TypeError, ValueError):  # no such file, or not one of ours
+        known = {name: MatEntry(*map(int, entry)) for name, entry in read_json(cache).items()}
     stale = {name: path for name, path in mats.items() if not _is_fresh(known.get(name), path)}
     try:
         for name, path in tqdm(stale.items(), desc="index of GCC", unit="file", disable=not stale):
@@ -57,14 +59,6 @@ def cache_file(root: Path) -> Path:
     """Where the index of the data set in `root` is kept: below $XDG_CACHE_HOME or ~/.cache."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sdcda_tutorial"
     return folder / f"gcc_{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
-
-
-def _read_cache(path: Path) -> dict[str, MatEntry]:
-    """What is kept there; nothing when there is no such file, or not one of ours."""
-    try:
-        return {name: MatEntry(*map(int, entry)) for name, entry in read_json(path).items()}
-    except (InputError, AttributeError, TypeError, ValueError):
-        return {}
 
 
 def _is_fresh(entry: MatEntry | None, path: Path) -> bool:

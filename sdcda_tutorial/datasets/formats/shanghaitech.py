@@ -52,9 +52,9 @@ class ShanghaiTech(CrowdDataset):
 
         images = sorted(find(data / "images", _IMAGE), key=lambda image: _by_number(image[0]))
         mats = dict(mat for truth in truths for mat in find(truth, _MAT))
-        others = strays(data / "images", _IMAGE, "IMG_n.jpg")
-        listing = pairs(images, mats, lambda name: truths[0] / f"GT_{name}.mat", others)
-        super().__init__(f"shanghaitech:{data}", listing, **options)
+        entries, faults, orphans = pairs(images, mats, lambda name: truths[0] / f"GT_{name}.mat")
+        leftovers = orphans + strays(data / "images", _IMAGE, "IMG_n.jpg")
+        super().__init__(f"shanghaitech:{data}", entries, faults, leftovers, **options)
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
         path: Path = entry.annotation

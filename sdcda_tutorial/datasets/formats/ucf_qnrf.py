@@ -53,9 +53,10 @@ class UCFQNRF(CrowdDataset):
             options.setdefault("max_side", MAX_SIDE)
         if options.get("max_side") is not None and options["max_side"] < _MULTIPLE:
             raise InputError(f"UCF-QNRF: max_side is at least {_MULTIPLE} pixels, or None for images as stored")
-        others = strays(data, f"{_IMAGE}|{_MAT}", "img_0001.jpg")
-        listing = pairs(find(data, _IMAGE), dict(find(data, _MAT)), lambda name: data / f"{name}_ann.mat", others)
-        super().__init__(f"ucf-qnrf:{data}", listing, **options)
+        mats = dict(find(data, _MAT))
+        entries, faults, orphans = pairs(find(data, _IMAGE), mats, lambda name: data / f"{name}_ann.mat")
+        leftovers = orphans + strays(data, f"{_IMAGE}|{_MAT}", "img_0001.jpg")
+        super().__init__(f"ucf-qnrf:{data}", entries, faults, leftovers, **options)
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
         return Labels(points=points_of(entry.annotation, load_mat(entry.annotation, "annPoints")["annPoints"]))
