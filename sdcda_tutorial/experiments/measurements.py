@@ -10,8 +10,7 @@ from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.evaluation.feature_distance import alignment
 from sdcda_tutorial.experiments.benchmark_rows import run_folder
 from sdcda_tutorial.files import read_json, write_json
-from sdcda_tutorial.rivals.translation import TRANSLATIONS, load_generators
-from sdcda_tutorial.rivals.translation_quality import translation_quality
+from sdcda_tutorial.rivals.translation import TRANSLATIONS, load_generators, translation_quality
 from sdcda_tutorial.training.checkpoints import load_counter, read_card
 
 

@@ -6,7 +6,8 @@ the translated images, with the source's labels, as if they were real.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,39 +19,41 @@ from torch import Tensor, nn
 from sdcda_tutorial.adaptation import Batch
 from sdcda_tutorial.datasets.batches import SOURCE, TARGET, Augmentation, Batches, PseudoMasked
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
+from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path
+from sdcda_tutorial.networks import image_batch
 from sdcda_tutorial.rivals import cyclegan_losses as losses
 from sdcda_tutorial.rivals.cyclegan import REDUCTION, Discriminators, Generators, ImagePool
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.config import refuse_impossible_length
-from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero, on_device
-from sdcda_tutorial.training.log import Records
+from sdcda_tutorial.training.config import Lasting
+from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
 from sdcda_tutorial.training.loop import Training, require_finite
 from sdcda_tutorial.training.rehearsal import Rehearsal
-from sdcda_tutorial.training.saving import RunFolder
+from sdcda_tutorial.training.saving import Records, RunFolder
 
 TRANSLATIONS = ("cyclegan", "se-cyclegan")
 KIND = "translation"
 PREVIEW_IMAGES = 3  # of each domain
+QUALITY_IMAGES = 50  # of each domain
 _SMALLEST = 24  # pixels a side: what leaves the discriminator one value
 
 
 @dataclass(frozen=True)
-class TranslationConfig:
+class TranslationConfig(Lasting):
     """Everything that decides the result of `train_translation`, apart from the data.
 
     Attributes:
-        weights: of the loss terms; `method` switches that of SE CycleGAN off.
-        steps: optimisation steps; or give `epochs` over the source and leave `steps` zero.
-        batch_size: source images a step, and as many target images. 1, CycleGAN's, gives the discriminators most
-            steps for the time.
-        augmentation: of both domains, without jitter: colours are what is to be learnt.
+        weights: of the loss terms; `method` switches the one of SE CycleGAN off.
+        steps, epochs: see `Lasting`.
+        batch_size: source images per step, and as many target images. 1, as in CycleGAN, gives the discriminators
+            the most steps for the time.
+        augmentation: of both domains, without jitter: the colours are to be learnt.
         blocks, width, discriminator_width: see `Generator` and `PatchDiscriminator`.
         pool: capacity of each `ImagePool`.
         learning_rate: Adam (0.5, 0.999) for generators and discriminators; constant in the first half of the steps,
-            then falling to zero along a line.
-        preview_every: steps between two pictures of how far it is.
+            then falling linearly to zero.
+        preview_every: steps between two preview pictures.
     """
 
     weights: losses.TranslationWeights = field(default_factory=losses.TranslationWeights)
@@ -73,9 +76,6 @@ class TranslationConfig:
                 f"crops of a translation have sides that are multiples of {REDUCTION} from {_SMALLEST} up, "
                 f"not {self.augmentation.crop[0]}x{self.augmentation.crop[1]}"
             )
-
-    def total_steps(self, images: int) -> int:
-        return self.steps or max(1, self.epochs * images // self.batch_size)
 
     def method(self, name: str) -> TranslationConfig:
         """For "se-cyclegan" the same, for "cyclegan" without the structure term."""
@@ -111,7 +111,7 @@ class Translation:
     def step(self, source: Batch, target: Batch) -> dict[str, Tensor]:
         """Learn from source images xs and target images xt, which are no pairs.
 
-        1. xs and xt, both translated, both translated back, both also handed to the generator into their own domain;
+        1. translate xs and xt, translate them back, and pass each to the generator into its own domain too;
         2. translated images should look real to the discriminators;
         3. cycles should end where they began;
         4. images that are of a domain already should stay as they are;
@@ -119,7 +119,7 @@ class Translation:
         6. the weighted sum moves both generators;
         7. the discriminators learn to tell images of their domain (1) from translated ones (0), some of them old.
 
-        Returns: the loss terms by name, each of both directions together; scalars.
+        Returns: the loss terms by name, each summed over both directions; scalars.
 
         Raises:
             FloatingPointError: a loss is NaN or infinite; the weights it would have moved are untouched.
@@ -157,7 +157,7 @@ class Translation:
         self.optimizers[name].step()
 
     def modules(self) -> dict[str, nn.Module]:
-        """All that training changes, by name; the pools are of it."""
+        """All that training changes, by name, pools included."""
         pools = nn.ModuleDict(self.pools)
         return {"generators": self.generators, "discriminators": self.discriminators, "pools": pools}
 
@@ -174,27 +174,16 @@ def train_translation(
     resume: bool = False,
     rehearsal: Rehearsal | None = None,
 ) -> Path:
-    """Train the generators between two domains, of which only images are read, and give the path of their checkpoint.
+    """Train the generators between two domains, whose labels are never read, and return the path of their checkpoint.
 
-    Args:
-        source, target: two data sets; labels are never read.
-        config: what to do.
-        folder: a new folder for the run (`training.saving` lists what it will hold), with `previews/step_000200.png`
-            and so on; with `resume` an old one.
-        hardware: one device.
-        records: what to leave besides the run's own files.
-        rehearsal: take a few steps, measure and write nothing; see `training.rehearsal`.
-
-    Raises:
-        InputError: data or folder do not fit, or several devices are asked for.
-        TrainingStopped: a loss became NaN or infinite.
+    Args and errors as in `training.adapt`; `folder` gets `previews/step_000200.png` and so on too, and several devices
+    are an InputError.
     """
     hardware, folder = hardware or Hardware(), Path(folder)
     refuse_several_devices(hardware)
-    refuse_impossible_length(config.steps, config.batch_size)
+    steps = config.total_steps(len(source))
     fabric = hardware.launch()
     translation = Translation(config, fabric, hardware)
-    steps = config.total_steps(len(source))
     domains = [
         Batches(
             PseudoMasked(dataset, None), config.batch_size, config.augmentation,
@@ -203,9 +192,13 @@ def train_translation(
         for dataset, stream in ((source, SOURCE), (target, TARGET))
     ]  # fmt: skip
 
-    def batches(start: int) -> Iterator[tuple[Batch, Batch, int]]:
-        of_source, of_target = (on_device(domain, fabric, start, steps, hardware.workers) for domain in domains)
-        return zip(of_source, of_target, range(start, steps), strict=True)
+    # Previews show the same crops every time, so that one sees how their translation changes.
+    crops = [torch.cat([domain[step]["image"] for step in range(PREVIEW_IMAGES)]) for domain in domains]
+    xs, xt = (images[:PREVIEW_IMAGES].to(fabric.device) for images in crops)
+
+    def preview(done: int) -> None:
+        if done % config.preview_every == 0 or done == steps:
+            write_preview(folder / "previews" / f"step_{done:06d}.png", translation.generators, xs, xt)
 
     training = Training(
         RunFolder(
@@ -215,8 +208,8 @@ def train_translation(
             modules=translation.modules(), deployed={"generators": translation.generators},
             optimizers=translation.optimizers,
         ),
-        step=_step_and_preview(translation, domains, None if rehearsal else folder / "previews", steps),
-        batches=batches, steps=steps, images=len(source), description="translation",
+        step=translation.step, domains=domains, steps=steps, images=len(source), description="translation",
+        workers=hardware.workers, after=preview,
         rates=lambda step: dict.fromkeys(translation.optimizers, linear_decay(config.learning_rate, step, steps)),
         save_every=config.save_every,
     )  # fmt: skip
@@ -224,40 +217,19 @@ def train_translation(
 
 
 def linear_decay(rate: float, step: int, steps: int) -> float:
-    """`rate` in the first half of the steps, then along a line to zero."""
+    """`rate` in the first half of the steps, then falling linearly to zero."""
     return rate * min(1.0, 2 * (1 - step / steps))
 
 
-def _step_and_preview(
-    translation: Translation, domains: Sequence[Batches], previews: Path | None, steps: int
-) -> Callable[[Batch, Batch, int], dict[str, Tensor]]:
-    """The step that also writes a picture now and then, if there is a folder for them."""
-    # The same crops every time: how they change is what one wants to see.
-    crops = [torch.cat([domain[step]["image"] for step in range(PREVIEW_IMAGES)]) for domain in domains]
-    xs, xt = (images[:PREVIEW_IMAGES].to(translation.fabric.device) for images in crops)
-
-    def step_and_preview(source: Batch, target: Batch, step: int) -> dict[str, Tensor]:
-        terms, done = translation.step(source, target), step + 1
-        if previews is not None and (done % translation.config.preview_every == 0 or done == steps):
-            write_preview(previews / f"step_{done:06d}.png", translation.generators, xs, xt)
-        return terms
-
-    return step_and_preview
-
-
 def refuse_several_devices(hardware: Hardware) -> None:
-    """Raise an InputError for hardware that would share out a batch."""
+    """Raise an InputError for hardware that would divide a batch."""
     if hardware.processes > 1 or hardware.accumulate > 1:
         raise InputError("a translation is trained on one device, a batch at a time; drop `devices` and `accumulate`")
 
 
 @torch.no_grad()
 def write_preview(path: Path, generators: Generators, xs: Tensor, xt: Tensor) -> None:
-    """A PNG of rows "image, translated, and back again": first of the source images, then of the target images.
-
-    Args:
-        xs, xt: (B, 3, H, W) of one size.
-    """
+    """A PNG of rows "image, translated, and back again": first source images xs, then target images xt, (B, 3, H, W)."""
     from torchvision.utils import save_image
 
     made = generators(xs, xt)
@@ -270,7 +242,7 @@ def write_preview(path: Path, generators: Generators, xs: Tensor, xt: Tensor) ->
 
 
 def load_generators(path: str | Path) -> tuple[Generators, dict[str, Any]]:
-    """The generators of a checkpoint that `train_translation` has written, ready to translate, and its card.
+    """The generators of a checkpoint from `train_translation`, ready to translate, and its card.
 
     Raises:
         InputError: the file is missing, broken, or holds no translation.
@@ -281,3 +253,33 @@ def load_generators(path: str | Path) -> tuple[Generators, dict[str, Any]]:
     generators = checkpoints.build(lambda: Generators(**card["architecture"]["generators"]), path)
     checkpoints.load_weights(generators, tensors, "generators", path)
     return generators.eval(), card
+
+
+@torch.no_grad()
+def translation_quality(
+    generators: Generators, source: Sequence[Sample], target: Sequence[Sample]
+) -> dict[str, dict[str, float]]:
+    """Means over at most 50 held-out images of each domain, seen whole; labels are not read.
+
+    Returns:
+        For "source" and "target": cycle_ssim and cycle_l1 (in units of half the range) of image and cycle, the subject
+        of the losses; translated_ssim of image and translation in gray, which no loss sees: how much of the image's
+        structure is still there once it looks like the other domain.
+    """
+    found = {}
+    G, F = generators.to_target, generators.to_source  # CycleGAN's names
+    for name, images, forth, back in (("source", source, G, F), ("target", target, F, G)):
+        rows = []
+        for index in range(0, len(images), math.ceil(len(images) / QUALITY_IMAGES)):
+            x = image_batch(images[index].image[None])
+            made = forth(x)
+            cycle = back(made)
+            structure, kept = losses.structure_loss(cycle, x), losses.structure_loss(_gray(made), _gray(x))
+            rows.append((1 - float(structure), float(losses.reconstruction_loss(cycle, x)), 1 - float(kept)))
+        means = [round(mean, 4) for mean in torch.tensor(rows, dtype=torch.float64).mean(dim=0).tolist()]
+        found[name] = dict(zip(("cycle_ssim", "cycle_l1", "translated_ssim"), means, strict=True))
+    return found
+
+
+def _gray(x: Tensor) -> Tensor:
+    return (x * x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)

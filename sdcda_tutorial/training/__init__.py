@@ -3,7 +3,7 @@
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
 from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.log import Records
+from sdcda_tutorial.training.saving import Records
 from sdcda_tutorial.training.mask_model import train_segmenter, write_pseudo_masks
 
 __all__ = [

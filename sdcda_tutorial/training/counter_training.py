@@ -5,10 +5,8 @@ adapt(source, target, config, folder, pseudo_masks=...)  # -> folder/model.safet
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,16 +26,14 @@ from sdcda_tutorial.files import folder_digest
 from sdcda_tutorial.networks import CrowdCounter, FeatureDiscriminator, SemanticExtractor, make_counter
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.config import AdaptationConfig, refuse_impossible_length
-from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero, on_device
+from sdcda_tutorial.training.config import AdaptationConfig
+from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
 from sdcda_tutorial.training.imagenet_weights import load_imagenet_weights
-from sdcda_tutorial.training.log import Records
 from sdcda_tutorial.training.loop import Training, require_finite
 from sdcda_tutorial.training.mask_model import origin_of_masks
 from sdcda_tutorial.training.processes import average_buffers, shared_out
 from sdcda_tutorial.training.rehearsal import Rehearsal
-from sdcda_tutorial.training.saving import RunFolder
-from sdcda_tutorial.training.schedule import adaptation_rates
+from sdcda_tutorial.training.saving import Records, RunFolder
 
 
 def networks_of(config: AdaptationConfig) -> tuple[Networks, FeatureDiscriminator | None]:
@@ -55,10 +51,10 @@ def networks_of(config: AdaptationConfig) -> tuple[Networks, FeatureDiscriminato
 class AdaptationOnDevice(Adaptation):
     """The step on a device: in micro-batches, by several processes, with a running mean of the weights.
 
-    Made with random weights; load others into `plain` if you like, then `begin`, then `step` as often as you like.
+    It starts with random weights: load others into `plain` if you like, call `begin`, then `step`.
 
     Attributes:
-        plain, plain_D: networks and discriminator as they are; `networks` and `D` are what Fabric makes of them.
+        plain, plain_D: networks and discriminator as they are; `networks` and `D` are Fabric's wrappers of them.
         deployed: the networks that become the model: `plain`, or their running mean where the config asks for one.
     """
 
@@ -99,7 +95,9 @@ class AdaptationOnDevice(Adaptation):
         parts = zip(micro_batches(source, self._parts), micro_batches(target, self._parts), strict=True)
         for self._part, (part_s, part_t) in enumerate(parts, start=1):
             self._share = len(part_s["image"]) / len(source["image"])
-            with self._gradients_stay_here(self._part < self._parts):
+            # Several processes average their gradients once a step, with the last micro-batch.
+            alone, sync = self._part < self._parts, self.fabric.no_backward_sync
+            with sync(self.networks, alone), nullcontext() if self.D is None else sync(self.D, alone):  # type: ignore[arg-type]
                 found = super().step(part_s, part_t)
             terms = {name: terms.get(name, 0) + value * self._share for name, value in found.items()}
         average_buffers(self.plain, self.fabric)
@@ -121,22 +119,13 @@ class AdaptationOnDevice(Adaptation):
         with self.fabric.no_backward_sync(network), super().fixed(network):  # type: ignore[arg-type]
             yield
 
-    @contextmanager
-    def _gradients_stay_here(self, stay: bool) -> Iterator[None]:
-        """Several processes average their gradients once a step, with the last micro-batch."""
-        with contextlib.ExitStack() as stack:
-            for network in (self.networks, self.D) if stay else ():
-                if network is not None:
-                    stack.enter_context(self.fabric.no_backward_sync(network))  # type: ignore[arg-type]
-            yield
-
     def modules(self) -> dict[str, nn.Module]:
         """All that training changes, by name."""
         known = {"networks": self.plain, "average": self.average, "D": self.plain_D}
         return {name: module for name, module in known.items() if module is not None}
 
     def parts(self) -> dict[str, nn.Module]:
-        """What the model is made of afterwards, by symbol."""
+        """Parts of the model that is saved, by symbol."""
         known = {"counter": self.deployed.counter, "S": self.deployed.S, "D": self.plain_D}
         return {name: module for name, module in known.items() if module is not None}
 
@@ -162,12 +151,10 @@ def adapt(
     Args:
         source: labelled images; a part (`config.holdout`) is kept back to choose the model.
         target: images of the target domain; their labels are never read. None where no λ needs them.
-        config: what to do.
-        folder: a new folder for the run (`training.saving` lists what it will hold); with `resume` an old one.
+        folder: a new folder for the run (`training.saving` lists its files); with `resume` an old one.
         pseudo_masks: folder of the target's masks, needed where λt > 0.
         init: checkpoint whose E and C to begin with.
         vgg_weights: file with torchvision's VGG16-BN weights, for `config.pretrained` without a network.
-        records: what to leave besides the run's own files.
         rehearsal: take a few steps, measure and write nothing.
 
     Returns:
@@ -177,95 +164,58 @@ def adapt(
         InputError: data, masks, checkpoint or folder do not fit.
         TrainingStopped: a loss became NaN or infinite.
     """
-    hardware, folder = hardware or Hardware(), Path(folder)
+    hardware, folder, λ = hardware or Hardware(), Path(folder), config.weights
     fabric = hardware.launch()
-    refuse_impossible_length(config.steps, config.batch_size)
     trained_on, held_out = split_source(source, config)
+    steps = config.total_steps(len(trained_on))
     # Before anything is written: a missing mask must not leave a folder that counts as a run.
     unlabelled = without_labels(target, pseudo_masks, config, stand_ins=rehearsal is not None)
-    at_least = 2 if config.weights.needs_S and unlabelled is None else 1
-    hardware.refuse_small_parts(config.batch_size, fabric.world_size, at_least)
+    hardware.refuse_small_parts(config.batch_size, fabric.world_size, 2 if λ.needs_S and unlabelled is None else 1)
 
     adaptation = AdaptationOnDevice(config, fabric)
-    begins_anew = not (resume and (folder / "last.safetensors").exists())
-    _start_from(adaptation.plain.counter, config, fabric, init, vgg_weights, begins_anew)
+    counter = adaptation.plain.counter
+    if init is not None:
+        tensors, card = checkpoints.load(init)
+        checkpoints.refuse_other_architecture(card, counter.architecture, init)
+        checkpoints.load_weights(counter, tensors, "counter", init)
+    elif config.pretrained and not (resume and (folder / "last.safetensors").exists()):
+        with fabric.rank_zero_first(local=True):  # one download a machine
+            load_imagenet_weights(counter.E, vgg_weights)
     adaptation.begin(hardware)
-    steps = config.total_steps(len(trained_on))
 
-    def batches(start: int) -> Iterator[tuple[Batch, Batch | None]]:
-        shared: dict[str, Any] = {"seed": config.seed, "rank": fabric.global_rank, "world_size": fabric.world_size}
-        labelled = Batches(
-            trained_on, config.batch_size, config.source,
-            stream=SOURCE, kernel=config.kernel, mask=config.weights.needs_source_masks, **shared,
-        )  # fmt: skip
-        sources = on_device(labelled, fabric, start, steps, hardware.workers)
-        targets: Iterator[Batch | None] = itertools.repeat(None)
-        if unlabelled is not None:
-            others = Batches(
-                unlabelled, config.batch_size, config.target,
-                stream=TARGET, mask=config.weights.needs_pseudo_masks, **shared,
-            )  # fmt: skip
-            targets = on_device(others, fabric, start, steps, hardware.workers)
-        return zip(sources, targets, strict=False)
-
+    shared: dict[str, Any] = {"seed": config.seed, "rank": fabric.global_rank, "world_size": fabric.world_size}
+    labelled = Batches(
+        trained_on, config.batch_size, config.source,
+        stream=SOURCE, kernel=config.kernel, mask=λ.needs_source_masks, **shared,
+    )  # fmt: skip
+    others = None if unlabelled is None else Batches(
+        unlabelled, config.batch_size, config.target, stream=TARGET, mask=λ.needs_pseudo_masks, **shared
+    )  # fmt: skip
+    mask_folder = None if pseudo_masks is None or not λ.needs_pseudo_masks else Path(pseudo_masks)
+    asked = {
+        **asdict(config),
+        "source_data": source.describe(),
+        "target_data": target.describe() if config.needs_target and target is not None else None,
+        "pseudo_masks": None if mask_folder is None else folder_digest(mask_folder),
+        "init": None if init is None else checkpoints.weights_digest(init),
+    }
+    origin = None if mask_folder is None else origin_of_masks(mask_folder)
     training = Training(
         RunFolder(
-            folder, fabric=fabric, records=records or Records(),
+            folder, fabric=fabric, records=records or Records(), config=asked,
+            card={"kind": "adaptation", "architecture": {"counter": counter.architecture}, "masks": origin},
             modules=adaptation.modules(), deployed=adaptation.parts(), optimizers=adaptation.optimizers,
-            **_about(config, adaptation.plain.counter, source, target, pseudo_masks, init),
         ),
-        step=adaptation.step, batches=batches, steps=steps, images=len(trained_on), description=description,
-        rates=adaptation_rates(config, steps, len(trained_on)),
+        step=adaptation.step, domains=[labelled, others], steps=steps, images=len(trained_on), description=description,
+        workers=hardware.workers, rates=lambda step: config.rates(step, steps, len(trained_on)),
         validate=None if held_out is None else lambda images: _count_error(adaptation.deployed.counter, images, fabric),
         held_out=held_out, validate_every=config.validate_every,
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
 
 
-def _start_from(
-    counter: CrowdCounter,
-    config: AdaptationConfig,
-    fabric: Fabric,
-    init: str | Path | None,
-    vgg_weights: str | Path | None,
-    begins_anew: bool,
-) -> None:
-    """Fill in what the counter begins with: another model's E and C, ImageNet weights, or nothing."""
-    if init is not None:
-        tensors, card = checkpoints.load(init)
-        checkpoints.refuse_other_architecture(card, counter.architecture, init)
-        checkpoints.load_weights(counter, tensors, "counter", init)
-    elif config.pretrained and begins_anew:
-        with fabric.rank_zero_first(local=True):  # one download a machine
-            load_imagenet_weights(counter.E, vgg_weights)
-
-
-def _about(
-    config: AdaptationConfig,
-    counter: CrowdCounter,
-    source: CrowdDataset,
-    target: CrowdDataset | None,
-    pseudo_masks: str | Path | None,
-    init: str | Path | None,
-) -> dict[str, Any]:
-    """What was asked for, and what the checkpoints say of themselves."""
-    has_masks = config.weights.needs_pseudo_masks and pseudo_masks is not None
-    asked = {
-        **asdict(config),
-        "source_data": source.describe(),
-        "target_data": target.describe() if config.needs_target and target is not None else None,
-        "pseudo_masks": folder_digest(Path(str(pseudo_masks))) if has_masks else None,
-        "init": None if init is None else checkpoints.weights_digest(init),
-    }
-    origin = origin_of_masks(str(pseudo_masks)) if has_masks else None
-    return {
-        "config": asked,
-        "card": {"kind": "adaptation", "architecture": {"counter": counter.architecture}, "masks": origin},
-    }
-
-
 def split_source(source: CrowdDataset, config: AdaptationConfig) -> tuple[CrowdDataset, CrowdDataset | None]:
-    """(trained on, held out): a random part of the source, by the seed, that only chooses the model."""
+    """(trained on, held out): a random part of the source, by the seed, only chooses the model."""
     kept_back = round(config.holdout * len(source))
     if kept_back == 0:
         return source, None

@@ -1,41 +1,40 @@
-"""Where to train, and how the same computation is fitted to it: nothing here is about what is learnt."""
+"""Where to train, and how the same computation is fitted to it: less memory, several devices, another precision."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar, cast
+from types import MethodType
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from sdcda_tutorial.adaptation import Batch
-from sdcda_tutorial.datasets.batches import Batches, default_workers
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.networks import FeatureExtractor
 from sdcda_tutorial.training.processes import cluster_environment, in_processes, number_started, started
-from sdcda_tutorial.training.recomputation import recompute_activations
 
 T = TypeVar("T")
-Precision = str  # "auto", or one of lightning-fabric's: "32-true", "bf16-mixed", "16-mixed"
 
 
 @dataclass(frozen=True)
 class Hardware:
     """Where to train.
 
-    Nothing in here changes what is computed, up to rounding, except `devices` and `accumulate`, which share out a
-    batch: the gradient stays the mean over all its images, but batch norm sees the images of one share at a time.
+    Nothing in here changes what is computed, up to rounding, except `devices` and `accumulate`, which divide a batch:
+    the gradient stays the mean over all its images, but batch norm sees the images of one part at a time.
 
     Attributes:
-        devices, nodes: processes on each machine, one a device, and machines; all of them share a batch.
-        accumulate: micro-batches that a process's share of a batch passes through the networks in, one after another.
-        workers: processes that prepare batches; None: none on a CPU, a few beside a GPU.
+        devices, nodes: processes on each machine, one per device, and machines; all of them share a batch.
+        precision: "auto", or one of lightning-fabric's: "32-true", "bf16-mixed", "16-mixed".
+        accumulate: micro-batches into which each process divides its share of a batch.
+        workers: processes that prepare batches; None: none on a CPU, a few with a GPU.
         checkpoint_activations: compute the activations of E again for the gradient instead of keeping them.
         compile: let torch.compile fuse E, C and S; the first steps are slow.
     """
@@ -43,7 +42,7 @@ class Hardware:
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
-    precision: Precision = "auto"
+    precision: str = "auto"
     workers: int | None = None
     accumulate: int = 1
     checkpoint_activations: bool = False
@@ -96,12 +95,9 @@ class Hardware:
         # Not a greeting from each process, nor the precision anew for each training.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         fabric = Fabric(
-            accelerator=self.accelerator,
-            devices=self.devices,
-            num_nodes=self.nodes,
+            accelerator=self.accelerator, devices=self.devices, num_nodes=self.nodes, plugins=[cluster_environment()],
             precision=self.resolved_precision(),  # type: ignore[arg-type]
-            plugins=[cluster_environment()],
-        )
+        )  # fmt: skip
         try:
             fabric.launch()
         except torch.distributed.DistError as error:
@@ -149,13 +145,37 @@ class Hardware:
         return "bf16-mixed" if cpu_has_bf16() else "32-true"
 
 
-def on_device(batches: Batches, fabric: Fabric, start: int, stop: int, workers: int | None = None) -> Iterator[Batch]:
-    """`batches.from_step(start, stop)` on the device of `fabric`; `workers` None chooses what suits that device."""
-    on_gpu = fabric.device.type == "cuda"
-    workers = default_workers(on_gpu) if workers is None else workers
-    # Loaded here, not at the first `next`: a new DataLoader draws from torch's generator, which steps have seeded.
-    loaded = batches.from_step(start, stop, workers=workers, pin_memory=on_gpu)
-    return (cast(Batch, fabric.to_device(batch)) for batch in loaded)
+def recompute_activations(E: FeatureExtractor) -> None:
+    """While training, E keeps only what passes between VGG's blocks and computes the inside of a block again.
+
+    The same numbers from about two thirds of the memory, more slowly. Weights and their names stay as they are.
+    """
+    E.features.forward = MethodType(_recomputed, E.features)
+
+
+def _recomputed(features: nn.Sequential, x: Tensor) -> Tensor:
+    if not torch.is_grad_enabled():
+        return nn.Sequential.forward(features, x)
+    poolings = [i + 1 for i, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
+    for first, end in zip([0, *poolings], [*poolings, len(features)], strict=True):
+        block = features[first:end]
+        around_both = lambda block=block: (nullcontext(), _statistics_stay(block))  # noqa: E731
+        x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=around_both)
+    return x
+
+
+@contextmanager
+def _statistics_stay(block: nn.Module) -> Iterator[None]:
+    """Batch norm moves copies of its running statistics: the first computation has moved the statistics themselves."""
+    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    own = [dict(norm.named_buffers()) for norm in norms]
+    for norm, statistics in zip(norms, own, strict=True):
+        norm._buffers.update({name: statistic.clone() for name, statistic in statistics.items()})
+    try:
+        yield
+    finally:
+        for norm, statistics in zip(norms, own, strict=True):
+            norm._buffers.update(statistics)
 
 
 @cache
@@ -184,7 +204,7 @@ def cpu_has_bf16() -> bool:
 def denormals_are_zero() -> Iterator[None]:
     """Weights decay towards zero, and a CPU computes with the smallest numbers (denormals) in slow microcode.
 
-    What follows a training is none of its business: the caller's arithmetic is as exact afterwards as it was before.
+    Afterwards the caller's arithmetic is as exact as it was before.
     """
     were_zero = sys.float_info.min / 2 == 0
     torch.set_flush_denormal(True)

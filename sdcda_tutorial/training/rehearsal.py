@@ -1,7 +1,6 @@
 """A rehearsal: two real steps of a training, measured, and nothing written.
 
-The code is that of the training; only `Training.finish` is replaced. What would fail after the start fails here, and at
-once.
+It runs the code of the training, with `measure` in place of `Training.finish`. Errors of a first step show at once.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from sdcda_tutorial import masks
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
@@ -30,14 +28,14 @@ class Measured:
     """One training of the run, as measured. Times in seconds, sizes in bytes.
 
     Attributes:
-        images, held_out: trained on, and kept back to choose the model.
-        start, steps: steps that are done already (a run that is gone on with), and in all.
+        images, held_out: to train on, and kept back to choose the model.
+        start, steps: steps done already (of a resumed run), and in all.
         crop: (height, width).
         loading: for a batch of every domain, prepared by one process.
         step_times: of the steps taken; empty where none was left.
-        validation: for one held-out image, where there are many; `validations` of all of them are to come.
-        memory, memory_of: the most that was in use, and whose: the GPU's tensors, else this process with all it holds.
-        last, model: sizes of the checkpoints; `kept` models of epochs beside.
+        validation: per held-out image; `validations` of all these images are to come.
+        memory, memory_of: peak, and whose: the GPU's tensors, or else this whole process.
+        last, model: sizes of the checkpoints; `kept` models of epochs besides.
     """
 
     name: str
@@ -60,7 +58,7 @@ class Measured:
 
     @property
     def seconds(self) -> float:
-        """All that is left to do. Workers load while the device computes; without them it waits."""
+        """Of all that is left to do. Workers load while the device computes; without them it waits."""
         if not self.step_times:
             return 0.0
         loading, step = self.loading / max(1, self.workers), self.step_times[-1]
@@ -69,7 +67,7 @@ class Measured:
 
     @property
     def disk(self) -> int:
-        """What the folder holds at most: while a file is replaced, old and new are both there."""
+        """Largest size of the folder: while a file is replaced, old and new are both there."""
         return self.last + (1 + self.kept) * self.model + max(self.last, self.model)
 
     def lines(self) -> list[str]:
@@ -102,10 +100,10 @@ class Measured:
 
 
 class Rehearsal:
-    """Stands in for the runs of an experiment and collects what it measured.
+    """Stands in for the runs of an experiment and collects the measurements.
 
     Args:
-        workers: of the run that is rehearsed; here all batches are prepared in this process, to be timed.
+        workers: of the rehearsed run; here all batches are prepared in this process, to be timed.
     """
 
     def __init__(self, workers: int) -> None:
@@ -114,7 +112,7 @@ class Rehearsal:
         self.notes: list[str] = []
 
     def measure(self, training: Training, resume: bool) -> Path:
-        """Take two steps of a training, note what they cost, and give the path at which its model would be."""
+        """Take two steps of a training, note what they cost, and return the path that its model would have."""
         run, fabric = training.run, training.run.fabric
         last = run.find(resume)
         start = 0 if last is None else int(checkpoints.read_card(last)["state"]["step"])
@@ -133,6 +131,10 @@ class Rehearsal:
             validation /= fabric.world_size  # the processes share the images
             validations = sum(training.validates(done) for done in range(start + 1, training.steps + 1))
         everything = checkpoints.module_tensors(run.modules) | checkpoints.optimizer_tensors(run.optimizers)
+        last_bytes, model_bytes = (
+            sum(tensor.nbytes for tensor in tensors.values())
+            for tensors in (everything, checkpoints.module_tensors(run.deployed))
+        )
         window = run.config["source"] if "source" in run.config else run.config["augmentation"]
         self.measured.append(
             Measured(
@@ -141,7 +143,7 @@ class Rehearsal:
                 sum(loading) / max(1, len(loading)), tuple(step_times), validation, validations,
                 torch.cuda.max_memory_allocated() if on_gpu else peak_of_this_process(),
                 "of the GPU" if on_gpu else "of this process so far",
-                _bytes(everything), _bytes(checkpoints.module_tensors(run.deployed)), run.records.keep, self.workers,
+                last_bytes, model_bytes, run.records.keep, self.workers,
             )
         )  # fmt: skip
         return run.model_path
@@ -177,7 +179,7 @@ def _timed(work: Callable[[], Any], on_gpu: bool) -> tuple[Any, float]:
 
 
 def peak_of_this_process() -> int | None:
-    """The most memory this process has had so far (resident), in bytes; None where the system does not tell."""
+    """Peak resident memory of this process, in bytes; None where the system does not say."""
     try:
         import resource
     except ImportError:  # Windows
@@ -202,7 +204,3 @@ def duration(seconds: float) -> str:
     minutes = round(seconds / 60)
     days, hours = minutes // 1440, minutes // 60 % 24
     return (f"{days} d " if days else "") + (f"{hours} h " if hours or days else "") + f"{minutes % 60} min"
-
-
-def _bytes(tensors: dict[str, Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

@@ -34,8 +34,8 @@ from sdcda_tutorial.rivals.translation import (
     linear_decay,
     load_generators,
     train_translation,
+    translation_quality,
 )
-from sdcda_tutorial.rivals.translation_quality import translation_quality
 from sdcda_tutorial.training import checkpoints, loop
 from sdcda_tutorial.training.hardware import Hardware
 
