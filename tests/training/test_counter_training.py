@@ -46,6 +46,8 @@ from sdcda_tutorial.training.loop import Training
 from sdcda_tutorial.training.mask_model import PROVENANCE, SegmenterConfig, train_segmenter, write_pseudo_masks
 from sdcda_tutorial.training.saving import RunFolder
 
+pytestmark = pytest.mark.slow
+
 CPU = Hardware(accelerator="cpu", precision="32-true", workers=0)
 # All that a resumed run could forget is on: every λ, decay, jitter, dropout (in S), schedule, average, validation.
 SE_FD = AdaptationConfig(
@@ -823,7 +825,6 @@ def one_of_two(rank: int, port: int, data: Data, folder: Path) -> None:
     (folder / f"{rank}.done").write_text(str(state))
 
 
-@pytest.mark.slow
 @posix
 def test_two_processes_train_one_model(data: Data, tmp_path: Path, start: Callable[..., Any]) -> None:
     with socket.socket() as free:
@@ -945,7 +946,6 @@ def test_methods_are_the_lambdas() -> None:
     assert (PAPER.adaptation.stride, PAPER.adaptation.width, PAPER.adaptation.learning_rate) == (16, 1.0, 1e-5)
 
 
-@pytest.mark.slow
 def test_an_experiment_makes_what_methods_share_once(data: Data, tmp_path: Path) -> None:
     quick = Preset(
         segmenter=replace(SEGMENTER, steps=2),

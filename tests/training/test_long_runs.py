@@ -30,6 +30,8 @@ from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.saving import Records, RunFolder, summary_writer
 
+pytestmark = pytest.mark.slow
+
 # The paper's preset but for what would take hours: channels, the size of crops and batches, and 20 steps.
 # The crop is larger than the images, 192×256, as 480×640 is than the smallest of ShanghaiTech A.
 WINDOW = Augmentation((256, 256))  # the least that D's four convolutions can look at, at stride 16
@@ -191,7 +193,6 @@ def test_a_killed_run_in_half_precision_goes_on_with_its_loss_scale(
     assert_same_run(tmp_path / "run", tmp_path / "unbroken")
 
 
-@pytest.mark.slow
 def test_where_steps_are_slow_the_clock_asks_for_checkpoints(
     data: Data, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,7 +229,6 @@ def test_the_models_of_the_last_epochs_are_kept_and_can_be_used(unbroken: Path) 
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.mark.slow
 def test_the_oldest_goes_when_the_new_one_is_safe(
     data: Data, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,7 +256,6 @@ def test_the_oldest_goes_when_the_new_one_is_safe(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-@pytest.mark.slow
 def test_a_model_that_is_not_finite_is_no_epoch(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spoilt = losses.density_loss
     steps = iter(range(100))
@@ -277,7 +276,6 @@ def accumulator() -> Any:
     return pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
 
-@pytest.mark.slow
 def test_tensorboard_shows_each_logged_step_once(
     data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulator: Any
 ) -> None:

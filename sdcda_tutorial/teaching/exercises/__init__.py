@@ -7,6 +7,8 @@ that typical mistakes give; it never compares code.
 from __future__ import annotations
 
 import importlib
+import math
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,20 +16,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-MODULES = {
-    "0": "n00_start_here",
-    "1": "n01_density_maps",
-    "2": "n02_crowd_masks",
-    "3": "n03_feature_extractor",
-    "4": "n04_density_estimator",
-    "5": "n05_semantic_extractor",
-    "6": "n06_masked_target_loss",
-    "7": "n07_feature_discriminator",
-    "8": "n08_adversarial_training",
-    "9": "n09_evaluation",
-    "10": "n10_image_translation",
-    "11": "n11_real_data",
-}
+# "6" -> "n06_masked_target_loss": the module of each notebook.
+MODULES = {str(int(module.name[1:3])): module.name for module in pkgutil.iter_modules(__path__)}
 
 
 class Hint(Exception):
@@ -75,10 +65,22 @@ def require(condition: Any, hint: str) -> None:
         raise Hint(hint)
 
 
+def number(returned: Any) -> float:
+    """The one number that an answer returned; a hint if it returned anything else."""
+    require(
+        isinstance(returned, int | float | np.generic | np.ndarray | Tensor), f"return one number, not {returned!r}."
+    )
+    shape = tuple(np.shape(returned))
+    require(math.prod(shape) == 1, f"a loss is one number, a mean over everything; yours has the shape {shape}.")
+    return float(returned if isinstance(returned, int | float) else returned.item())
+
+
 def pair(returned: Any, names: str) -> tuple[float, float]:
     """The two numbers that an answer returned; a hint with their names if it returned anything else."""
     require(np.shape(returned) == (2,), f"return two numbers, ({names}), in this order.")
-    return float(returned[0]), float(returned[1])
+    first, second = float(returned[0]), float(returned[1])
+    require(math.isfinite(first) and math.isfinite(second), f"both numbers should be finite, not {first} and {second}.")
+    return first, second
 
 
 def same(found: Any, value: Any, atol: float = 1e-4) -> bool:
@@ -102,9 +104,9 @@ def rule_out(found: Any, mistakes: Mistakes, atol: float = 1e-4) -> None:
 
 
 def expect(found: Any, right: Any, hint: str, mistakes: Mistakes | None = None, *, atol: float = 1e-4) -> None:
-    """Rule out the typical mistakes, then raise `Hint(hint)` unless `found` equals `right`; see `rule_out`."""
+    """Rule out the mistakes, then raise the hint, with `{found}` and `{right}` filled in, unless `found` is `right`."""
     rule_out(found, mistakes or {}, atol)
-    require(same(found, right, atol), hint.format(found=found))
+    require(same(found, right, atol), hint.format(found=found, right=right))
 
 
 def verdict(number: str, answer: Any) -> tuple[str, str]:

@@ -18,14 +18,11 @@ SIZE = (30, 40)  # height, width: unequal, so that a swapped x and y shows
 def count_in_window(answer: Answer) -> None:
     """a count over any part of the image is a sum, and parts of heads count as parts."""
     F = density_map(POINTS, SIZE)
-    closing = (
-        "the window 0, 0, 40, 30 is the whole image and holds 3 people, not {found:.3f}. "
-        "Rows come first in a tensor: F[y, x]. And is it a sum, not a mean?"
-    )
+    closing = "the whole image holds 3 people, not {found:.3f}. Rows come first: F[y, x]. And is it a sum, not a mean?"
     expect(float(answer(F, 0, 0, 40, 30)), 3, closing, atol=1e-3)
     right, inclusive = float(F[4:18, 12:20].sum()), float(F[4:19, 12:21].sum())
     mistakes = {"x1 and y1 are the first column and row that do not belong to the window.": inclusive}
-    closing = f"the window 12, 4, 20, 18 holds {right:.3f} people, not {{found:.3f}}."
+    closing = "the window 12, 4, 20, 18 holds {right:.3f} people, not {found:.3f}."
     expect(float(answer(F, 12, 4, 20, 18)), right, closing, mistakes, atol=1e-5)
 
 
@@ -44,15 +41,9 @@ def head_kernel(answer: Answer) -> None:
     expect(np.unravel_index(middle.argmax(), SIZE), (15, 20), closing, mistakes)
     require(abs(middle.max() - 1) > 1e-6, "its peak is 1, but its *sum* should be: do not divide by the maximum.")
     expect(middle.sum(), 1, "in the middle the kernel should sum to 1, not {found:.3f}.", atol=1e-3)
-    closing = (
-        "at a distance of σ from the head the Gaussian is exp(-1/2) = 0.607 of its peak; yours is {found:.3f}. "
-        "Is it the squared distance over 2σ²?"
-    )
+    closing = "one σ away it is exp(-1/2) = 0.607 of the peak, not {found:.3f}. Is it the squared distance over 2σ²?"
     expect(middle[15, 22] / middle[15, 20], np.exp(-0.5), closing, atol=1e-6)
-    closing = (
-        "a head in the corner weighs {found:.3f}, because the border cuts its kernel. Divide what is left by its own "
-        "sum, not by 2πσ²."
-    )
+    closing = "the border cuts its kernel: a head in the corner weighs {found:.3f}. Divide by its own sum, not by 2πσ²."
     expect(kernel(0, 0, 2.0).sum(), 1, closing, atol=1e-6)
 
 
@@ -62,13 +53,10 @@ def resize_map(answer: Answer) -> None:
     F = density_map(POINTS, SIZE)
     half, quarter = answer(F, (15, 20)), answer(F, (15, 10))
     require(isinstance(half, Tensor) and half.shape == (15, 20), "return a tensor (height, width) of the new size.")
-    area = "the factor is the ratio of the *area*, height times width, not of one side."
-    mistakes = {
-        "a quarter of the people are left: interpolation keeps each pixel's density, with 4 times fewer pixels.": 0.75,
-        area: 1.5,
-    }
+    area = "the factor is that of the *area*, height times width, not of one side."
+    kept = "a quarter of the people are left: interpolation keeps each pixel's density, with 4 times fewer pixels."
     closing = f"3 people should be left, not {float(half.sum()):.2f} and {float(quarter.sum()):.2f}."
-    expect(float(half.sum()), 3, closing, mistakes, atol=0.1)
+    expect(float(half.sum()), 3, closing, {kept: 0.75, area: 1.5}, atol=0.1)
     rule_out(float(quarter.sum()), {area: 1.5}, atol=0.2)
     expect(float(quarter.sum()), 3, closing, atol=0.1)
     require(float((half - torch.full_like(half, 3 / 300)).abs().max()) > 1e-3, "people should stay where they were.")

@@ -37,10 +37,7 @@ def boxes_to_mask(answer: Answer) -> None:
     require(two.max() <= 1, "where two boxes overlap the mask is still 1: set the pixels, do not add to them.")
     union = _block(np.s_[1:4, 1:4]) | _block(np.s_[2:5, 2:6])
     expect(two, union, "with two boxes the mask should show both: all pixels that lie in either of them.")
-    closing = (
-        "the box 1.5, 2.5, 3.2, 3.5 touches columns 1-3 and rows 2-3. A pixel that is touched counts: round the near "
-        "edges down and the far edges up."
-    )
+    closing = "the box 1.5, 2.5, 3.2, 3.5 touches columns 1-3, rows 2-3: round the near edges down, the far edges up."
     expect(mask_of([1.5, 2.5, 3.2, 3.5]), _block(np.s_[2:4, 1:4]), closing)
     closing = "a box may extend beyond the image. Clip it at 0: in Python a negative index counts from the other end."
     expect(mask_of([-3, 2, 2, 9]), _block(np.s_[2:6, 0:2]), closing)
@@ -82,7 +79,7 @@ def grow(answer: Answer) -> None:
     inside = top >= 2 and bottom <= 6 and left >= 3 and right <= 7
     require(inside, filled + "Does a pixel look at what has grown already, instead of at the given mask?")
     require((top, bottom, left, right) == (2, 6, 3, 7), filled + "The window is 2d + 1 wide: d pixels to *each* side.")
-    require(made.sum() == 25, "the corners are missing: shift rows and columns together, so a square stays square.")
+    require(made.sum() == 25, "the corners are missing: shift rows and columns together.")
     corner = grown(_block(np.s_[0, 0], size), 1)
     wrapped = corner[-1].sum() + corner[:, -1].sum() > 0
     require(not wrapped, "a corner pixel grew into the opposite border: np.roll wraps around. Add a margin of zeros.")
@@ -110,8 +107,5 @@ def choose_threshold(answer: Answer) -> None:
     images = [np.full((4, 5), 0.8), np.full((4, 5), 0.3)]
     heads_of = [np.array([[x + 0.5, y + 0.5] for x in range(4) for y in range(2)]), np.array([[1.5, 1.5], [3.5, 2.5]])]
     second = float(answer(images, heads_of, (0.2, 0.5, 0.9), 0.75))
-    mistakes = {
-        "of 10 heads in two images 0.5 keeps 8, which is enough. Do you average the shares of the images, 8 of 8 and "
-        "0 of 2? In this exercise every head should count the same.": 0.2
-    }
+    mistakes = {"0.5 keeps 8 of 10 heads. You average over images, but every head should count the same.": 0.2}
     expect(second, 0.5, "to keep three quarters of 8 heads at 0.8 and 2 at 0.3, take 0.5, not {found}.", mistakes)

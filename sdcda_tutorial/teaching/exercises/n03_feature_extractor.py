@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, pair, require, same
+from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, pair, require, rule_out, same
 
 CONV, POOL = (3, 1), (2, 2)  # kernel, stride
 VGG16_STRIDE_8 = [CONV] * 2 + [POOL] + [CONV] * 2 + [POOL] + [CONV] * 3 + [POOL] + [CONV] * 3
@@ -21,11 +21,9 @@ def feature_size(answer: Answer) -> None:
         return int(rows), int(columns)
 
     mistakes = {"height comes first, then width, as in a tensor.": (32, 24)}
-    closing = "192 × 256 at stride 8 fits without padding and gives 24 × 32 cells, not {found}."
-    expect(size(192, 256, 8), (24, 32), closing, mistakes)
+    expect(size(192, 256, 8), (24, 32), "192 × 256 fits without padding: 24 × 32 cells, not {found}.", mistakes)
     mistakes = {"50 is not 3 × 16: the remainder is padded to one more cell, not dropped. Round up.": (3, 4)}
-    closing = "50 × 70 at stride 16 is padded to 64 × 80 and gives 4 × 5 cells, not {found}."
-    expect(size(50, 70, 16), (4, 5), closing, mistakes)
+    expect(size(50, 70, 16), (4, 5), "50 × 70 is padded to 64 × 80: 4 × 5 cells, not {found}.", mistakes)
     expect(size(64, 80, 16), (4, 5), "a side that fits needs no more cells: 64 × 80 at stride 16 gives 4 × 5.")
 
 
@@ -47,10 +45,8 @@ def receptive_field(answer: Answer) -> None:
     closing = "one 3 × 3 convolution sees 3 pixels and two see 5, not {found[0]:g} and {found[1]:g}."
     expect((field(CONV), field(CONV, CONV)), (3, 5), closing, mistakes)
     pooled = field(POOL, CONV)
-    if pooled == 4:
-        raise Hint("after a pooling neighbouring cells lie 2 pixels apart: multiply by the strides before the kernel.")
-    if field(POOL) == 3:
-        raise Hint("a layer's own stride counts from the next layer on: a 2 × 2 pooling sees 2 pixels. Change j last.")
+    rule_out(pooled, {"after a pooling neighbouring cells lie 2 pixels apart: multiply by the strides before.": 4})
+    rule_out(field(POOL), {"a layer's own stride counts from the next layer on: a pooling sees 2. Change j last.": 3})
     expect(pooled, 6, "a 2 × 2 pooling and then a 3 × 3 convolution see 2 + 2 · 2 = 6 pixels, not {found:g}.")
     mistakes = {"j is the product of *all* strides before the layer, not only of the last one.": 8}
     expect(field(POOL, POOL, CONV), 12, "two poolings and a convolution see 12 pixels, not {found:g}.", mistakes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sdcda_tutorial.teaching.exercises import Answer, exercise, expect, pair, require, rule_out
+from sdcda_tutorial.teaching.exercises import Answer, exercise, expect, number, pair, require, rule_out
 
 FACTOR = 10.0
 
@@ -15,8 +15,6 @@ def training_loss(answer: Answer) -> None:
     # Two images of 1 × 3 pixels. Scaled differences: 1, -2, 0, 0, 3, 0; their squares add up to 14.
     F = torch.tensor([[0.1, 0.2, 0.0], [0.0, 0.3, 0.1]]).view(2, 1, 1, 3)
     output = torch.tensor([[2.0, 0.0, 0.0], [0.0, 6.0, 1.0]]).view(2, 1, 1, 3)
-    made = torch.as_tensor(answer(output, F, FACTOR))
-    require(made.numel() == 1, "the loss is one number, the mean over pixels and images.")
     plain = float((output - F).square().mean())
     mistakes = {
         "output and F(y) are in different units: multiply the truth by the label factor.": [plain / 2, plain],
@@ -27,7 +25,8 @@ def training_loss(answer: Answer) -> None:
         "this is a sum over pixels and a mean over the images, as in the paper; here it is a mean over both.": 3.5,
         "this is the absolute distance. Eq. 6 has the squared one.": 0.5,
     }
-    expect(float(made), 14 / 12, "half the mean of 1, 4, 0, 0, 9 and 0 is 1.167, not {found:.4g}.", mistakes)
+    loss = number(answer(output, F, FACTOR))
+    expect(loss, 14 / 12, "half the mean of 1, 4, 0, 0, 9 and 0 is 1.167, not {found:.4g}.", mistakes)
 
 
 @exercise("4.2", "Counts of a batch", difficulty=1, minutes=3)

@@ -46,8 +46,7 @@ def by_hand(answer: tuple[Any, Any]) -> None:
         "the label of the background is 0, so the loss there is -log(1 - ẑ), not -log ẑ.": wrong_label,
         "log is the natural logarithm.": [LOSS / np.log(10), LOSS / np.log(2)],
     }
-    closing = "add up -log(1 - ẑ) over the background and divide by the number of all pixels."
-    expect(loss, LOSS, closing, mistakes, atol=2e-3)
+    expect(loss, LOSS, "add up -log(1 - ẑ) over the background, and divide by all pixels.", mistakes, atol=2e-3)
 
 
 @exercise("6.2", "The target loss in PyTorch", difficulty=2, minutes=8)
@@ -56,40 +55,30 @@ def target_loss(answer: Answer) -> None:
     value = answer(LOGITS.clone(), MASK.clone())
     require(isinstance(value, Tensor) and value.numel() == 1, "return one number: a tensor without dimensions.")
     everywhere = F.softplus(LOGITS)  # -log(1 - ẑ)
-    outside, label_1 = BACKGROUND * everywhere, BACKGROUND * F.softplus(-LOGITS)
+    outside, inside, label_1 = BACKGROUND * everywhere, MASK * everywhere, BACKGROUND * F.softplus(-LOGITS)
     per_image = (outside.sum((1, 2, 3)) / BACKGROUND.sum((1, 2, 3))).mean()
+    of_background = [outside.sum() / BACKGROUND.sum(), per_image]
     right, naive = losses.target_segmentation_loss(LOGITS, MASK), losses.source_segmentation_loss(LOGITS, MASK)
     entropy = losses.target_entropy_loss(LOGITS, MASK)
     mistakes = {
         "this is the sum over the pixels: take the mean.": outside.sum(),
-        "the sum over the pixels, divided by the number of images, is how the paper prints it. The package "
-        "takes the mean over the pixels too.": outside.sum() / len(LOGITS),
-        "you divide by the pixels of background only, so an image with little background gets too much weight, and "
-        "one without any gives 0 / 0. Divide by all pixels.": [outside.sum() / BACKGROUND.sum(), per_image],
-        "the mask is the wrong way round: z = 1 is crowd; this loss counts where z = 0.": (MASK * everywhere).mean(),
+        "sum over pixels, mean over images is how the paper prints it; the package takes means.": outside.sum() / 2,
+        "you divide by the pixels of background only, which is 0 / 0 without any. Divide by all pixels.": of_background,
+        "the mask is the wrong way round: z = 1 is crowd, and this loss counts where z = 0.": inside.mean(),
         "the loss still counts inside the rectangle: this is the naive loss, which trusts it.": naive,
         "the loss counts inside the rectangle, as if all were background. Use z.": everywhere.mean(),
         "this is the entropy, with H as its own label. The label is z: 0 on the background.": entropy,
         "-log ẑ rewards crowd on the background. The label there is 0: the loss is -log(1 - ẑ).": label_1.mean(),
-        "nan: your code computes 0 × log 0 at a pixel that should not count. Keep 1 - H out of the logarithm "
-        "there, or write the loss in logits.": np.nan,
+        "nan: 0 × log 0 at a pixel that should not count. Keep 1 - H out of the logarithm, or use logits.": np.nan,
         "the sign is wrong: the logarithm of a number below 1 is negative, and a loss falls to 0.": -right,
     }
-    closing = f"for two images of 2×3 pixels the loss should be {right:.4f}, not {{found:.4f}}."
-    expect(float(value), right, closing, mistakes)
+    expect(float(value), right, "for two images of 2×3 pixels it should be {right:.4f}, not {found:.4f}.", mistakes)
     x = torch.full((1, 1, 1, 2), 100.0, requires_grad=True)
     extreme = answer(x, torch.tensor([[[[0.0, 1.0]]]]))
-    require(
-        torch.isfinite(extreme),
-        f"at a logit of 100 the loss is {float(extreme.detach())}: 1 - sigmoid(100) is 0 in float32, and its logarithm "
-        "is not finite. softplus(logits) is the same function without the zero.",
-    )
+    require(torch.isfinite(extreme), "1 - sigmoid(100) is 0, and its logarithm is not finite: use softplus(logits).")
     slopes = torch.autograd.grad(extreme, x)[0].flatten()
-    require(
-        torch.isfinite(slopes).all() and abs(float(slopes[0]) - 0.5) < 1e-3,
-        "at a logit of 100 the gradient is lost (0 or nan), where the mistake is largest: a small constant inside "
-        "the logarithm only hides the zero. softplus(logits) needs no constant.",
-    )
+    kept = torch.isfinite(slopes).all() and abs(float(slopes[0]) - 0.5) < 1e-3
+    require(kept, "at a logit of 100 a small constant hides the zero and loses the gradient: use softplus(logits).")
     require(slopes[1] == 0, "inside the rectangle the gradient should be exactly 0.")
 
 

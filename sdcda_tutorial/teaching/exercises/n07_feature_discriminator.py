@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sdcda_tutorial import losses
-from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, pair, require, rule_out
+from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, number, pair, require, rule_out
 
 # Two images of the source and one of the target: unequal, so that a mean over all of them shows.
 _SOURCE = torch.tensor([2.0, 0.5, -1.0, 3.0]).view(2, 1, 1, 2)
 _TARGET = torch.tensor([-2.0, 1.0]).view(1, 1, 1, 2)
-
-
-def _scalar(value: Any) -> Tensor:
-    made = value if isinstance(value, Tensor) else torch.as_tensor(float(value))
-    require(made.numel() == 1, f"a loss is one number; yours has the shape {tuple(made.shape)}. Take the mean.")
-    return made.reshape(())
 
 
 @exercise("7.1", "D's loss", difficulty=2, minutes=6)
@@ -28,7 +21,7 @@ def discriminator_loss(answer: Answer) -> None:
     """source 1, target 0, both domains count the same, and log 2 when D knows nothing."""
 
     def loss(source: Tensor, target: Tensor) -> float:
-        return float(_scalar(answer(source, target)))
+        return number(answer(source, target))
 
     zero, one, log2 = torch.zeros(2, 1, 1, 2), torch.ones(1, 1, 1, 1), math.log(2)
     nothing = loss(zero, zero)
@@ -42,19 +35,11 @@ def discriminator_loss(answer: Answer) -> None:
         raise Hint("a D that is sure and right gets a large loss: the labels are the wrong way round. Source is 1.")
     value, twice = loss(_SOURCE, _TARGET), losses.discriminator_loss(_SOURCE.sigmoid(), _TARGET.sigmoid())
     rule_out(value, {"the sigmoid is applied twice: softplus, logsigmoid and ..._with_logits expect logits.": twice})
-    closing = "a D that knows nothing (all logits 0, so p = 1/2) should give log 2 = 0.693, not {found:.3f}."
-    expect(nothing, log2, closing)
+    expect(nothing, log2, "a D that knows nothing (logits 0, p = 1/2) should give log 2 = 0.693, not {found:.3f}.")
     pooled, right = F.softplus(torch.cat([-_SOURCE, _TARGET])).mean(), losses.discriminator_loss(_SOURCE, _TARGET)
-    mistakes = {
-        "with two source images and one target image, the source counts twice as much: take the mean of each "
-        "domain first, then half of each.": pooled
-    }
-    closing = f"half of -log ps plus half of -log(1 - pt) is {right:.3f} here, not {{found:.3f}}."
-    expect(value, right, closing, mistakes)
-    closing = (
-        "for logits of ∓200 the loss is 200, yours {found:.1f}: a sigmoid rounds to 0 or 1, and its log is lost. "
-        "Write -log p as softplus(-logits), -log(1 - p) as softplus(logits)."
-    )
+    mistakes = {"with twice the images the source counts twice as much: first take the mean per domain.": pooled}
+    expect(value, right, "half of -log ps plus half of -log(1 - pt) is {right:.3f}, not {found:.3f}.", mistakes)
+    closing = "for logits of ∓200 it is 200, not {found:.1f}: a sigmoid rounds to 0 or 1. Use softplus on the logits."
     expect(loss(-200 * one, 200 * one), 200, closing, atol=1)
 
 
@@ -62,24 +47,22 @@ def discriminator_loss(answer: Answer) -> None:
 def adversarial_loss(answer: Answer) -> None:
     """E is rewarded for target features that pass for source features, and the gradient reaches it."""
     logits = torch.tensor([-2.0, 1.0, 0.5]).view(3, 1, 1, 1).requires_grad_()
-    value, plain = _scalar(answer(logits)), logits.detach()
+    value, plain = answer(logits), logits.detach()
     right, of_D, twice = (F.softplus(x).mean() for x in (-plain, plain, -plain.sigmoid()))
     mistakes = {
         "check the sign: -log p is a positive number, and E *minimises* it. Yours is negative.": -right,
         "this is D's loss on the target, label 0: E would learn to be found out. E wants label 1, -log p.": of_D,
-        "log(1 - p) falls too when D is fooled, but it is not Eq. 10: where D is sure it has almost no "
-        "gradient, which is when E needs it most. Take -log p.": -of_D,
+        "log(1 - p) is not Eq. 10: where D is sure, and E needs it most, its gradient vanishes. Take -log p.": -of_D,
         "this is a sum over D's outputs, as in the paper; here every loss is a mean.": 3 * right,
         "the sigmoid is applied twice.": twice,
     }
-    closing = f"for the logits -2, 1, 0.5 the mean of -log p is {right:.3f}, not {{found:.3f}}."
-    expect(value.detach(), right, closing, mistakes)
-    require(value.requires_grad, "no gradient leads back to the logits: E learns from it, so no detach(), no float().")
+    expect(number(value), right, "for -2, 1, 0.5 the mean of -log p is {right:.3f}, not {found:.3f}.", mistakes)
+    connected = isinstance(value, Tensor) and value.requires_grad
+    require(connected, "no gradient leads back to the logits: E learns from it, so no detach() and no float().")
     (gradient,) = torch.autograd.grad(value, logits)
     require((gradient < 0).all(), "its gradient should push every target logit up, towards source.")
-    extreme = float(_scalar(answer(torch.full((1, 1, 1, 1), -200.0))))
     closing = "for a logit of -200 the loss is 200, yours {found:.1f}: write -log p as softplus(-logits)."
-    expect(extreme, 200, closing, atol=1)
+    expect(number(answer(torch.full((1, 1, 1, 1), -200.0))), 200, closing, atol=1)
 
 
 @exercise("7.3", "How many answers D gives", difficulty=1, minutes=4)
@@ -101,7 +84,5 @@ def output_size(answer: Answer) -> None:
     }
     expect(size(480, 640, 16), (1, 2), "a crop of 480×640 at stride 16 gives (1, 2), not {found}.", mistakes)
     mistakes = {"at stride 8 the features are twice as large as at stride 16: divide by the stride given.": (1, 2)}
-    closing = "a crop of 256×512 at stride 8 gives features of 32×64, and (2, 4), not {found}."
-    expect(size(256, 512, 8), (2, 4), closing, mistakes)
-    closing = "a crop of 248×376 at stride 8: 31×47, 15×23, 7×11, 3×5, (1, 2), not {found}."
-    expect(size(248, 376, 8), (1, 2), closing)
+    expect(size(256, 512, 8), (2, 4), "256×512 has features of 32×64, and gives (2, 4), not {found}.", mistakes)
+    expect(size(248, 376, 8), (1, 2), "248×376 at stride 8: 31×47, 15×23, 7×11, 3×5, (1, 2), not {found}.")
