@@ -29,7 +29,7 @@ from sdcda_tutorial.datasets.formats.by_name import (
     without_image,
 )
 from sdcda_tutorial.datasets.formats.gcc_index import read_index
-from sdcda_tutorial.datasets.formats.matfiles import image_info, load_mat, numbers_of, points_of
+from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of, points_of
 from sdcda_tutorial.datasets.scene_regularization import SceneDescription, estimated_level, find_rule, select_scenes
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
@@ -133,8 +133,7 @@ class GCC(CrowdDataset):
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
         files: _Files = entry.annotation
-        mat = load_mat(files.mat, "image_info")
-        info = image_info(files.mat, mat["image_info"])
+        mat, info = load_image_info(files.mat)
         row_column = points_of(files.mat, info["location"])
         attributes: dict[str, Any] = {}
         for keys, values in [
