@@ -1,8 +1,7 @@
 """What a data set yields: an image and the geometry that labels it.
 
-Geometry is the label; maps are rendered last. Crops, flips and resizes act on points, boxes and masks
-(`datasets.transforms`), and the density map is rendered only when the final resolution is known. So no map is ever
-stored or resized, and a count cannot drift.
+Geometry is the label; maps are rendered last, when crops and resizes (`datasets.transforms`) are done. So no map is
+ever stored or resized, and a count cannot drift.
 """
 
 from __future__ import annotations
