@@ -114,27 +114,17 @@ class Batches(Dataset[Batch]):
     """`batches[step]` is the batch of that step: this process's share of the global batch.
 
     Every epoch is a fresh permutation of the images; a global batch takes the next `batch_size` of them.
-
-    Args:
-        dataset: samples.
-        batch_size: global, over all processes.
-        augmentation: sample -> training example.
-        seed: decides everything together with `stream`.
-        stream: SOURCE or TARGET: different random numbers for the two data sets of a run.
-        kernel: render the density maps with it; None where they are not needed.
-        mask: whether a crowd mask is wanted.
-        rank, world_size: this process takes slots rank, rank + world_size, ... of the global batch.
     """
 
     dataset: Sequence[Sample]
-    batch_size: int
+    batch_size: int  # global, over all processes
     augmentation: Augmentation
     _: KW_ONLY
-    seed: int
-    stream: int = SOURCE
-    kernel: DensityKernel | None = None
-    mask: bool = True
-    rank: int = 0
+    seed: int  # decides everything together with `stream`
+    stream: int = SOURCE  # or TARGET: different random numbers for the two data sets of a run
+    kernel: DensityKernel | None = None  # renders the density maps; None where they are not needed
+    mask: bool = True  # whether a crowd mask is wanted
+    rank: int = 0  # this process takes slots rank, rank + world_size, ... of the global batch
     world_size: int = 1
 
     def __post_init__(self) -> None:

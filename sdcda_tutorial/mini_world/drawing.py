@@ -17,20 +17,12 @@ DEFAULT_STRENGTH = 0.55
 
 @dataclass(frozen=True)
 class Rendering:
-    """A rendered scene.
+    """A rendered scene."""
 
-    Attributes:
-        image: (H, W, 3) uint8 RGB.
-        mask: (H, W) uint8, 1 where a person is seen, to the pixel.
-        visible_boxes: (N, 4) float64 (x0, y0, x1, y1) around the visible part of each person of `scene.people`,
-            inside the image; zeros for a person who is hidden.
-        jpeg_quality: how the camera compresses the picture when it is saved.
-    """
-
-    image: np.ndarray
-    mask: np.ndarray
-    visible_boxes: np.ndarray
-    jpeg_quality: int
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    mask: np.ndarray  # (H, W) uint8, 1 where at least half of a pixel shows a person
+    visible_boxes: np.ndarray  # (N, 4) (x0, y0, x1, y1) around what is seen of each person; zeros for a hidden one
+    jpeg_quality: int  # how the camera compresses the picture when it is saved
 
 
 def render(scene: Scene, *, strength: float = DEFAULT_STRENGTH) -> Rendering:

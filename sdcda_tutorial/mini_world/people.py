@@ -17,8 +17,7 @@ def draw_people(canvas: Image.Image, scene: Scene) -> tuple[np.ndarray, np.ndarr
     """Paint everyone far to near onto `canvas`, which is `SCALE` times the size of the scene.
 
     Returns:
-        The mask (H, W) uint8, 1 where at least half of a pixel shows a person, and the visible boxes (N, 4) float64
-        (x0, y0, x1, y1) around what is seen of each person; zeros for a person who is wholly hidden.
+        `mask` and `visible_boxes` of `drawing.Rendering`, (H, W) uint8 and (N, 4) float64.
     """
     height, width = scene.size
     painted = Image.new("I", canvas.size)  # 0 = background, n + 1 = the nth person is what is seen here

@@ -63,30 +63,18 @@ class Person:
 
 @dataclass(frozen=True)
 class Scene:
-    """A crowd seen by a camera: geometry and conditions.
+    """A crowd seen by a camera: geometry and conditions."""
 
-    Attributes:
-        domain: "source" (game-like), "target" (photograph-like) or "third" (large people, for the mask model).
-        size: (height, width) in pixels.
-        horizon: row at which people would be infinitely small.
-        growth: pixels of body height per row below the horizon, measured at the feet.
-        people: in the order of painting, far to near.
-        level: GCC's level 0 ... 8, see `datasets.scene_regularization.CAPACITY`.
-        hour, minute: time of day.
-        weather: GCC's code 0 ... 6, named in `weather.py`.
-        drawing_seed: seed of everything in the picture that labels nothing.
-    """
-
-    domain: Domain
-    size: tuple[int, int]
-    horizon: float
-    growth: float
-    people: tuple[Person, ...]
-    level: int
+    domain: Domain  # game-like, photograph-like, or with large people for the mask model
+    size: tuple[int, int]  # (height, width) in pixels
+    horizon: float  # row at which people would be infinitely small
+    growth: float  # pixels of body height per row below the horizon, measured at the feet
+    people: tuple[Person, ...]  # in the order of painting, far to near
+    level: int  # GCC's level 0 ... 8, see `datasets.scene_regularization.CAPACITY`
     hour: int
     minute: int
-    weather: int
-    drawing_seed: int
+    weather: int  # GCC's code 0 ... 6, named in `weather.py`
+    drawing_seed: int  # of everything in the picture that labels nothing
 
     @property
     def points(self) -> np.ndarray:

@@ -29,7 +29,7 @@ from sdcda_tutorial.datasets.formats.by_name import (
     without_image,
 )
 from sdcda_tutorial.datasets.formats.gcc_index import read_index
-from sdcda_tutorial.datasets.formats.matfiles import image_info, load_mat, numbers_of, points_of
+from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of, points_of
 from sdcda_tutorial.datasets.scene_regularization import SceneDescription, estimated_level, find_rule, select_scenes
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
@@ -72,8 +72,7 @@ class GCC(CrowdDataset):
     ) -> None:
         self.root = existing_folder(root, _LAYOUT)
         self.rule = rule
-        if rule is not None:
-            find_rule(rule)
+        bounds = None if rule is None else find_rule(rule)
         lists = {name: self.root / f"{name}.txt" for name in LISTS}
         there = [path for path in lists.values() if path.is_file()]
         faults: list[Finding] = []
@@ -88,14 +87,12 @@ class GCC(CrowdDataset):
         entries = _find(self.root, images, faults)
         super().__init__(f"gcc:{self.root}", entries, faults, _leftovers(self.root) if split is None else (), **options)
         self._listed = self._entries
-        if rule is not None:
-            admitted = {scene.name for scene in select_scenes(self.scene_records(), rule)}
+        if bounds is not None:
+            admitted = {scene.name for scene in select_scenes(self.scene_records(), bounds)}
             self._entries = [entry for entry in self._entries if entry.name in admitted]
             if not admitted:
-                raise InputError(
-                    f"{self.name}: none of {len(self._listed)} images passes the rule {rule!r} ({find_rule(rule)}); "
-                    "choose another rule"
-                )
+                none = f"none of {len(self._listed)} images passes the rule {rule!r} ({bounds})"
+                raise InputError(f"{self.name}: {none}; choose another rule")
 
     def scene_records(self) -> list[SceneDescription]:
         """Level, hour, weather, count and name of every image, in order: what `select_scenes` selects from.
@@ -133,17 +130,13 @@ class GCC(CrowdDataset):
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
         files: _Files = entry.annotation
-        mat = load_mat(files.mat, "image_info")
-        info = image_info(files.mat, mat["image_info"])
+        mat, info = load_image_info(files.mat)
         row_column = points_of(files.mat, info["location"])
-        attributes: dict[str, Any] = {}
-        for keys, values in [
-            (("stated_count",), numbers_of(info.get("number"))),
-            (("hour", "minute"), numbers_of(mat.get("time_info"))),
-            (("weather",), numbers_of(mat.get("weather_info"))),
-            (("level",), [] if files.listed is None else [files.listed.level]),
-        ]:
-            attributes.update(zip(keys, values, strict=False))  # what a file leaves out is left out here
+        attributes: dict[str, Any] = {}  # what a file leaves out is left out here
+        attributes.update(zip(["stated_count"], numbers_of(info.get("number")), strict=False))
+        attributes.update(zip(["hour", "minute"], numbers_of(mat.get("time_info")), strict=False))
+        attributes.update(zip(["weather"], numbers_of(mat.get("weather_info")), strict=False))
+        attributes.update({} if files.listed is None else {"level": files.listed.level})
         mask = None if files.mask is None else _read_mask(files.mask, size)
         return Labels(points=row_column[:, ::-1] + 0.5, mask=mask, attributes=attributes)
 

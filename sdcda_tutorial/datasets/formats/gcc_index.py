@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from sdcda_tutorial.datasets.formats.matfiles import image_info, load_mat, numbers_of, points_of
+from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of, points_of
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import read_json, write_json
 
@@ -70,10 +70,10 @@ def _is_fresh(entry: MatEntry | None, path: Path) -> bool:
 
 
 def _read_entry(path: Path) -> MatEntry:
-    mat = load_mat(path, "image_info")
+    mat, info = load_image_info(path)
     status = path.stat()
     clock, weather = numbers_of(mat.get("time_info")), numbers_of(mat.get("weather_info"))
     if not clock or not weather:
         raise InputError(f"{path} has no time_info or no weather_info, which the rules ask for; use the full release")
-    heads = points_of(path, image_info(path, mat["image_info"])["location"])
+    heads = points_of(path, info["location"])
     return MatEntry(status.st_size, status.st_mtime_ns, clock[0], weather[0], len(heads))

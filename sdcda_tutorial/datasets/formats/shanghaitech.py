@@ -15,7 +15,7 @@ from typing import Any
 
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Entry, Labels
 from sdcda_tutorial.datasets.formats.by_name import existing_folder, find, known_split, pairs, strays
-from sdcda_tutorial.datasets.formats.matfiles import image_info, load_mat, numbers_of, points_of
+from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of, points_of
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 
@@ -58,7 +58,7 @@ class ShanghaiTech(CrowdDataset):
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
         path: Path = entry.annotation
-        info = image_info(path, load_mat(path, "image_info")["image_info"])
+        _, info = load_image_info(path)
         number = numbers_of(info.get("number"))
         return Labels(
             points=points_of(path, info["location"]), attributes={"stated_count": number[0]} if number else {}
