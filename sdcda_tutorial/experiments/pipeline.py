@@ -28,9 +28,9 @@ from sdcda_tutorial.rivals.translation import TRANSLATIONS, refuse_several_devic
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.saving import Records
 from sdcda_tutorial.training.mask_model import train_segmenter, write_pseudo_masks
 from sdcda_tutorial.training.rehearsal import Rehearsal
+from sdcda_tutorial.training.saving import Records
 
 
 @dataclass

@@ -229,7 +229,7 @@ def refuse_several_devices(hardware: Hardware) -> None:
 
 @torch.no_grad()
 def write_preview(path: Path, generators: Generators, xs: Tensor, xt: Tensor) -> None:
-    """A PNG of rows "image, translated, and back again": first source images xs, then target images xt, (B, 3, H, W)."""
+    """A PNG of rows "image, translated, and back again", of source images xs, then target images xt: (B, 3, H, W)."""
     from torchvision.utils import save_image
 
     made = generators(xs, xt)

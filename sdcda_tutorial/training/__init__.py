@@ -3,8 +3,8 @@
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
 from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.saving import Records
 from sdcda_tutorial.training.mask_model import train_segmenter, write_pseudo_masks
+from sdcda_tutorial.training.saving import Records
 
 __all__ = [
     "AdaptationConfig",

@@ -166,7 +166,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str, 
 
 
 def refuse_other_architecture(card: Mapping[str, Any], wanted: Mapping[str, Any], path: str | Path) -> None:
-    """Raise an InputError when the card's counter is not the wanted one, even in the label factor, which has no shape."""
+    """Raise an InputError when the card's counter is not the wanted one, not even in what no shape shows."""
     has = _architecture(card, path)
     changed = sorted(key for key in has.keys() | wanted.keys() if has.get(key) != wanted.get(key))
     if changed:
@@ -220,10 +220,9 @@ def _counter_of(path: str | Path) -> tuple[CrowdCounter, dict[str, Tensor], dict
     tensors, card = load(path)
     if "state" in card:
         raise InputError(f"checkpoint {path} is the state of a run, to go on from; use the model.safetensors beside it")
-    architecture = _architecture(card, path)
 
     def make() -> CrowdCounter:
-        counter = make_counter(**architecture)
+        counter = make_counter(**_architecture(card, path))
         if not counter.label_factor > 0:
             raise ValueError(f"label_factor is above 0, not {counter.label_factor}")
         return counter
