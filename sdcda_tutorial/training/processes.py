@@ -134,8 +134,7 @@ def cluster_environment() -> Any:
 def shared_out(function: Callable[[int], T], number: int, fabric: Fabric | None, *, bar: str | None = None) -> list[T]:
     """[function(0), ..., function(number - 1)], each computed by one of the processes; all of them get the whole list.
 
-    Args:
-        bar: name of a progress bar, shown by the first process.
+    The first process shows a progress bar named `bar`.
     """
     from tqdm.auto import tqdm
 

@@ -126,12 +126,10 @@ class Rehearsal:
             validation = _timed(partial(training.validate, held_out.subset([0])), on_gpu)[1]
             validation /= fabric.world_size  # the processes share the images
             validations = sum(training.validates(done) for done in range(start + 1, training.steps + 1))
+        model = checkpoints.module_tensors(run.deployed)
         everything = checkpoints.module_tensors(run.modules) | checkpoints.optimizer_tensors(run.optimizers)
-        last_bytes, model_bytes = (
-            sum(tensor.nbytes for tensor in tensors.values())
-            for tensors in (everything, checkpoints.module_tensors(run.deployed))
-        )
-        window = run.config["source"] if "source" in run.config else run.config["augmentation"]
+        last_bytes, model_bytes = (sum(tensor.nbytes for tensor in them.values()) for them in (everything, model))
+        window = run.config.get("source") or run.config["augmentation"]
         self.measured.append(
             Measured(
                 training.description, training.images, len(held_out or ()), start, training.steps,
