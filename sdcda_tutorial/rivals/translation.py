@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torchvision.utils import save_image
 
 from sdcda_tutorial.adaptation import Batch
 from sdcda_tutorial.datasets.batches import SOURCE, TARGET, Augmentation, Batches, PseudoMasked
@@ -91,6 +92,7 @@ class Translation:
         generators, discriminators: see `rivals.cyclegan`.
         pools: old images "s_to_t" and "t_to_s".
         optimizers: "generators", "discriminators".
+        modules: all that training changes, by name.
     """
 
     def __init__(self, config: TranslationConfig, fabric: Fabric, hardware: Hardware | None = None) -> None:
@@ -101,7 +103,9 @@ class Translation:
         size = config.augmentation.crop
         self.pools = {name: ImagePool(config.pool, size).to(fabric.device) for name in ("s_to_t", "t_to_s")}
         self.optimizers: dict[str, Any] = {}
-        for name, networks in {"generators": self.generators, "discriminators": self.discriminators}.items():
+        both: dict[str, nn.Module] = {"generators": self.generators, "discriminators": self.discriminators}
+        self.modules = {**both, "pools": nn.ModuleDict(self.pools)}
+        for name, networks in both.items():
             # In channels_last a step on the CPU took twice as long: instance norm wants a channel in one piece.
             (hardware or Hardware()).prepare(networks, channels_last=False)
             adam = torch.optim.Adam(networks.parameters(), config.learning_rate, betas=(0.5, 0.999))
@@ -156,11 +160,6 @@ class Translation:
         self.fabric.backward(loss)
         self.optimizers[name].step()
 
-    def modules(self) -> dict[str, nn.Module]:
-        """All that training changes, by name, pools included."""
-        pools = nn.ModuleDict(self.pools)
-        return {"generators": self.generators, "discriminators": self.discriminators, "pools": pools}
-
 
 @denormals_are_zero()
 def train_translation(
@@ -196,16 +195,25 @@ def train_translation(
     crops = [torch.cat([domain[step]["image"] for step in range(PREVIEW_IMAGES)]) for domain in domains]
     xs, xt = (images[:PREVIEW_IMAGES].to(fabric.device) for images in crops)
 
+    @torch.no_grad()
     def preview(done: int) -> None:
-        if done % config.preview_every == 0 or done == steps:
-            write_preview(folder / "previews" / f"step_{done:06d}.png", translation.generators, xs, xt)
+        """A PNG of rows "image, translated, and back again": first of source images, then of target images."""
+        if done % config.preview_every and done != steps:
+            return
+        made = translation.generators(xs, xt)
+        rows = [
+            *zip(xs, made["s_to_t"], made["s_cycle"], strict=True),
+            *zip(xt, made["t_to_s"], made["t_cycle"], strict=True),
+        ]
+        with atomic_path(folder / "previews" / f"step_{done:06d}.png") as temporary:
+            save_image([image for row in rows for image in row], temporary, nrow=3, padding=4, pad_value=1.0)
 
     training = Training(
         RunFolder(
             folder, fabric=fabric, records=records or Records(),
             config={**asdict(config), "source_data": source.describe(), "target_data": target.describe()},
             card={"kind": KIND, "architecture": {"generators": translation.generators.architecture}},
-            modules=translation.modules(), deployed={"generators": translation.generators},
+            modules=translation.modules, deployed={"generators": translation.generators},
             optimizers=translation.optimizers,
         ),
         step=translation.step, domains=domains, steps=steps, images=len(source), description="translation",
@@ -225,20 +233,6 @@ def refuse_several_devices(hardware: Hardware) -> None:
     """Raise an InputError for hardware that would divide a batch."""
     if hardware.processes > 1 or hardware.accumulate > 1:
         raise InputError("a translation is trained on one device, a batch at a time; drop `devices` and `accumulate`")
-
-
-@torch.no_grad()
-def write_preview(path: Path, generators: Generators, xs: Tensor, xt: Tensor) -> None:
-    """A PNG of rows "image, translated, and back again": first source images xs, then target images xt, (B, 3, H, W)."""
-    from torchvision.utils import save_image
-
-    made = generators(xs, xt)
-    rows = [
-        *zip(xs, made["s_to_t"], made["s_cycle"], strict=True),
-        *zip(xt, made["t_to_s"], made["t_cycle"], strict=True),
-    ]
-    with atomic_path(path) as temporary:
-        save_image([image for row in rows for image in row], temporary, nrow=3, padding=4, pad_value=1.0)
 
 
 def load_generators(path: str | Path) -> tuple[Generators, dict[str, Any]]:

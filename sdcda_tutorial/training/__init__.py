@@ -1,4 +1,4 @@
-"""One training: the counter's (`adapt`) or the mask model's (`train_segmenter`), on whatever device, to be resumed."""
+"""One training, of the counter (`adapt`) or the mask model (`train_segmenter`), on any device and resumable."""
 
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
 from sdcda_tutorial.training.counter_training import adapt
@@ -6,12 +6,4 @@ from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.mask_model import train_segmenter, write_pseudo_masks
 from sdcda_tutorial.training.saving import Records
 
-__all__ = [
-    "AdaptationConfig",
-    "Hardware",
-    "Records",
-    "SegmenterConfig",
-    "adapt",
-    "train_segmenter",
-    "write_pseudo_masks",
-]
+__all__ = ["AdaptationConfig", "Hardware", "Records", "SegmenterConfig", "adapt", "train_segmenter", "write_pseudo_masks"]

@@ -158,22 +158,23 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str, 
         theirs = tensors.get(f"{prefix}.{name}")
         if theirs is None or theirs.shape != ours.shape:
             has = "nothing" if theirs is None else f"shape {tuple(theirs.shape)}"
-            raise InputError(
-                f"checkpoint {path} is of another architecture: {prefix}.{name} should have shape {tuple(ours.shape)}, "
-                f"the file has {has}; choose the checkpoint or the options that belong together"
-            )
+            wrong = f"{prefix}.{name} should have shape {tuple(ours.shape)}, the file has {has}"
+            raise _another_architecture(path, wrong)
         ours.copy_(theirs)  # in place, so that the memory order (channels-last) stays
 
 
 def refuse_other_architecture(card: Mapping[str, Any], wanted: Mapping[str, Any], path: str | Path) -> None:
-    """Raise an InputError when the card's counter is not the wanted one, even in the label factor, which has no shape."""
+    """Raise an InputError when the card's counter is not the wanted one, not even in what no shape shows."""
     has = _architecture(card, path)
     changed = sorted(key for key in has.keys() | wanted.keys() if has.get(key) != wanted.get(key))
     if changed:
-        raise InputError(
-            f"checkpoint {path} is of another architecture: {changed[0]} is {has.get(changed[0])}, "
-            f"not {wanted.get(changed[0])}; choose the checkpoint or the options that belong together"
-        )
+        key = changed[0]
+        raise _another_architecture(path, f"{key} is {has.get(key)}, not {wanted.get(key)}")
+
+
+def _another_architecture(path: str | Path, wrong: str) -> InputError:
+    fix = "choose the checkpoint or the options that belong together"
+    return InputError(f"checkpoint {path} is of another architecture: {wrong}; {fix}")
 
 
 def module_tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
@@ -220,10 +221,9 @@ def _counter_of(path: str | Path) -> tuple[CrowdCounter, dict[str, Tensor], dict
     tensors, card = load(path)
     if "state" in card:
         raise InputError(f"checkpoint {path} is the state of a run, to go on from; use the model.safetensors beside it")
-    architecture = _architecture(card, path)
 
     def make() -> CrowdCounter:
-        counter = make_counter(**architecture)
+        counter = make_counter(**_architecture(card, path))
         if not counter.label_factor > 0:
             raise ValueError(f"label_factor is above 0, not {counter.label_factor}")
         return counter

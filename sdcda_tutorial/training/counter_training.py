@@ -156,21 +156,20 @@ def adapt(
         init: checkpoint whose E and C to begin with.
         vgg_weights: file with torchvision's VGG16-BN weights, for `config.pretrained` without a network.
         rehearsal: take a few steps, measure and write nothing.
-
     Returns:
         Path of the chosen model.
-
     Raises:
         InputError: data, masks, checkpoint or folder do not fit.
         TrainingStopped: a loss became NaN or infinite.
     """
-    hardware, folder, λ = hardware or Hardware(), Path(folder), config.weights
+    hardware, folder = hardware or Hardware(), Path(folder)
     fabric = hardware.launch()
     trained_on, held_out = split_source(source, config)
     steps = config.total_steps(len(trained_on))
     # Before anything is written: a missing mask must not leave a folder that counts as a run.
-    unlabelled = without_labels(target, pseudo_masks, config, stand_ins=rehearsal is not None)
-    hardware.refuse_small_parts(config.batch_size, fabric.world_size, 2 if λ.needs_S and unlabelled is None else 1)
+    domains = _domains(trained_on, target, pseudo_masks, config, fabric, rehearsal is not None)
+    at_least = 2 if config.weights.needs_S and domains[1] is None else 1
+    hardware.refuse_small_parts(config.batch_size, fabric.world_size, at_least)
 
     adaptation = AdaptationOnDevice(config, fabric)
     counter = adaptation.plain.counter
@@ -183,15 +182,7 @@ def adapt(
             load_imagenet_weights(counter.E, vgg_weights)
     adaptation.begin(hardware)
 
-    shared: dict[str, Any] = {"seed": config.seed, "rank": fabric.global_rank, "world_size": fabric.world_size}
-    labelled = Batches(
-        trained_on, config.batch_size, config.source,
-        stream=SOURCE, kernel=config.kernel, mask=λ.needs_source_masks, **shared,
-    )  # fmt: skip
-    others = None if unlabelled is None else Batches(
-        unlabelled, config.batch_size, config.target, stream=TARGET, mask=λ.needs_pseudo_masks, **shared
-    )  # fmt: skip
-    mask_folder = None if pseudo_masks is None or not λ.needs_pseudo_masks else Path(pseudo_masks)
+    mask_folder = Path(pseudo_masks) if pseudo_masks is not None and config.weights.needs_pseudo_masks else None
     asked = {
         **asdict(config),
         "source_data": source.describe(),
@@ -206,7 +197,7 @@ def adapt(
             card={"kind": "adaptation", "architecture": {"counter": counter.architecture}, "masks": origin},
             modules=adaptation.modules(), deployed=adaptation.parts(), optimizers=adaptation.optimizers,
         ),
-        step=adaptation.step, domains=[labelled, others], steps=steps, images=len(trained_on), description=description,
+        step=adaptation.step, domains=domains, steps=steps, images=len(trained_on), description=description,
         workers=hardware.workers, rates=lambda step: config.rates(step, steps, len(trained_on)),
         validate=None if held_out is None else lambda images: _count_error(adaptation.deployed.counter, images, fabric),
         held_out=held_out, validate_every=config.validate_every,
@@ -225,25 +216,33 @@ def split_source(source: CrowdDataset, config: AdaptationConfig) -> tuple[CrowdD
     return source.subset(sorted(order[kept_back:])), source.subset(sorted(order[:kept_back]))
 
 
-def without_labels(
-    target: CrowdDataset | None, pseudo_masks: str | Path | None, config: AdaptationConfig, *, stand_ins: bool = False
-) -> PseudoMasked | None:
-    """The target's images and pseudo-masks, or None where no λ needs them.
+def _domains(
+    source: CrowdDataset,
+    target: CrowdDataset | None,
+    pseudo_masks: str | Path | None,
+    config: AdaptationConfig,
+    fabric: Fabric,
+    rehearsed: bool,
+) -> list[Batches | None]:
+    """Batches of the labelled source and the unlabelled target, None where no λ needs it.
 
-    Args:
-        stand_ins: where masks are needed and there are none, everything is background (a rehearsal).
-    Raises:
-        InputError: images or masks are needed and missing.
+    In a rehearsal, missing pseudo-masks are all background; else missing masks or images are an InputError.
     """
+    λ = config.weights
+    shared: dict[str, Any] = {"seed": config.seed, "rank": fabric.global_rank, "world_size": fabric.world_size}
+    labelled = Batches(
+        source, config.batch_size, config.source,
+        stream=SOURCE, kernel=config.kernel, mask=λ.needs_source_masks, **shared,
+    )  # fmt: skip
     if not config.needs_target:
-        return None
+        return [labelled, None]
     if target is None:
         raise InputError("this method learns from target images, but no target was given; name one as `target`")
-    if not config.weights.needs_pseudo_masks:
-        return PseudoMasked(target, None)
-    if pseudo_masks is None and not stand_ins:
+    if λ.needs_pseudo_masks and pseudo_masks is None and not rehearsed:
         raise InputError("λt > 0 needs pseudo-masks of the target; make them and give their folder as `pseudo_masks`")
-    return PseudoMasked(target, pseudo_masks)
+    masked = λ.needs_pseudo_masks
+    unlabelled = PseudoMasked(target, pseudo_masks if masked else None)
+    return [labelled, Batches(unlabelled, config.batch_size, config.target, stream=TARGET, mask=masked, **shared)]
 
 
 def _count_error(counter: CrowdCounter, dataset: CrowdDataset, fabric: Fabric) -> float:

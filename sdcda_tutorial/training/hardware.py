@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import MethodType
 from typing import Any, TypeVar
 
@@ -77,22 +77,18 @@ class Hardware:
             )
 
     def run(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        """What `function` returns when all processes of this description call it; see `processes.in_processes`."""
+        """Call `function` in all processes of this description; see `processes.in_processes`."""
         self.refuse_impossible()
         return in_processes(self.devices, self.nodes, function, *arguments, **options)
 
     def launch(self) -> Fabric:
-        """A launched Fabric of this description; where it has several processes, this is one of them.
-
-        Raises:
-            InputError: the processes are not there; or networks are to be compiled, and there is no compiler.
-        """
+        """A launched Fabric; an InputError where its processes, or the compiler for `compile`, are missing."""
         self.refuse_impossible()
         if self.processes > 1 and not started():
             raise InputError(
                 f"this is one process, not {self.processes}; start them by `processes.in_processes`, torchrun or srun"
             )
-        # Not a greeting from each process, nor the precision anew for each training.
+        # No greeting from each process, no message about the precision for each training.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         fabric = Fabric(
             accelerator=self.accelerator, devices=self.devices, num_nodes=self.nodes, plugins=[cluster_environment()],
@@ -159,9 +155,14 @@ def _recomputed(features: nn.Sequential, x: Tensor) -> Tensor:
     poolings = [i + 1 for i, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
     for first, end in zip([0, *poolings], [*poolings, len(features)], strict=True):
         block = features[first:end]
-        around_both = lambda block=block: (nullcontext(), _statistics_stay(block))  # noqa: E731
-        x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=around_both)
+        passes = partial(_both_passes, block)
+        x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=passes)
     return x
+
+
+def _both_passes(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Around the first computation of a block, and around the second."""
+    return nullcontext(), _statistics_stay(block)
 
 
 @contextmanager
@@ -180,7 +181,7 @@ def _statistics_stay(block: nn.Module) -> Iterator[None]:
 
 @cache
 def _require_compiler(device: str) -> None:
-    """Compile next to nothing: what is missing shows now and in one line, not at the first step and in hundreds."""
+    """Compile a trivial function: a missing compiler shows now, in one line, not at the first step, in hundreds."""
     try:
         torch.compile(lambda x: 2 * x + 1)(torch.ones(2, device=device))
     except Exception as error:
@@ -196,7 +197,7 @@ def cpu_has_bf16() -> bool:
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     if not any(getattr(torch.cpu, probe, lambda: False)() for probe in probes):
         return False
-    # The hardware is not all: ONEDNN_MAX_CPU_ISA may hold the library to older instructions.
+    # ONEDNN_MAX_CPU_ISA may hold the library to older instructions.
     return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

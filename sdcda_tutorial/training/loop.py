@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,14 +100,12 @@ class Training:
         fabric = self.run.fabric
         on_gpu = fabric.device.type == "cuda"
         workers = default_workers(on_gpu) if self.workers is None else self.workers
-        loaded: list[Iterable[Any]] = []
         # All loaders now, not at the first `next`: a new one draws from torch's generator, which steps have seeded.
-        for domain in self.domains:
-            if domain is None:
-                loaded.append(itertools.repeat(None))
-            else:
-                batches = domain.from_step(start, self.steps, workers=workers, pin_memory=on_gpu)
-                loaded.append(map(fabric.to_device, batches))
+        loaded: list[Iterator[Any]] = [
+            itertools.repeat(None) if domain is None
+            else map(fabric.to_device, domain.from_step(start, self.steps, workers=workers, pin_memory=on_gpu))
+            for domain in self.domains
+        ]  # fmt: skip
         return zip(*loaded, strict=False)
 
     def one_step(self, step: int, batch: Sequence[Any]) -> dict[str, Tensor]:

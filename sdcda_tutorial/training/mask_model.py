@@ -64,9 +64,7 @@ def train_segmenter(
 ) -> Path:
     """Train the mask model on a data set with boxes (or masks, or points) and return the path of its checkpoint.
 
-    Raises:
-        InputError: the folder is in use, or the data is broken.
-        TrainingStopped: the loss became NaN or infinite.
+    Args and errors as in `training.adapt`.
     """
     hardware, folder = hardware or Hardware(), Path(folder)
     fabric = hardware.launch()
@@ -162,7 +160,7 @@ def write_pseudo_masks(
         threshold: crowd where the probability is above it. Low, since only the background will be trusted: a missed
             person does harm (the target loss learns it as background), a bit too much crowd does not.
         dilate: pixels by which the crowd grows to every side, for the same reason.
-        hardware: where to predict; the precision is float32 in any case.
+        hardware: the precision is float32 in any case.
     Raises:
         InputError: no segmenter in the checkpoint, or the folder holds masks of another origin.
     """

@@ -1,8 +1,8 @@
 """Several processes: one per device for one training, on one machine or on several; or one per independent call.
 
 `in_processes` starts the processes of one training on this machine, unless torchrun or srun has started them already.
-Inside, `Hardware.launch` lets them find each other; each then does its share (`shared_out`, `datasets.batches`).
-`call_in_processes` is what it starts them with. None of this imports torch.
+Inside, `Hardware.launch` connects them; each then does its share (`shared_out`, `datasets.batches`). Starting them does
+not import torch.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MEETING_POINT = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")  # what several machines must be told
-GRACE = 5.0  # seconds to leave in order, before a process is killed
+MEETING_POINT = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")  # variables that several machines need
+GRACE = 5.0  # seconds for a process to leave in order before it is killed
 
 
 def in_processes(devices: int, nodes: int, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """What `function` returns in the first of devices × nodes processes; all of them call it.
+    """Call `function` in devices × nodes processes and return the result of the first one.
 
-    Where one process is asked for, or they are started already, it is an ordinary call.
+    With one process, or where they are started already, it is an ordinary call.
 
     Raises:
         InputError: these processes cannot be had here.
@@ -55,15 +55,15 @@ def in_processes(devices: int, nodes: int, function: Callable[..., T], *argument
 def call_in_processes(
     function: Callable[..., Any], work: Sequence[tuple[Any, ...]], environments: Sequence[Mapping[str, str]]
 ) -> Any:
-    """Call `function(*arguments)` for every item of `work`, each in a new process; what the first of them returned.
+    """Call `function(*arguments)` for every item of `work`, each in a new process; return the first call's result.
 
     Function and arguments are pickled. One process that fails ends them all, as Ctrl-C and the death of this one do.
     `ProcessPoolExecutor` does not fit: its processes are reused and share one environment, and when one call fails the
-    others run on to their end.
+    others continue.
 
     Args:
-        environments: variables that are set from the start (torch looks early); as many processes run at a time, each
-            in the first of these that is free. Only those in the first one show progress bars and warnings.
+        environments: variables that are set from the start (torch reads them early). As many processes run at a time,
+            each in the first free one of these. Only those in the first one show progress bars and warnings.
 
     Raises:
         TrainingStopped: a process was killed.
@@ -93,7 +93,13 @@ def call_in_processes(
                     if code is not None:
                         del running[place]
         finally:
-            _end_all([process for _, process in running.values()])
+            left = [process for _, process in running.values() if process.pid is not None]
+            for process in left:
+                process.terminate()
+            for process in left:
+                process.join(GRACE)
+                process.kill()
+                process.join()
         return outcome_of(Path(outcomes), failure)
 
 
@@ -103,7 +109,7 @@ def started() -> bool:
 
 
 def number_started() -> int | None:
-    """How many processes they have started, over all machines; None if that is not told."""
+    """How many processes they have started, over all machines; None if unknown."""
     number = os.environ.get("WORLD_SIZE") if "LOCAL_RANK" in os.environ else str(_tasks_of_srun())
     return None if number is None else int(number)
 
@@ -115,7 +121,7 @@ def is_first() -> bool:
 
 
 def cluster_environment() -> Any:
-    """Lightning-fabric's description of who has started this process."""
+    """Lightning-fabric's description of the launcher of this process."""
     from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 
     if TorchElasticEnvironment.detect():
@@ -128,8 +134,7 @@ def cluster_environment() -> Any:
 def shared_out(function: Callable[[int], T], number: int, fabric: Fabric | None, *, bar: str | None = None) -> list[T]:
     """[function(0), ..., function(number - 1)], each computed by one of the processes; all of them get the whole list.
 
-    Args:
-        bar: name of a progress bar, shown by the first process.
+    The first process shows a progress bar named `bar`.
     """
     from tqdm.auto import tqdm
 
@@ -147,7 +152,7 @@ def shared_out(function: Callable[[int], T], number: int, fabric: Fabric | None,
 
 
 def average_buffers(module: nn.Module, fabric: Fabric) -> None:
-    """Give all processes the mean of their buffers: each has put the statistics of its own images into batch norm."""
+    """Give all processes the mean of their buffers, since batch norm has seen other images in each of them."""
     if fabric.world_size == 1:
         return
     import torch
@@ -166,7 +171,7 @@ def _tasks_of_srun() -> int:
 
 
 def _meeting_point(nodes: int) -> dict[str, str]:
-    """Where the processes find each other: on this machine any free port, on several what the user has said."""
+    """Where the processes find each other: on one machine at any free port, on several where the user says."""
     if nodes == 1:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -185,7 +190,7 @@ def _meeting_point(nodes: int) -> dict[str, str]:
 
 def _call(number: int, quiet: bool, outcomes: Path, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """In a new process: call the function and leave its error, or the first call's result, in the folder `outcomes`."""
-    if quiet:  # bars of several processes would write over each other; the parent says what goes wrong
+    if quiet:  # bars of several processes would write over each other; the parent reports errors
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a file half written is cleared away
@@ -231,7 +236,7 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started here do not hear Ctrl-C, which a terminal sends to all: their parent does, and ends them."""
+    """Processes started here ignore Ctrl-C, which a terminal sends to all: their parent does not, and ends them."""
     if threading.current_thread() is not threading.main_thread():  # others may not touch signals, nor do they get any
         yield
         return
@@ -242,24 +247,13 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _end_all(processes: Sequence[BaseProcess]) -> None:
-    for process in processes:
-        if process.is_alive():
-            process.terminate()
-    for process in processes:
-        if process.pid is not None:
-            process.join(GRACE)
-            process.kill()
-            process.join()
-
-
 def outcome_of(folder: Path, failure: str | None) -> Any:
-    """What the first call returned; where any has failed, the error is raised that came first."""
-    outcomes = {path.name: (path.stat().st_mtime_ns, pickle.loads(path.read_bytes())) for path in folder.glob("*[0-9]")}
-    errors = [(when, outcome) for when, outcome in outcomes.values() if isinstance(outcome, Exception)]
-    if errors:
-        # A process that loses the others fails too: a message for the user comes before that, and the first of those.
-        raise min(errors, key=lambda e: (not isinstance(e[1], (InputError, TrainingStopped, OSError)), e[0]))[1]
+    """Result of the first call; where calls have failed, the first error is raised."""
+    paths = sorted(folder.glob("*[0-9]"), key=lambda path: path.stat().st_mtime_ns)
+    outcomes = {path.name: pickle.loads(path.read_bytes()) for path in paths}
+    errors = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
+    if errors:  # a process that loses the others fails too, so an error that has a message for the user goes first
+        raise min(errors, key=lambda error: not isinstance(error, (InputError, TrainingStopped, OSError)))
     if failure is not None:
         raise TrainingStopped(f"{failure}, and the others were ended; was there memory enough?")
-    return outcomes["0"][1]
+    return outcomes["0"]

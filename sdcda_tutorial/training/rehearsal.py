@@ -74,29 +74,25 @@ class Measured:
         """For the report."""
         epochs = self.steps * self.batch_size / self.images
         held_out = f", {self.held_out} held out" if self.held_out else ""
-        told = [
+        title = (
             f"{self.name}: {self.steps} steps of {self.batch_size} images a domain at {self.crop[0]}x{self.crop[1]}, "
             f"{epochs:.4g} epochs of {self.images} images{held_out}"
-        ]
+        )
         if not self.step_times:
-            return [*told, "  all steps are done already"]
-        first, second = self.step_times[0], self.step_times[-1]
+            return [title, "  all steps are done already"]
         waits = f"hidden behind the steps by {self.workers} workers" if self.workers else "which the steps wait for"
-        told += [
-            f"  step            {second:.3g} s (the first, a warm-up, {first:.3g} s)",
-            f"  loading         {self.loading:.3g} s a batch in one process, {waits}",
-            f"  peak memory     {'unknown here' if self.memory is None else size(self.memory)} {self.memory_of}",
-        ]
-        if self.validations:
-            told.append(f"  validation      {self.validations} times, {self.validation:.3g} s an image")
         done = f" for the {self.steps - self.start} steps that are left" if self.start else ""
         kept = f", {self.kept} epochs {size(self.kept * self.model)}" if self.kept else ""
-        return [
-            *told,
-            f"  time            {duration(self.seconds)}{done}",
-            f"  disk            {size(self.disk)} at most (to go on from {size(self.last)}, model {size(self.model)}"
-            f"{kept}, and room to replace one)",
-        ]
+        parts = f"to go on from {size(self.last)}, model {size(self.model)}{kept}, and room to replace one"
+        rows = {
+            "step": f"{self.step_times[-1]:.3g} s (the first, a warm-up, {self.step_times[0]:.3g} s)",
+            "loading": f"{self.loading:.3g} s a batch in one process, {waits}",
+            "peak memory": f"{'unknown here' if self.memory is None else size(self.memory)} {self.memory_of}",
+            "validation": f"{self.validations} times, {self.validation:.3g} s an image" if self.validations else "",
+            "time": f"{duration(self.seconds)}{done}",
+            "disk": f"{size(self.disk)} at most ({parts})",
+        }
+        return [title, *(f"  {name:<16}{text}" for name, text in rows.items() if text)]
 
 
 class Rehearsal:
@@ -130,12 +126,10 @@ class Rehearsal:
             validation = _timed(partial(training.validate, held_out.subset([0])), on_gpu)[1]
             validation /= fabric.world_size  # the processes share the images
             validations = sum(training.validates(done) for done in range(start + 1, training.steps + 1))
+        model = checkpoints.module_tensors(run.deployed)
         everything = checkpoints.module_tensors(run.modules) | checkpoints.optimizer_tensors(run.optimizers)
-        last_bytes, model_bytes = (
-            sum(tensor.nbytes for tensor in tensors.values())
-            for tensors in (everything, checkpoints.module_tensors(run.deployed))
-        )
-        window = run.config["source"] if "source" in run.config else run.config["augmentation"]
+        last_bytes, model_bytes = (sum(tensor.nbytes for tensor in them.values()) for them in (everything, model))
+        window = run.config.get("source") or run.config["augmentation"]
         self.measured.append(
             Measured(
                 training.description, training.images, len(held_out or ()), start, training.steps,
@@ -149,7 +143,7 @@ class Rehearsal:
         return run.model_path
 
     def finds_masks(self, model: Path, target: CrowdDataset, folder: Path) -> bool:
-        """Whether all pseudo-masks are there; where not, it is noted, and a mask model that is there is opened."""
+        """Whether all pseudo-masks are there; if not, it is noted. A mask model that is there is opened."""
         missing = [name for name in target.names if not masks.path_of(folder, name).exists()]
         if model.exists():
             checkpoints.load_segmenter(model)
@@ -161,7 +155,7 @@ class Rehearsal:
         return not missing
 
     def finds_translated(self, source: CrowdDataset, folder: Path) -> bool:
-        """Whether the translated source is there; where not, it is noted."""
+        """Whether the translated source is there; if not, it is noted."""
         if not folder.exists():
             self.notes.append(
                 f"translated source: {len(source)} images are still to be translated and written before the counter's "

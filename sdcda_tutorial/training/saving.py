@@ -193,12 +193,8 @@ class RunFolder:
         self.log.save()
         tensors = checkpoints.module_tensors(self.modules) | checkpoints.optimizer_tensors(self.optimizers)
         self._require_finite_weights(tensors, step)
-        state = {
-            "step": step,
-            "best": self.best,
-            "seconds": round(self._trained_for(), 1),
-            "precision": self.fabric.strategy.precision.state_dict(),
-        }
+        state = {"step": step, "best": self.best, "seconds": self._trained_for()}
+        state["precision"] = self.fabric.strategy.precision.state_dict()
         checkpoints.save(self.last_path, tensors, {**self.card, "state": state})
 
     def keep_epoch(self, step: int, images: int) -> None:
@@ -226,7 +222,7 @@ class RunFolder:
             "chosen": chosen,
             "versions": checkpoints.versions(),
             "date": datetime.date.today().isoformat(),
-            "seconds": round(self._trained_for(), 1),
+            "seconds": self._trained_for(),
             "hardware": {
                 "device": torch.cuda.get_device_name(device) if device.type == "cuda" else on_cpu,
                 "processes": self.fabric.world_size,
@@ -247,5 +243,5 @@ class RunFolder:
             raise TrainingStopped(f"{broken} is not finite after step {step}; {self.what_is_left()}")
 
     def _trained_for(self) -> float:
-        """Seconds, those before an interruption included."""
-        return self._seconds + time.perf_counter() - self._began
+        """Seconds, including those before an interruption."""
+        return round(self._seconds + time.perf_counter() - self._began, 1)

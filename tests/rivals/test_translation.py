@@ -19,6 +19,7 @@ from torch import nn
 
 from sdcda_tutorial.datasets import GCC, CrowdDataset, ImageFolder, open_dataset
 from sdcda_tutorial.datasets.batches import Augmentation
+from sdcda_tutorial.datasets.formats.gcc import TRANSLATED
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import TrainingStopped
 from sdcda_tutorial.experiments.presets import MINI, PAPER
@@ -27,7 +28,7 @@ from sdcda_tutorial.rivals import cyclegan_losses as losses
 from sdcda_tutorial.rivals import translated_source
 from sdcda_tutorial.rivals.cyclegan import Generators
 from sdcda_tutorial.rivals.cyclegan_losses import TranslationWeights
-from sdcda_tutorial.rivals.translated_source import PROVENANCE, translate, translated_image
+from sdcda_tutorial.rivals.translated_source import translate, translated_image
 from sdcda_tutorial.rivals.translation import (
     Translation,
     TranslationConfig,
@@ -410,7 +411,7 @@ def test_a_translation_goes_on_where_it_was(
         go()  # it is complete
     assert calls == len(source) - 3
     ours, theirs = files_of(tmp_path / "gcc"), files_of(translated)
-    assert {**ours, PROVENANCE: b""} == {**theirs, PROVENANCE: b""}
+    assert {**ours, TRANSLATED: b""} == {**theirs, TRANSLATED: b""}
 
 
 def test_nothing_of_another_origin_is_mixed_or_lost(
@@ -432,7 +433,7 @@ def test_nothing_of_another_origin_is_mixed_or_lost(
     complaint(go(tmp_path / "new", target), "GCC's layout", target.name)
     assert not (tmp_path / "new").exists() and files_of(tmp_path / "mine") == {"thesis.txt": b"mine"}
     (tmp_path / "begun").with_name(".begun.translating").mkdir()
-    shutil.copy(translated / PROVENANCE, tmp_path / ".begun.translating" / PROVENANCE)
+    shutil.copy(translated / TRANSLATED, tmp_path / ".begun.translating" / TRANSLATED)
     complaint(go(tmp_path / "begun", model=other), ".begun.translating", "weights_sha256")
 
 
