@@ -238,7 +238,7 @@ LEDGER = (
     Choice("Scene Regularization of GCC", "“adopted the Scene Regularization [16] to select the images”; no rules",
         "for each target bounds on level, hour, weather, count and filling",
         "the same bounds, where a rule is named; without one all images but one black screen",
-        '`datasets.GCC(rule)` = "shb", "sha" or "qnrf"; `cli.train.train(scenes)` is --scenes'),
+        '`datasets.GCC(rule)` = "shb", "sha" or "qnrf"; `cli.train.train(scenes)` on the command line'),
     Choice("size and look of images", "random crops of 480×640",
         "C³ framework: every set resized its own way, flips, each set's mean and deviation; NLT: GCC's for all",
         "stored size (enlarged where a crop does not fit), flips, ImageNet's mean and deviation inside E; mini: "

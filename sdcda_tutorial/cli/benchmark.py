@@ -52,9 +52,8 @@ def benchmark(
 
     On the mini world each seed draws a world of its own; on other data a seed is a training.
     """
-    from sdcda_tutorial.experiments.benchmark import run_benchmark, save_pictures
+    from sdcda_tutorial.experiments.benchmark import Benchmark
     from sdcda_tutorial.experiments.benchmark_rows import EARLY, GROUPS, titles
-    from sdcda_tutorial.experiments.model_export import export_models
     from sdcda_tutorial.experiments.tables import difference_table, spread_table
 
     chosen = list(dict.fromkeys(GROUPS.get(methods) or (name.strip() for name in methods.split(","))))
@@ -67,13 +66,12 @@ def benchmark(
             f"the preset {preset} has no warm start, so there is no {EARLY}; name the --methods without it"
         )
     data = _data(source, target, boxes, size)
-    found = run_benchmark(
-        numbers, chosen, settings, out, data=data, vgg_weights=weights, at_once=at_once, say=typer.echo
-    )
+    asked = Benchmark(chosen, settings, out, data, weights)
+    found = asked.run(numbers, at_once=at_once, say=typer.echo)
     if keep is not None:
         about = "mini world" if data is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
-        export_models(out, chosen, numbers[0], keep, about)
-    save_pictures(chosen, settings, out, data, found)
+        asked.export_models(numbers[0], keep, about)
+    asked.save_pictures(found)
     typer.echo(spread_table(found, names))
     if found["differences"]:
         typer.echo("\n" + difference_table(found, names))
@@ -110,7 +108,6 @@ def demo(
     seed: options.Seed = 0,
 ) -> None:
     """The paper's claim in minutes: train without and with adaptation on the mini world, compare on its target."""
-    from sdcda_tutorial.experiments.benchmark import run_demo
-    from sdcda_tutorial.experiments.demo import save_demo
+    from sdcda_tutorial.experiments.demo import run_demo
 
-    save_demo(out, run_demo(seed, out, say=typer.echo), say=typer.echo)
+    run_demo(seed, out, say=typer.echo)

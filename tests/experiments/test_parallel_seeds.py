@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
-from sdcda_tutorial.experiments.parallel_seeds import _gpus, run_seeds_in_parallel
+from sdcda_tutorial.experiments.benchmark import _gpus, run_seeds_in_parallel
 
 pytestmark = pytest.mark.alone
 
@@ -65,7 +65,7 @@ def test_when_their_parent_dies_they_do_not_live_on(tmp_path: Path) -> None:
     program = (
         "from pathlib import Path; import sys; sys.path.insert(0, sys.argv[2])\n"
         "from test_parallel_seeds import note\n"
-        "from sdcda_tutorial.experiments.parallel_seeds import run_seeds_in_parallel\n"
+        "from sdcda_tutorial.experiments.benchmark import run_seeds_in_parallel\n"
         "calls = [(Path(sys.argv[1]), str(n), 600.0) for n in range(2)]\n"
         "if __name__ == '__main__': run_seeds_in_parallel(2, note, calls)\n"
     )
