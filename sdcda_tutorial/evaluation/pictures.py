@@ -1,4 +1,4 @@
-"""Pictures in one style: colour-blind safe, and every one with a text that says what is seen."""
+"""Pictures in one style, safe for colour-blind readers, and saved with a description."""
 
 from __future__ import annotations
 
@@ -35,12 +35,9 @@ STYLE: dict[Any, Any] = {
 def show_pixels(
     axis: Axes, pixels: Any, title: str = "", brightest: float | None = None, cmap: str = DENSITY, **options: Any
 ) -> AxesImage:
-    """Show an image or a map on an axis, without ticks.
+    """Show an image (H, W, 3) uint8 or a map (H, W) on an axis, without ticks.
 
-    Args:
-        pixels: (H, W, 3) uint8 image, or (H, W) map.
-        brightest: value at the upper end of the colour map, whose lower end is 0; by default the maximum of the map.
-        options: of `Axes.imshow`.
+    The colours of a map run from 0 to `brightest`, by default its maximum. `options` are those of `Axes.imshow`.
     """
     axis.set_title(title)
     axis.set_axis_off()
@@ -48,7 +45,7 @@ def show_pixels(
 
 
 def row(pictures: Mapping[str, Any], height: float, brightest: float | None = None, **options: Any) -> Figure:
-    """Images and maps side by side, 10 inches wide and `height` inches high: title -> pixels as in `show_pixels`."""
+    """Images and maps by title, side by side, in a figure of 10 × `height` inches; arguments as in `show_pixels`."""
     figure = Figure(figsize=(10, height), layout="constrained")
     axes = figure.subplots(1, len(pictures), squeeze=False)
     for axis, (title, pixels) in zip(axes.flat, pictures.items(), strict=True):
@@ -58,22 +55,20 @@ def row(pictures: Mapping[str, Any], height: float, brightest: float | None = No
 
 @matplotlib.rc_context(STYLE)
 def panel(samples: Sequence[Sample], truths: Sequence[Tensor], predictions: Mapping[str, Sequence[Tensor]]) -> Figure:
-    """Fig. 2 of the paper: one row per image, with the image, the true map and one map per method, counts printed.
+    """Fig. 2 of the paper: a row per image with the image, its true map and one map per method, counts printed.
 
-    All maps of a row share the colour scale of the true map, so that a brighter spot is more people. If the image shows
-    nobody, they share the scale of the predictions.
+    All maps of a row share the colour scale of the true map, or of the predictions if the image shows nobody.
 
     Args:
-        samples: images.
-        truths: (H, W) true density map of each.
-        predictions: title -> (H, W) predicted map of each image.
+        truths: (H, W) true density map of each sample.
+        predictions: title -> (H, W) predicted map of each sample.
     """
     columns = ["image", "truth", *predictions]
     height, width = samples[0].size
     figure = Figure(figsize=(2.6 * len(columns), 2.6 * len(samples) * height / width + 0.5), layout="constrained")
     axes = figure.subplots(len(samples), len(columns), squeeze=False)
     for i, sample in enumerate(samples):
-        maps = [truths[i], *(maps_of_method[i] for maps_of_method in predictions.values())]
+        maps = [truths[i], *(of_method[i] for of_method in predictions.values())]
         brightest = float(truths[i].max()) or max(*(float(density.max()) for density in maps), 1e-6)
         counts = ["", f"{sample.count}", *(f"{float(density.sum()):.1f}" for density in maps[1:])]
         for axis, pixels, title, count in zip(axes[i], [sample.image, *maps], columns, counts, strict=True):
@@ -89,8 +84,7 @@ def panel(samples: Sequence[Sample], truths: Sequence[Tensor], predictions: Mapp
 def overlay(image: np.ndarray, density: Tensor) -> Figure:
     """A photograph with the predicted density laid over it, and the count in the corner.
 
-    A large one is reduced by a whole factor to at most `OVERLAY_SIDE` pixels: its blocks to their mean colour and to
-    the sum of their people, so the count stays.
+    A large one is reduced by a whole factor to at most `OVERLAY_SIDE` pixels: the mean of colours, the sum of people.
     """
     count, block = float(density.sum(dtype=torch.float64)), math.ceil(max(density.shape) / OVERLAY_SIDE)
     if block > 1:
@@ -102,7 +96,7 @@ def overlay(image: np.ndarray, density: Tensor) -> Figure:
     colours = matplotlib.colormaps[DENSITY](0.25 + 0.75 * strength)
     colours[..., 3] = strength * 0.85
     height, width = values.shape
-    inch = max(height, width) / 8  # the longer side is 8 inches, whatever the photograph's shape
+    inch = max(height, width) / 8  # the longer side is 8 inches
     figure = Figure(figsize=(max(width / inch, 0.1), max(height / inch, 0.1)))
     axis = figure.add_axes((0, 0, 1, 1))
     show_pixels(axis, image)
@@ -115,10 +109,7 @@ def overlay(image: np.ndarray, density: Tensor) -> Figure:
 
 
 def save(figure: Figure, path: str | Path, description: str, origin: str | None = None) -> None:
-    """Write a PNG atomically; `description`, what a reader who cannot see the picture should know, goes into it.
-
-    So does `origin`, which `origin_of` gives back.
-    """
+    """Write a PNG atomically, with a description for readers who cannot see it, and an `origin` for `origin_of`."""
     metadata = {"Description": description, "Software": None, "Source": origin}
     with atomic_path(path) as temporary, matplotlib.rc_context(STYLE):
         figure.savefig(temporary, format="png", metadata=metadata)

@@ -1,7 +1,7 @@
-"""The drawing of the method, after Fig. 1 of the paper, with the parts lit that a notebook is about.
+"""The drawing of the method, after Fig. 1 of the paper, with some of its parts lit.
 
-`method.svg` holds the drawing: blue is the source, vermilion the target, and every line also carries its index s or t,
-so colour is never the only sign. The same arguments give the same text, so notebook outputs can be compared.
+In `method.svg` blue is the source and vermilion the target; every line also carries its index s or t, so colour is
+never the only sign. The same arguments give the same text, so notebook outputs can be compared.
 """
 
 from __future__ import annotations
@@ -27,23 +27,20 @@ PALE = 0.22
 
 
 def drawing(*lit: str) -> str:
-    """The method as an SVG of 900 × 560 units.
+    """The method as an SVG of 900 × 560 units; parts that are not lit are pale, by default all are lit.
 
-    Args:
-        lit: parts shown in full, names of `PARTS`; the others are pale. By default all are lit.
     Raises:
-        ValueError: there is no such part.
+        ValueError: a name is not in `PARTS`.
     """
-    unknown = [name for name in lit if name not in PARTS]
-    if unknown:
-        raise ValueError(f"there is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}")
+    for name in lit:
+        if name not in PARTS:
+            raise ValueError(f"there is no part {name!r}; the parts are {', '.join(PARTS)}")
     chosen = [name for name in PARTS if name in lit] or list(PARTS)
     asset = resources.files("sdcda_tutorial.teaching").joinpath("method.svg").read_text(encoding="utf-8")
     svg = "".join(line.strip() for line in asset[asset.index("<svg") :].splitlines())
     page, *groups = svg.removesuffix("</svg>").split('<g data-part="')
     parts = [group.partition('">') for group in groups]  # (name, separator, the group's elements up to </g>)
-    # Pale parts first: where lines cross, the lit one lies above.
-    parts.sort(key=lambda part: part[0] in chosen)
+    parts.sort(key=lambda part: part[0] in chosen)  # pale parts first: where lines cross, the lit one lies above
     names = "all parts" if len(chosen) == len(PARTS) else ", ".join(name.replace("_", " ") for name in chosen)
     # A page may show several drawings, so the ids of the title and the description contain the parts.
     page = page.format(key="-".join(chosen), names=names, description=description(*chosen))
@@ -61,7 +58,7 @@ def description(*lit: str) -> str:
 def show(*lit: str) -> None:
     """Show the drawing in a notebook, and under it the same in words."""
     text = description(*lit)
-    # JupyterLab draws no stored SVG before the notebook is run; as a picture within HTML it does.
+    # JupyterLab shows no stored SVG before the notebook is run, but it does show one as an image within HTML.
     picture = base64.b64encode(drawing(*lit).encode()).decode()
     within = f'<img alt="{html.escape(text)}" src="data:image/svg+xml;base64,{picture}">'
     data = {"image/svg+xml": drawing(*lit), "text/html": within, "text/plain": text}

@@ -1,4 +1,4 @@
-"""What the notebooks share: where things are, how code and figures are shown."""
+"""What the notebooks share: paths, stored models and results, how code and figures are shown."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import inspect
 import io
 import os
 import textwrap
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,7 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from torch import nn
 
-from sdcda_tutorial.datasets import MINI_ROOT, CrowdDataset, open_dataset
+from sdcda_tutorial.datasets import MINI_ROOT, open_dataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.pictures import STYLE
 from sdcda_tutorial.files import read_json
@@ -31,11 +31,7 @@ CHECKPOINTS, RESULTS = Path("data/checkpoints"), Path("data/results")
 
 
 def begin() -> None:
-    """Go to the folder of the project, where `data/` is, and give all figures one style.
-
-    Raises:
-        InputError: the notebook was taken out of the project.
-    """
+    """Change to the project's folder and set the style of figures; InputError outside a clone of the project."""
     here = Path.cwd()
     root = next((folder for folder in (here, *here.parents) if (folder / RESULTS).is_dir()), None)
     if root is None:
@@ -44,25 +40,13 @@ def begin() -> None:
     plt.rcParams.update(STYLE)
 
 
-@dataclass(frozen=True)
-class World:
-    """The mini world's parts: training images of the three domains, test images of two."""
-
-    source: CrowdDataset
-    target: CrowdDataset
-    third: CrowdDataset
-    source_test: CrowdDataset
-    target_test: CrowdDataset
-
-
 @cache
-def world() -> World:
-    """The mini world of seed 0; made now, in about 20 seconds, if it is not there yet."""
+def world() -> SimpleNamespace:
+    """The mini world of seed 0, made first if needed (20 seconds): `source`, `target`, `third`, and two test sets."""
     ensure_mini_world(MINI_ROOT)
-    return World(
-        *(open_dataset(f"mini-{domain}", "train") for domain in ("source", "target", "third")),
-        *(open_dataset(f"mini-{domain}", "test") for domain in ("source", "target")),
-    )
+    train = {domain: open_dataset(f"mini-{domain}", "train") for domain in ("source", "target", "third")}
+    test = {f"{domain}_test": open_dataset(f"mini-{domain}", "test") for domain in ("source", "target")}
+    return SimpleNamespace(**train, **test)
 
 
 def counter(method: str) -> CrowdCounter:
@@ -86,14 +70,14 @@ def result(name: str) -> dict[str, Any]:
 
 
 def show(figure: Figure, caption: str) -> None:
-    """Show a figure with a caption that says what is seen; a screen reader reads the caption for the picture."""
+    """Show a figure with a caption, which is also its alternative text for screen readers."""
     data = {"image/jpeg": picture(figure), "text/plain": caption}
     display(data, raw=True, metadata={"image/jpeg": {"alt": caption}})
     display(Markdown(f"*{caption}*"))
 
 
 def picture(figure: Figure) -> bytes:
-    """The figure as a JPEG, which for photographs is a small part of a PNG's size; the figure is closed."""
+    """The figure as a JPEG (for photographs much smaller than a PNG); closes the figure."""
     file = io.BytesIO()
     figure.savefig(file, format="jpeg", dpi=110, bbox_inches="tight", pil_kwargs={"quality": 90, "subsampling": 0})
     plt.close(figure)
@@ -102,19 +86,18 @@ def picture(figure: Figure) -> bytes:
 
 def code(*objects: Any) -> None:
     """Show the source of functions, classes or methods of the package as it runs, without the docstring."""
-    texts = [_without_docstring(textwrap.dedent(inspect.getsource(item))) for item in objects]
-    display(Markdown("```python\n" + "\n\n".join(text.rstrip() for text in texts) + "\n```"))
+    texts = [_without_docstring(textwrap.dedent(inspect.getsource(item))).rstrip() for item in objects]
+    display(Markdown("```python\n" + "\n\n".join(texts) + "\n```"))
 
 
 def _without_docstring(text: str) -> str:
     """The same source without the docstrings of the definition and of what it contains."""
-    lines: list[str | None] = list(text.splitlines())
+    lines, left_out = text.splitlines(), set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-            first = node.body[0]
-            if len(node.body) > 1:  # else the docstring is all there is
-                end = first.end_lineno or first.lineno
-                while end < len(lines) and not (lines[end] or "").strip():  # blank lines that followed it
-                    end += 1
-                lines[first.lineno - 1 : end] = [None] * (end - first.lineno + 1)
-    return "\n".join(line for line in lines if line is not None)
+            first, *others = node.body
+            end = first.end_lineno or first.lineno
+            while others and not lines[end].strip():  # the blank lines that follow it
+                end += 1
+            left_out |= set(range(first.lineno - 1, end)) if others else set()  # it may be all there is
+    return "\n".join(line for number, line in enumerate(lines) if number not in left_out)

@@ -1,7 +1,7 @@
-"""The interactive demos: a pure `render_…` function draws a figure from values, `explore` puts controls above it.
+"""The interactive demos: a pure `render_…` function draws a figure, `explore` puts controls above it.
 
-In all of them `scene` is the index of an image, and `method` a key of the mapping that comes with it, or the name of a
-stored model as in `notebook.counter`. Networks are in evaluation mode.
+`scene` is always the index of an image; `method` is a key of the mapping of networks or logs, else the name of a stored
+model (see `notebook.counter`). Images are (H, W, 3) uint8, networks are in evaluation mode.
 """
 
 from __future__ import annotations
@@ -20,26 +20,21 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching import notebook
 
-counter = cache(notebook.counter)  # the demos ask for the same ones again and again, and never train them
+counter = cache(notebook.counter)  # the demos use the same ones again and again, and never train them
 
 
 @lru_cache(maxsize=256)  # a map of the mini world takes 200 kB; networks and data sets are compared by identity
 def predicted(counter: nn.Module, dataset: CrowdDataset, scene: int) -> Tensor:
-    """The (H, W) density map of an image, kept, since the forward pass is the slow part."""
+    """The (H, W) density map of an image, cached because the forward pass is slow."""
     return predict_density(counter, dataset[scene].image)
 
 
 def explore(
     render: Callable[..., Figure], controls: dict[str, ipywidgets.Widget], fixed: dict[str, Any] | None = None
 ) -> ipywidgets.VBox:
-    """Controls above the picture that `render(**values)` draws, redrawn whenever one is moved.
+    """Controls by argument name above the figure that `render(**values, **fixed)` draws, redrawn at every move.
 
-    Args:
-        render: takes the controls' values by name, and `fixed`.
-        controls: argument name -> slider, drop-down list or button; its description is shown beside it.
-    Returns:
-        A box to be the last line of a cell. The picture is an image widget: no output area, no redraw by hand, so it
-        works alike in JupyterLab, in Colab and where several demos are open.
+    The figure is an image widget, not an output area: it works alike in JupyterLab, in Colab and beside other demos.
     """
     image = ipywidgets.Image(format="jpeg", layout={"max_width": "100%"})
     problem = ipywidgets.HTML().add_class("sdcda-problem")  # by which the tests find it in the page
@@ -49,7 +44,7 @@ def explore(
             values = {name: control.value for name, control in controls.items()}
             image.value = notebook.picture(render(**values, **(fixed or {})))
             problem.value = ""
-        except Exception as error:  # raised in a callback it would vanish into a log
+        except Exception as error:  # an exception in a callback would end in a log
             kind = "" if isinstance(error, InputError) else f"<b>{type(error).__name__}</b>: "
             problem.value = kind + html.escape(str(error))
 

@@ -1,4 +1,4 @@
-"""Demo of notebook 04: predicted people, split into those in the crowd and those on the background."""
+"""Demo of notebook 04: the predicted count, split into crowd and background."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from sdcda_tutorial.teaching.demos import choice, counter, explore, predicted, s
 def render_background_error(
     domains: dict[str, CrowdDataset], domain: str, scene: int, method: str = "noadapt"
 ) -> Figure:
-    """An image of `domains[domain]`, its true map, and the predicted map in two parts, with the people in each."""
-    sample = domains[domain][scene]
-    density, truth = predicted(counter(method), domains[domain], scene), MINI.adaptation.kernel.draw(sample)
+    """Image, true map, and the predicted map in two parts with their counts."""
+    dataset = domains[domain]
+    sample, density = dataset[scene], predicted(counter(method), dataset, scene)
+    truth = MINI.adaptation.kernel.draw(sample)
     background = on_background(density, truth)
     pictures = {
         f"{domain} image {scene}": sample.image,
@@ -29,7 +30,7 @@ def render_background_error(
 
 
 def background_error(domains: dict[str, CrowdDataset]) -> ipywidgets.VBox:
-    """Choose a domain, which is the last one at first, and one of the first 20 scenes."""
+    """Choose a domain (at first the last one) and one of its first 20 scenes."""
     controls = {
         "domain": choice("domain", list(domains), list(domains)[-1]),
         "scene": slider("scene", 0, 0, 19, 1),

@@ -1,4 +1,4 @@
-"""Demo of notebook 01: what the kernel does to the map, and what it never does to the count."""
+"""Demo of notebook 01: the kernel changes the density map, never the count."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from sdcda_tutorial.teaching.demos import choice, explore, slider
 
 
 def render_density_kernel(dataset: CrowdDataset, scene: int, kernel: str, sigma: float) -> Figure:
-    """Image with heads, its density map, and the map's profile along the row of the densest spot.
+    """Image with heads, density map, and the map's profile along the row of its maximum.
 
-    Args:
-        kernel: "fixed" or "adaptive".
-        sigma: σ of the fixed kernel in pixels; the kernel reaches 3 σ.
+    `kernel` is "fixed" or "adaptive"; `sigma` is the σ of the fixed one in pixels, and it reaches 3 σ.
     """
     sample = dataset[scene]
     size = 2 * int(np.ceil(3 * sigma)) + 1

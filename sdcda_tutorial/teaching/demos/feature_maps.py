@@ -1,4 +1,4 @@
-"""Demo of notebook 03: one channel of f on an image of either domain, as the E of either method makes it."""
+"""Demo of notebook 03: one channel of f in both domains, for the E of each method."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from sdcda_tutorial.teaching.demos import choice, counter, explore, slider
 def render_feature_maps(
     source: CrowdDataset, target: CrowdDataset, scene: int, channel: int, method: str = "noadapt"
 ) -> Figure:
-    """A source and a target image, one channel of f of each, and a histogram of the values of that channel."""
-    figure, axes = plt.subplot_mosaic(
-        [["xs", "fs", "values"], ["xt", "ft", "values"]], figsize=(9.5, 4.4), layout="constrained"
-    )
+    """A source and a target image, one channel of f for each, and a histogram of its values."""
+    figure, axes = plt.subplot_mosaic("sSv;tTv", figsize=(9.5, 4.4), layout="constrained")
     f_s, f_t = (_features(counter(method).E, dataset, scene)[channel] for dataset in (source, target))
     largest = max(float(f_s.max()), float(f_t.max())) or 1.0
-    domains = ("source", source, f_s, SOURCE, "-"), ("target", target, f_t, TARGET, "--")
-    for name, dataset, f, colour, dashes in domains:
-        x_axis, f_axis = axes[f"x{name[0]}"], axes[f"f{name[0]}"]
+    for name, dataset, f, colour, dashes in (
+        ("source", source, f_s, SOURCE, "-"),
+        ("target", target, f_t, TARGET, "--"),
+    ):
+        x_axis, f_axis = axes[name[0]], axes[name[0].upper()]
         show_pixels(x_axis, dataset[scene].image, f"{name} image {scene}")
-        # One colour scale for both domains: what is brighter is larger. Cells stay visible, they are what C gets.
+        # One colour scale for both domains. Cells stay visible because C gets them as they are.
         title = f"channel {channel}, mean {float(f.mean()):.2f}"
         shown = show_pixels(f_axis, f, title, largest, FEATURES, interpolation="nearest")
-        axes["values"].hist(
+        axes["v"].hist(
             f.flatten().numpy(), bins=30, range=(0, largest), histtype="step", linewidth=1.6, color=colour,
             linestyle=dashes, label=name,
         )  # fmt: skip
-        x_axis.title.set_color(colour)
-        f_axis.title.set_color(colour)
-    figure.colorbar(shown, ax=[axes["fs"], axes["ft"]], label="value of f", shrink=0.7)
-    axes["values"].set(yscale="log", xlabel="value of f", ylabel="cells", title=f"E of {method}")
-    axes["values"].legend(frameon=False)
+        for axis in (x_axis, f_axis):
+            axis.title.set_color(colour)
+    figure.colorbar(shown, ax=[axes["S"], axes["T"]], label="value of f", shrink=0.7)
+    axes["v"].set(yscale="log", xlabel="value of f", ylabel="cells", title=f"E of {method}")
+    axes["v"].legend(frameon=False)
     return figure
 
 
 def feature_maps(source: CrowdDataset, target: CrowdDataset) -> ipywidgets.VBox:
-    """Choose one of the first 10 scenes, a channel of f and the method that trained E."""
+    """Choose one of the first 10 scenes, a channel of f, and the method that trained E."""
     controls = {
         "scene": slider("scene", 0, 0, 9, 1),
         "channel": slider("channel of f", 0, 0, counter("noadapt").E.channels - 1, 1),
@@ -57,6 +57,6 @@ def feature_maps(source: CrowdDataset, target: CrowdDataset) -> ipywidgets.VBox:
 @cache
 @torch.no_grad()
 def _features(E: nn.Module, dataset: CrowdDataset, scene: int) -> Tensor:
-    """f of one image, (channels, H / stride, W / stride); the forward pass is the slow part, so it is kept."""
+    """f of one image, (channels, H / stride, W / stride), cached because the forward pass is slow."""
     x = torch.from_numpy(dataset[scene].image).permute(2, 0, 1)[None] / 255
     return E(x)[0]

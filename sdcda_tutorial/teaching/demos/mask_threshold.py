@@ -1,4 +1,4 @@
-"""Demo of notebook 02: which threshold, how much dilation, and what either costs."""
+"""Demo of notebook 02: threshold and dilation of the pseudo-masks, and what they cost."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ def trade_off(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(share of the heads inside, share of the pixels called crowd) at each threshold, over all samples.
 
-    Growing a mask and thresholding may change places: the maximum of a neighbourhood is above the threshold when one
-    of its pixels is. So one filter an image serves all thresholds.
+    Dilation and threshold commute, so one maximum filter per image serves all thresholds.
     """
     at_heads, at_pixels = [], []
     for sample, probability in zip(samples, probabilities, strict=True):
@@ -42,11 +41,11 @@ def trade_off(
 def render_mask_threshold(
     samples: Sequence[Sample], probabilities: Sequence[np.ndarray], scene: int, threshold: float, dilate: int
 ) -> Figure:
-    """One image under its mask with heads inside and outside, its probability, and what the choice costs on all images.
+    """One image with the background of its mask dimmed, its probability of crowd, and the trade-off on all images.
 
     Args:
         samples: labelled images; the heads are only for comparison.
-        probabilities: (H, W) of each, as `crowd_probability` gives them.
+        probabilities: (H, W) of each, from `crowd_probability`.
         threshold, dilate: see `masks.from_probability`.
     """
     sample, probability = samples[scene], probabilities[scene]
@@ -55,7 +54,8 @@ def render_mask_threshold(
     inside = z[rows, columns] == 1
     figure, axes = plt.subplots(1, 3, figsize=(10, 2.9), layout="constrained", width_ratios=(1.25, 1.25, 1))
     heads = f"{int(inside.sum())} heads inside, {int((~inside).sum())} outside (crosses)"
-    show_pixels(axes[0], _veiled(sample.image, z), heads)
+    light = np.where(z[..., None] == 1, 1.0, 0.4)
+    show_pixels(axes[0], (sample.image * light + 255 * 0.25 * (1 - light)).astype(np.uint8), heads)
     axes[0].scatter(*sample.points[inside].T, s=5, c=HEADS, edgecolors="black", linewidths=0.3)
     axes[0].scatter(*sample.points[~inside].T, s=30, c=VERMILION, marker="X", edgecolors="white", linewidths=0.5)
     show_pixels(axes[1], probability, "probability of crowd, line: threshold", brightest=1)
@@ -69,14 +69,8 @@ def render_mask_threshold(
     return figure
 
 
-def _veiled(image: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """The image with its background dimmed: what is left bright is called crowd."""
-    veil = np.where(z[..., None] == 1, 1.0, 0.4)
-    return (image * veil + 255 * 0.25 * (1 - veil)).astype(np.uint8)
-
-
 def mask_threshold(samples: Sequence[Sample], probabilities: Sequence[np.ndarray]) -> ipywidgets.VBox:
-    """Choose an image, a threshold and a dilation; the network's answers are computed before and never again."""
+    """Choose an image, a threshold and a dilation; the network itself is not run again."""
     controls = {
         "scene": slider("scene", 0, 0, len(samples) - 1, 1),
         "threshold": slider("threshold", 0.3, 0.02, 0.98, 0.02),

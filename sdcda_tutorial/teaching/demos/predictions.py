@@ -1,4 +1,4 @@
-"""Demo of notebook 09: what each method sees in a scene, beside the truth."""
+"""Demo of notebook 09: the prediction of each method beside the truth."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from sdcda_tutorial.teaching.demos import choice, explore, predicted, slider
 def render_predictions(
     dataset: CrowdDataset, counters: Mapping[str, nn.Module], kernel: DensityKernel, scene: int, method: str
 ) -> Figure:
-    """Image, true map as `kernel` draws it, predicted map, and their difference, with counts and parts of the error."""
-    sample, truth = dataset[scene], kernel.draw(dataset[scene])
-    density = predicted(counters[method], dataset, scene)
+    """Image, true map, predicted map and their difference, with the counts and the parts of the error."""
+    sample, density = dataset[scene], predicted(counters[method], dataset, scene)
+    truth = kernel.draw(sample)
     background = float(on_background(density, truth).sum())
     crowd = float(density.sum()) - sample.count - background
     pictures = {
@@ -37,7 +37,7 @@ def render_predictions(
 
 
 def predictions(dataset: CrowdDataset, counters: Mapping[str, nn.Module], kernel: DensityKernel) -> ipywidgets.VBox:
-    """Choose one of the first 30 scenes, and a method."""
+    """Choose one of the first 30 scenes and a method."""
     controls = {
         "scene": slider("scene", 2, 0, min(len(dataset), 30) - 1, 1),
         "method": choice("method", list(counters)),

@@ -1,4 +1,4 @@
-"""Demo of notebook 05: what adaptive pooling into a grid keeps of a feature map, and what it spreads over the image."""
+"""Demo of notebook 05: adaptive pooling of a feature map into a grid."""
 
 from __future__ import annotations
 
@@ -16,13 +16,7 @@ from sdcda_tutorial.teaching.demos import explore, slider
 
 
 def render_pyramid(images: Sequence[np.ndarray], features: Tensor, scene: int, channel: int, grid: int) -> Figure:
-    """An image, one channel of its features, the channel averaged over a grid, and that stretched back.
-
-    Args:
-        images: (H, W, 3) uint8.
-        features: (N, C, h, w) f of these images.
-        grid: cells along a side.
-    """
+    """An image, one channel of its features (N, C, h, w), its average over a grid × grid, and that stretched back."""
     f = features[scene : scene + 1, channel : channel + 1]
     pooled = F.adaptive_avg_pool2d(f, grid)
     spread = F.interpolate(pooled, size=f.shape[-2:], mode="bilinear", align_corners=False)
@@ -32,8 +26,8 @@ def render_pyramid(images: Sequence[np.ndarray], features: Tensor, scene: int, c
         f"averaged over {grid} × {grid}": pooled[0, 0],
         "stretched back": spread[0, 0],
     }
-    height, width = f.shape[-2:]  # all four have the same shape on the page
-    brightest = max(float(f.max()), 1e-6)  # a channel may be silent
+    height, width = f.shape[-2:]  # all four get the same shape on the page
+    brightest = max(float(f.max()), 1e-6)  # a channel may be zero everywhere
     figure = row(pictures, height=2.3, brightest=brightest, cmap=FEATURES, extent=(0, width, height, 0))
     figure.colorbar(figure.axes[3].images[0], ax=figure.axes[3], label="value of f", shrink=0.8)
     return figure

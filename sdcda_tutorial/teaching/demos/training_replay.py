@@ -1,4 +1,4 @@
-"""Demo of notebook 08: the training logs of the stored models, replayed step by step."""
+"""Demo of notebook 08: training logs replayed step by step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sdcda_tutorial.teaching.demos import choice, explore, slider
 
 Line = dict[str, float]
 
-# Name in the log -> name and equation for the reader, colour, line style.
+# Name in the log -> label, colour, line style.
 TERMS = {
     "density": ("density, Eq. 6", BLUE, "-"),
     "seg_source": ("mask, source, Eq. 7", GREEN, "-"),
@@ -28,7 +28,7 @@ TERMS = {
 
 
 def read_log(path: str | Path) -> list[Line]:
-    """The lines of a metrics.jsonl, in their order: loss terms at some steps, validation errors at others."""
+    """The lines of a metrics.jsonl in order: loss terms at some steps, validation errors at others."""
     return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
 
@@ -39,12 +39,7 @@ def column(log: Sequence[Line], name: str, until: float = math.inf) -> tuple[lis
 
 
 def render_training_replay(logs: Mapping[str, Sequence[Line]], method: str, step: int) -> Figure:
-    """Losses so far on the left, on the right how D and E hold each other in balance.
-
-    Args:
-        logs: of each method, see `read_log`.
-        step: how far to replay; later steps are faint.
-    """
+    """The losses of a method (logs from `read_log`) and the accuracy of D up to a step; later ones are faint."""
     log = logs[method]
     last = max(line["step"] for line in log)
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained")
@@ -61,13 +56,13 @@ def render_training_replay(logs: Mapping[str, Sequence[Line]], method: str, step
     axes[1].set(xlim=(0, last), ylim=(0, 1.05), xlabel="step", ylabel="share of D's answers that are right")
     if accuracy:
         steps, so_far = column(log, "D_accuracy", step)
+        recent = so_far[-10:]
+        mean = f"D, last {len(recent)} logged batches: {np.mean(recent):.0%} right on average" if recent else ""
+        axes[1].set_title(mean or "D: nothing logged yet")
         axes[1].axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
         axes[1].text(last, 0.48, "guessing", ha="right", va="top", fontsize=8, color=GREY)
         axes[1].plot(later, accuracy, color=ORANGE, alpha=0.2, linewidth=1)
         axes[1].plot(steps, so_far, "o-", color=ORANGE, markersize=3, linewidth=1)
-        recent = so_far[-10:]
-        mean = f"D, last {len(recent)} logged batches: {np.mean(recent):.0%} right on average" if recent else ""
-        axes[1].set_title(mean or "D: nothing logged yet")
     else:
         axes[1].text(0.5, 0.5, "λd = 0: there is no D", transform=axes[1].transAxes, ha="center")
     return figure

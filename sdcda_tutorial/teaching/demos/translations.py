@@ -1,4 +1,4 @@
-"""Demo of notebook 10: an image, its translation into the other domain, and what comes back."""
+"""Demo of notebook 10: an image, its translation into the other domain, and the way back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.evaluation.pictures import row
-from sdcda_tutorial.rivals.cyclegan import Generators
+from sdcda_tutorial.rivals.cyclegan import Generator, Generators
 from sdcda_tutorial.rivals.translated_source import translated_image
 from sdcda_tutorial.teaching.demos import choice, explore, slider
 
@@ -19,11 +19,8 @@ DIRECTIONS = ("source to target", "target to source")
 
 
 @lru_cache(maxsize=256)
-def _cycle(generators: Generators, dataset: CrowdDataset, scene: int, to_target: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The translation of an image and what comes back, both (H, W, 3) uint8."""
-    forth, back = generators.to_target, generators.to_source
-    if not to_target:
-        forth, back = back, forth
+def _cycle(forth: Generator, back: Generator, dataset: CrowdDataset, scene: int) -> tuple[np.ndarray, np.ndarray]:
+    """The translation of an image by `forth`, and that image translated by `back`."""
     made = translated_image(forth, dataset[scene].image)
     return made, translated_image(back, made)
 
@@ -32,12 +29,11 @@ def render_translation(
     domains: Mapping[str, CrowdDataset], generators: Mapping[str, Generators], scene: int, method: str,
     direction: str = DIRECTIONS[0],
 ) -> Figure:  # fmt: skip
-    """Image of the domain that the direction, one of `DIRECTIONS`, begins with; its translation, the way back, and
-    where the cycle differs from the image.
-    """
+    """An image, its translation in one of `DIRECTIONS`, the way back, and where that differs from the image."""
     begins = direction.partition(" ")[0]
-    image = domains[begins][scene].image
-    made, cycle = _cycle(generators[method], domains[begins], scene, begins == "source")
+    image, both = domains[begins][scene].image, generators[method]
+    forth, back = (both.to_target, both.to_source)[:: 1 if begins == "source" else -1]
+    made, cycle = _cycle(forth, back, domains[begins], scene)
     off = np.abs(cycle.astype(float) - image).mean(axis=2) / 255
     pictures = {
         f"{begins} image {scene}": image,
@@ -49,7 +45,7 @@ def render_translation(
 
 
 def translations(domains: Mapping[str, CrowdDataset], generators: Mapping[str, Generators]) -> ipywidgets.VBox:
-    """Choose one of the first 30 images of either domain, a method and a direction."""
+    """Choose one of the first 30 images of a domain, a method and a direction."""
     controls = {
         "scene": slider("scene", 2, 0, min(30, *map(len, domains.values())) - 1, 1),
         "method": choice("method", list(generators)),
