@@ -95,7 +95,7 @@ def _chosen(card: Mapping[str, Any]) -> list[str]:
 
 
 def _measured(card: Mapping[str, Any]) -> list[str]:
-    """The results from `experiments.model_export`, then those from `add_test`."""
+    """The results of an exported model (`experiments.benchmark`), then those from `add_test`."""
     exported = ((domain, card.get(f"{domain}_test")) for domain in ("source", "target"))
     parts = [(test, f"{test['images']} images of the {of} test, {card.get('data')}") for of, test in exported if test]
     parts += [(test, f"{test['split']}, {_data(test['data'])}, {test['date']}") for test in card.get("tests", [])]

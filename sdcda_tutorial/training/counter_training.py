@@ -146,7 +146,7 @@ def adapt(
     description: str = "adapt",
     rehearsal: Rehearsal | None = None,
 ) -> Path:
-    """Train a crowd counter on the labelled `source` and the unlabelled `target`.
+    """Train a crowd counter on the labelled `source` and the unlabelled `target`; the path of the chosen model.
 
     Args:
         source: labelled images; a part (`config.holdout`) is kept back to choose the model.
@@ -156,8 +156,6 @@ def adapt(
         init: checkpoint whose E and C to begin with.
         vgg_weights: file with torchvision's VGG16-BN weights, for `config.pretrained` without a network.
         rehearsal: take a few steps, measure and write nothing.
-    Returns:
-        Path of the chosen model.
     Raises:
         InputError: data, masks, checkpoint or folder do not fit.
         TrainingStopped: a loss became NaN or infinite.
@@ -174,28 +172,17 @@ def adapt(
     adaptation = AdaptationOnDevice(config, fabric)
     counter = adaptation.plain.counter
     if init is not None:
-        tensors, card = checkpoints.load(init)
-        checkpoints.refuse_other_architecture(card, counter.architecture, init)
-        checkpoints.load_weights(counter, tensors, "counter", init)
+        _load_other_model(counter, init)
     elif config.pretrained and not (resume and (folder / "last.safetensors").exists()):
         with fabric.rank_zero_first(local=True):  # one download a machine
             load_imagenet_weights(counter.E, vgg_weights)
     adaptation.begin(hardware)
 
-    mask_folder = Path(pseudo_masks) if pseudo_masks is not None and config.weights.needs_pseudo_masks else None
-    asked = {
-        **asdict(config),
-        "source_data": source.describe(),
-        "target_data": target.describe() if config.needs_target and target is not None else None,
-        "pseudo_masks": None if mask_folder is None else folder_digest(mask_folder),
-        "init": None if init is None else checkpoints.weights_digest(init),
-    }
-    origin = None if mask_folder is None else origin_of_masks(mask_folder)
     training = Training(
         RunFolder(
-            folder, fabric=fabric, records=records or Records(), config=asked,
-            card={"kind": "adaptation", "architecture": {"counter": counter.architecture}, "masks": origin},
+            folder, fabric=fabric, records=records or Records(),
             modules=adaptation.modules(), deployed=adaptation.parts(), optimizers=adaptation.optimizers,
+            **_about(config, counter, source, target, pseudo_masks, init),
         ),
         step=adaptation.step, domains=domains, steps=steps, images=len(trained_on), description=description,
         workers=hardware.workers, rates=lambda step: config.rates(step, steps, len(trained_on)),
@@ -203,6 +190,34 @@ def adapt(
         held_out=held_out, validate_every=config.validate_every,
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
+
+
+def _load_other_model(counter: CrowdCounter, path: str | Path) -> None:
+    tensors, card = checkpoints.load(path)
+    checkpoints.refuse_other_architecture(card, counter.architecture, path)
+    checkpoints.load_weights(counter, tensors, "counter", path)
+
+
+def _about(
+    config: AdaptationConfig,
+    counter: CrowdCounter,
+    source: CrowdDataset,
+    target: CrowdDataset | None,
+    pseudo_masks: str | Path | None,
+    init: str | Path | None,
+) -> dict[str, Any]:
+    """What decides the result, of which a resumed run must ask for the same; and what the checkpoints say."""
+    masks = Path(pseudo_masks) if pseudo_masks is not None and config.weights.needs_pseudo_masks else None
+    asked = {
+        **asdict(config),
+        "source_data": source.describe(),
+        "target_data": target.describe() if config.needs_target and target is not None else None,
+        "pseudo_masks": None if masks is None else folder_digest(masks),
+        "init": None if init is None else checkpoints.weights_digest(init),
+    }
+    origin = None if masks is None else origin_of_masks(masks)
+    card = {"kind": "adaptation", "architecture": {"counter": counter.architecture}, "masks": origin}
+    return {"config": asked, "card": card}
 
 
 def split_source(source: CrowdDataset, config: AdaptationConfig) -> tuple[CrowdDataset, CrowdDataset | None]:
