@@ -6,4 +6,12 @@ from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.mask_model import train_segmenter, write_pseudo_masks
 from sdcda_tutorial.training.saving import Records
 
-__all__ = ["AdaptationConfig", "Hardware", "Records", "SegmenterConfig", "adapt", "train_segmenter", "write_pseudo_masks"]
+__all__ = [
+    "AdaptationConfig",
+    "Hardware",
+    "Records",
+    "SegmenterConfig",
+    "adapt",
+    "train_segmenter",
+    "write_pseudo_masks",
+]
