@@ -88,8 +88,7 @@ class AdaptationOnDevice(Adaptation):
     def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
         """The step on this process's share of a batch; where memory is short, in parts whose gradients add up.
 
-        Raises:
-            FloatingPointError: a loss is NaN or infinite; the weights it would have moved are untouched.
+        A NaN or infinite loss is a FloatingPointError; the weights it would have moved are untouched.
         """
         terms: dict[str, Tensor] = {}
         parts = zip(micro_batches(source, self._parts), micro_batches(target, self._parts), strict=True)

@@ -131,11 +131,7 @@ class Training:
 
 
 def require_finite(terms: Mapping[str, Tensor]) -> None:
-    """Stop before a NaN or infinite loss reaches the weights.
-
-    Raises:
-        FloatingPointError: names the term; the loop adds the step and where the last good checkpoint is.
-    """
+    """Raise a FloatingPointError that names the term before a NaN or infinite loss reaches the weights."""
     values = torch.stack([term.detach().float() for term in terms.values()])
     if bool(torch.isfinite(values).all()):
         return
