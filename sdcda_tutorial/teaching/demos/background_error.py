@@ -30,7 +30,6 @@ def render_background_error(
 
 
 def background_error(domains: dict[str, CrowdDataset]) -> ipywidgets.VBox:
-    """Choose a domain (at first the last one) and one of its first 20 scenes."""
     controls = {
         "domain": choice("domain", list(domains), list(domains)[-1]),
         "scene": slider("scene", 0, 0, 19, 1),

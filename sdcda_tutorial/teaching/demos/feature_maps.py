@@ -45,7 +45,6 @@ def render_feature_maps(
 
 
 def feature_maps(source: CrowdDataset, target: CrowdDataset) -> ipywidgets.VBox:
-    """Choose one of the first 10 scenes, a channel of f, and the method that trained E."""
     controls = {
         "scene": slider("scene", 0, 0, 9, 1),
         "channel": slider("channel of f", 0, 0, counter("noadapt").E.channels - 1, 1),

@@ -37,7 +37,6 @@ def render_predictions(
 
 
 def predictions(dataset: CrowdDataset, counters: Mapping[str, nn.Module], kernel: DensityKernel) -> ipywidgets.VBox:
-    """Choose one of the first 30 scenes and a method."""
     controls = {
         "scene": slider("scene", 2, 0, min(len(dataset), 30) - 1, 1),
         "method": choice("method", list(counters)),
