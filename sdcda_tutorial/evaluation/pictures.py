@@ -1,7 +1,5 @@
 """Pictures in one style, safe for colour-blind readers, and saved with a description."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Figures of a benchmark's results: which method is better by how much, for which crowds, and where it errs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

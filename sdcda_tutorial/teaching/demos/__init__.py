@@ -4,8 +4,6 @@
 model (see `notebook.counter`). Images are (H, W, 3) uint8, networks are in evaluation mode.
 """
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable
 from functools import cache, lru_cache

@@ -1,7 +1,5 @@
 """Demo of notebook 04: the predicted count, split into crowd and background."""
 
-from __future__ import annotations
-
 import ipywidgets
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """Demo of notebook 01: the kernel changes the density map, never the count."""
 
-from __future__ import annotations
-
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np

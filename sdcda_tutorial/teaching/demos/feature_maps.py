@@ -1,7 +1,5 @@
 """Demo of notebook 03: one channel of f in both domains, for the E of each method."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import ipywidgets

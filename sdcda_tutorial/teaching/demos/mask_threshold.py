@@ -1,7 +1,5 @@
 """Demo of notebook 02: threshold and dilation of the pseudo-masks, and what they cost."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import ipywidgets

@@ -1,7 +1,5 @@
 """Demo of notebook 06: three readings of the pseudo-masked loss for one pixel, as curves over the logit."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 

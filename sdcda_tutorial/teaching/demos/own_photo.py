@@ -1,7 +1,5 @@
 """Demo of notebook 11: your own photograph, counted at the size that you choose."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Demo of notebook 09: the prediction of each method beside the truth."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import ipywidgets

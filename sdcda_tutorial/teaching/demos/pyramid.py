@@ -1,7 +1,5 @@
 """Demo of notebook 05: adaptive pooling of a feature map into a grid."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import ipywidgets

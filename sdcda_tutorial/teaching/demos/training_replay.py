@@ -1,7 +1,5 @@
 """Demo of notebook 08: training logs replayed step by step."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

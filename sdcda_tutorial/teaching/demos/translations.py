@@ -1,7 +1,5 @@
 """Demo of notebook 10: an image, its translation into the other domain, and the way back."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 
