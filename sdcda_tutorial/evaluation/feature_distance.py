@@ -1,7 +1,5 @@
 """Distance of two domains in f: gaps between channel means, a linear probe, and MMD."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """Pictures in one style, safe for colour-blind readers, and saved with a description."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,11 +55,8 @@ def row(pictures: Mapping[str, Any], height: float, brightest: float | None = No
 def panel(samples: Sequence[Sample], truths: Sequence[Tensor], predictions: Mapping[str, Sequence[Tensor]]) -> Figure:
     """Fig. 2 of the paper: a row per image with the image, its true map and one map per method, counts printed.
 
-    All maps of a row share the colour scale of the true map, or of the predictions if the image shows nobody.
-
-    Args:
-        truths: (H, W) true density map of each sample.
-        predictions: title -> (H, W) predicted map of each sample.
+    All maps of a row share the colour scale of the true map, or of the predictions if the image shows nobody. Truths
+    and the predictions of a title hold one (H, W) map per sample.
     """
     columns = ["image", "truth", *predictions]
     height, width = samples[0].size

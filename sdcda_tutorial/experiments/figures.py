@@ -1,7 +1,5 @@
 """Figures of a benchmark's results: which method is better by how much, for which crowds, and where it errs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,9 +25,7 @@ def interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
 def dot_plot(found: Mapping[str, Any], titles: Mapping[str, str]) -> Figure:
     """MAE on the target: a dot per seed, the mean over seeds and its 95 % interval.
 
-    Args:
-        found: a benchmark's results.
-        titles: method -> its name in the figure.
+    `found` holds a benchmark's results; `titles` names its methods in the figure.
     """
     return _dots(found, titles, [""], (6.5, 0.8), "MAE on the target, people")
 
@@ -105,13 +101,11 @@ def background_against_crowd(found: Mapping[str, Any], titles: Mapping[str, str]
 def save_pictures(out: Path, found: Mapping[str, Any], titles: Mapping[str, str]) -> list[Path]:
     """Save the three figures of a benchmark, with descriptions; returns their paths."""
     seeds = f"{len(found['seeds'])} seeds"
+    both = f"Error on the background against error on the crowd: {seeds}."
     pictures = {
         "mae.png": (dot_plot, f"MAE of every method: {seeds}, mean, 95 % interval of the mean."),
         "crowd_size.png": (error_by_crowd_size, f"MAE by thirds of the images, by people: {seeds}."),
-        "background_and_crowd.png": (
-            background_against_crowd,
-            f"Error on the background against error on the crowd: {seeds}.",
-        ),
+        "background_and_crowd.png": (background_against_crowd, both),
     }
     for name, (draw, description) in pictures.items():
         plotting.save(draw(found, titles), out / name, description)

@@ -4,8 +4,6 @@ In `method.svg` blue is the source and vermilion the target; every line also car
 never the only sign. The same arguments give the same text, so notebook outputs can be compared.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 from importlib import resources

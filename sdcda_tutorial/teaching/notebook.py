@@ -1,7 +1,5 @@
 """What the notebooks share: paths, stored models and results, how code and figures are shown."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import io

@@ -1,10 +1,8 @@
-"""The interactive demos: a pure `render_…` function draws a figure, `explore` puts controls above it.
+"""The interactive demos: a pure `render_…` function draws a figure, and the demo itself puts controls above it.
 
 `scene` is always the index of an image; `method` is a key of the mapping of networks or logs, else the name of a stored
 model (see `notebook.counter`). Images are (H, W, 3) uint8, networks are in evaluation mode.
 """
-
-from __future__ import annotations
 
 import html
 from collections.abc import Callable
@@ -59,13 +57,11 @@ def explore(
 def slider(description: str, value: float, low: float, high: float, step: float) -> ipywidgets.Widget:
     """A slider that redraws when it is let go, so that slow pictures do not queue up."""
     whole = all(float(v).is_integer() for v in (value, low, high, step))
-    kind, cast = (ipywidgets.IntSlider, int) if whole else (ipywidgets.FloatSlider, float)
-    return kind(
-        value=cast(value), min=cast(low), max=cast(high), step=cast(step), description=description,
-        continuous_update=False, layout={"width": "420px"},
-    )  # fmt: skip
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    look = {"description": description, "layout": {"width": "420px"}, "continuous_update": False}
+    return kind(value=value, min=low, max=high, step=step, **look)
 
 
 def choice(description: str, options: list[Any], value: Any = None) -> ipywidgets.Widget:
-    """A drop-down list, which starts with its first option or with `value`."""
+    """A drop-down list that starts with `value`, by default its first option."""
     return ipywidgets.Dropdown(options=options, value=options[0] if value is None else value, description=description)

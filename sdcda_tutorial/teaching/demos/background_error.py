@@ -1,7 +1,5 @@
 """Demo of notebook 04: the predicted count, split into crowd and background."""
 
-from __future__ import annotations
-
 import ipywidgets
 from matplotlib.figure import Figure
 
@@ -30,7 +28,6 @@ def render_background_error(
 
 
 def background_error(domains: dict[str, CrowdDataset]) -> ipywidgets.VBox:
-    """Choose a domain (at first the last one) and one of its first 20 scenes."""
     controls = {
         "domain": choice("domain", list(domains), list(domains)[-1]),
         "scene": slider("scene", 0, 0, 19, 1),

@@ -1,7 +1,5 @@
 """Demo of notebook 01: the kernel changes the density map, never the count."""
 
-from __future__ import annotations
-
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,10 +13,7 @@ from sdcda_tutorial.teaching.demos import choice, explore, slider
 
 
 def render_density_kernel(dataset: CrowdDataset, scene: int, kernel: str, sigma: float) -> Figure:
-    """Image with heads, density map, and the map's profile along the row of its maximum.
-
-    `kernel` is "fixed" or "adaptive"; `sigma` is the σ of the fixed one in pixels, and it reaches 3 σ.
-    """
+    """Image with heads, density map, and its profile in the row of its maximum; `sigma` is in pixels, the reach 3 σ."""
     sample = dataset[scene]
     size = 2 * int(np.ceil(3 * sigma)) + 1
     F = density_map(sample.points, sample.size, kernel=kernel, sigma=sigma, kernel_size=size)  # type: ignore[arg-type]
@@ -37,7 +32,6 @@ def render_density_kernel(dataset: CrowdDataset, scene: int, kernel: str, sigma:
 
 
 def density_kernel(dataset: CrowdDataset) -> ipywidgets.VBox:
-    """Choose one of the first 10 scenes, a kernel and its σ."""
     controls = {
         "scene": slider("scene", 0, 0, min(len(dataset), 10) - 1, 1),
         "kernel": choice("kernel", ["fixed", "adaptive"]),

@@ -1,7 +1,5 @@
 """Demo of notebook 03: one channel of f in both domains, for the E of each method."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import ipywidgets
@@ -45,7 +43,6 @@ def render_feature_maps(
 
 
 def feature_maps(source: CrowdDataset, target: CrowdDataset) -> ipywidgets.VBox:
-    """Choose one of the first 10 scenes, a channel of f, and the method that trained E."""
     controls = {
         "scene": slider("scene", 0, 0, 9, 1),
         "channel": slider("channel of f", 0, 0, counter("noadapt").E.channels - 1, 1),

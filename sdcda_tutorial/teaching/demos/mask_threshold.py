@@ -1,7 +1,5 @@
 """Demo of notebook 02: threshold and dilation of the pseudo-masks, and what they cost."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import ipywidgets
@@ -41,12 +39,9 @@ def trade_off(
 def render_mask_threshold(
     samples: Sequence[Sample], probabilities: Sequence[np.ndarray], scene: int, threshold: float, dilate: int
 ) -> Figure:
-    """One image with the background of its mask dimmed, its probability of crowd, and the trade-off on all images.
+    """One image with the background of its mask dimmed, its probability of crowd (H, W), and the trade-off on all.
 
-    Args:
-        samples: labelled images; the heads are only for comparison.
-        probabilities: (H, W) of each, from `crowd_probability`.
-        threshold, dilate: see `masks.from_probability`.
+    The labels are only for comparison. For threshold and dilation see `masks.from_probability`.
     """
     sample, probability = samples[scene], probabilities[scene]
     z = masks.from_probability(probability, threshold, dilate=int(dilate))
@@ -70,7 +65,6 @@ def render_mask_threshold(
 
 
 def mask_threshold(samples: Sequence[Sample], probabilities: Sequence[np.ndarray]) -> ipywidgets.VBox:
-    """Choose an image, a threshold and a dilation; the network itself is not run again."""
     controls = {
         "scene": slider("scene", 0, 0, len(samples) - 1, 1),
         "threshold": slider("threshold", 0.3, 0.02, 0.98, 0.02),

@@ -1,7 +1,5 @@
 """Demo of notebook 06: three readings of the pseudo-masked loss for one pixel, as curves over the logit."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 
@@ -36,12 +34,7 @@ def value_and_gradient(loss: str, logit: float, z: int) -> tuple[float, float]:
 def render_masked_loss(prob: float, z: int, loss: str) -> Figure:
     """Loss and gradient of one pixel over the logit: the chosen loss strong, the others pale, the chosen ẑ as a dot.
 
-    Args:
-        prob: ẑ, strictly between 0 and 1.
-        z: the pseudo-mask, 1 crowd or 0 background.
-        loss: a key of `LOSSES`.
-    Raises:
-        ValueError: prob or z is out of range.
+    ẑ is `prob`; the pseudo-mask's `z` is 1 for crowd, 0 for background. Raises ValueError unless 0 < ẑ < 1 and z fits.
     """
     if not 0 < prob < 1 or z not in (0, 1):
         raise ValueError(f"ẑ lies between 0 and 1 and z is 0 or 1, not {prob} and {z}")
@@ -64,7 +57,6 @@ def render_masked_loss(prob: float, z: int, loss: str) -> Figure:
 
 
 def masked_loss() -> ipywidgets.VBox:
-    """Choose ẑ, the pseudo-mask's z, and the loss."""
     controls = {
         "prob": slider("ẑ, the prediction", 0.8, 0.01, 0.99, 0.01),
         "z": choice("z", [0, 1]),

@@ -1,7 +1,5 @@
 """Demo of notebook 11: your own photograph, counted at the size that you choose."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
@@ -27,12 +25,9 @@ MOST_BYTES = 10 * 2**20  # a larger message closes the connection of JupyterLab'
 def render_own_photo(
     image: np.ndarray, counters: Mapping[str, nn.Module], counter: str, side: int, opacity: float
 ) -> Figure:
-    """A photograph as the counter sees it, and with the density laid over it.
+    """A photograph as the counter sees it, with a longer side of `side` pixels, and with the density laid over it.
 
-    Args:
-        counters: title -> E and C.
-        side: longer side of the image for the counter, in pixels; it decides how large the heads are.
-        opacity: of the density, 0 to 1; it is transparent where nobody is.
+    `side` decides how large the heads are. The density has an opacity of 0 to 1, and is transparent where nobody is.
     """
     seen = resize_image(image, _size_at(image.shape[:2], side))
     density = _density(counters[counter], seen.tobytes(), seen.shape)

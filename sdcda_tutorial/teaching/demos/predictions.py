@@ -1,7 +1,5 @@
 """Demo of notebook 09: the prediction of each method beside the truth."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import ipywidgets
@@ -37,7 +35,6 @@ def render_predictions(
 
 
 def predictions(dataset: CrowdDataset, counters: Mapping[str, nn.Module], kernel: DensityKernel) -> ipywidgets.VBox:
-    """Choose one of the first 30 scenes and a method."""
     controls = {
         "scene": slider("scene", 2, 0, min(len(dataset), 30) - 1, 1),
         "method": choice("method", list(counters)),

@@ -1,7 +1,5 @@
 """Demo of notebook 05: adaptive pooling of a feature map into a grid."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import ipywidgets
@@ -34,7 +32,6 @@ def render_pyramid(images: Sequence[np.ndarray], features: Tensor, scene: int, c
 
 
 def pyramid(images: Sequence[np.ndarray], features: Tensor) -> ipywidgets.VBox:
-    """Choose an image, a channel and the grid."""
     controls = {
         "scene": slider("image", 0, 0, len(images) - 1, 1),
         "channel": slider("channel", 0, 0, features.shape[1] - 1, 1),

@@ -1,7 +1,5 @@
 """Demo of notebook 08: training logs replayed step by step."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -57,8 +55,8 @@ def render_training_replay(logs: Mapping[str, Sequence[Line]], method: str, step
     if accuracy:
         steps, so_far = column(log, "D_accuracy", step)
         recent = so_far[-10:]
-        mean = f"D, last {len(recent)} logged batches: {np.mean(recent):.0%} right on average" if recent else ""
-        axes[1].set_title(mean or "D: nothing logged yet")
+        right = f"D, last {len(recent)} logged batches: {np.mean(recent):.0%} right on average" if recent else ""
+        axes[1].set_title(right or "D: nothing logged yet")
         axes[1].axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
         axes[1].text(last, 0.48, "guessing", ha="right", va="top", fontsize=8, color=GREY)
         axes[1].plot(later, accuracy, color=ORANGE, alpha=0.2, linewidth=1)
@@ -69,7 +67,6 @@ def render_training_replay(logs: Mapping[str, Sequence[Line]], method: str, step
 
 
 def training_replay(logs: Mapping[str, Sequence[Line]]) -> ipywidgets.VBox:
-    """Choose a method and move through its training."""
     steps = sorted({int(line["step"]) for log in logs.values() for line in log})
     controls = {
         "method": choice("method", list(logs), list(logs)[-1]),

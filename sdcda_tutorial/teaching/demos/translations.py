@@ -1,7 +1,5 @@
 """Demo of notebook 10: an image, its translation into the other domain, and the way back."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -45,7 +43,6 @@ def render_translation(
 
 
 def translations(domains: Mapping[str, CrowdDataset], generators: Mapping[str, Generators]) -> ipywidgets.VBox:
-    """Choose one of the first 30 images of a domain, a method and a direction."""
     controls = {
         "scene": slider("scene", 2, 0, min(30, *map(len, domains.values())) - 1, 1),
         "method": choice("method", list(generators)),
