@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels
-from sdcda_tutorial.datasets.formats.by_name import existing_folder, find, known_split, missing, read_lines, strays
+from sdcda_tutorial.datasets.formats.folder_listing import (
+    existing_folder,
+    find,
+    known_split,
+    missing,
+    read_lines,
+    strays,
+)
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes
 from sdcda_tutorial.errors import InputError
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels
-from sdcda_tutorial.datasets.formats.by_name import (
+from sdcda_tutorial.datasets.formats.folder_listing import (
     existing_folder,
     find,
     findings,

@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Labels
-from sdcda_tutorial.datasets.formats.by_name import existing_folder, listing
+from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, listing
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 

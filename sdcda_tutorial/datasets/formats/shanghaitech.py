@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Entry, Labels
-from sdcda_tutorial.datasets.formats.by_name import existing_folder, find, known_split, pairs, strays
+from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, find, known_split, pairs, strays
 from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of, points_of
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError

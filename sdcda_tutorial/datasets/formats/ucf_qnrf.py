@@ -13,7 +13,7 @@ import os
 from typing import Any
 
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Entry, Labels
-from sdcda_tutorial.datasets.formats.by_name import existing_folder, find, known_split, pairs, strays
+from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, find, known_split, pairs, strays
 from sdcda_tutorial.datasets.formats.matfiles import load_mat, points_of
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
