@@ -50,12 +50,11 @@ from IPython.display import Markdown, display
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from sdcda_tutorial.evaluation import pictures
+from sdcda_tutorial.evaluation import evaluate, pictures
 from sdcda_tutorial.rivals import cyclegan_losses as losses
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.experiments.figures import background_against_crowd, dot_plot, interval_of_mean
 from sdcda_tutorial.datasets import ImageFolder
-from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.rivals.cyclegan import Generators, ImagePool

@@ -4,7 +4,7 @@ The palette is the one of Okabe and Ito (jfly.uni-koeln.de/color), which every k
 sequential colour maps are even in lightness, so they can be read in grey too.
 """
 
-BLACK, GREY = "#000000", "#555555"
+BLACK, GREY, LIGHT = "#000000", "#555555", "#BBBBBB"
 ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 SOURCE, TARGET = BLUE, VERMILION  # the two domains, as in method.svg
 HEADS = SKY  # marks on images and maps
