@@ -108,15 +108,10 @@ def alignment(E: nn.Module, source: Sequence[Sample], target: Sequence[Sample]) 
     Returns:
         `linear_probe` of whole images; place_probe, the same of single places, at most 64 per image; `mmd` of images.
     """
-    samples = [
-        [domain[index] for index in range(0, len(domain), math.ceil(len(domain) / 100))] for domain in (source, target)
-    ]
-    least = [min(sample.size[side] for of_domain in samples for sample in of_domain) for side in (0, 1)]
-    crop = (min(480, least[0] // 16 * 16), min(640, least[1] // 16 * 16))
-    fs, ft = (pooled_features(E, of_domain, crop) for of_domain in samples)
-    places = [local_features(E, of_domain, crop) for of_domain in samples]
-    return {
-        "linear_probe": round(linear_probe(fs, ft), 4),
-        "place_probe": round(linear_probe(places[0], places[1]), 4),
-        "mmd": round(mmd(fs, ft), 5),
-    }
+    samples = [[domain[i] for i in range(0, len(domain), math.ceil(len(domain) / 100))] for domain in (source, target)]
+    height, width = (min(sample.size[side] for domain in samples for sample in domain) for side in (0, 1))
+    crop = (min(480, height // 16 * 16), min(640, width // 16 * 16))
+    pooled = [pooled_features(E, domain, crop) for domain in samples]
+    places = [local_features(E, domain, crop) for domain in samples]
+    figures = {"linear_probe": linear_probe(*pooled), "place_probe": linear_probe(*places)}
+    return {name: round(value, 4) for name, value in figures.items()} | {"mmd": round(mmd(*pooled), 5)}

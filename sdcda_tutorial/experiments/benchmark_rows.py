@@ -135,13 +135,13 @@ def parse(name: str) -> ChangedMethod:
     # A change without effect; which λ are zero is the same in every preset.
     weights = replace(MINI.method(method).weights, **found.weights) if changes else LossWeights()
     sees = found.settings.get("discriminator_sees")
-    for change, has_effect, lacks in (
+    for changed, has_effect, lacks in (
         (found.masks, weights.needs_pseudo_masks, "use for masks: its λt is zero"),
         (sees, weights.needs_D, "D that could look at anything: its λd is zero"),
         (sees == "mask", weights.needs_S, "S whose mask D could look at: its λs and λt are zero"),
         ("target_loss" in found.settings, weights.needs_pseudo_masks, "use for Eq. 9: its λt is zero"),
     ):
-        if change and not has_effect:
+        if changed and not has_effect:
             raise InputError(f"{name!r} has no {lacks}")
     return found
 

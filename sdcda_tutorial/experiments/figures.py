@@ -33,11 +33,9 @@ def dot_plot(found: Mapping[str, Any], titles: Mapping[str, str]) -> Figure:
         found: a benchmark's results.
         titles: method -> what it is called in the figure.
     """
-    values = {method: [float(of_seed.mean()) for of_seed in errors(found, method)] for method in methods_of(found)}
-    figure = Figure(figsize=(6.5, 0.8 + 0.3 * len(values)), layout="constrained")
-    axis = figure.subplots()
-    _dots(axis, values, titles)
-    axis.set(xlabel="MAE on the target, people", ylabel="")
+    rows = [(method, float(of_seed.mean())) for method in methods_of(found) for of_seed in errors(found, method)]
+    figure = Figure(figsize=(6.5, 0.8 + 0.3 * len(methods_of(found))), layout="constrained")
+    _dots(figure.subplots(), rows, titles, xlabel="MAE on the target, people")
     return figure
 
 
@@ -51,22 +49,20 @@ def error_by_crowd_size(found: Mapping[str, Any], titles: Mapping[str, str]) -> 
     figure = Figure(figsize=(8.0, 1.0 + 0.3 * len(methods)), layout="constrained")
     axes = figure.subplots(1, 3, sharey=True)
     for which, (axis, name) in enumerate(zip(axes, ("fewest people", "middle", "most people"), strict=True)):
-        values: dict[str, list[float]] = {}
+        rows = []
         for method in methods:
-            of_seeds = zip(counts(found, method, "count"), errors(found, method), strict=True)
-            thirds = [(error, np.array_split(np.argsort(true), 3)[which]) for true, error in of_seeds]
-            values[method] = [float(error[third].mean()) for error, third in thirds if len(third)]
-        _dots(axis, values, titles)
-        axis.set(title=name, xlabel="MAE, people", ylabel="")
+            for true, error in zip(counts(found, method, "count"), errors(found, method), strict=True):
+                third = np.array_split(np.argsort(true), 3)[which]
+                rows += [(method, float(error[third].mean()))] if len(third) else []
+        _dots(axis, rows, titles, title=name, xlabel="MAE, people")
     return figure
 
 
-def _dots(axis: Axes, values: Mapping[str, Sequence[float]], titles: Mapping[str, str]) -> None:
-    """One row per method: its values, their mean and its interval."""
+def _dots(axis: Axes, rows: Sequence[tuple[str, float]], titles: Mapping[str, str], **labels: str) -> None:
+    """A line for each method, from (method, value): its values, their mean and its interval."""
     import seaborn
 
-    rows = [(titles.get(method, method), value) for method, of_method in values.items() for value in of_method]
-    columns = {"method": [row[0] for row in rows], "value": [row[1] for row in rows]}
+    columns = {"method": [titles.get(method, method) for method, _ in rows], "value": [value for _, value in rows]}
     seaborn.stripplot(columns, x="value", y="method", ax=axis, color=BLUE, size=4, alpha=0.7, jitter=False)
     seaborn.pointplot(
         columns, x="value", y="method", ax=axis, color=VERMILION, linestyle="none", marker="|", markersize=13,
@@ -74,6 +70,7 @@ def _dots(axis: Axes, values: Mapping[str, Sequence[float]], titles: Mapping[str
     )  # fmt: skip
     axis.set_xlim(left=0)  # no error lies below zero, whatever an interval says
     axis.grid(axis="x", linewidth=0.3)
+    axis.set(ylabel="", **labels)
 
 
 @matplotlib.rc_context(STYLE)
@@ -116,11 +113,9 @@ def save_pictures(out: Path, found: Mapping[str, Any], titles: Mapping[str, str]
     pictures = {
         "mae.png": (dot_plot, f"MAE of every method: {seeds}, mean, 95 % interval of the mean."),
         "crowd_size.png": (error_by_crowd_size, f"MAE by thirds of the images, by people: {seeds}."),
-        "background_and_crowd.png": (
-            background_against_crowd,
-            f"Error on the background against error on the crowd: {seeds}.",
-        ),
     }
+    on_both = f"Error on the background against error on the crowd: {seeds}."
+    pictures["background_and_crowd.png"] = (background_against_crowd, on_both)
     for name, (draw, description) in pictures.items():
         plotting.save(draw(found, titles), out / name, description)
     return [out / name for name in pictures]
