@@ -1,5 +1,6 @@
 """Pictures in one style, safe for colour-blind readers, and saved with a description."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,11 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
+from sdcda_tutorial.datasets.images import image_size, read_image_at_least
 from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.evaluation.colours import DENSITY
-from sdcda_tutorial.files import atomic_path
+from sdcda_tutorial.files import atomic_path, file_digest
+from sdcda_tutorial.prediction import predict_density
 
 OVERLAY_SIDE = 2000  # pixels of the longer side; drawn at 1200, so no detail is lost
 STYLE: dict[Any, Any] = {
@@ -101,6 +105,29 @@ def overlay(image: np.ndarray, density: Tensor) -> Figure:
         color="white", fontsize=14, fontweight="bold", bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0},
     )  # fmt: skip
     return figure
+
+
+def save_overlay(out: Path, photo: Path, counter: nn.Module, max_side: int | None = None) -> str:
+    """Count the people in a photograph and write its `overlay` to `out`; returns the count and the overlay's path.
+
+    The overlay has the name of the photograph and replaces only an earlier overlay of the same photograph. If the name
+    is taken (by another photograph of that name, or a picture of the user's own) it becomes NAME-2.png and so on.
+
+    Args:
+        max_side: a photograph whose longer side exceeds this is shrunk to it first.
+    """
+    size = image_size(photo, upright=True)
+    scale = 1.0 if max_side is None else min(1.0, max_side / max(size))
+    height, width = (max(1, round(side * scale)) for side in size)
+    image = resize_image(read_image_at_least(photo, (height, width), upright=True)[0], (height, width))
+    density = predict_density(counter, image)
+    origin = file_digest(photo)
+    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    paths = (out / f"{photo.stem}{number}.png" for number in numbers)
+    path = next(path for path in paths if not path.exists() or origin_of(path) == origin)
+    count = f"{float(density.sum(dtype=torch.float64)):.1f} people"
+    save(overlay(image, density), path, f"{photo.name} with the predicted density: {count}", origin)
+    return f"{count}, {path}"
 
 
 def save(figure: Figure, path: str | Path, description: str, origin: str | None = None) -> None:

@@ -1,7 +1,7 @@
-"""The rows that a benchmark can have: methods, rivals, controls, both counters, and the groups one asks for by name.
+"""The rows that a benchmark can have: methods, rivals, controls, both counters, and named groups of them.
 
-A row is also a method with a setting changed: `se@masks=perfect`, `se+fd@lambda_d=1e-4`, `sfcn-se@lambda_t=0.1`. That
-answers what a reviewer asks: does the result hang on this one number, and what if the masks were better, or worse?
+A row is also a method with a setting changed: `se@masks=perfect`, `se+fd@lambda_d=1e-4`, `sfcn-se@lambda_t=0.1`. Does
+the result depend on this one number? What if the masks were better, or worse?
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments.control_masks import MASKS, write_control_masks
 from sdcda_tutorial.experiments.pipeline import Experiment
-from sdcda_tutorial.experiments.presets import METHODS, MINI, Preset, split_run_name
+from sdcda_tutorial.experiments.presets import LAMBDAS, METHODS, MINI, Preset, split_run_name
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.rivals.translation import TRANSLATIONS
 from sdcda_tutorial.training.config import D_SEES, TARGET_LOSSES, AdaptationConfig
@@ -66,7 +66,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 
-_LAMBDAS = {"lambda_s": "seg_source", "lambda_t": "seg_target", "lambda_d": "adversarial"}
 _CHOICES = {"D": ("discriminator_sees", D_SEES), "eq9": ("target_loss", TARGET_LOSSES)}
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d{1,2})?", re.ASCII)
 _SAID = {"eq9=entropy": "Eq. 9 as entropy", "D=mask": "D sees the mask", "D=density": "D sees the density"}
@@ -99,9 +98,8 @@ class ChangedMethod:
             predicted = experiment.pseudo_masks()
             assert predicted is not None and experiment.target is not None, "there is no dry run of a changed method"
             folder = experiment.folder / f"masks-{self.masks}"
-            experiment = replace(
-                experiment, masks=write_control_masks(self.masks, experiment.target, predicted, folder)
-            )
+            write_control_masks(self.masks, experiment.target, predicted, folder)
+            experiment = replace(experiment, masks=folder)
         return experiment.train(run, self.config(experiment.preset), resume=True)
 
 
@@ -124,45 +122,37 @@ def parse(name: str) -> ChangedMethod:
         seen.add(setting)
         if setting == "masks" and value in MASKS:
             found = replace(found, masks=value)
-        elif setting in _LAMBDAS and _NUMBER.fullmatch(value):
-            found.weights[_LAMBDAS[setting]] = float(value)
+        elif setting in LAMBDAS and _NUMBER.fullmatch(value):
+            found.weights[LAMBDAS[setting]] = float(value)
         elif setting in _CHOICES and value in _CHOICES[setting][1]:
             found.settings[_CHOICES[setting][0]] = value
         else:
             raise InputError(
-                f"{name!r} changes {change!r}; a variant is METHOD@SETTING=VALUE with {', '.join(_LAMBDAS)} = a number "
+                f"{name!r} changes {change!r}; a variant is METHOD@SETTING=VALUE with {', '.join(LAMBDAS)} = a number "
                 f"from 0 up, masks = {', '.join(MASKS)}, "
                 + ", ".join(f"{key} = {' or '.join(values)}" for key, (_, values) in _CHOICES.items())
             )
-    if changes:
-        _refuse_useless_changes(name, found, replace(MINI.method(method).weights, **found.weights))
+    # A change without effect; which λ are zero is the same in every preset.
+    weights = replace(MINI.method(method).weights, **found.weights) if changes else LossWeights()
+    sees = found.settings.get("discriminator_sees")
+    for changed, has_effect, lacks in (
+        (found.masks, weights.needs_pseudo_masks, "use for masks: its λt is zero"),
+        (sees, weights.needs_D, "D that could look at anything: its λd is zero"),
+        (sees == "mask", weights.needs_S, "S whose mask D could look at: its λs and λt are zero"),
+        ("target_loss" in found.settings, weights.needs_pseudo_masks, "use for Eq. 9: its λt is zero"),
+    ):
+        if changed and not has_effect:
+            raise InputError(f"{name!r} has no {lacks}")
     return found
 
 
-def _refuse_useless_changes(name: str, changed: ChangedMethod, weights: LossWeights) -> None:
-    """Raise an InputError for a change without effect: which λ are zero is the same in every preset."""
-    sees, reading = changed.settings.get("discriminator_sees"), changed.settings.get("target_loss")
-    for change, has_effect, lacks in (
-        (changed.masks, weights.needs_pseudo_masks, "use for masks: its λt is zero"),
-        (sees, weights.needs_D, "D that could look at anything: its λd is zero"),
-        (sees == "mask", weights.needs_S, "S whose mask D could look at: its λs and λt are zero"),
-        (reading, weights.needs_pseudo_masks, "use for Eq. 9: its λt is zero"),
-    ):
-        if change and not has_effect:
-            raise InputError(f"{name!r} has no {lacks}")
-
-
 def run_folder(of_seed: Path, method: str) -> Path:
-    """Where the run of a method lies in the folder of its seed."""
+    """The run of a method in the folder of its seed."""
     return of_seed / ("warm_start" if method == EARLY else method)
 
 
 def titles(names: Sequence[str]) -> dict[str, str]:
-    """What methods are called, changed ones too: "se@masks=perfect" is "SE, masks perfect".
-
-    Raises:
-        InputError: a name is unknown, or what it changes is.
-    """
+    """name -> title, of changed methods too: "SE, masks perfect"; an InputError for a name or a change unknown."""
     found = {}
     for name in names:
         method, *changes = name.split("@")

@@ -44,9 +44,8 @@ def collect_measurements(folder: Path, per_seed: Mapping[int, Any]) -> dict[str,
         translations = {m: of_seed / f"{m}-translation/quality.json" for m in TRANSLATIONS}
         for name, paths in (("alignment", features), ("translation", translations)):
             known = {method: read_json(path) for method, path in paths.items() if path.exists()}
-            for one in known.values():
-                one.pop("data", None)
-            found[name] |= {str(seed): known} if known else {}
+            if known:
+                found[name][str(seed)] = {m: {k: v for k, v in one.items() if k != "data"} for m, one in known.items()}
         if (of_seed / "mask_quality.json").exists():
             found["mask_quality"][str(seed)] = read_json(of_seed / "mask_quality.json")
         runs = sorted(of_seed.glob("*/last.safetensors"))  # their own records say how long each took

@@ -14,6 +14,7 @@ from sdcda_tutorial.rivals.translation import TRANSLATIONS, TranslationConfig
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
 
 METHODS = ("noadapt", "se", "fd", "se+fd")
+LAMBDAS = {"lambda_s": "seg_source", "lambda_t": "seg_target", "lambda_d": "adversarial"}
 # At the laptop presets' 2e-3 SFCN learnt within 120 steps to count nobody, with batch norm in its C as well; at 5e-4 it
 # learnt to count in each of three trainings (mini world of seed 0, source only).
 SFCN_RATE = 5e-4
@@ -36,10 +37,7 @@ class Preset:
     translation: TranslationConfig = field(default_factory=TranslationConfig)
 
     def method(self, name: str) -> AdaptationConfig:
-        """The adaptation with the λ that do not belong to the method set to zero.
-
-        Those that translate the source learn from it as if it were the target: with no λ at all.
-        """
+        """The adaptation with the λ that the method does not use set to zero; methods that translate use none."""
         on = self.adaptation.weights
         weights = {
             "noadapt": LossWeights(),
@@ -58,10 +56,9 @@ class Preset:
             raise InputError(f"unknown counter {name!r}; known are {', '.join(COUNTERS)}")
 
         def other(config: AdaptationConfig) -> AdaptationConfig:
-            if name != "sfcn":
-                return replace(config, counter=name)
-            rate = min(config.learning_rate, SFCN_RATE)
-            return replace(config, counter=name, stride=sfcn.STRIDE, learning_rate=rate)
+            if name == "sfcn":
+                config = replace(config, stride=sfcn.STRIDE, learning_rate=min(config.learning_rate, SFCN_RATE))
+            return replace(config, counter=name)
 
         warm_start = None if self.warm_start is None else other(self.warm_start)
         return replace(self, adaptation=other(self.adaptation), warm_start=warm_start)
