@@ -15,9 +15,10 @@ import torch
 
 from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.experiments.presets import MINI, PAPER
+from sdcda_tutorial.experiments.presets import MINI, PAPER, SFCN_RATE
 from sdcda_tutorial.networks import DensityEstimator, FeatureDiscriminator, FeatureExtractor, SemanticExtractor
 from sdcda_tutorial.paper import EQUATIONS, LEDGER, SLIPS, SYMBOLS, TABLE_1, Choice, Score, as_markdown
+from sdcda_tutorial.rivals import sfcn
 from sdcda_tutorial.training import loop
 
 # Table 1 once more, typed line by line as it is printed: part A, part B, UCF-QNRF, each MAE MSE PSNR SSIM.
@@ -143,7 +144,8 @@ def channels(discriminator: FeatureDiscriminator) -> str:
 def told_settings() -> list[tuple[str, list[str]]]:
     """(open point, what its "ours" must say), made from the presets and the networks as they are."""
     paper, mini, warm = PAPER.adaptation, MINI.adaptation, MINI.warm_start
-    assert warm is not None
+    translation = MINI.translation
+    assert warm is not None and translation.width == translation.discriminator_width == 1 / 4
     with torch.device("meta"):  # shapes without numbers
         paper_e, mini_e = (FeatureExtractor(c.stride, c.width) for c in (paper, mini))
         paper_d, mini_d = (
@@ -157,6 +159,17 @@ def told_settings() -> list[tuple[str, list[str]]]:
         ("where E ends", [f"{paper_e.channels} channels, stride {paper.stride}"]),
         ("where E ends", [f"mini: conv4_3, {mini_e.channels} channels, stride {mini.stride}"]),
         ("what E starts from", [f"{warm.steps} source-only steps"]),
+        (
+            "SFCN of “NoAdpt [16]”",
+            [
+                f"stride {sfcn.STRIDE}",
+                f"at most {plain(SFCN_RATE)}, since at {plain(warm.learning_rate)} it learnt zeros",
+            ],
+        ),
+        (
+            "Cycle GAN, SE Cycle GAN",
+            [f"mini: {translation.blocks} blocks at a quarter of the width, {translation.steps} steps"],
+        ),
         ("D", [f"exactly four, {channels(paper_d)} channels", crop, f"{h}×{w} logits", f"mini: {channels(mini_d)}"]),
         ("λd", [f"{paper.weights.adversarial} in both presets"]),
         ("training of D", [f"rate {plain(paper.discriminator_rate)}, mini {plain(mini.discriminator_rate)}"]),
@@ -184,6 +197,7 @@ def test_ledger_is_right_where_it_says_that_we_do_as_others_do():
     assert (paper.learning_rate, paper.batch_size, paper.source.crop) == (1e-5, 8, (480, 640))  # the paper's own
     assert paper.weights == mini.weights
     assert paper.weights.seg_source == paper.weights.seg_target == mini.weights.seg_source == 0.01
+    assert "0.01 each" in next(symbol.meaning for symbol in SYMBOLS if symbol.symbol == "λs, λt")
     assert (paper.epochs, paper.schedule, paper.weight_decay) == (200, "epochs", 1e-4)  # C³'s
     assert (mini.schedule, mini.weight_decay) == ("polynomial", 0)
     assert mini.validate_every < paper.validate_every and max(mini.source.crop) < min(paper.source.crop)
