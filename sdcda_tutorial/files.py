@@ -6,9 +6,9 @@ import datetime
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,30 +32,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     names the file.
     """
     path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
+        temporary.touch(exist_ok=False)  # an impossible place is refused before the work of the block
+        mode = temporary.stat().st_mode
         yield temporary
-        # mkstemp makes private files; give the result the permissions any new file of this user gets.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        os.chmod(temporary, mode)  # safetensors makes private files; this is what any new file of this user gets
         with open(temporary, "rb") as file:  # on disk before it gets its name: a power cut must not leave an empty file
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        reason = error.strerror or error
+        raise InputError(f"cannot write {path}: {reason}; free some space or choose another folder") from error
     finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"cannot write {path}: {error.strerror or error}; free some space or choose another folder")
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

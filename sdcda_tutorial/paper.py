@@ -2,7 +2,7 @@
 
 Nothing here computes. These are the tables that notebook 00 shows and that the rest of the package is named after;
 tests/test_paper.py checks that every name in backticks exists and that the settings told are those of the presets.
-Names are given from the package on: `models.FeatureExtractor` is `sdcda_tutorial.models.FeatureExtractor`, and in
+Names are given from the package on: `networks.FeatureExtractor` is `sdcda_tutorial.networks.FeatureExtractor`, and in
 `training.AdaptationConfig(holdout)` holdout is an argument.
 """
 
@@ -29,23 +29,23 @@ SYMBOLS = (
     Symbol("x", "an image, RGB, H × W pixels", "1", "datasets.Sample.image"),
     Symbol("y", "its head positions; of the target they are never read in training", "6", "datasets.Sample.points"),
     Symbol("F(y)", "density map of y: a Gaussian of weight 1 a head; its sum is the count", "6", "density.density_map"),
-    Symbol("zs", "crowd mask of the source: 1 crowd, 0 background", "7", "training.batches.crowd_mask"),
+    Symbol("zs", "crowd mask of the source: 1 crowd, 0 background", "7", "datasets.batches.crowd_mask"),
     Symbol("zt", "pseudo-mask of the target: rough, right about the background", "8, 9", "training.write_pseudo_masks"),
-    Symbol("E", "feature extractor, VGG16 with batch norm", "1", "models.FeatureExtractor"),
-    Symbol("C", "density estimator", "4", "models.DensityEstimator"),
-    Symbol("S", "semantic extractor (SE), pyramid pooling", "2", "models.SemanticExtractor"),
-    Symbol("D", "feature discriminator (FD)", "3", "models.FeatureDiscriminator"),
-    Symbol("θe, θc, θs", "weights of E, C and S, moved by one optimiser", "1-10", "training.adaptation.Networks"),
-    Symbol("θd", "weights of D, moved by an optimiser of their own", "3", "models.FeatureDiscriminator.parameters"),
-    Symbol("f", "features, E(x)", "1-4", "models.FeatureExtractor.forward"),
-    Symbol("ŷ", "predicted density map, C(f) divided by the label scale", "4, 6", "models.CrowdCounter.forward"),
-    Symbol("ẑ", "predicted probability of crowd, the sigmoid of S(f)", "2, 7, 8", "models.SemanticExtractor.forward"),
-    Symbol("p", "probability of source, the sigmoid of D(f)", "3, 10", "models.FeatureDiscriminator.forward"),
+    Symbol("E", "feature extractor, VGG16 with batch norm", "1", "networks.FeatureExtractor"),
+    Symbol("C", "density estimator", "4", "networks.DensityEstimator"),
+    Symbol("S", "semantic extractor (SE), pyramid pooling", "2", "networks.SemanticExtractor"),
+    Symbol("D", "feature discriminator (FD)", "3", "networks.FeatureDiscriminator"),
+    Symbol("θe, θc, θs", "weights of E, C and S, moved by one optimiser", "1-10", "adaptation.Networks"),
+    Symbol("θd", "weights of D, moved by an optimiser of their own", "3", "networks.FeatureDiscriminator.parameters"),
+    Symbol("f", "features, E(x)", "1-4", "networks.FeatureExtractor.forward"),
+    Symbol("ŷ", "predicted density map, C(f) divided by the label scale", "4, 6", "networks.CrowdCounter.forward"),
+    Symbol("ẑ", "predicted probability of crowd, sigmoid of S(f)", "2, 7, 8", "networks.SemanticExtractor.forward"),
+    Symbol("p", "probability of source, the sigmoid of D(f)", "3, 10", "networks.FeatureDiscriminator.forward"),
     Symbol("H(ẑ, z)", "ẑ on the background, 1 on the crowd", "8, 9", "losses.masked_prediction"),
     Symbol("λs, λt", "weights of the two mask losses, 0.01 each", "5", "losses.LossWeights"),
     Symbol("λd", "weight of the adversarial loss", "5", "losses.LossWeights.adversarial"),
     Symbol("N", "number of images: of a batch in the losses", "6, 7, 9", "training.AdaptationConfig.batch_size"),
-    Symbol("h, w", "size of D's output", "10", "models.FeatureDiscriminator"),
+    Symbol("h, w", "size of D's output", "10", "networks.FeatureDiscriminator"),
     Symbol("y, ŷ, N", "in Eq. 11: true count, predicted count, number of test images", "11", "metrics.count_errors"),
 )  # fmt: skip
 
@@ -59,12 +59,12 @@ class Equation:
 
 
 _EQUATIONS = (
-    Equation(1, r"f^s = E(x^s; \theta_e), \quad f^t = E(x^t; \theta_e)", "models.FeatureExtractor", "one E for both"),
-    Equation(2, r"\hat z^s = S(f^s; \theta_s), \quad \hat z^t = S(f^t; \theta_s)", "models.SemanticExtractor",
+    Equation(1, r"f^s = E(x^s; \theta_e), \quad f^t = E(x^t; \theta_e)", "networks.FeatureExtractor", "one E for both"),
+    Equation(2, r"\hat z^s = S(f^s; \theta_s), \quad \hat z^t = S(f^t; \theta_s)", "networks.SemanticExtractor",
         "the module gives logits; ẑ is their sigmoid"),
-    Equation(3, r"p^s = D(f^s; \theta_d), \quad p^t = D(f^t; \theta_d)", "models.FeatureDiscriminator",
+    Equation(3, r"p^s = D(f^s; \theta_d), \quad p^t = D(f^t; \theta_d)", "networks.FeatureDiscriminator",
         "the module gives logits; p is their sigmoid"),
-    Equation(4, r"\hat y^s = C(f^s; \theta_c)", "models.DensityEstimator",
+    Equation(4, r"\hat y^s = C(f^s; \theta_c)", "networks.DensityEstimator",
         "only source maps are trained on; target maps are what one deploys for"),
     Equation(5, r"L(X^s, X^t; \theta_e, \theta_s, \theta_c) = "
         r"L^s_{den} + \lambda^s L^s_{seg} + \lambda^t L^t_{seg} + \lambda^d L_{adv}", "losses.total_loss",
@@ -163,7 +163,7 @@ LEDGER = (
     Choice("Gaussian of F(y), Eq. 6", "“gaussian kernel function of [4]”",
         "15×15 pixels, σ 4, each head scaled up at the border to sum to 1",
         "the same, drawn after the crop; mini: σ 2",
-        "`training.AdaptationConfig(kernel)` = `training.batches.DensityKernel(kernel, sigma, kernel_size)`; "
+        "`training.AdaptationConfig(kernel)` = `datasets.batches.DensityKernel(kernel, sigma, kernel_size)`; "
         'kernel "adaptive" follows the distance to the neighbours'),
     Choice("where E ends", "VGG16 “with batch normalization”, no layer named",
         "after the batch norm of conv5_3, before its ReLU; stride 16",
@@ -173,26 +173,26 @@ LEDGER = (
         "the later model file has the loading of VGG weights commented out",
         "ImageNet weights, all losses from the first step; mini: random weights and 700 source-only steps before the "
         "adaptation, a warm start that the paper does not have",
-        "`training.AdaptationConfig(pretrained)`, `training.Preset(warm_start)`, `training.adapt(init)`"),
+        "`training.AdaptationConfig(pretrained)`, `experiments.presets.Preset(warm_start)`, `training.adapt(init)`"),
     Choice("kernels of C", "“each convolution 3×3 layer is followed by a up-sample layer”",
         "1×1, 9×9, 7×7, 5×5, each with a bilinear ×2, then 3×3 and 1×1; batch norm and ReLU",
         "3×3 with batch norm and ReLU, each with a bilinear ×2, to the full resolution; 1×1 and ReLU give the map",
-        '`training.AdaptationConfig(kernels)` = "authors"'),
+        '`training.AdaptationConfig(counter)` = "authors"'),
     Choice("SFCN of “NoAdpt [16]”", "only that its own, “a simpler crowd counter”, is “not as good as the SFCN”",
         "[16], VGG form: VGG16 to conv4_3 without batch norm, six dilated convolutions, the spatial encoder, 1×1, ×8",
         "the same behind our E at stride 8, so with batch norm: the two counters differ in C alone; mini: at a "
         "rate of at most 5e-4, since at 2e-3 it learnt zeros",
-        '`training.AdaptationConfig(kernels, stride)` = "sfcn", 8; `training.Preset.counter(name)`'),
+        '`training.AdaptationConfig(counter, stride)` = "sfcn", 8; `experiments.presets.Preset.counter(name)`'),
     Choice("Cycle GAN, SE Cycle GAN", "two rows of Table 1; “adopt image style transfer”",
         "CycleGAN: least squares, 9 residual blocks, cycle 10, identity 0.5, pool of 50, Adam 2e-4 (0.5, 0.999). SE: "
         "1 - SSIM of image and cycle besides; its weight 1 is recalled, not confirmed",
         "the same; the counter, ours or SFCN, learns from the translated source with no λ; mini: 6 blocks at a quarter "
         "of the width, 4000 steps",
-        "`training.TranslationConfig(weights, blocks, width, pool, learning_rate, steps)`, "
-        "`training.Preset(translation)`"),
+        "`rivals.translation.TranslationConfig(weights, blocks, width, pool, learning_rate, steps)`, "
+        "`experiments.presets.Preset(translation)`"),
     Choice("S", "“slightly modifying the pyramid module of PSPNet”, four scales",
         "bins 1, 2, 4, 6 and no ReLU; PSPNet: 1, 2, 3, 6 with ReLU", "PSPNet's bins and ReLU",
-        "`models.SemanticExtractor(bins)`; `training.adapt` builds it with the default"),
+        "`networks.SemanticExtractor(bins)`; `training.adapt` builds it with the default"),
     Choice("D", "“4 convolution layers with kernel 4×4 and stride of 2”, “similar to [24]”",
         "AdaptSegNet: 64-128-256-512 channels, LeakyReLU 0.2, and a fifth convolution to 1 channel",
         "exactly four, 64-128-256-1 channels: a 480×640 crop ends as 1×2 logits; mini: 16-32-64-1",
@@ -234,16 +234,16 @@ LEDGER = (
     Choice("mask model for zt", "trained on CrowdHuman; “it would not be elaborated here”", "–",
         "E + S, Eq. 7 on visible boxes as rectangles (boxes marked ignore are crowd too), images shrunk at random; "
         "crowd above 0.3, grown by 2 pixels",
-        "`training.SegmenterConfig(steps, augmentation, threshold, dilate, scales)`, `datasets.CrowdHuman(box)`"),
+        "`training.SegmenterConfig(steps, augmentation, threshold, dilate)`"),
     Choice("Scene Regularization of GCC", "“adopted the Scene Regularization [16] to select the images”; no rules",
         "for each target bounds on level, hour, weather, count and filling",
-        "not applied: all images but one black screen",
-        "`datasets.CrowdDataset.subset`, by hand: level, hour and weather are in `datasets.Sample.attributes`"),
+        "the same bounds, where a rule is named; without one all images but one black screen",
+        '`datasets.GCC(rule)` = "shb", "sha" or "qnrf"; `cli.train.train(scenes)` on the command line'),
     Choice("size and look of images", "random crops of 480×640",
         "C³ framework: every set resized its own way, flips, each set's mean and deviation; NLT: GCC's for all",
         "stored size (enlarged where a crop does not fit), flips, ImageNet's mean and deviation inside E; mini: "
         "smaller crops, colour jitter on the source",
-        "`datasets.CrowdDataset(size, max_side)`, `training.batches.Augmentation(crop, scale, jitter)`; "
+        "`datasets.CrowdDataset(size, max_side)`, `datasets.batches.Augmentation(crop, scale, jitter)`; "
         "the normalisation is fixed"),
     Choice("points outside the image, true count", "“ground truth counting value”",
         "CSRNet drops them, DM-Count masks them, C³ clamps them; C³ counts the true map's sum",

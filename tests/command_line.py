@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import sdcda_tutorial.experiments.benchmark
+import sdcda_tutorial.experiments.demo
 import sdcda_tutorial.mini_world
 from sdcda_tutorial.cli import main
 from sdcda_tutorial.datasets.batches import Augmentation
@@ -53,7 +54,7 @@ def small_home(folder: Path) -> Iterator[Path]:
         patch.chdir(folder)
         patch.setattr(sdcda_tutorial.mini_world, "ensure_mini_world", ensure)
         patch.setattr(sdcda_tutorial.experiments.benchmark, "ensure_mini_world", ensure)
-        patch.setattr(sdcda_tutorial.experiments.benchmark, "MINI", presets["mini"])
+        patch.setattr(sdcda_tutorial.experiments.demo, "MINI", presets["mini"])
         for name, preset in presets.items():
             patch.setitem(PRESETS, name, preset)
         patch.setenv("COLUMNS", "100")

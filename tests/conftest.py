@@ -16,6 +16,20 @@ from sdcda_tutorial.mini_world import MiniWorldSettings, ensure_mini_world
 TINY_WORLD = MiniWorldSettings(source_train=8, source_test=2, target_train=6, target_test=2, third_train=6)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Markers stay true: name the tests without one that took long, so that `make check` stays short."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    slow = [
+        f"{report.duration:5.1f} s  {report.nodeid}"
+        for report in reports
+        if getattr(report, "when", "") == "call" and report.duration > 5
+        if not {"slow", "alone"} & set(report.keywords)
+    ]
+    if slow:
+        terminalreporter.section("long and marked neither slow nor alone")
+        terminalreporter.write_line("\n".join(sorted(slow, reverse=True)))
+
+
 @pytest.fixture(autouse=True)
 def _same_draws_each_time() -> None:
     """Networks start from torch's global generator: what fails for one start shall fail again."""

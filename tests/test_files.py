@@ -116,6 +116,7 @@ def write_with_little_space(path: Path, report: Path) -> None:
         report.write_text(str(error))
 
 
+@pytest.mark.alone
 @posix
 def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path: Path, start: Callable[..., Any]) -> None:
     path = tmp_path / "text.txt"

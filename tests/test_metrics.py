@@ -85,6 +85,7 @@ def plain_game(pred: np.ndarray, truth: np.ndarray, level: int) -> float:
     return sum(map(abs, cells.values()))
 
 
+@pytest.mark.slow
 @few
 @given(st.integers(0, 10**6), st.integers(1, 20), st.integers(1, 20), st.floats(0.01, 100))
 def test_game_properties(seed: int, height: int, width: int, unit: float) -> None:

@@ -22,6 +22,7 @@ from sdcda_tutorial.networks import (
     FeatureDiscriminator,
     FeatureExtractor,
     SemanticExtractor,
+    make_counter,
 )
 from sdcda_tutorial.training.imagenet_weights import load_imagenet_weights
 
@@ -340,7 +341,7 @@ def test_the_label_factor_is_undone() -> None:
 
 def test_the_architecture_rebuilds_the_counter() -> None:
     counter = CrowdCounter(8, 0.1, "authors", 10.0)
-    again = CrowdCounter(**counter.architecture)
+    again = make_counter(**counter.architecture)
     again.load_state_dict(counter.state_dict())
     x = images(1, 3, 16, 24)
     assert torch.equal(again.eval()(x), counter.eval()(x))

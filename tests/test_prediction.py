@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sdcda_tutorial import prediction as inference
-from sdcda_tutorial.evaluation import photo_overlay
+from sdcda_tutorial.evaluation import pictures
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor
 from sdcda_tutorial.prediction import predict_density, reach, tiles
 from sdcda_tutorial.training import mask_model as segmentation
@@ -94,6 +94,7 @@ def test_tiles_cover_every_pixel_once_and_lie_where_they_say(size: tuple[int, in
     assert (covered == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stride", "kernels"), NETWORKS)
 @pytest.mark.parametrize("strides", [(25.7, 25.2), (10.2, 63.8), (62.7, 10.2)])
 def test_tiles_give_the_map_of_the_whole_image(stride: int, kernels: str, strides: tuple[float, float]) -> None:
@@ -119,6 +120,7 @@ def test_an_image_smaller_than_a_tile() -> None:
         assert difference(predict_density(network, image, 1), predict_density(network, image)) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stride", "kernels"), NETWORKS)
 def test_with_half_the_margin_the_map_is_another(stride: int, kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network, image = counter(stride, kernels), picture(24 * stride + 7, 25 * stride + 3)
@@ -143,11 +145,14 @@ def test_the_mask_model_sees_a_large_image_whole_but_smaller(monkeypatch: pytest
     network.E.register_forward_pre_hook(lambda _, x: seen.append(tuple(x[0].shape[2:])))
     image = np.full((300, 200, 3), 128, dtype=np.uint8)
     image[:, 100:] = 20
-    full = segmentation.crowd_probability(segmenter, image, (1.0, 2.0))
+    full = segmentation.crowd_probability(segmenter, image)
+    segmentation.crowd_probability(segmenter, image, 2.0)
     assert seen == [(304, 200), (600, 400)]
     monkeypatch.setattr(segmentation, "PASS_PIXELS", 150 * 100)
     seen.clear()
-    small = segmentation.crowd_probability(segmenter, image, (0.25, 1.0, 2.0))
+    segmentation.crowd_probability(segmenter, image, 0.25)
+    small = segmentation.crowd_probability(segmenter, image)
+    segmentation.crowd_probability(segmenter, image, 2.0)
     assert seen == [(72, 48), (152, 96), (152, 96)]  # multiples of 8 next to half the size
     assert small.shape == full.shape == (300, 200) and small.dtype == np.float32
     assert abs(small - full).mean() < 0.05
@@ -159,11 +164,12 @@ def count_in_this_process(photos: list[Path], out: Path) -> None:
     torch.set_num_threads(1)
     network = counter(8, "paper", width=1 / 8)
     for photo in photos:
-        photo_overlay.save_overlay(out, photo, network)
+        pictures.save_overlay(out, photo, network)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         (out / f"{photo.stem}.peak").write_text(str(peak))
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is counted in kB on Linux only")
 def test_the_memory_grows_with_a_photograph_and_not_with_what_the_network_makes_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

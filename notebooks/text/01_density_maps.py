@@ -45,6 +45,7 @@ import numpy as np
 import torch
 import torch.nn.functional as nnF
 
+from sdcda_tutorial.evaluation import colours
 from sdcda_tutorial.density import adaptive_sigma, density_map
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.evaluation.colours import DENSITY
@@ -63,7 +64,7 @@ print("image:", sample.image.shape, sample.image.dtype, " heads:", sample.points
 
 figure, axis = plt.subplots(figsize=(6, 4.4))
 axis.imshow(sample.image)
-axis.scatter(*sample.points.T, s=14, c="#56B4E9", edgecolors="black", linewidths=0.4)
+axis.scatter(*sample.points.T, s=14, c=colours.SKY, edgecolors="black", linewidths=0.4)
 axis.set_axis_off()
 notebook.show(figure, "A target image of the mini world; a blue dot marks each labelled head.")
 

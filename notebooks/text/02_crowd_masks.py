@@ -49,6 +49,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.utils.capture import capture_output
 
+from sdcda_tutorial.evaluation import colours
 from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial import masks
 from sdcda_tutorial.teaching.exercises import check
@@ -77,7 +78,7 @@ axes[1, 0].imshow(source.mask, cmap="gray", vmin=0, vmax=1)
 axes[1, 0].set_title("a mask, to the pixel")
 axes[1, 1].imshow(third.image)
 for x0, y0, x1, y1 in third.boxes:
-    axes[1, 1].add_patch(plt.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="#56B4E9", linewidth=1.2))
+    axes[1, 1].add_patch(plt.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colours.SKY, linewidth=1.2))
 axes[1, 1].set_title("boxes")
 axes[1, 2].imshow(np.full((*target.size, 3), 235, np.uint8))
 axes[1, 2].text(128, 96, "nothing", ha="center", va="center")
@@ -235,8 +236,8 @@ print("after 40 steps the loss is below that of the best constant:", live[-1]["s
 # %%
 log = [json.loads(line) for line in (notebook.CHECKPOINTS / "segmenter.jsonl").read_text().splitlines()]
 figure, axis = plt.subplots(figsize=(7, 2.8))
-axis.plot([line["step"] for line in log], [line["segmentation"] for line in log], color="#0072B2", label="the stored model, 700 steps")
-axis.plot([line["step"] for line in live], [line["segmentation"] for line in live], color="#D55E00", marker="o", markersize=3, label="just now, 40 steps")
+axis.plot([line["step"] for line in log], [line["segmentation"] for line in log], color=colours.BLUE, label="the stored model, 700 steps")
+axis.plot([line["step"] for line in live], [line["segmentation"] for line in live], color=colours.VERMILION, marker="o", markersize=3, label="just now, 40 steps")
 axis.axhline(blind, color="black", linestyle=":", linewidth=1, label="best constant answer")
 axis.set(xlabel="step", ylabel="Eq. 7 on one batch", ylim=(0, 0.9))
 axis.legend(frameon=False, loc="upper right")
@@ -305,11 +306,11 @@ notebook.code(trade_off)
 
 # %%
 figure, axis = plt.subplots(figsize=(6.4, 3.6))
-for dilate, colour in ((0, "#CC79A7"), (2, "#0072B2"), (8, "#009E73")):
+for dilate, colour in ((0, colours.PURPLE), (2, colours.BLUE), (8, colours.GREEN)):
     inside, crowd = trade_off(samples, probabilities, THRESHOLDS, dilate)
     axis.plot(100 * crowd, 100 * inside, color=colour, label=f"dilation {dilate}")
 inside, crowd = trade_off(samples, probabilities, np.array([MINI.segmenter.threshold]), MINI.segmenter.dilate)
-axis.plot(100 * crowd, 100 * inside, "o", color="#D55E00", label="the package's choice")
+axis.plot(100 * crowd, 100 * inside, "o", color=colours.VERMILION, label="the package's choice")
 axis.set(xlabel="pixels called crowd, %", ylabel="heads inside, %", xlim=(0, 100), ylim=(0, 105))
 axis.legend(frameon=False, loc="lower right")
 notebook.show(
@@ -347,10 +348,10 @@ again = drawn_again("target", index)[1]
 print("it is the same picture, up to the noise of JPEG:", np.abs(again.image.astype(float) - sample.image).mean() < 15)
 
 CASES = {  # (person, called crowd): colour, meaning
-    (1, 1): ("#0072B2", "person, called crowd"),
-    (1, 0): ("#D55E00", "person, called background: harm"),
-    (0, 1): ("#BBBBBB", "nobody, called crowd: no lesson"),
-    (0, 0): ("#FFFFFF", "nobody, called background: the lesson"),
+    (1, 1): (colours.BLUE, "person, called crowd"),
+    (1, 0): (colours.VERMILION, "person, called background: harm"),
+    (0, 1): (colours.LIGHT, "nobody, called crowd: no lesson"),
+    (0, 0): ("white", "nobody, called background: the lesson"),
 }
 
 

@@ -47,6 +47,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sdcda_tutorial.evaluation import colours
 from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.networks import CrowdCounter, FeatureExtractor
@@ -209,7 +210,7 @@ print("the middle 46 × 46 pixels, a quarter of the field, hold more than two th
 
 figure, axis = plt.subplots(figsize=(5.2, 3.9), layout="constrained")
 drawn = axis.imshow(attention / attention.max(), cmap="viridis")
-axis.add_patch(plt.Rectangle((left - 0.5, top - 0.5), 92, 92, fill=False, edgecolor="#E69F00", linewidth=1.5))
+axis.add_patch(plt.Rectangle((left - 0.5, top - 0.5), 92, 92, fill=False, edgecolor=colours.ORANGE, linewidth=1.5))
 figure.colorbar(drawn, label="gradient, largest = 1", shrink=0.8)
 axis.set(xlabel="column, pixels", ylabel="row, pixels")
 notebook.show(figure, "Where the trained E looks for one cell of f: strongest in the middle, nothing outside the square.")
@@ -292,8 +293,8 @@ for axis, method in zip(axes, ("noadapt", "se+fd")):
     rows = (rows - rows.mean(dim=0)) / rows.std(dim=0).clamp(min=1e-6)
     _, _, directions = torch.linalg.svd(rows, full_matrices=False)
     first, second = (rows @ directions[:2].T).T
-    axis.scatter(first[:40], second[:40], s=22, c="#0072B2", marker="o", label="source")
-    axis.scatter(first[40:], second[40:], s=26, c="#D55E00", marker="^", label="target")
+    axis.scatter(first[:40], second[:40], s=22, c=colours.BLUE, marker="o", label="source")
+    axis.scatter(first[40:], second[40:], s=26, c=colours.VERMILION, marker="^", label="target")
     axis.set(title=f"E of {method}", xlabel="first principal component", ylabel="second")
     axis.legend(frameon=False)
 notebook.show(figure, "One point an image, circles source and triangles target, for two methods. The axes have no unit.")
@@ -318,20 +319,20 @@ def mean_colour(images):
     return torch.stack([torch.from_numpy(sample.image).float().mean(dim=(0, 1)) for sample in images])
 
 
-colours = mean_colour(source_images), mean_colour(target_images)
+colour_of = mean_colour(source_images), mean_colour(target_images)
 halves = pooled["noadapt"][0][::2], pooled["noadapt"][0][1::2]
 print("source against source: right in less than 70%:", linear_probe(*halves) < 0.7)
-print("source against target, mean colour only: right in less than 80%:", linear_probe(*colours) < 0.8)
+print("source against target, mean colour only: right in less than 80%:", linear_probe(*colour_of) < 0.8)
 wide = {}
 for method, (source, target) in pooled.items():
     wide[method] = float((channel_gaps(source, target) > 1).float().mean())
     print(f"source against target, features of {method}: right in more than 85%:", linear_probe(source, target) > 0.85)
 
 figure, axis = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
-for method, line, colour in zip(methods, ("-", "--", "-.", ":"), ("#0072B2", "#009E73", "#CC79A7", "#D55E00")):
+for method, line, colour in zip(methods, ("-", "--", "-.", ":"), (colours.BLUE, colours.GREEN, colours.PURPLE, colours.VERMILION)):
     gaps = channel_gaps(*pooled[method]).sort(descending=True).values
     axis.plot(gaps, line, color=colour, label=f"E of {method}", linewidth=1.8)
-axis.plot(channel_gaps(*halves).sort(descending=True).values, color="#777777", linewidth=1, label="source against source")
+axis.plot(channel_gaps(*halves).sort(descending=True).values, color=colours.GREY, linewidth=1, label="source against source")
 axis.axhline(1, color="black", linewidth=0.6)
 axis.set(xlabel="channels, widest gap first", ylabel="gap, standard deviations", ylim=(0, None))
 axis.legend(frameon=False)

@@ -49,7 +49,7 @@ from torch.nn.functional import interpolate
 
 from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.evaluation import evaluate
+from sdcda_tutorial.evaluation import colours, evaluate
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.losses import density_loss
 from sdcda_tutorial.networks import CrowdCounter, DensityEstimator
@@ -244,9 +244,9 @@ figure, axes = plt.subplot_mosaic(
     [["loss", "x0", "x1", "x2", "x3"], ["loss", "y0", "y1", "y2", "y3"], ["loss", "p0", "p1", "p2", "p3"]],
     figsize=(10, 4.6), width_ratios=[2.2, 1, 1, 1, 1], layout="constrained",
 )  # fmt: skip
-axes["loss"].semilogy(history, color="#0072B2")
-axes["loss"].axhline(empty, color="#D55E00", linestyle="--")
-axes["loss"].text(59, empty * 1.05, "an empty map", color="#D55E00", ha="right", va="bottom")
+axes["loss"].semilogy(history, color=colours.BLUE)
+axes["loss"].axhline(empty, color=colours.VERMILION, linestyle="--")
+axes["loss"].text(59, empty * 1.05, "an empty map", color=colours.VERMILION, ha="right", va="bottom")
 axes["loss"].set(xlabel="step", ylabel="Eq. 6")
 for i in range(4):
     axes[f"x{i}"].imshow(batch["image"][i].permute(1, 2, 0))
@@ -291,7 +291,7 @@ print("  source:", source.background > source.mae / 2, "  target:", target.backg
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
-for (domain, found), colour, marker in zip(results.items(), ("#0072B2", "#D55E00"), "o^"):
+for (domain, found), colour, marker in zip(results.items(), (colours.BLUE, colours.VERMILION), "o^"):
     style = {"c": colour, "marker": marker, "s": 24, "label": domain}
     axes[0].scatter([r.count for r in found.rows], [r.predicted for r in found.rows], **style)
     axes[1].scatter([r.background for r in found.rows], [r.crowd for r in found.rows], **style)

@@ -46,6 +46,7 @@ import torch
 import torch.nn.functional as nnF
 from scipy.ndimage import maximum_filter
 
+from sdcda_tutorial.evaluation import colours
 from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial import losses
 from sdcda_tutorial.density import density_map
@@ -222,7 +223,7 @@ figure, axes = plt.subplots(1, 4, figsize=(10, 2.3), layout="constrained")
 for axis, grid in zip(axes, (1, 2, 3, 6)):
     weight = hears(grid)
     axis.imshow(weight, cmap="Blues", vmin=0)
-    axis.plot(21, 13, "o", color="#D55E00", markeredgecolor="white")
+    axis.plot(21, 13, "o", color=colours.VERMILION, markeredgecolor="white")
     axis.set_title(f"grid {grid}: {100 * float((weight > 0).float().mean()):.0f} % of the image")
     axis.set_axis_off()
 notebook.show(
@@ -373,8 +374,8 @@ S_new.eval()
 share = float(z_learning.mean())
 constant = -(share * np.log(share) + (1 - share) * np.log(1 - share))
 figure, axis = plt.subplots(figsize=(6, 2.5), layout="constrained")
-axis.plot(curve, color="#0072B2", label="Eq. 7 of the batch")
-axis.axhline(constant, color="#000000", linestyle="--", linewidth=1, label="best constant")
+axis.plot(curve, color=colours.BLUE, label="Eq. 7 of the batch")
+axis.axhline(constant, color=colours.BLACK, linestyle="--", linewidth=1, label="best constant")
 axis.set_xlabel("step")
 axis.set_ylabel("loss")
 axis.set_ylim(bottom=0)
@@ -430,7 +431,7 @@ for (upper, lower), (title, ((item, mask), z_hat)) in zip(axes.T, shown.items())
     upper.imshow(item.image)
     upper.set_title(title)
     drawn = lower.imshow(z_hat, cmap="cividis", vmin=0, vmax=1)
-    lower.contour(mask, [0.5], colors="#E69F00", linewidths=0.6)
+    lower.contour(mask, [0.5], colors=colours.ORANGE, linewidths=0.6)
 figure.colorbar(drawn, ax=axes[1, 2], label="ẑ", shrink=0.8)
 for axis in axes.flat:
     axis.set_axis_off()

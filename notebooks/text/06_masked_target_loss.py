@@ -44,6 +44,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from sdcda_tutorial.evaluation import colours
 from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial import losses, masks
 from sdcda_tutorial.teaching.exercises import check
@@ -84,7 +85,7 @@ print("less than 2 % of its background is a person:           ", bool((people[z 
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.7), layout="constrained")
 axes[0].imshow(sample.image)
-axes[0].contour(z, [0.5], colors="#E69F00", linewidths=1.5)
+axes[0].contour(z, [0.5], colors=colours.ORANGE, linewidths=1.5)
 axes[0].set_title("image and outline of z")
 axes[1].imshow(z, cmap="cividis")
 axes[1].set_title("pseudo-mask z: bright = crowd")
@@ -197,7 +198,7 @@ axes[2].imshow(believes, cmap="RdBu_r", vmin=-1, vmax=1)
 axes[2].set_title("gradient of the naive loss")
 figure.colorbar(drawn, ax=axes[2], label="d loss / d logit × pixels", shrink=0.8)
 for axis in axes:
-    axis.contour(z, [0.5], colors="#E69F00", linewidths=1)
+    axis.contour(z, [0.5], colors=colours.ORANGE, linewidths=1)
     axis.set_axis_off()
 notebook.show(figure, "Red: pushed towards background. Blue: pulled towards crowd. Only the naive loss pulls, everywhere inside the outline of z.")
 saw_nobody = (z == 1) & (prob_map.numpy() < 0.5)
@@ -277,7 +278,7 @@ ends = {
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.4), layout="constrained")
 for axis, (title, end) in zip(axes, {"start": start, **ends}.items()):
     drawn = axis.imshow(end.sigmoid()[0, 0], cmap="cividis", vmin=0, vmax=1)
-    axis.contour(z, [0.5], colors="#E69F00", linewidths=1)
+    axis.contour(z, [0.5], colors=colours.ORANGE, linewidths=1)
     axis.set_title(title)
     axis.set_axis_off()
 figure.colorbar(drawn, ax=axes[3], label="ẑ", shrink=0.8)
@@ -301,7 +302,7 @@ print("entropy: and there ẑ has only grown:                        ", bool((en
 # %%
 figure, axis = plt.subplots(figsize=(6, 2.2), layout="constrained")
 shares = {title: 100 * called_crowd(end, ground) for title, end in {"start": start, **ends}.items()}
-axis.barh(list(shares), list(shares.values()), color=["#000000", "#0072B2", "#D55E00", "#009E73"])
+axis.barh(list(shares), list(shares.values()), color=[colours.BLACK, colours.BLUE, colours.VERMILION, colours.GREEN])
 axis.invert_yaxis()
 axis.set_xlabel("% of the pixels without a person that are called crowd")
 notebook.show(figure, "How much of the ground is taken for crowd at the start and after each loss. Shorter is better.")
@@ -395,7 +396,7 @@ axes[0].imshow(sample.image)
 axes[0].set_title("image")
 for axis, (title, model) in zip(axes[1:], {"S, source only": s_source, "S with the target loss": s_adapted}.items()):
     drawn = axis.imshow(crowd_probability(model, sample.image), cmap="cividis", vmin=0, vmax=1)
-    axis.contour(people, [0.5], colors="#E69F00", linewidths=0.6)
+    axis.contour(people, [0.5], colors=colours.ORANGE, linewidths=0.6)
     axis.set_title(title)
 figure.colorbar(drawn, ax=axes[2], label="ẑ", shrink=0.8)
 for axis in axes:

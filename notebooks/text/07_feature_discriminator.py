@@ -45,6 +45,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sdcda_tutorial.evaluation import colours
 from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial import losses, training
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
@@ -86,8 +87,8 @@ means = torch.cat([fs, ft]).mean(dim=(2, 3))
 _, _, directions = torch.linalg.svd(means - means.mean(0), full_matrices=False)
 flat = (means - means.mean(0)) @ directions[:2].T
 figure, axis = plt.subplots(figsize=(5, 3.2), layout="constrained")
-axis.scatter(*flat[: len(fs)].T, s=18, color="#0072B2", marker="o", label="source")
-axis.scatter(*flat[len(fs) :].T, s=22, color="#D55E00", marker="^", label="target")
+axis.scatter(*flat[: len(fs)].T, s=18, color=colours.BLUE, marker="o", label="source")
+axis.scatter(*flat[len(fs) :].T, s=22, color=colours.VERMILION, marker="^", label="target")
 axis.set(xlabel="first principal direction", ylabel="second")
 axis.legend(loc="lower left")
 notebook.show(figure, "Mean features of 34 source images (circles) and 34 target images (triangles), E of NoAdapt.")
@@ -230,8 +231,8 @@ games = {name: toy(*values) for name, values in settings.items()}
 figure, axes = plt.subplots(4, 4, figsize=(9.5, 8), layout="constrained")
 for line, (name, (_, snapshots, _)) in zip(axes, games.items()):
     for axis, (step, (fs, ft)) in zip(line, snapshots.items()):
-        axis.scatter(*fs.T, s=4, color="#0072B2", marker="o", alpha=0.6)
-        axis.scatter(*ft.T, s=5, color="#D55E00", marker="^", alpha=0.6)
+        axis.scatter(*fs.T, s=4, color=colours.BLUE, marker="o", alpha=0.6)
+        axis.scatter(*ft.T, s=5, color=colours.VERMILION, marker="^", alpha=0.6)
         axis.set_title(f"step {step}", fontsize=8)
         axis.tick_params(labelsize=6)
     line[0].set_ylabel(name.replace(": ", "\n"))
@@ -245,7 +246,7 @@ notebook.show(
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
 titles = ["gap between the domains, in spreads", "share of D's answers that are right", "error of C on the source"]
 for column, (axis, title) in enumerate(zip(axes, titles)):
-    for (name, (seen, _, _)), colour in zip(games.items(), ("#000000", "#009E73", "#56B4E9", "#CC79A7")):
+    for (name, (seen, _, _)), colour in zip(games.items(), (colours.BLACK, colours.GREEN, colours.SKY, colours.PURPLE)):
         axis.plot(seen[:, column], color=colour, linewidth=1, label=name)
     axis.set(xlabel="step", title=title)
 axes[2].set(yscale="log", ylim=(1e-6, 100))
@@ -305,9 +306,9 @@ for method, shares in curves.items():
     print(f"{METHOD_TITLES[method]:8} a fresh D, mean of the last three looks: right in more than 6 of 10: {sum(s for _, s in shares[-3:]) / 3 > 0.6}")
 
 figure, axis = plt.subplots(figsize=(5, 3), layout="constrained")
-for (method, shares), colour in zip(curves.items(), ("#0072B2", "#D55E00")):
+for (method, shares), colour in zip(curves.items(), (colours.BLUE, colours.VERMILION)):
     axis.plot(*zip(*shares), "o-", color=colour, markersize=3, label=METHOD_TITLES[method])
-axis.axhline(0.5, color="#555555", linestyle=":", linewidth=0.8)
+axis.axhline(0.5, color=colours.GREY, linestyle=":", linewidth=0.8)
 axis.set(ylim=(0.3, 1.03), xlabel="steps of the fresh D", ylabel="right answers on test images")
 axis.legend()
 notebook.show(figure, "A fresh D on frozen features: share of right answers on test images. The dotted line is guessing.")

@@ -55,10 +55,9 @@ import torch.nn.functional as F
 
 from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial import losses, training
-from sdcda_tutorial.evaluation import pictures
+from sdcda_tutorial.evaluation import colours, evaluate, pictures
 from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
-from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.adaptation import Adaptation, Networks
@@ -252,18 +251,18 @@ print("steps:", log[-1]["step"], "  chosen from the second half:", chosen >= 60)
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
 for name, label, colour in [
-    ("density", "Eq. 6, density", "#0072B2"), ("seg_source", "Eq. 7, source mask", "#009E73"),
-    ("seg_target", "Eq. 9, target background", "#D55E00"), ("adversarial", "Eq. 10, adversarial", "#CC79A7"),
+    ("density", "Eq. 6, density", colours.BLUE), ("seg_source", "Eq. 7, source mask", colours.GREEN),
+    ("seg_target", "Eq. 9, target background", colours.VERMILION), ("adversarial", "Eq. 10, adversarial", colours.PURPLE),
 ]:
     axes[0].plot(*column(log, name), color=colour, label=label)
 axes[0].set(yscale="log", xlabel="step", ylabel="loss of one batch", ylim=(1e-6, 10))
 axes[0].legend(fontsize=7, loc="lower left", ncols=2)
 axes[1].plot(*column(log, "discriminator"), color="black", label="D's loss")
 axes[1].axhline(0.693, color="black", linestyle=":", linewidth=0.8, label="log 2: D knows nothing")
-axes[1].plot(*column(log, "D_accuracy"), "o-", markersize=3, color="#E69F00", label="share of right answers")
+axes[1].plot(*column(log, "D_accuracy"), "o-", markersize=3, color=colours.ORANGE, label="share of right answers")
 axes[1].set(xlabel="step", ylim=(0, 1.4))
 axes[1].legend(fontsize=7, loc="upper right")
-axes[2].plot(*column(log, "validation"), "s-", color="#0072B2")
+axes[2].plot(*column(log, "validation"), "s-", color=colours.BLUE)
 axes[2].set(xlabel="step", ylabel="MAE, held-out source", ylim=(0, 1.3 * max(column(log, "validation")[1])), xlim=(0, 125))
 notebook.show(
     figure,
@@ -297,11 +296,11 @@ for name in ("control", "SE+FD"):
 print("SE+FD    error of the count (MAE) less than two thirds of that before:", results["SE+FD"].mae < before.mae * 2 / 3)
 
 # %%
-colours = {"before": "#56B4E9", "control": "#0072B2", "SE+FD": "#D55E00"}
+colour_of = {"before": colours.SKY, "control": colours.BLUE, "SE+FD": colours.VERMILION}
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained", width_ratios=[2, 3])
 for k, (name, found) in enumerate(results.items()):
-    axes[0].bar([k, k + 4], [found.background, found.mae], color=colours[name], label=name)
-    axes[1].scatter([r.count for r in found.rows], [r.predicted for r in found.rows], s=12, color=colours[name], label=name)
+    axes[0].bar([k, k + 4], [found.background, found.mae], color=colour_of[name], label=name)
+    axes[1].scatter([r.count for r in found.rows], [r.predicted for r in found.rows], s=12, color=colour_of[name], label=name)
 axes[0].set_xticks([1, 5], ["background error", "MAE"])
 axes[0].set_ylabel("people an image")
 axes[0].legend(fontsize=8)

@@ -47,11 +47,10 @@ from IPython.display import Markdown, display
 from scipy import stats
 
 from sdcda_tutorial import metrics
-from sdcda_tutorial.evaluation import pictures
+from sdcda_tutorial.evaluation import colours, evaluate, pictures
 from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.experiments.benchmark_rows import titles
-from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.paper import TABLE_1, as_markdown
@@ -242,13 +241,13 @@ counts = np.array([row.count for row in results["SE"].rows])
 print(f"{len(test)} images, with {counts.min()} to {counts.max()} people")
 
 # %%
-colours = {"NoAdapt": "#D55E00", "SE": "#0072B2", "SE+FD": "#009E73"}
+colour_of = {"NoAdapt": colours.VERMILION, "SE": colours.BLUE, "SE+FD": colours.GREEN}
 errors = {title: np.array([row.error for row in found.rows]) for title, found in results.items()}
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.1), layout="constrained")
 for title, found in results.items():
-    axes[0].scatter(counts, [row.predicted for row in found.rows], s=9, color=colours[title], alpha=0.75, label=title)
-    axes[1].plot(np.sort(np.abs(errors[title])), color=colours[title], label=title)
-axes[0].plot([0, 210], [0, 210], color="#000000", linewidth=0.8)
+    axes[0].scatter(counts, [row.predicted for row in found.rows], s=9, color=colour_of[title], alpha=0.75, label=title)
+    axes[1].plot(np.sort(np.abs(errors[title])), color=colour_of[title], label=title)
+axes[0].plot([0, 210], [0, 210], color=colours.BLACK, linewidth=0.8)
 axes[0].set(xlabel="true count", ylabel="predicted count")
 axes[1].set(xlabel="image, in the order of the method's error", ylabel="absolute error, people")
 bins = {"below 30": counts < 30, "30–49": (counts >= 30) & (counts < 50), "50 and more": counts >= 50}
@@ -256,9 +255,9 @@ for i, (title, found) in enumerate(results.items()):
     background, crowd = np.array([(row.background, row.crowd) for row in found.rows]).T
     for j, chosen in enumerate(bins.values()):
         place = j + 0.26 * (i - 1)
-        axes[2].bar(place, background[chosen].mean(), 0.22, color=colours[title])
-        axes[2].scatter(place, crowd[chosen].mean(), s=26, facecolor="white", edgecolor="#000000", zorder=3)
-axes[2].axhline(0, color="#000000", linewidth=0.8)
+        axes[2].bar(place, background[chosen].mean(), 0.22, color=colour_of[title])
+        axes[2].scatter(place, crowd[chosen].mean(), s=26, facecolor="white", edgecolor=colours.BLACK, zorder=3)
+axes[2].axhline(0, color=colours.BLACK, linewidth=0.8)
 axes[2].set_xticks(range(3), [f"{name}\n{chosen.sum()} images" for name, chosen in bins.items()])
 axes[2].set(xlabel="true count", ylabel="people an image", title="bars: background, circles: crowd")
 axes[0].legend(frameon=False)
@@ -342,10 +341,10 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), sharey=True, layout="constr
 for axis, domain in zip(axes, ("target", "source")):
     values = np.array([per_seed(method, domain) for method in methods])
     for column, seed in enumerate(seeds):
-        axis.plot(values[:, column], places, color="#BBBBBB", linewidth=0.6)
-        style = {"s": 20, "marker": marks[column % 8], "color": "#0072B2", "alpha": 0.8, "zorder": 2}
+        axis.plot(values[:, column], places, color=colours.LIGHT, linewidth=0.6)
+        style = {"s": 20, "marker": marks[column % 8], "color": colours.BLUE, "alpha": 0.8, "zorder": 2}
         axis.scatter(values[:, column], places, label=f"seed {seed}", **style)
-    axis.scatter(values.mean(axis=1), places, s=260, marker="|", color="#D55E00", linewidth=2, label="mean", zorder=3)
+    axis.scatter(values.mean(axis=1), places, s=260, marker="|", color=colours.VERMILION, linewidth=2, label="mean", zorder=3)
     axis.set(xlabel=f"MAE on the {domain}'s test images, people", xlim=(0, None))
 axes[0].set_yticks(places, [METHOD_TITLES[method] for method in methods])
 axes[0].legend(frameon=False, fontsize=8)
@@ -577,7 +576,7 @@ groups = {
     "other variants of SE": [method for method in probed if "@" in method],
 }  # fmt: skip
 figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
-for (name, members), mark, colour in zip(groups.items(), "os^D", ["#888888", "#D55E00", "#0072B2", "#009E73"]):
+for (name, members), mark, colour in zip(groups.items(), "os^D", [colours.GREY, colours.VERMILION, colours.BLUE, colours.GREEN]):
     mmd = np.concatenate([aligned[method]["mmd"] for method in members])
     mae = np.concatenate([per_seed(method, found=controls) for method in members])
     axis.scatter(mmd, mae, s=26, marker=mark, color=colour, alpha=0.8, label=name)

@@ -50,12 +50,11 @@ from IPython.display import Markdown, display
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from sdcda_tutorial.evaluation import pictures
+from sdcda_tutorial.evaluation import evaluate, pictures
 from sdcda_tutorial.rivals import cyclegan_losses as losses
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.experiments.figures import background_against_crowd, dot_plot, interval_of_mean
 from sdcda_tutorial.datasets import ImageFolder
-from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.rivals.cyclegan import Generators, ImagePool
@@ -64,8 +63,7 @@ from sdcda_tutorial.experiments.tables import difference_table, spread_table
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.datasets.batches import Augmentation
 from sdcda_tutorial.rivals.translated_source import translated_image
-from sdcda_tutorial.rivals.translation import Translation, load_generators, train_translation
-from sdcda_tutorial.rivals.translation_config import TranslationConfig
+from sdcda_tutorial.rivals.translation import Translation, TranslationConfig, load_generators, train_translation
 from sdcda_tutorial.rivals.cyclegan_losses import TranslationWeights
 
 # %% [markdown]
@@ -84,10 +82,10 @@ generators = {METHOD_TITLES[name]: notebook.generators(name) for name in ("cycle
 figure, axes = plt.subplots(3, 4, figsize=(10, 5.8), layout="constrained")
 for place, (row, scene) in enumerate(zip(axes, (1, 4, 9))):
     image = world.source_test[scene].image
-    pictures = {"source": image}
-    pictures |= {title: translated_image(both.to_target, image) for title, both in generators.items()}
-    pictures["a target image"] = world.target_test[scene].image
-    for axis, (title, picture) in zip(row, pictures.items()):
+    looks = {"source": image}
+    looks |= {title: translated_image(both.to_target, image) for title, both in generators.items()}
+    looks["a target image"] = world.target_test[scene].image
+    for axis, (title, picture) in zip(row, looks.items()):
         axis.imshow(picture)
         axis.set_axis_off()
         if place == 0:
@@ -128,7 +126,7 @@ notebook.show(
 #   there and has nothing to do with this paper's semantic extractor). We take $\mu = 1$; we could not confirm their value.
 
 # %%
-notebook.code(losses.fooling_loss, losses.patch_loss, losses.reconstruction_loss, losses.structure_loss, losses.total_loss)
+notebook.code(losses.fooling_loss, losses.patch_loss, losses.reconstruction_loss, losses.structure_loss, losses.generator_loss)
 
 # %% [markdown]
 # By hand: a discriminator that gives 0.9 to a real patch and 0.3 to a made one pays half of $0.1^2$ and half of $0.3^2$,
@@ -175,7 +173,7 @@ for name, spoilt in {"brighter": brighter, "blurred": blurred}.items():
 # through both generators and remembers what each picture is for:
 
 # %%
-notebook.code(Generators.forward, Translation.step, Translation.generator_losses)
+notebook.code(Generators.forward, Translation.step)
 
 # %% [markdown]
 # The discriminators are frozen while the generators learn from them, as D is in notebook 07; the made images are cut off from

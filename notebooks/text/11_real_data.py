@@ -52,7 +52,6 @@ import torch
 from IPython.display import Markdown, display
 
 from sdcda_tutorial import masks
-from sdcda_tutorial.evaluation import pictures
 from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.experiments.statistics import difference
@@ -60,13 +59,12 @@ from sdcda_tutorial.datasets import GCC, open_dataset, select_scenes
 from sdcda_tutorial.datasets.check import check as check_files
 from sdcda_tutorial.datasets.scene_regularization import CAPACITY, RULES, Rule
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.evaluation import evaluate
+from sdcda_tutorial.evaluation import colours, evaluate, model_card
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.prediction import needed_before, predict_density, reach, tiles
 from sdcda_tutorial.evaluation.tables import table
 from sdcda_tutorial.experiments.tables import spread_table
 from sdcda_tutorial.experiments.presets import MINI, PRESETS
-from sdcda_tutorial.evaluation import model_card
 from sdcda_tutorial.datasets.batches import Batches
 from sdcda_tutorial.experiments.dry_run import dry_run
 from sdcda_tutorial.experiments.pipeline import Experiment
@@ -100,7 +98,7 @@ for row, (part, dataset) in zip(axes, {"source": source, "target": target}.items
     for axis, index in zip(row, np.linspace(0, len(dataset) - 1, 3).astype(int)):
         sample = dataset[index]
         axis.imshow(sample.image)
-        axis.scatter(*sample.points.T, s=4, color="#56B4E9", edgecolors="#000000", linewidths=0.2)
+        axis.scatter(*sample.points.T, s=4, color=colours.SKY, edgecolors=colours.BLACK, linewidths=0.2)
         axis.set_title(f"{part}: {sample.count} people")
         axis.set_axis_off()
 notebook.show(figure, "First, middle and last training image of the source (top) and of the target (bottom), with heads.")
@@ -228,7 +226,7 @@ figure, axes = plt.subplots(1, 4, figsize=(10, 2.4), layout="constrained")
 for axis, (what, width) in zip(axes, {"level": 1, "hour": 1, "weather": 1, "count": 20}.items()):
     values = [[getattr(r, what) for r in records if (r.name in kept) == chosen] for chosen in (True, False)]
     bins = np.arange(0, max(map(max, filter(None, values))) + 2 * width, width) - (0.5 if width == 1 else 0)
-    axis.hist(values, bins, stacked=True, color=["#0072B2", "#BBBBBB"], label=["kept", "left out"])
+    axis.hist(values, bins, stacked=True, color=[colours.BLUE, colours.LIGHT], label=["kept", "left out"])
     axis.set_xlabel("people" if what == "count" else what)
 axes[0].set_ylabel("images")
 axes[3].legend(frameon=False)
@@ -277,7 +275,7 @@ figure, axes = plt.subplots(2, 3, figsize=(10, 5.2), layout="constrained")
 for axis, sample, z in zip(axes.flat, chosen, found):
     missed = z[tuple(sample.points.astype(int).T[::-1])] == 0
     axis.imshow(np.where(z[..., None] == 1, sample.image, sample.image // 3))
-    axis.scatter(*sample.points[missed].T, s=30, marker="X", color="#D55E00", edgecolors="white", linewidths=0.5)
+    axis.scatter(*sample.points[missed].T, s=30, marker="X", color=colours.VERMILION, edgecolors="white", linewidths=0.5)
     axis.set_title(f"crowd: {z.mean():.0%} of the pixels\nheads outside: {missed.sum()} of {sample.count}")
     axis.set_axis_off()
 notebook.show(figure, "Six target images; what the mask calls background is dark. A cross is a head outside the mask.")
@@ -449,7 +447,7 @@ print("with that of `reach`, it is below 1e-4 of it:", error[reach(counter)] < 1
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.3), layout="constrained")
 axes[0].imshow(large)
 tile, seen, _ = list(tiles(large.shape[:2], 224, reach(counter)))[7]
-for (rows, columns), colour in ((tile, "#FFFFFF"), (seen, "#E69F00")):
+for (rows, columns), colour in ((tile, "white"), (seen, colours.ORANGE)):
     height, width = min(rows.stop, large.shape[0]) - rows.start, min(columns.stop, large.shape[1]) - columns.start
     place = (columns.start, rows.start)
     axes[0].add_patch(plt.Rectangle(place, width, height, fill=False, edgecolor=colour, linewidth=2))
@@ -458,8 +456,8 @@ axes[1].imshow((maps[0] - whole).abs(), cmap=DENSITY, vmin=0, vmax=0.05 * float(
 axes[1].set_title("difference without a margin")
 for axis in axes[:2]:
     axis.set_axis_off()
-axes[2].semilogy(list(error), np.maximum(list(error.values()), 1e-8), "o-", color="#0072B2")
-axes[2].axhline(1e-4, color="#000000", linewidth=0.8, linestyle=":")
+axes[2].semilogy(list(error), np.maximum(list(error.values()), 1e-8), "o-", color=colours.BLUE)
+axes[2].axhline(1e-4, color=colours.BLACK, linewidth=0.8, linestyle=":")
 axes[2].set(xlabel="margin, pixels", ylabel="difference / maximum")
 notebook.show(
     figure,
@@ -579,12 +577,12 @@ error = {method: np.abs(counts - true) for method, counts in predicted.items()} 
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.3), layout="constrained")
 for axis, method in zip(axes, ("noadapt-early", "se+fd")):
-    axis.scatter(np.tile(true, (len(predicted[method]), 1)), predicted[method], s=8, color="#0072B2", alpha=0.5, linewidths=0)
-    axis.plot([0, 1000], [0, 1000], color="#000000", linewidth=0.8)
+    axis.scatter(np.tile(true, (len(predicted[method]), 1)), predicted[method], s=8, color=colours.BLUE, alpha=0.5, linewidths=0)
+    axis.plot([0, 1000], [0, 1000], color=colours.BLACK, linewidth=0.8)
     axis.set(title=METHOD_TITLES[method], xlabel="people", ylabel="predicted", xlim=(0, 620), ylim=(0, 1250))
 thirds = np.array_split(np.argsort(true), 3)
 places = np.arange(3)
-for method, colour, shift in (("noadapt-early", "#E69F00", -0.2), ("noadapt", "#D55E00", 0.0), ("se+fd", "#0072B2", 0.2)):
+for method, colour, shift in (("noadapt-early", colours.ORANGE, -0.2), ("noadapt", colours.VERMILION, 0.0), ("se+fd", colours.BLUE, 0.2)):
     of_seeds = np.array([error[method][:, third].mean(axis=1) for third in thirds])
     axes[2].bar(places + shift, of_seeds.mean(axis=1), 0.18, color=colour, alpha=0.5, label=METHOD_TITLES[method])
     for value in of_seeds.T:

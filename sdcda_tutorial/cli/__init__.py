@@ -42,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not hasattr(error, "format_message"):
             from sdcda_tutorial.training.processes import GRACE, started
 
-            if started():  # it may be the loss of another process, which then has more to say
-                time.sleep(GRACE)
+            time.sleep(GRACE if started() else 0)  # it may be the loss of another process, which then has more to say
             raise
         command = getattr(getattr(error, "ctx", None), "command_path", "sdcda")
         _leave(f"{error.format_message()} (see {command} --help)", 2)

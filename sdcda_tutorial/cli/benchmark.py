@@ -12,7 +12,7 @@ from sdcda_tutorial.cli import options
 from sdcda_tutorial.errors import InputError
 
 if TYPE_CHECKING:
-    from sdcda_tutorial.experiments.benchmark import Domains
+    from sdcda_tutorial.experiments.benchmark import SeedData
 
 Seeds = Annotated[
     str, typer.Option(help="numbers with commas; each is a new training, on the mini world in a new world")
@@ -52,9 +52,8 @@ def benchmark(
 
     On the mini world each seed draws a world of its own; on other data a seed is a training.
     """
-    from sdcda_tutorial.experiments.benchmark import run_benchmark, save_pictures
+    from sdcda_tutorial.experiments.benchmark import Benchmark
     from sdcda_tutorial.experiments.benchmark_rows import EARLY, GROUPS, titles
-    from sdcda_tutorial.experiments.model_export import keep_models
     from sdcda_tutorial.experiments.tables import difference_table, spread_table
 
     chosen = list(dict.fromkeys(GROUPS.get(methods) or (name.strip() for name in methods.split(","))))
@@ -66,14 +65,13 @@ def benchmark(
         raise InputError(
             f"the preset {preset} has no warm start, so there is no {EARLY}; name the --methods without it"
         )
-    domains = _domains(source, target, boxes, size)
-    found = run_benchmark(
-        numbers, chosen, settings, out, domains=domains, vgg_weights=weights, at_once=at_once, say=typer.echo
-    )
+    data = _data(source, target, boxes, size)
+    asked = Benchmark(chosen, settings, out, data, weights)
+    found = asked.run(numbers, at_once=at_once, say=typer.echo)
     if keep is not None:
-        about = "mini world" if domains is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
-        keep_models(out, chosen, numbers[0], keep, about)
-    save_pictures(chosen, settings, out, domains, found)
+        about = "mini world" if data is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
+        asked.export_models(numbers[0], keep, about)
+    asked.save_pictures(found)
     typer.echo(spread_table(found, names))
     if found["differences"]:
         typer.echo("\n" + difference_table(found, names))
@@ -87,19 +85,17 @@ def _numbers(seeds: str) -> list[int]:
     return list(dict.fromkeys(int(seed) for seed in seeds.split(",")))
 
 
-def _domains(source: str, target: str, boxes: str | None, size: str | None) -> Domains | None:
+def _data(source: str, target: str, boxes: str | None, size: str | None) -> SeedData | None:
     """The data that was named; None for the mini worlds, of which each seed draws its own."""
-    from sdcda_tutorial.experiments.benchmark import Domains
+    from sdcda_tutorial.experiments.benchmark import SeedData
 
     if (source == "mini") != (target == "mini"):
-        raise InputError(
-            "each seed draws a mini world of its own, both domains; give --source and --target, or neither"
-        )
+        raise InputError("each seed draws a mini world of its own, both data; give --source and --target, or neither")
     if source == "mini":
         if boxes is not None or size is not None:
             raise InputError("--boxes and --size are for data of your own; name it with --source and --target")
         return None
-    return Domains(
+    return SeedData(
         source=options.open_data(source, "source", "train", size),
         target=options.open_data(target, "target", "train", size),
         boxes=options.open_boxes(boxes, target, size),
@@ -112,7 +108,6 @@ def demo(
     seed: options.Seed = 0,
 ) -> None:
     """The paper's claim in minutes: train without and with adaptation on the mini world, compare on its target."""
-    from sdcda_tutorial.experiments.benchmark import run_demo
-    from sdcda_tutorial.experiments.demo import save_demo
+    from sdcda_tutorial.experiments.demo import run_demo
 
-    save_demo(out, run_demo(seed, out, say=typer.echo), say=typer.echo)
+    run_demo(seed, out, say=typer.echo)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 
@@ -18,8 +18,7 @@ PACKAGES = (
 IMPORTED_AS = {"pillow": "PIL", "lightning-fabric": "lightning_fabric"}
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """What was looked at, whether it is well, and how to fix it if not."""
 
     ok: bool
@@ -41,7 +40,7 @@ def examine() -> list[Check]:
     checks = [Check(sys.version_info >= (3, 10), f"Python {sys.version.split()[0]}", "install Python 3.10 or newer")]
     checks += [_package(name) for name in PACKAGES]
     if all(check.ok for check in checks):
-        checks += [_device(), _bfloat16(), _data()]
+        checks += [*_device(), _data()]
     return checks
 
 
@@ -57,28 +56,23 @@ def _package(name: str) -> Check:
     return Check(True, text)
 
 
-def _device() -> Check:
-    import torch
-
-    if torch.cuda.is_available():
-        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-        return Check(True, f"GPU {torch.cuda.get_device_name(0)}, {memory:.0f} GiB")
-    return Check(
-        True,
-        f"no GPU: {os.cpu_count()} CPU cores, enough for the mini preset; the paper preset wants a GPU "
-        "(in Colab: Runtime, Change runtime type, GPU)",
-    )
-
-
-def _bfloat16() -> Check:
+def _device() -> list[Check]:
     import torch
 
     from sdcda_tutorial.training.hardware import cpu_has_bf16
 
-    gpu = torch.cuda.is_available()
-    if torch.cuda.get_device_capability() >= (8, 0) if gpu else cpu_has_bf16():
-        return Check(True, "bfloat16 in hardware")
-    return Check(True, f"no bfloat16 in hardware: {'float16' if gpu else 'float32'} is used")
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        device, other = f"GPU {torch.cuda.get_device_name(0)}, {memory:.0f} GiB", "float16"
+        bfloat16 = torch.cuda.get_device_capability() >= (8, 0)
+    else:
+        device = (
+            f"no GPU: {os.cpu_count()} CPU cores, enough for the mini preset; the paper preset wants a GPU "
+            "(in Colab: Runtime, Change runtime type, GPU)"
+        )
+        other, bfloat16 = "float32", cpu_has_bf16()
+    half = "bfloat16 in hardware" if bfloat16 else f"no bfloat16 in hardware: {other} is used"
+    return [Check(True, device), Check(True, half)]
 
 
 def _data() -> Check:

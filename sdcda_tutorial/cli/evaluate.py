@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from sdcda_tutorial.cli import options
-from sdcda_tutorial.cli.messages import say
+from sdcda_tutorial.cli.messages import is_first_process, say
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.training.processes import is_first
 
 
 def evaluate(
@@ -32,7 +31,7 @@ def evaluate(
     hardware = options.choose_hardware("32-true", devices=devices)
     results = hardware.run(compare, checkpoint, dataset, out, variant, {"split": split}, hardware)
     say(table(results))
-    if is_first():  # the only process that may write into a card
+    if is_first_process():  # the only process that may write into a card
         for path, found in zip(checkpoint, results.values(), strict=True):
             say("\n" + measured_card(path, found))
     say(f"\nrows and panel are in {out}")

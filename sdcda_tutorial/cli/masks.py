@@ -71,7 +71,6 @@ def _change(settings: Preset, threshold: float | None, scale: str | None, steps:
 
 
 def _scale_range(text: str) -> tuple[float, float]:
-    """LOW,HIGH as two numbers."""
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:

@@ -59,13 +59,10 @@ def find_preset(name: str, random_weights: bool) -> Preset:
     if name not in PRESETS:
         raise InputError(f"unknown preset {name!r}; known are {', '.join(PRESETS)}")
     preset = PRESETS[name]
-    if not random_weights:
-        return preset
-    return replace(
-        preset,
-        segmenter=replace(preset.segmenter, pretrained=False),
-        adaptation=replace(preset.adaptation, pretrained=False),
-    )
+    if random_weights:
+        own, adaptation = replace(preset.segmenter, pretrained=False), replace(preset.adaptation, pretrained=False)
+        preset = replace(preset, segmenter=own, adaptation=adaptation)
+    return preset
 
 
 def choose_hardware(precision: str, **options: Any) -> Hardware:

@@ -17,7 +17,7 @@ def predict(
     """Count the people of any photograph and lay the density over it."""
     from sdcda_tutorial.datasets.images import read_image_at_least
     from sdcda_tutorial.evaluation import model_card
-    from sdcda_tutorial.evaluation.photo_overlay import save_overlay
+    from sdcda_tutorial.evaluation.pictures import save_overlay
     from sdcda_tutorial.training.checkpoints import load_counter
 
     counter, _ = load_counter(checkpoint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,7 +32,6 @@ BatchSize = Annotated[
 ]
 Keep = Annotated[int, typer.Option(min=0, help="keep the models of the last so many epochs")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="two steps, then what the whole would take; writes nothing")]
-LAMBDAS = {"lambda_s": "seg_source", "lambda_t": "seg_target", "lambda_d": "adversarial"}
 
 
 def train(
@@ -79,7 +78,8 @@ def train(
         precision, devices=devices, nodes=nodes, workers=workers, accumulate=accumulate, compile=compile,
         checkpoint_activations=checkpoint_activations,
     )  # fmt: skip
-    settings = _change_lengths(settings, method, steps, warm_steps, translation_steps, batch_size)
+    lengths = options.given(steps=steps, batch_size=batch_size, warm=warm_steps, translation=translation_steps)
+    settings = _change_lengths(settings, method, **lengths)
     settings = _change_lambdas(settings, method, lambda_s=lambda_s, lambda_t=lambda_t, lambda_d=lambda_d)
     config = settings.method(method)
     own_masks = _needs_own_masks(config, masks, segmenter, boxes)
@@ -97,34 +97,28 @@ def train(
 
 
 def _change_lengths(
-    settings: Preset,
-    method: str,
-    steps: int | None,
-    warm_steps: int | None,
-    translation_steps: int | None,
-    batch_size: int | None,
+    settings: Preset, method: str, *, warm: int | None = None, translation: int | None = None, **lengths: Any
 ) -> Preset:
     """The preset with other numbers of steps and images; an InputError for one that would change nothing."""
     from sdcda_tutorial.experiments.pipeline import TRANSLATIONS
 
     warm_start = settings.warm_start
-    if warm_steps and warm_start is None:
+    if warm and warm_start is None:
         raise InputError("--warm-steps: this preset has no warm start; drop the option")
-    if translation_steps is not None and method not in TRANSLATIONS:
+    if translation is not None and method not in TRANSLATIONS:
         raise InputError(f"--translation-steps: the method {method} translates nothing; drop the option")
     if warm_start is not None:
-        changes = options.given(steps=warm_steps, batch_size=batch_size)
-        warm_start = None if warm_steps == 0 else replace(warm_start, **changes)
-    return replace(
-        settings,
-        warm_start=warm_start,
-        adaptation=replace(settings.adaptation, **options.given(steps=steps, batch_size=batch_size)),
-        translation=replace(settings.translation, **options.given(steps=translation_steps)),
-    )
+        changes = options.given(steps=warm, batch_size=lengths.get("batch_size"))
+        warm_start = None if warm == 0 else replace(warm_start, **changes)
+    translated = replace(settings.translation, **options.given(steps=translation))
+    adaptation = replace(settings.adaptation, **lengths)
+    return replace(settings, warm_start=warm_start, adaptation=adaptation, translation=translated)
 
 
 def _change_lambdas(settings: Preset, method: str, **lambdas: float | None) -> Preset:
     """The preset with other λ; an InputError for one that the method switches off."""
+    from sdcda_tutorial.experiments.presets import LAMBDAS
+
     given = options.given(**lambdas)
     adaptation = settings.adaptation
     try:

@@ -9,49 +9,31 @@ The mini world is written in the same formats, so it goes through the same loade
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
-from sdcda_tutorial.datasets.formats.crowdhuman import CrowdHuman
-from sdcda_tutorial.datasets.formats.gcc import GCC
-from sdcda_tutorial.datasets.formats.image_folder import ImageFolder
-from sdcda_tutorial.datasets.formats.shanghaitech import ShanghaiTech
-from sdcda_tutorial.datasets.formats.ucf_qnrf import UCFQNRF
-from sdcda_tutorial.datasets.sample import Sample
-from sdcda_tutorial.datasets.scene_regularization import SceneDescription, select_scenes
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset as CrowdDataset
+from sdcda_tutorial.datasets.formats.crowdhuman import CrowdHuman as CrowdHuman
+from sdcda_tutorial.datasets.formats.gcc import GCC as GCC
+from sdcda_tutorial.datasets.formats.image_folder import ImageFolder as ImageFolder
+from sdcda_tutorial.datasets.formats.shanghaitech import ShanghaiTech as ShanghaiTech
+from sdcda_tutorial.datasets.formats.ucf_qnrf import UCFQNRF as UCFQNRF
+from sdcda_tutorial.datasets.sample import Sample as Sample
+from sdcda_tutorial.datasets.scene_regularization import SceneDescription as SceneDescription
+from sdcda_tutorial.datasets.scene_regularization import select_scenes as select_scenes
 from sdcda_tutorial.errors import InputError
-
-__all__ = [
-    "DATASET_NAMES",
-    "GCC",
-    "MINI_ROOT",
-    "CrowdDataset",
-    "CrowdHuman",
-    "ImageFolder",
-    "Sample",
-    "SceneDescription",
-    "ShanghaiTech",
-    "UCFQNRF",
-    "locate",
-    "open_dataset",
-    "select_scenes",
-]
 
 MINI_ROOT = Path("data/mini")  # where the mini world is, seen from the folder of the project
 
-
-_LOADERS: dict[str, Callable[..., CrowdDataset]] = {  # called with root, split, **options
+_LOADERS: dict[str, Callable[..., CrowdDataset]] = {
     "gcc": GCC,
-    "shanghaitech-a": lambda root, split, **options: ShanghaiTech(root, "A", split or "train", **options),
-    "shanghaitech-b": lambda root, split, **options: ShanghaiTech(root, "B", split or "train", **options),
-    "shanghaitech": lambda root, split, **options: ShanghaiTech(root, None, split or "train", **options),
-    "ucf-qnrf": lambda root, split, **options: UCFQNRF(root, split or "train", **options),
-    # The test set of CrowdHuman has no labels: its validation part stands in for it.
-    "crowdhuman": lambda root, split, **options: CrowdHuman(
-        root, "val" if split == "test" else split or "train", **options
-    ),
-    "images": lambda root, split, **options: ImageFolder(root, **options),  # a folder of photographs is not split
+    "shanghaitech-a": partial(ShanghaiTech, part="A"),
+    "shanghaitech-b": partial(ShanghaiTech, part="B"),
+    "shanghaitech": ShanghaiTech,
+    "ucf-qnrf": UCFQNRF,
+    "crowdhuman": CrowdHuman,
+    "images": ImageFolder,
 }
 _MINI: dict[str, tuple[str, str]] = {  # name: (loader, folder within the mini world)
     "mini-source": ("gcc", "source"),
@@ -73,7 +55,11 @@ def open_dataset(spec: str, split: str | None = "train", **options: Any) -> Crow
         InputError: unknown name, no root given, or whatever the loader finds wrong.
     """
     loader, root = locate(spec)
-    return _LOADERS[loader](root, split, **options)
+    if loader == "images":  # a folder of photographs is not split
+        return ImageFolder(root, **options)
+    if loader == "crowdhuman" and split == "test":  # which has no labels: the validation part stands in for it
+        split = "val"
+    return _LOADERS[loader](root, split=split if loader == "gcc" else split or "train", **options)
 
 
 def locate(spec: str) -> tuple[str, Path]:

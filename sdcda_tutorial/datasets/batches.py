@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,11 @@ SOURCE, TARGET = 0, 1  # streams of random numbers, so that the two domains of a
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a sample becomes a training example.
+    """How a sample becomes a training example."""
 
-    Attributes:
-        crop: (height, width) of the random window, multiples of the stride.
-        scale: range of a random factor on the image before the crop (`random_scaled_crop`); (1, 1) for none.
-        jitter: strength of the colour changes; 0 for none.
-    """
-
-    crop: tuple[int, int]
-    scale: tuple[float, float] = (1.0, 1.0)
-    jitter: float = 0.0
+    crop: tuple[int, int]  # (height, width) of the random window, multiples of the stride
+    scale: tuple[float, float] = (1.0, 1.0)  # range of a random factor on the image before the crop
+    jitter: float = 0.0  # strength of the colour changes
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if self.scale == (1.0, 1.0):
@@ -106,10 +100,10 @@ class PseudoMasked(Sequence[Sample]):
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
         if index in self._samples:
             return self._samples[index]
-        name = self.dataset.names[index]
-        sample = Sample(self.dataset.read_image(index), name=name)
-        if self.mask_folder is not None:
-            sample = replace(sample, mask=masks.read_png(masks.path_of(self.mask_folder, name), sample.size))
+        name, image = self.dataset.names[index], self.dataset.read_image(index)
+        folder = self.mask_folder
+        mask = None if folder is None else masks.read_png(masks.path_of(folder, name), image.shape[:2])
+        sample = Sample(image, mask=mask, name=name)
         if self.dataset.cached:
             self._samples[index] = sample
         return sample
@@ -120,27 +114,17 @@ class Batches(Dataset[Batch]):
     """`batches[step]` is the batch of that step: this process's share of the global batch.
 
     Every epoch is a fresh permutation of the images; a global batch takes the next `batch_size` of them.
-
-    Args:
-        dataset: samples.
-        batch_size: global, over all processes.
-        augmentation: sample -> training example.
-        seed: decides everything together with `stream`.
-        stream: SOURCE or TARGET: different random numbers for the two data sets of a run.
-        kernel: render the density maps with it; None where they are not needed.
-        mask: whether a crowd mask is wanted.
-        rank, world_size: this process takes slots rank, rank + world_size, ... of the global batch.
     """
 
     dataset: Sequence[Sample]
-    batch_size: int
+    batch_size: int  # global, over all processes
     augmentation: Augmentation
     _: KW_ONLY
-    seed: int
-    stream: int = SOURCE
-    kernel: DensityKernel | None = None
-    mask: bool = True
-    rank: int = 0
+    seed: int  # decides everything together with `stream`
+    stream: int = SOURCE  # or TARGET: different random numbers for the two data sets of a run
+    kernel: DensityKernel | None = None  # renders the density maps; None where they are not needed
+    mask: bool = True  # whether a crowd mask is wanted
+    rank: int = 0  # this process takes slots rank, rank + world_size, ... of the global batch
     world_size: int = 1
 
     def __post_init__(self) -> None:

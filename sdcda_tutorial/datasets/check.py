@@ -63,19 +63,12 @@ class Tally:
 
 @dataclass
 class Report:
-    """What a check found.
+    """What a check found."""
 
-    Attributes:
-        name: of the data set, as "gcc:~/data/GCC".
-        tallies: what is there, against what was published; an image counts when its annotation is there too.
-        findings: what is broken or missing, or worth a note, one for each file.
-        opened: number of images that were opened.
-    """
-
-    name: str
-    tallies: list[Tally] = field(default_factory=list)
+    name: str  # of the data set, as "gcc:~/data/GCC"
+    tallies: list[Tally] = field(default_factory=list)  # an image counts when its annotation is there too
     findings: list[Finding] = field(default_factory=list)
-    opened: int = 0
+    opened: int = 0  # images that were opened
 
     @property
     def faults(self) -> list[Finding]:
@@ -100,25 +93,23 @@ class Report:
     def table(self) -> str:
         """Everything as text: the numbers, each fault and note with its file, and the verdict."""
         from rich.console import Console
-        from rich.table import Table
+        from rich.table import Column, Table
 
-        numbers = Table("", "found", "published", "", box=None)
+        numbers = Table("", Column("found", justify="right"), Column("published", justify="right"), "", box=None)
         for tally in self.tallies:
             published = "" if tally.published is None else f"{tally.published:,}"
             numbers.add_row(tally.what, f"{tally.found:,}", published, tally.verdict)
-        for column in numbers.columns[1:3]:
-            column.justify = "right"
         findings = Table("", "file", "", box=None)
         for finding in [*self.faults, *self.notes]:
             what = finding.message.removeprefix(finding.path).lstrip(" :")
             findings.add_row("fault" if finding.fault else "note", finding.path, what)
         # As wide as it takes: a path that is cut or broken over lines can be neither read nor copied.
-        console = Console(file=io.StringIO(), width=10_000, markup=False, emoji=False, highlight=False, no_color=True)
+        text = io.StringIO()
+        console = Console(file=text, width=10_000, markup=False, emoji=False, highlight=False, no_color=True)
         console.print(self.name, numbers, sep="\n")
         if findings.rows:
             console.print("", findings, sep="\n")
-        text = console.file.getvalue()  # type: ignore[attr-defined]
-        lines = [line.rstrip() for line in text.splitlines()]
+        lines = [line.rstrip() for line in text.getvalue().splitlines()]
         return "\n".join([*lines, "", self.verdict])
 
     @property
@@ -151,30 +142,28 @@ def check(
     if loader == "gcc":  # a file that a list names and that is not there shows only through the list
         parts |= {split: None for split in LISTS if (folder / f"{split}.txt").is_file()}
     report = Report(spec)
-    data: dict[str | None, CrowdDataset] = {}
     failed: list[InputError] = []
-    for split in parts:
+    people = cameras = 0
+    for split, published in parts.items():
+        what = "images" if split is None else f"{split} images"
         try:
-            data[split] = open_dataset(spec, split, strict=False, max_side=None)
+            part = open_dataset(spec, split, strict=False, max_side=None)
         except InputError as error:
             failed.append(error)
+            if len(failed) == len(parts) or (loader == "gcc" and split is None):  # lists alone are no GCC
+                raise failed[0] from None
             absent = isinstance(error, AbsentPart)
             message = f"{folder} has no part {split!r}" if absent else str(error)
             report.findings.append(Finding(str(folder), message, fault=not absent))
-    if not data or (loader == "gcc" and None not in data):  # lists alone are no GCC
-        raise failed[0]
-
-    people = 0
-    for split, published in parts.items():
-        part = data.get(split)
-        found = 0 if part is None else len(part) + sum(LOADING_SCREEN in one.path for one in part.leftovers)
-        report.tallies.append(Tally("images" if split is None else f"{split} images", found, published))
-        if part is None:
+            report.tallies.append(Tally(what, 0, published))
             continue
+        loading_screens = sum(LOADING_SCREEN in one.path for one in part.leftovers)
+        report.tallies.append(Tally(what, len(part) + loading_screens, published))
         known = {one.path for one in report.findings}  # GCC's lists name its scenes' files once more
         report.findings += [one for one in [*part.faults, *part.leftovers] if one.path not in known]
         if loader == "gcc" and split is not None:  # opened with all the others already
             continue
+        cameras = len({path.parents[1] for path in part.image_paths})
         sample = range(len(part)) if full else _spread(len(part))
         for index in tqdm(sample, desc=split or name, unit="image", disable=not progress):
             findings, heads = _examine(part, index)
@@ -182,8 +171,7 @@ def check(
             people += heads
         report.opened += len(sample)
     if loader == "gcc":
-        cameras = {path.parents[1] for path in data[None].image_paths}
-        report.tallies.append(Tally("camera folders", len(cameras), GCC_FOLDERS if name == "gcc" else None))
+        report.tallies.append(Tally("camera folders", cameras, GCC_FOLDERS if name == "gcc" else None))
     if loader != "images":
         everyone = GCC_PEOPLE if name == "gcc" and full else None
         report.tallies.append(Tally(f"heads in {report.opened:,} images opened", people, everyone))

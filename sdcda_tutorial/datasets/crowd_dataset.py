@@ -27,29 +27,16 @@ from sdcda_tutorial.errors import InputError
 
 @dataclass(frozen=True)
 class Entry:
-    """One image of a data set: enough to find and read its sample later.
+    """One image of a data set: enough to find and read its sample later."""
 
-    Attributes:
-        name: unique within the data set.
-        image: path of the picture.
-        annotation: whatever the loader needs to read the labels: a path, or labels already parsed.
-    """
-
-    name: str
+    name: str  # unique within the data set
     image: Path
-    annotation: Any = None
+    annotation: Any = None  # whatever the loader needs to read the labels: a path, or labels already parsed
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of one image as its file gives them, in stored pixels; points and boxes may lie outside.
-
-    Attributes:
-        points: (N, 2) as (x, y).
-        boxes: (M, 4) as (x0, y0, x1, y1).
-        mask: (H, W) uint8 0/1, or None.
-        attributes: as in `Sample`.
-    """
+    """The labels of a `Sample` as its file gives them: in stored pixels, and points and boxes may lie outside."""
 
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
@@ -59,32 +46,11 @@ class Labels:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about the files of a data set that its user should know.
+    """Something about the files of a data set that its user should know."""
 
-    Attributes:
-        path: the file, or "file, line n".
-        message: one line that begins with the path.
-        fault: whether it is broken or missing; otherwise it is only worth a note.
-    """
-
-    path: str
-    message: str
-    fault: bool = True
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a loader finds in its folders.
-
-    Attributes:
-        entries: the images that can be used.
-        faults: what is missing or broken.
-        leftovers: files that are not read: strays, and annotations without an image.
-    """
-
-    entries: list[Entry]
-    faults: list[Finding] = field(default_factory=list)
-    leftovers: list[Finding] = field(default_factory=list)
+    path: str  # or "path, line n"
+    message: str  # one line that begins with the path
+    fault: bool = True  # broken or missing; otherwise it is only worth a note
 
 
 class AbsentPart(InputError):
@@ -96,11 +62,12 @@ class CrowdDataset(Sequence[Sample]):
 
     Attributes:
         faults: what was missing or broken when the images were listed; empty unless `strict` is off.
-        leftovers: as in `Listing`.
+        leftovers: files that are not read: strays, and annotations without an image.
 
     Args:
         name: what to call the data set in tables and messages.
-        listing: its images, and what is wrong with its files.
+        entries: the images that can be used.
+        faults: what is missing or broken.
         strict: refuse a set with faults, as one that is to be used should be; `datasets.check` goes on without them.
         size: resize every sample to this (height, width).
         max_side: or: shrink samples whose longer side exceeds this, keeping the aspect; smaller ones stay.
@@ -115,23 +82,25 @@ class CrowdDataset(Sequence[Sample]):
     def __init__(
         self,
         name: str,
-        listing: Listing,
+        entries: Sequence[Entry],
+        faults: Sequence[Finding] = (),
+        leftovers: Sequence[Finding] = (),
         *,
         strict: bool = True,
         size: Size | None = None,
         max_side: int | None = None,
         cache: bool = False,
     ) -> None:
-        self.name, self.faults, self.leftovers = name, list(listing.faults), listing.leftovers
+        self.name, self.faults, self.leftovers = name, list(faults), list(leftovers)
         if strict and self.faults:
             raise InputError(self.faults[0].message)
-        if not listing.entries and not self.faults:
+        if not entries and not self.faults:
             raise InputError(f"{name}: no images found; check the folder")
-        twice = [one for one, number in Counter(entry.name for entry in listing.entries).items() if number > 1]
+        twice = [one for one, number in Counter(entry.name for entry in entries).items() if number > 1]
         if strict and twice:
             raise InputError(f"{name}: {len(twice)} names occur twice, first {twice[0]}; remove the duplicates")
         self.faults += [Finding(one, f"{one} occurs more than once in {name}; remove the duplicates") for one in twice]
-        self._entries = list({entry.name: entry for entry in listing.entries}.values())
+        self._entries = list({entry.name: entry for entry in entries}.values())
         if size is not None and max_side is not None:
             raise InputError(f"{name}: give size or max_side, not both")
         if (size is not None and min(size) < 1) or (max_side is not None and max_side < 1):
@@ -223,7 +192,7 @@ class CrowdDataset(Sequence[Sample]):
 
     def _decode(self, entry: Entry) -> tuple[np.ndarray, Size]:
         """The picture at the wanted size, and the size its file has."""
-        if self.size is None and self.max_side is None:  # without a look into the header first
+        if self.size is None and self.max_side is None:  # saves a look into the header
             image = read_image(entry.image, upright=self.upright)
             return image, image.shape[:2]
         target = self._target(image_size(entry.image, upright=self.upright))

@@ -19,21 +19,13 @@ CAPACITY = (10, 25, 50, 100, 300, 600, 1000, 2000, 4000)  # people that GCC allo
 
 @dataclass(frozen=True)
 class SceneDescription:
-    """What the rules look at, of one image.
+    """What the rules look at, of one image."""
 
-    Attributes:
-        level: GCC's level 0 ... 8, see `CAPACITY`; one for each camera.
-        hour: 0 ... 23.
-        weather: GCC's code; 0 clear, 1 clouds, 6 extra sunny.
-        count: people in the image.
-        name: of the sample, as "scene_01_0/1534567890".
-    """
-
-    level: int
-    hour: int
-    weather: int
-    count: int
-    name: str = ""
+    level: int  # GCC's level 0 ... 8, see `CAPACITY`; one for each camera
+    hour: int  # 0 ... 23
+    weather: int  # GCC's code; 0 clear, 1 clouds, 6 extra sunny
+    count: int  # people in the image
+    name: str = ""  # of the sample, as "scene_01_0/1534567890"
 
 
 @dataclass(frozen=True)

@@ -44,24 +44,21 @@ def compare(
     """
     fabric = (hardware or Hardware(precision="32-true")).launch()
     counters: dict[str, CrowdCounter] = {}
-    kernels: dict[str, DensityKernel] = {}
-    origins: dict[str, dict[str, Any]] = {}
+    options: dict[str, dict[str, Any]] = {}  # of `evaluate`
     for path in checkpoints:  # all of them before the first long evaluation
         counter, card = load_counter(path)
         title = _title(path, counters)
-        counters[title], kernels[title] = counter.to(fabric.device), build(partial(_kernel, card), path)
+        counters[title], kernel = counter.to(fabric.device), build(partial(_kernel, card), path)
         chosen = build(partial(card.__getitem__, "chosen"), path)
-        origins[title] = {"title": title, "weights_sha256": weights_digest(path), "chosen": chosen}
-    about = {"data": dataset.describe(), "versions": versions(), **about}
-    results = {}
-    for title, counter in counters.items():
-        origin = {**origins[title], **about}
-        results[title] = evaluate(counter, dataset, kernel=kernels[title], variant=variant, about=origin, fabric=fabric)
+        origin = {"title": title, "weights_sha256": weights_digest(path), "chosen": chosen}
+        origin |= {"data": dataset.describe(), "versions": versions(), **about}
+        options[title] = {"kernel": kernel, "about": origin, "variant": variant, "fabric": fabric}
+    results = {title: evaluate(counter, dataset, **options[title]) for title, counter in counters.items()}
     if fabric.is_global_zero:
         for title, found in results.items():
             found.to_json(out / f"{title}.json")
             found.to_csv(out / f"{title}.csv")
-        save_panel(out / "panel.png", dataset, results, counters, next(iter(kernels.values())))
+        save_panel(out / "panel.png", dataset, results, counters, next(iter(options.values()))["kernel"])
     return results
 
 
@@ -74,12 +71,9 @@ def measured_card(path: Path, found: Results) -> str:
 
 
 def save_panel(
-    path: Path,
-    dataset: CrowdDataset,
-    results: Mapping[str, Results],
-    counters: Mapping[str, nn.Module],
+    path: Path, dataset: CrowdDataset, results: Mapping[str, Results], counters: Mapping[str, nn.Module],
     kernel: DensityKernel,
-) -> None:
+) -> None:  # fmt: skip
     """The Fig. 2 panel: image, truth, one column for each method.
 
     The images are those at the 50th, 70th and 90th percentile of the first method's absolute error, so that neither the

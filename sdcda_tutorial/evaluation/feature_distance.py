@@ -1,10 +1,9 @@
-"""How far apart two domains lie in f: gaps between channel means, a linear probe, and MMD."""
-
-from __future__ import annotations
+"""Distance of two domains in f: gaps between channel means, a linear probe, and MMD."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,22 +12,16 @@ from sdcda_tutorial.datasets.sample import Sample
 
 @torch.no_grad()
 def pooled_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160)) -> Tensor:
-    """Each channel of f = E(x), averaged over the middle of each image; (images, channels).
+    """f = E(x), averaged over the middle of each image: (images, channels).
 
-    Args:
-        E: feature extractor, in evaluation mode.
-        samples: images of at least the size of `crop`.
-        crop: (height, width) of the middle part, multiples of E's stride.
+    E is in evaluation mode. The middle has the size `crop` (height, width), multiples of E's stride.
     """
     return torch.cat([E(x).mean(dim=(2, 3)) for x in _middle(samples, crop)])
 
 
 @torch.no_grad()
 def local_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int], most: int = 64) -> Tensor:
-    """f at single places on a grid over the middle of each image, at most `most`; (images, places, channels).
-
-    Other arguments as in `pooled_features`.
-    """
+    """f at `most` places or fewer on a grid over the middle of each image: (images, places, channels)."""
     found = []
     for f in map(E, _middle(samples, crop)):
         step = math.ceil(math.sqrt(f.shape[2] * f.shape[3] / most))
@@ -37,7 +30,7 @@ def local_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int
 
 
 def _middle(samples: Iterable[Sample], crop: tuple[int, int]) -> Iterator[Tensor]:
-    """The middle of the images in batches: (B, 3, height, width), RGB in [0, 1]."""
+    """The middle of the images in batches (B, 3, height, width), RGB in [0, 1]."""
     crops = []
     for sample in samples:
         top, left = ((side - part) // 2 for side, part in zip(sample.size, crop, strict=True))
@@ -46,26 +39,21 @@ def _middle(samples: Iterable[Sample], crop: tuple[int, int]) -> Iterator[Tensor
 
 
 def channel_gaps(source: Tensor, target: Tensor) -> Tensor:
-    """Distance between the domain means of each channel, in standard deviations within a domain.
+    """Distance between the domains' means of each channel, in standard deviations within a domain.
 
-    Args:
-        source, target: (images, channels), from `pooled_features`.
-    Returns:
-        (channels,), 0 where the means agree.
+    Takes two (images, channels) from `pooled_features`; returns (channels,), 0 where the means agree.
     """
     within = ((source.var(dim=0) + target.var(dim=0)) / 2).sqrt()
     return (source.mean(dim=0) - target.mean(dim=0)).abs() / within.clamp(min=1e-6)
 
 
 def linear_probe(source: Tensor, target: Tensor) -> float:
-    """Accuracy of a linear classifier of the domain, on images that it was not fitted to.
+    """Accuracy of a linear classifier of the domain; about 0.5 where the domains cannot be told apart.
 
     Every other image fits the weights by ridge regression (source +1, target -1); the rest are classified.
 
     Args:
-        source, target: (images, channels), or (images, places, channels), where each place is classified by itself.
-    Returns:
-        Share of correct answers; about 0.5 where the domains cannot be told apart.
+        source, target: (images, channels), or (images, places, channels) to classify each place by itself.
     """
     f = torch.cat([source, target]).double().reshape(len(source) + len(target), -1, source.shape[-1])
     label = torch.cat([torch.ones(len(source)), -torch.ones(len(target))]).double()[:, None].expand(f.shape[:2])
@@ -79,15 +67,11 @@ def linear_probe(source: Tensor, target: Tensor) -> float:
 
 
 def mmd(source: Tensor, target: Tensor) -> float:
-    """Squared maximum mean discrepancy: the distance between two distributions, not only between their means.
+    """Squared maximum mean discrepancy of two distributions, from at least two images each: (images, channels).
 
     Gretton et al., "A Kernel Two-Sample Test", JMLR 2012, unbiased, with the kernel exp(-d² / m), m the median of d².
-    Each channel is first divided by its standard deviation over both domains.
-
-    Args:
-        source, target: (images, channels), at least two images of each.
-    Returns:
-        About 0 where both have one distribution (it can be slightly negative), at most 2.
+    Each channel is first divided by its standard deviation over both domains. The value is at most 2, and about 0
+    (perhaps slightly negative) where the distributions are the same.
     """
     f = torch.cat([source, target]).double()
     f = f / f.std(dim=0).clamp(min=1e-6)
@@ -101,22 +85,17 @@ def mmd(source: Tensor, target: Tensor) -> float:
 
 
 def alignment(E: nn.Module, source: Sequence[Sample], target: Sequence[Sample]) -> dict[str, float]:
-    """The distances on at most 100 images of each domain, in a window that fits into all of them.
+    """`linear_probe` of images and of places (place_probe) and `mmd` of images, for 2 or more images per domain.
 
-    Args:
-        source, target: at least two images each.
-    Returns:
-        `linear_probe` of whole images; place_probe, the same of single places, at most 64 per image; `mmd` of images.
+    At most 100 of each are used, in the largest window, up to 480 × 640, that fits into all of them.
     """
-    samples = [
-        [domain[index] for index in range(0, len(domain), math.ceil(len(domain) / 100))] for domain in (source, target)
-    ]
-    least = [min(sample.size[side] for of_domain in samples for sample in of_domain) for side in (0, 1)]
-    crop = (min(480, least[0] // 16 * 16), min(640, least[1] // 16 * 16))
-    fs, ft = (pooled_features(E, of_domain, crop) for of_domain in samples)
+    samples = [[domain[i] for i in range(0, len(domain), math.ceil(len(domain) / 100))] for domain in (source, target)]
+    height, width = np.min([sample.size for sample in samples[0] + samples[1]], axis=0) // 16 * 16
+    crop = min(480, int(height)), min(640, int(width))
+    images = [pooled_features(E, of_domain, crop) for of_domain in samples]
     places = [local_features(E, of_domain, crop) for of_domain in samples]
     return {
-        "linear_probe": round(linear_probe(fs, ft), 4),
-        "place_probe": round(linear_probe(places[0], places[1]), 4),
-        "mmd": round(mmd(fs, ft), 5),
+        "linear_probe": round(linear_probe(*images), 4),
+        "place_probe": round(linear_probe(*places), 4),
+        "mmd": round(mmd(*images), 5),
     }

@@ -1,6 +1,5 @@
-"""The model card in a checkpoint's header: add the results of an evaluation, and show the card as text.
+"""The model card in a checkpoint's header: training writes how the model was made, an evaluation adds its results.
 
-The training writes there what the model was trained on, how, when and on what machine; an evaluation adds its results.
 No path of a machine is in it: data sets are identified by format, size and a digest of the names, weights and masks by
 a digest of their content.
 """
@@ -95,19 +94,22 @@ def _chosen(card: Mapping[str, Any]) -> list[str]:
 
 
 def _measured(card: Mapping[str, Any]) -> list[str]:
-    """The results from `experiments.model_export`, then those from `add_test`."""
+    """The results of an exported model (`experiments.benchmark`), then those from `add_test`."""
     exported = ((domain, card.get(f"{domain}_test")) for domain in ("source", "target"))
     parts = [(test, f"{test['images']} images of the {of} test, {card.get('data')}") for of, test in exported if test]
     parts += [(test, f"{test['split']}, {_data(test['data'])}, {test['date']}") for test in card.get("tests", [])]
-    return [f"{_figures(test)} on {part}" for test, part in parts]
+    shown = [metric for metric in METRICS.values() if metric.shown == "everywhere"]
+    lines = []
+    for test, part in parts:  # a card from before a metric was added lacks it
+        figures = (f"{m.heading} {m.text(test[m.name])}" for m in shown if test.get(m.name) is not None)
+        lines.append(f"{', '.join(figures)} on {part}")
+    return lines
 
 
 def _made(card: Mapping[str, Any]) -> list[str]:
-    has = card["versions"]
-    made = f"sdcda-tutorial {has['sdcda-tutorial']}, torch {has['torch']}"
-    if "hardware" not in card:
+    made = "sdcda-tutorial {sdcda-tutorial}, torch {torch}".format_map(card["versions"])
+    if (on := card.get("hardware")) is None:
         return [made]
-    on = card["hardware"]
     processes = f"{on['processes']} × " if on["processes"] > 1 else ""
     return [f"{card['date']} in {card['seconds']:.0f} s on {processes}{on['device']}, {on['precision']}; {made}"]
 
@@ -117,9 +119,3 @@ def _data(data: Mapping[str, Any]) -> str:
     size = f" within {data['max_side']} pixels" if data["max_side"] else size
     translated = f", translated by {data['translated_by']}" if "translated_by" in data else ""
     return f"{data['format']}, {data['images']} images{size} (names {data['names_sha256']}){translated}"
-
-
-def _figures(test: Mapping[str, float | None]) -> str:
-    shown = [metric for metric in METRICS.values() if metric.shown == "everywhere"]
-    totals = ((metric, test.get(metric.name)) for metric in shown)  # a card from before a metric was added lacks it
-    return ", ".join(f"{metric.heading} {metric.text(total)}" for metric, total in totals if total is not None)

@@ -57,7 +57,7 @@ class Results:
         return {name: _or_none(value) for name, value in rounded.items()} | {"images": len(self.rows)}
 
     def to_json(self, path: str | Path) -> None:
-        """Write totals, rows and origin atomically; what is not finite becomes null, since JSON has no NaN."""
+        """Write totals, rows and origin atomically; a value that is not finite becomes null: JSON has no NaN."""
         rows = [{key: _or_none(value) for key, value in _flat(row).items()} for row in self.rows]
         write_json(path, {"totals": self.totals(), "about": self.about, "rows": rows})
 

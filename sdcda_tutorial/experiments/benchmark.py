@@ -1,8 +1,7 @@
-"""Methods × seeds: Table 1 at a scale where every figure can be had in minutes, or on data of one's own.
+"""Methods × seeds: Table 1 at a scale where every figure can be had in minutes, or on data of your own.
 
-On the mini world each seed is a new world *and* a new training, so the spread is what a reader of the package would
-meet; on given data it is that of the training alone. Everything that is done stays done: a benchmark that was
-interrupted goes on where it was.
+On the mini world each seed is a new world *and* a new training; on given data it is a new training only, and so is the
+spread over seeds. Finished parts are kept: a benchmark that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,25 +17,31 @@ from typing import Any
 
 import torch
 
-from sdcda_tutorial.datasets import MINI_ROOT, CrowdDataset, open_dataset
+from sdcda_tutorial.datasets import CrowdDataset, open_dataset
+from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.evaluation.results import Results, evaluate, mask_quality, refuse_unlabelled
-from sdcda_tutorial.experiments.benchmark_rows import EARLY, METHOD_TITLES, controls, run_folder, titles
+from sdcda_tutorial.experiments.benchmark_rows import EARLY, parse, run_folder, titles
+from sdcda_tutorial.experiments.benchmark_rows import METHOD_TITLES as METHOD_TITLES
 from sdcda_tutorial.experiments.cell_records import read_cells, write_cells
-from sdcda_tutorial.experiments.measurements import beyond_counts, look_inside
-from sdcda_tutorial.experiments.parallel_seeds import side_by_side
+from sdcda_tutorial.experiments.measurements import collect_measurements, measure_features_and_translation
 from sdcda_tutorial.experiments.pipeline import Experiment
-from sdcda_tutorial.experiments.presets import MINI, Preset, split_run_name
+from sdcda_tutorial.experiments.presets import Preset, split_run_name
 from sdcda_tutorial.experiments.statistics import summarise
-from sdcda_tutorial.experiments.variants import Variant, parse
-from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.files import read_json, write_json, write_text
+from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.mini_world import ensure_mini_world
+from sdcda_tutorial.rivals.translation import TRANSLATIONS
 from sdcda_tutorial.training import Hardware
-from sdcda_tutorial.training.checkpoints import load_counter, versions
-from sdcda_tutorial.training.config import AdaptationConfig
+from sdcda_tutorial.training.checkpoints import export, load_counter, read_card, versions
+from sdcda_tutorial.training.processes import call_in_processes
+
+Say = Callable[[str], None]
+# method -> its model, and method -> results on each test set by name
+Measured = tuple[dict[str, Path], dict[str, dict[str, Results]]]
 
 
 @dataclass(frozen=True)
-class Domains:
+class SeedData:
     """The data of one seed.
 
     Attributes:
@@ -62,85 +67,152 @@ class Domains:
         return {name: data.describe() for name, data in given.items() if data is not None}
 
 
-def mini_domains(root: str | Path, seed: int) -> Domains:
-    """The mini world of `seed`, drawn in `root` where it is not there yet."""
+def mini_data(root: Path, seed: int) -> SeedData:
+    """The mini world of `seed`, made in `root` where it is not there yet."""
     root = ensure_mini_world(root, seed=seed)
-    return Domains(
-        source=open_dataset(f"mini-source:{root}", "train", cache=True),
-        target=open_dataset(f"mini-target:{root}", "train", cache=True),
-        boxes=open_dataset(f"mini-third:{root}", "train", cache=True),
-        tests={d: open_dataset(f"mini-{d}:{root}", "test", cache=True) for d in ("source", "target")},
+    source, target, boxes = (
+        open_dataset(f"mini-{domain}:{root}", "train", cache=True) for domain in ("source", "target", "third")
     )
+    tests = {domain: open_dataset(f"mini-{domain}:{root}", "test", cache=True) for domain in ("source", "target")}
+    return SeedData(source, target, boxes, tests)
 
 
-def run_seed(
-    seed: int,
-    methods: Sequence[str],
-    preset: Preset,
-    folder: str | Path,
-    domains: Domains,
-    *,
-    vgg_weights: Path | None = None,
-    hardware: Hardware | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> tuple[dict[str, Path], dict[str, dict[str, Results]]]:
-    """Train `methods` and evaluate them on the test images.
+@dataclass(frozen=True)
+class Benchmark:
+    """Methods to train and measure on several seeds.
 
-    Args:
-        methods: keys of `METHOD_TITLES`, or variants of them.
-        folder: of this seed; see `training.experiment`. Evaluations lie beside each run as source.json and target.json.
-    Returns:
-        method -> its model, and method -> results on each of `domains.tests`, by their names.
-    Raises:
-        InputError: before any training, for what a method lacks.
+    Attributes:
+        methods: keys of `METHOD_TITLES`, also with a setting changed.
+        folder: of the results, with a folder for each seed.
+        data: of every seed; None: each seed makes a mini world of its own.
+        vgg_weights: file with the weights that a pretrained preset begins with.
     """
-    folder = Path(folder)
-    experiment = Experiment(
-        folder,
-        preset,
-        source=domains.source,
-        target=domains.target,
-        boxes=domains.boxes,
-        vgg_weights=vgg_weights,
-        seed=seed,
-        hardware=hardware or Hardware(),
-    )
-    trainings: dict[str, Callable[[], Path | None]] = {EARLY: experiment.warm_start}
-    for name in methods:
-        if name != EARLY:
-            of, run = split_run_name(name)
-            variant = parse(run)
-            one = replace(experiment, preset=preset.counter(of))
-            config = variant.config(controls(one.preset).get(variant.method) or one.preset.method(variant.method))
-            one.check(run, config, resume=True)
-            trainings[name] = partial(_train, one, variant, run, config)
-    results: dict[str, dict[str, Results]] = {}
-    checkpoints: dict[str, Path] = {}
-    for method in methods:
-        say(titles([method])[method])
-        checkpoint = trainings[method]()
-        assert checkpoint is not None, "the preset has no warm start"
-        checkpoints[method], results[method] = checkpoint, {}
-        if "source" in domains.tests:
-            look_inside(checkpoint, split_run_name(method)[1], domains.tests["source"], domains.tests["target"])
-        for domain, test in domains.tests.items():
-            path, data = checkpoint.parent / f"{domain}.json", test.describe()
-            found = Results.from_json(path) if path.exists() else None
-            if found is None or found.about.get("data") != data:  # a copy of the data may have been completed since
-                counter, card = load_counter(checkpoint)
-                about = {"method": method, "seed": seed, "domain": domain, "data": data, "chosen": card["chosen"]}
-                found = evaluate(counter, test, kernel=preset.adaptation.kernel, about=about, progress=False)
-                found.to_json(path)
-            results[method][domain] = found
-    quality = folder / "mask_quality.json"
-    if (folder / "masks").exists() and not quality.exists():  # after all training: it reads the labels of the target
-        write_json(quality, mask_quality(domains.target, folder / "masks"))
-    return checkpoints, results
+
+    methods: Sequence[str]
+    preset: Preset
+    folder: Path
+    data: SeedData | None = None
+    vgg_weights: Path | None = None
+
+    def run(self, seeds: Sequence[int], *, at_once: int = 1, say: Say) -> dict[str, Any]:
+        """Train and measure all methods on all seeds; results.json and cells.jsonl are written again after each seed.
+
+        With several at once they are written when all are trained. results.json covers the seeds of this call. An
+        earlier call's date and machine stay in it only if all its seeds are asked for again. cells.jsonl keeps the
+        cells of all calls.
+
+        Args:
+            at_once: seeds to train at the same time; see `run_seeds_in_parallel`.
+        """
+        path, cells = self.folder / "results.json", self.folder / "cells.jsonl"
+        stored = read_json(path) if path.exists() else {}
+        kept = stored.get("provenance") if set(stored.get("seeds", [])) <= set(seeds) else None
+        read_cells(cells)  # a damaged file shows now, not after hours
+        at_once = min(at_once, len(seeds))
+        if at_once > 1:
+            run_seeds_in_parallel(at_once, self._run_in_own_folder, seeds)
+        per_seed = {}
+        for seed in seeds:  # where they were trained in parallel, this finds all of it done
+            checkpoints, per_seed[seed] = self._run_in_own_folder(seed, say if at_once == 1 else lambda line: None)
+            write_cells(cells, seed, checkpoints, per_seed[seed])
+            about = {} if self.data is None else {"data": self.data.describe()}
+            about |= summarise(per_seed, same_images=self.data is not None)
+            about |= collect_measurements(self.folder, per_seed)
+            write_json(path, {"provenance": kept or provenance(at_once), **about})
+        return dict(read_json(path))
+
+    def _data_of(self, seed: int) -> SeedData:
+        return self.data or mini_data(self.folder / f"seed_{seed}/world", seed)
+
+    def _run_in_own_folder(self, seed: int, say: Say = print) -> Measured:
+        folder = self.folder / f"seed_{seed}"
+        return self.run_seed(seed, folder, self._data_of(seed), lambda line: say(f"seed {seed}: {line}"))
+
+    def run_seed(self, seed: int, folder: Path, data: SeedData, say: Say) -> Measured:
+        """Train the methods in `folder` (see `pipeline`) and evaluate them on the test images.
+
+        Evaluations lie beside each run as source.json and target.json.
+
+        Raises:
+            InputError: before any training, for what a method lacks.
+        """
+        experiment = Experiment(
+            folder, self.preset, data.source, data.target, data.boxes, vgg_weights=self.vgg_weights, seed=seed
+        )
+        trainings: dict[str, Callable[[], Path | None]] = {EARLY: experiment.warm_start}
+        for name in self.methods:
+            if name != EARLY:
+                counter, run = split_run_name(name)
+                one, method = replace(experiment, preset=self.preset.counter(counter)), parse(run)
+                one.check(run, method.config(one.preset), resume=True)
+                trainings[name] = partial(method.train, one, run)
+        checkpoints, results = {}, {}
+        for name, title in titles(self.methods).items():
+            say(title)
+            checkpoint = trainings[name]()
+            assert checkpoint is not None, "the preset has no warm start"
+            if "source" in data.tests:
+                measure_features_and_translation(checkpoint, split_run_name(name)[1], **data.tests)
+            checkpoints[name], kernel = checkpoint, self.preset.adaptation.kernel
+            results[name] = {
+                domain: _evaluate(checkpoint, test, kernel, {"method": name, "seed": seed, "domain": domain})
+                for domain, test in data.tests.items()
+            }
+        quality = folder / "mask_quality.json"
+        if (folder / "masks").exists() and not quality.exists():  # after all training: it reads the target's labels
+            write_json(quality, mask_quality(data.target, folder / "masks"))
+        return checkpoints, results
+
+    def export_models(self, seed: int, out: Path, data: str) -> None:
+        """Copy a model per method of a finished seed to `out`, at half precision, with its figures and its log.
+
+        The mask model and the translations go with the methods that have learnt from them. The log, metrics.jsonl in
+        the run's folder, becomes METHOD.jsonl.
+
+        Args:
+            data: what the cards call the data.
+        """
+        of_seed = self.folder / f"seed_{seed}"
+        configs = [read_card(run_folder(of_seed, name) / "model.safetensors")["config"] for name in self.methods]
+        translated = {split_run_name(name)[1] for name in self.methods}
+        rests_on = [f"{name}-translation" for name in TRANSLATIONS if name in translated]
+        if any(LossWeights(**config["weights"]).needs_pseudo_masks for config in configs):
+            rests_on.append("segmenter")
+        for name in (*rests_on, *self.methods):
+            run, about = run_folder(of_seed, name), {"method": name, "seed": seed, "data": data}
+            for domain in ("source", "target"):
+                if (run / f"{domain}.json").exists():
+                    about[f"{domain}_test"] = Results.from_json(run / f"{domain}.json").totals()
+            export(run / "model.safetensors", out / f"{name}.safetensors", about)
+            write_text(out / f"{name}.jsonl", (run / "metrics.jsonl").read_text(encoding="utf-8"))
+
+    def save_pictures(self, found: Mapping[str, Any]) -> None:
+        """Pictures of the finished benchmark in its folder: those of `figures`, and Fig. 2 with the first seed's."""
+        from sdcda_tutorial.evaluation.comparison import save_panel  # they draw, and take their time to import
+        from sdcda_tutorial.experiments import figures
+
+        names, seed = titles(self.methods), found["seeds"][0]
+        figures.save_pictures(self.folder, found, names)
+        runs = {title: run_folder(self.folder / f"seed_{seed}", method) for method, title in names.items()}
+        save_panel(
+            self.folder / "panel.png",
+            self._data_of(seed).tests["target"],
+            {title: Results.from_json(run / "target.json") for title, run in runs.items()},
+            {title: load_counter(run / "model.safetensors")[0] for title, run in runs.items()},
+            self.preset.adaptation.kernel,
+        )
 
 
-def _train(experiment: Experiment, variant: Variant, run: str, config: AdaptationConfig) -> Path:
-    masks = variant.masks_folder(experiment)
-    return (experiment if masks is None else replace(experiment, masks=masks)).train(run, config, resume=True)
+def _evaluate(checkpoint: Path, test: CrowdDataset, kernel: DensityKernel, about: Mapping[str, Any]) -> Results:
+    """What a model reaches on a test set, from the file beside it where that is of the same data."""
+    path, data = checkpoint.parent / f"{about['domain']}.json", test.describe()
+    found = Results.from_json(path) if path.exists() else None
+    if found is None or found.about.get("data") != data:  # a copy of the data may have been completed since
+        counter, card = load_counter(checkpoint)
+        about = {**about, "data": data, "chosen": card["chosen"]}
+        found = evaluate(counter, test, kernel=kernel, about=about, progress=False)
+        found.to_json(path)
+    return found
 
 
 def provenance(at_once: int = 1) -> dict[str, Any]:
@@ -164,100 +236,21 @@ def provenance(at_once: int = 1) -> dict[str, Any]:
     }
 
 
-def run_benchmark(
-    seeds: Sequence[int],
-    methods: Sequence[str],
-    preset: Preset,
-    folder: str | Path,
-    *,
-    domains: Domains | None = None,
-    vgg_weights: Path | None = None,
-    hardware: Hardware | None = None,
-    at_once: int = 1,
-    say: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """All methods on all seeds; `folder`/results.json and cells.jsonl are written anew after each seed.
+def run_seeds_in_parallel(at_once: int, function: Callable[[int], Any], seeds: Sequence[int]) -> None:
+    """Call `function(seed)` for every seed, up to `at_once` at the same time, each in a new process.
 
-    With several at once they are written when all are trained. results.json covers the seeds of this call. An earlier
-    call's date and machine stay in it only if all its seeds are asked for again. cells.jsonl keeps the cells of all
-    calls.
+    A process gets its share of this one's threads and, where there are GPUs, one of them, in turn. The first that fails
+    ends them all, as Ctrl-C does.
 
-    Args:
-        domains: the data of every seed, told in the file; by default each seed draws a mini world of its own.
-        vgg_weights: file with the weights that a pretrained preset begins with.
-        at_once: seeds to train at the same time; see `side_by_side`.
+    Raises:
+        Exception: as `call_in_processes`.
     """
-    folder = Path(folder)
-    per_seed: dict[int, dict[str, dict[str, Results]]] = {}
-    path = folder / "results.json"
-    stored = read_json(path) if path.exists() else {}
-    kept = stored.get("provenance") if set(stored.get("seeds", [])) <= set(seeds) else None
-    read_cells(folder / "cells.jsonl")  # a damaged file is told now, not after hours
-    at_once = min(at_once, len(seeds))
-    one_seed = partial(_run_one, methods, preset, folder, domains, vgg_weights, hardware)
-    if at_once > 1:
-        side_by_side(at_once, one_seed, [(seed,) for seed in seeds])
-    for seed in seeds:  # where they were trained side by side, this finds all of it done
-        checkpoints, per_seed[seed] = one_seed(seed, say=say if at_once == 1 else lambda line: None)
-        write_cells(folder / "cells.jsonl", seed, checkpoints, per_seed[seed])
-        about = {} if domains is None else {"data": domains.describe()}
-        about |= summarise(per_seed, same_images=domains is not None)
-        about |= beyond_counts(folder, per_seed)
-        write_json(path, {"provenance": kept or provenance(at_once), **about})
-    return dict(read_json(path))
+    threads = {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // at_once))}
+    gpus = _gpus(torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    own = [{"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {} for place in range(at_once)]
+    call_in_processes(function, [(seed,) for seed in seeds], [threads | gpu for gpu in own])
 
 
-def save_pictures(
-    methods: Sequence[str], preset: Preset, folder: str | Path, domains: Domains | None, found: Mapping[str, Any]
-) -> None:
-    """Pictures of a finished benchmark in its folder: those of `comparison_plots`, and Fig. 2 with the first seed's."""
-    from sdcda_tutorial.evaluation.comparison import save_panel  # they draw, and take their time to import
-    from sdcda_tutorial.experiments import figures as comparison_plots
-
-    names = titles(methods)
-    comparison_plots.save_pictures(Path(folder), found, names)
-    seed = found["seeds"][0]
-    of_seed = Path(folder) / f"seed_{seed}"
-    runs = {method: run_folder(of_seed, method) for method in methods}
-    save_panel(
-        Path(folder) / "panel.png",
-        (domains or mini_domains(of_seed / "world", seed)).tests["target"],
-        {names[method]: Results.from_json(run / "target.json") for method, run in runs.items()},
-        {names[method]: load_counter(run / "model.safetensors")[0] for method, run in runs.items()},
-        preset.adaptation.kernel,
-    )
-
-
-def _run_one(
-    methods: Sequence[str],
-    preset: Preset,
-    folder: Path,
-    domains: Domains | None,
-    vgg_weights: Path | None,
-    hardware: Hardware | None,
-    seed: int,
-    *,
-    say: Callable[[str], None] = print,
-) -> tuple[dict[str, Path], dict[str, dict[str, Results]]]:
-    """`run_seed` in its folder; a function of the module, since it goes to other processes."""
-    of_seed = folder / f"seed_{seed}"
-    data = domains or mini_domains(of_seed / "world", seed)
-    return run_seed(
-        seed, methods, preset, of_seed, data, vgg_weights=vgg_weights, hardware=hardware,
-        say=lambda line: say(f"seed {seed}: {line}"),
-    )  # fmt: skip
-
-
-def run_demo(seed: int, folder: str | Path, *, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    """NoAdapt and SE+FD on one mini world, for `demo.save_demo`."""
-    folder = Path(folder)
-    methods = ("noadapt", "se+fd")
-    domains = mini_domains(MINI_ROOT if seed == 0 else folder / "world", seed)
-    _, results = run_seed(seed, methods, MINI, folder, domains, say=say)
-    return {
-        "provenance": {**provenance(), "seed": seed},
-        "results": {METHOD_TITLES[method]: results[method]["target"] for method in methods},
-        "counters": {METHOD_TITLES[m]: load_counter(folder / m / "model.safetensors")[0] for m in methods},
-        "dataset": domains.tests["target"],
-        "kernel": MINI.adaptation.kernel,
-    }
+def _gpus(number: int, visible: str | None) -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    return [str(gpu) for gpu in range(number)] if visible is None else visible.split(",")[:number]

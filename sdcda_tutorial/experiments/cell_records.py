@@ -1,4 +1,4 @@
-"""cells.jsonl of a benchmark: a line for each method on each seed, with all that is needed to train it once more."""
+"""cells.jsonl of a benchmark: a line for each method on each seed, with all that is needed to train it again."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from sdcda_tutorial.training.checkpoints import read_card, weights_digest
 def write_cells(
     path: Path, seed: int, checkpoints: Mapping[str, Path], results: Mapping[str, Mapping[str, Results]]
 ) -> None:
-    """Put the cells of one seed into the file, atomically, in place of earlier lines on the same cells.
-
-    Those of other seeds and methods stay.
+    """Replace or add the cells of one seed in the file, atomically; those of other seeds and methods stay.
 
     Args:
         checkpoints: method -> its model, in a run's folder beside the runs that it rests on.
@@ -30,11 +28,10 @@ def write_cells(
     folder = next(iter(checkpoints.values())).parent.parent
     runs = {model: weights_digest(model) for model in sorted(folder.glob("*/model.safetensors"))}
     for method, checkpoint in checkpoints.items():
-        figures = {domain: found.totals() for domain, found in results[method].items()}
         cells[seed, method] = {
             "seed": seed,
             "method": method,
-            "figures": figures,
+            "figures": {domain: found.totals() for domain, found in results[method].items()},
             "data": {domain: found.about["data"] for domain, found in results[method].items()},
             "made_from": _made_from(checkpoint, runs),
         }
@@ -42,19 +39,13 @@ def write_cells(
 
 
 def read_cells(path: str | Path) -> list[dict[str, Any]]:
-    """The cells of a file, in its order; none where there is no file yet.
-
-    Raises:
-        InputError: a line is none.
-    """
+    """The cells of a file, in its order; none if there is no file yet, an InputError for a damaged line."""
     try:
         lines = Path(path).read_bytes().split(b"\n") if Path(path).exists() else []
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     cells = []
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
+    for number, line in ((number, line) for number, line in enumerate(lines, start=1) if line):
         try:
             cell = json.loads(line.decode("utf-8"))
             cell["seed"], cell["method"]
@@ -68,8 +59,6 @@ def read_cells(path: str | Path) -> list[dict[str, Any]]:
 
 def _made_from(checkpoint: Path, runs: Mapping[Path, str]) -> dict[str, Any]:
     """Run -> card, of the model itself and of every run that its card names by a digest, and so on.
-
-    The card holds the configuration, the data, versions, hardware, date and seconds of that training.
 
     Args:
         runs: model -> digest of its weights, of this run and all beside it.

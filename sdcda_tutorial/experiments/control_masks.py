@@ -25,16 +25,12 @@ GROWTH = 8  # pixels
 
 
 def write_control_masks(kind: str, target: CrowdDataset, predicted: str | Path, folder: str | Path) -> Path:
-    """Write a mask of this kind for every image, as `segmentation.write_pseudo_masks` does; one that exists is kept.
-
-    For one process, unlike that one.
+    """Write a mask of this kind for every image, in one process; one that exists is kept. Returns the folder.
 
     Args:
         kind: a key of `MASKS`.
         target: the images; "perfect" reads their labels, the others do not.
         predicted: folder of the mask model's own.
-    Returns:
-        The folder.
     Raises:
         InputError: the folder holds something else, or there is one image only to shuffle.
     """

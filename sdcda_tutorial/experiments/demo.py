@@ -1,23 +1,30 @@
-"""What `sdcda demo` leaves behind and prints."""
+"""`sdcda demo`: no adaptation against SE+FD on one mini world."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from sdcda_tutorial.datasets import MINI_ROOT
 from sdcda_tutorial.evaluation.comparison import save_panel
-from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.evaluation.tables import table
+from sdcda_tutorial.experiments.benchmark import Benchmark, mini_data, provenance
+from sdcda_tutorial.experiments.benchmark_rows import titles
+from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.files import write_json, write_text
+from sdcda_tutorial.training.checkpoints import load_counter
 
 
-def save_demo(out: Path, found: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Write the table, the JSON and the panel of `benchmark.run_demo` to `out`, and print the table with `say`."""
-    results: Mapping[str, Results] = found["results"]
+def run_demo(seed: int, out: Path, say: Callable[[str], None]) -> None:
+    """Train and measure both, write the table, the JSON and the panel to `out`, and print the table with `say`."""
+    names = titles(("noadapt", "se+fd"))
+    data = mini_data(MINI_ROOT if seed == 0 else out / "world", seed)
+    checkpoints, measured = Benchmark(tuple(names), MINI, out).run_seed(seed, out, data, say)
+    results = {title: measured[method]["target"] for method, title in names.items()}
+    counters = {title: load_counter(checkpoints[method])[0] for method, title in names.items()}
     text = table(results)
     write_text(out / "table.md", text + "\n")
-    totals = {title: of_method.totals() for title, of_method in results.items()}
-    write_json(out / "results.json", {"provenance": found["provenance"], "totals": totals})
-    save_panel(out / "panel.png", found["dataset"], results, found["counters"], found["kernel"])
+    totals = {title: found.totals() for title, found in results.items()}
+    write_json(out / "results.json", {"provenance": {**provenance(), "seed": seed}, "totals": totals})
+    save_panel(out / "panel.png", data.tests["target"], results, counters, MINI.adaptation.kernel)
     say(f"\n{text}\n\ntable.md, results.json and panel.png are in {out}")

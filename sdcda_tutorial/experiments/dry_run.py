@@ -33,9 +33,8 @@ def dry_run(experiment: Experiment, method: str, *, resume: bool = False) -> str
         f"dry run of {method}: {STEPS} steps of each training, nothing written",
         f"device: {device}; precision {hardware.resolved_precision()}; {rehearsal.workers} workers",
         *rehearsal.notes,
+        *(line for stage in rehearsal.measured for line in stage.lines()),
     ]
-    for stage in rehearsal.measured:
-        lines += stage.lines()
     total = sum(stage.seconds for stage in rehearsal.measured)
     needed = sum(stage.disk for stage in rehearsal.measured)
     there = next(path for path in (experiment.folder.resolve(), *experiment.folder.resolve().parents) if path.exists())

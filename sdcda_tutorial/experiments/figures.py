@@ -1,6 +1,4 @@
-"""Pictures of what a benchmark found: who is better by how much, for which crowds, and where the error lies."""
-
-from __future__ import annotations
+"""Figures of a benchmark's results: which method is better by how much, for which crowds, and where it errs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,91 +6,76 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
 from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.evaluation.colours import BLACK, BLUE, GREY, VERMILION
 from sdcda_tutorial.evaluation.pictures import STYLE
 from sdcda_tutorial.experiments.statistics import counts, errors, methods_of
 
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#888888"
-
 
 def interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of the mean of a few values, Student's t; of a single value, the value."""
+    """95 % interval of the mean of a few values, by Student's t; a single value gives itself twice."""
     mean, n = float(np.mean(values)), len(values)
     reach = 0.0 if n < 2 else float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
     return mean - reach, mean + reach
 
 
-def dot_plot(found: Mapping[str, Any], titles: Mapping[str, str], methods: Sequence[str] | None = None) -> Figure:
-    """MAE on the target: a dot a seed, the mean over seeds and its 95 % interval.
+def dot_plot(found: Mapping[str, Any], titles: Mapping[str, str]) -> Figure:
+    """MAE on the target: a dot per seed, the mean over seeds and its 95 % interval.
 
-    Args:
-        found: a benchmark's results.
-        titles: what methods are called.
-        methods: which, from the top down; by default all.
+    `found` holds a benchmark's results; `titles` names its methods in the figure.
     """
-    methods = methods or methods_of(found)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.5, 0.8 + 0.3 * len(methods)), layout="constrained")
-        axis = figure.subplots()
-        _dots(axis, {m: [float(of_seed.mean()) for of_seed in errors(found, m)] for m in methods}, titles)
-        axis.set(xlabel="MAE on the target, people", ylabel="")
-    return figure
+    return _dots(found, titles, [""], (6.5, 0.8), "MAE on the target, people")
 
 
-def error_by_crowd_size(
-    found: Mapping[str, Any], titles: Mapping[str, str], methods: Sequence[str] | None = None
+def error_by_crowd_size(found: Mapping[str, Any], titles: Mapping[str, str]) -> Figure:
+    """`dot_plot` for three thirds of each seed's images, ordered by their number of people."""
+    return _dots(found, titles, ["fewest people", "middle", "most people"], (8.0, 1.0), "MAE, people")
+
+
+@matplotlib.rc_context(STYLE)
+def _dots(
+    found: Mapping[str, Any], titles: Mapping[str, str], parts: Sequence[str], size: tuple[float, float], label: str
 ) -> Figure:
-    """`dot_plot` for the third of each seed's images with the fewest people, the middle third, and that with the most.
+    """MAE by method, in a plot for each of equal `parts` of a seed's images; `size` is the width and the base height.
 
-    Args: as `dot_plot`.
-    """
-    methods = methods or methods_of(found)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(8.0, 1.0 + 0.3 * len(methods)), layout="constrained")
-        axes = figure.subplots(1, 3, sharey=True)
-        for which, (axis, name) in enumerate(zip(axes, ("fewest people", "middle", "most people"), strict=True)):
-            values: dict[str, list[float]] = {}
-            for method in methods:
-                of_seeds = zip(counts(found, method, "count"), errors(found, method), strict=True)
-                thirds = [(error, np.array_split(np.argsort(true), 3)[which]) for true, error in of_seeds]
-                values[method] = [float(error[third].mean()) for error, third in thirds if len(third)]
-            _dots(axis, values, titles)
-            axis.set(title=name, xlabel="MAE, people", ylabel="")
-    return figure
-
-
-def _dots(axis: Axes, values: Mapping[str, Sequence[float]], titles: Mapping[str, str]) -> None:
-    """A row a method: its values, their mean and its interval."""
-    import seaborn
-
-    rows = [(titles.get(method, method), value) for method, of_method in values.items() for value in of_method]
-    columns = {"method": [row[0] for row in rows], "value": [row[1] for row in rows]}
-    seaborn.stripplot(columns, x="value", y="method", ax=axis, color=BLUE, size=4, alpha=0.7, jitter=False)
-    seaborn.pointplot(
-        columns, x="value", y="method", ax=axis, color=VERMILION, linestyle="none", marker="|", markersize=13,
-        errorbar=interval_of_mean, err_kws={"linewidth": 1.2},
-    )  # fmt: skip
-    axis.set_xlim(left=0)  # no error lies below zero, whatever an interval says
-    axis.grid(axis="x", linewidth=0.3)
-
-
-def background_against_crowd(
-    found: Mapping[str, Any], titles: Mapping[str, str], methods: Sequence[str] | None = None
-) -> Figure:
-    """People counted where nobody is, against people missed or counted twice where some are; a dot a seed.
-
-    On the dashed line the two make up for each other: the count is right on average and the map is not.
-
-    Args: as `dot_plot`.
+    The images are ordered by their number of people.
     """
     import seaborn
 
-    methods = methods or methods_of(found)
-    palette = "colorblind" if len(methods) <= 10 else "husl"
+    methods = methods_of(found)
+    figure = Figure(figsize=(size[0], size[1] + 0.3 * len(methods)), layout="constrained")
+    axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)
+    for which, (axis, part) in enumerate(zip(axes.flat, parts, strict=True)):
+        columns: dict[str, list[Any]] = {"method": [], "value": []}
+        for method in methods:
+            for true, error in zip(counts(found, method, "count"), errors(found, method), strict=True):
+                chosen = np.array_split(np.argsort(true), len(parts))[which]
+                if len(chosen):
+                    columns["method"].append(titles.get(method, method))
+                    columns["value"].append(float(error[chosen].mean()))
+        seaborn.stripplot(columns, x="value", y="method", ax=axis, color=BLUE, size=4, alpha=0.7, jitter=False)
+        seaborn.pointplot(
+            columns, x="value", y="method", ax=axis, color=VERMILION, linestyle="none", marker="|", markersize=13,
+            errorbar=interval_of_mean, err_kws={"linewidth": 1.2},
+        )  # fmt: skip
+        axis.set(title=part, xlabel=label, ylabel="")
+        axis.set_xlim(left=0)  # no error lies below zero, whatever an interval says
+        axis.grid(axis="x", linewidth=0.3)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def background_against_crowd(found: Mapping[str, Any], titles: Mapping[str, str]) -> Figure:
+    """People predicted on the background against the error on the crowd; a dot per seed, arguments as in `dot_plot`.
+
+    On the dashed line the two cancel: the count is right on average and the map is not.
+    """
+    import seaborn
+
+    methods = methods_of(found)
     columns: dict[str, list[Any]] = {"background": [], "crowd": [], "method": []}
     for method in methods:
         of_seeds = (counts(found, method, what) for what in ("predicted", "background", "count"))
@@ -100,32 +83,30 @@ def background_against_crowd(
             columns["background"].append(float(background.mean()))
             columns["crowd"].append(float((predicted - background - true).mean()))
             columns["method"].append(titles.get(method, method))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.5, 3.6), layout="constrained")
-        axis = figure.subplots()
-        seaborn.scatterplot(
-            columns, x="background", y="crowd", hue="method", style="method", ax=axis, palette=palette, s=34
-        )
-        reach = max(axis.get_xlim()[1], -axis.get_ylim()[0], 1.0)
-        axis.plot([0, reach], [0, -reach], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
-        axis.axhline(0, color="#000000", linewidth=0.6, zorder=0)
-        lowest = min(*columns["crowd"], -1.0)
-        axis.set(xlim=(0, None), ylim=(1.2 * lowest, None), xlabel="people predicted on the background, an image")
-        axis.set_ylabel("error on the crowd, people an image")
-        seaborn.move_legend(axis, "center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
+    figure = Figure(figsize=(6.5, 3.6), layout="constrained")
+    axis = figure.subplots()
+    palette = "colorblind" if len(methods) <= 10 else "husl"
+    by_method = {"hue": "method", "style": "method", "palette": palette}
+    seaborn.scatterplot(columns, x="background", y="crowd", ax=axis, s=34, **by_method)
+    reach = max(axis.get_xlim()[1], -axis.get_ylim()[0], 1.0)
+    axis.plot([0, reach], [0, -reach], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
+    axis.axhline(0, color=BLACK, linewidth=0.6, zorder=0)
+    lowest = min(*columns["crowd"], -1.0)
+    axis.set(xlim=(0, None), ylim=(1.2 * lowest, None))
+    axis.set(xlabel="people predicted on the background, an image", ylabel="error on the crowd, people an image")
+    seaborn.move_legend(axis, "center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
     return figure
 
 
 def save_pictures(out: Path, found: Mapping[str, Any], titles: Mapping[str, str]) -> list[Path]:
-    """The three pictures of a benchmark, with what they show as their description; their paths."""
+    """Save the three figures of a benchmark, with descriptions; returns their paths."""
     seeds = f"{len(found['seeds'])} seeds"
+    both = f"Error on the background against error on the crowd: {seeds}."
     pictures = {
-        "mae.png": (dot_plot(found, titles), f"MAE of every method: {seeds}, mean, 95 % interval of the mean."),
-        "crowd_size.png": (error_by_crowd_size(found, titles), f"MAE by thirds of the images, by people: {seeds}."),
-        "background_and_crowd.png": (
-            background_against_crowd(found, titles), f"Error on the background against error on the crowd: {seeds}."
-        ),
-    }  # fmt: skip
-    for name, (figure, description) in pictures.items():
-        plotting.save(figure, out / name, description)
+        "mae.png": (dot_plot, f"MAE of every method: {seeds}, mean, 95 % interval of the mean."),
+        "crowd_size.png": (error_by_crowd_size, f"MAE by thirds of the images, by people: {seeds}."),
+        "background_and_crowd.png": (background_against_crowd, both),
+    }
+    for name, (draw, description) in pictures.items():
+        plotting.save(draw(found, titles), out / name, description)
     return [out / name for name in pictures]

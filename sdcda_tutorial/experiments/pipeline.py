@@ -18,19 +18,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from sdcda_tutorial.datasets import GCC, CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments.presets import Preset
 from sdcda_tutorial.rivals.translated_source import refuse_other_layouts, translate
-from sdcda_tutorial.rivals.translation import refuse_several_devices, train_translation
-from sdcda_tutorial.rivals.translation_config import TRANSLATIONS
+from sdcda_tutorial.rivals.translation import TRANSLATIONS, refuse_several_devices, train_translation
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.log import Records
 from sdcda_tutorial.training.mask_model import train_segmenter, write_pseudo_masks
 from sdcda_tutorial.training.rehearsal import Rehearsal
+from sdcda_tutorial.training.saving import Records
 
 
 @dataclass
@@ -39,7 +39,6 @@ class Experiment:
 
     Args:
         folder: where everything goes; parts that are there already are used, unfinished ones are gone on with.
-        preset: settings of all parts.
         source: labelled images to train on.
         target: images to adapt to; labels are not read. None is enough for "noadapt".
         boxes: data set to train the mask model on, where there are no `masks` yet.
@@ -72,23 +71,14 @@ class Experiment:
             config: another configuration, for ablations.
             resume: go on with a run of this method that was interrupted.
         """
-        config = replace(config or self.preset.method(method), seed=self.seed)
+        config = config or self.preset.method(method)
         self.check(method, config, resume=resume)
         translation = method if method in TRANSLATIONS else None
-        return adapt(
-            self.source if translation is None else self.translated_source(translation),
-            self.target if config.needs_target else None,
-            config,
-            self.folder / self.preset.run_name(method),
-            pseudo_masks=self.pseudo_masks() if config.weights.seg_target > 0 else None,
-            init=self.warm_start(translation),
-            vgg_weights=self.vgg_weights,
-            hardware=self.hardware,
-            records=self.records,
-            resume=resume,
-            description=method,
-            rehearsal=self.rehearsal,
-        )
+        return self._adapt(
+            method, translation, self.target if config.needs_target else None, config,
+            pseudo_masks=self.pseudo_masks() if config.weights.needs_pseudo_masks else None,
+            init=self.warm_start(translation), resume=resume, description=method,
+        )  # fmt: skip
 
     def check(self, method: str, config: AdaptationConfig, *, resume: bool = False) -> None:
         """Raise an InputError for what can be known before processes are started and the long parts begin."""
@@ -98,7 +88,7 @@ class Experiment:
         self.hardware.refuse_uneven(config.batch_size)
         if self.preset.warm_start is not None:
             self.hardware.refuse_uneven(self.preset.warm_start.batch_size, "warm start: ")
-        if config.weights.seg_target > 0 and self.masks is None:
+        if config.weights.needs_pseudo_masks and self.masks is None:
             self.check_mask_model()
         if method in TRANSLATIONS:
             refuse_several_devices(self.hardware)
@@ -108,14 +98,13 @@ class Experiment:
 
     def check_mask_model(self) -> None:
         """As `check`, for the mask model."""
-        if self.segmenter is not None:
-            return
-        if self.boxes is None:
+        if self.segmenter is None and self.boxes is None:
             raise InputError(
                 "this method needs pseudo-masks of the target; name a data set with boxes to train the mask model on "
                 "(`boxes`, such as crowdhuman:ROOT), a mask model (`segmenter`) or ready masks (`masks`)"
             )
-        self.hardware.refuse_uneven(self.preset.segmenter.batch_size, "mask model: ")
+        if self.segmenter is None:
+            self.hardware.refuse_uneven(self.preset.segmenter.batch_size, "mask model: ")
 
     def warm_start(self, translation: str | None = None) -> Path | None:
         """Source-only training before the adaptation: the "early" baseline, and where every method begins.
@@ -126,34 +115,28 @@ class Experiment:
         if self.preset.warm_start is None:
             return None
         name = "warm_start" if translation is None else f"{translation}-warm_start"
-        model = adapt(
-            self.source if translation is None else self.translated_source(translation),
-            None,
-            replace(self.preset.warm_start, seed=self.seed),
-            self.folder / self.preset.run_name(name),
-            vgg_weights=self.vgg_weights,
-            hardware=self.hardware,
-            records=self.records,
-            resume=True,
-            description="warm start",
-            rehearsal=self.rehearsal,
-        )
+        model = self._adapt(name, translation, None, self.preset.warm_start, resume=True, description="warm start")
         return model if self.rehearsal is None or model.exists() else None
+
+    def _adapt(
+        self, run: str, translation: str | None, target: CrowdDataset | None, config: AdaptationConfig, **options: Any
+    ) -> Path:
+        """Train a counter on the source, or on what a translation makes of it."""
+        source = self.source if translation is None else self.translated_source(translation)
+        config, folder = replace(config, seed=self.seed), self.folder / self.preset.run_name(run)
+        return adapt(source, target, config, folder, vgg_weights=self.vgg_weights, **self._shared, **options)
+
+    @property
+    def _shared(self) -> dict[str, Any]:
+        return {"hardware": self.hardware, "records": self.records, "rehearsal": self.rehearsal}
 
     def translated_source(self, translation: str) -> CrowdDataset:
         """The source in the style of the target; in a dry run that finds none, as it is."""
         assert self.target is not None, "see `check`"
         if translation not in self._translated:
-            model = train_translation(
-                self.source,
-                self.target,
-                replace(self.preset.translation.method(translation), seed=self.seed),
-                self.folder / f"{translation}-translation",
-                hardware=self.hardware,
-                records=self.records,
-                resume=True,
-                rehearsal=self.rehearsal,
-            )
+            config = replace(self.preset.translation.method(translation), seed=self.seed)
+            folder = self.folder / f"{translation}-translation"
+            model = train_translation(self.source, self.target, config, folder, resume=True, **self._shared)
             folder = self.folder / f"{translation}-source"
             if self.rehearsal is not None and not self.rehearsal.finds_translated(self.source, folder):
                 return self._translated.setdefault(translation, self.source)
@@ -164,38 +147,22 @@ class Experiment:
             self._translated[translation] = in_order.cache_if_small()
         return self._translated[translation]
 
-    def mask_model(self) -> Path:
-        """Our own segmenter, or the one that was given."""
-        self.check_mask_model()
-        if self.segmenter is not None:
-            return self.segmenter
-        assert self.boxes is not None
-        return train_segmenter(
-            self.boxes,
-            replace(self.preset.segmenter, seed=self.seed),
-            self.folder / "segmenter",
-            vgg_weights=self.vgg_weights,
-            hardware=self.hardware,
-            records=self.records,
-            resume=True,
-            rehearsal=self.rehearsal,
-        )
-
     def pseudo_masks(self) -> Path | None:
-        """The folder of the target's pseudo-masks; None in a dry run that finds none."""
+        """The folder of the target's pseudo-masks, after training our mask model; None in a dry run that finds none."""
         if self.masks is not None:
             return self.masks
         if self.target is None:
             raise InputError("pseudo-masks are of a target, but no target was given; name one as `target`")
-        model, folder = self.mask_model(), self.folder / "masks"
+        self.check_mask_model()
+        settings, folder, model = replace(self.preset.segmenter, seed=self.seed), self.folder / "masks", self.segmenter
+        if model is None:
+            assert self.boxes is not None, "see `check_mask_model`"
+            own = self.folder / "segmenter"
+            model = train_segmenter(
+                self.boxes, settings, own, vgg_weights=self.vgg_weights, resume=True, **self._shared
+            )  # fmt: skip
         if self.rehearsal is not None and not self.rehearsal.finds_masks(model, self.target, folder):
             return None
-        settings = self.preset.segmenter
         return write_pseudo_masks(
-            model,
-            self.target,
-            folder,
-            threshold=settings.threshold,
-            dilate=settings.dilate,
-            hardware=self.hardware,
-        )
+            model, self.target, folder, threshold=settings.threshold, dilate=settings.dilate, hardware=self.hardware
+        )  # fmt: skip

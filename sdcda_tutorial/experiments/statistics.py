@@ -58,10 +58,9 @@ def _images(per_seed: PerSeed) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for seed, by_method in per_seed.items():
         rows = {method: by_domain["target"].rows for method, by_domain in by_method.items()}
-        found[str(seed)] = {"count": [row.count for row in next(iter(rows.values()))]} | {
-            what: {method: [round(getattr(row, what), 2) for row in of_method] for method, of_method in rows.items()}
-            for what in ("predicted", "background")
-        }
+        found[str(seed)] = {"count": [row.count for row in next(iter(rows.values()))]}
+        for what in ("predicted", "background"):
+            found[str(seed)][what] = {m: [round(getattr(row, what), 2) for row in rows[m]] for m in rows}
     return found
 
 
@@ -136,12 +135,12 @@ def difference(
     rng = np.random.default_rng(0)  # the same figures always give the same interval
     means = np.empty(draws)
     for draw in range(draws):
-        seeds = rng.integers(len(gains), size=len(gains))
+        drawn = [gains[seed] for seed in rng.integers(len(gains), size=len(gains))]
         if same_images:
             images = rng.integers(len(gains[0]), size=len(gains[0]))
-            means[draw] = np.mean([gains[seed][images].mean() for seed in seeds])
+            means[draw] = np.mean([gain[images].mean() for gain in drawn])
         else:
-            means[draw] = np.mean([rng.choice(gains[seed], len(gains[seed])).mean() for seed in seeds])
+            means[draw] = np.mean([rng.choice(gain, len(gain)).mean() for gain in drawn])
     of_seeds = np.array([gain.mean() for gain in gains])
     mae, low, high = (round(float(v), 3) for v in (of_seeds.mean(), *np.percentile(means, [2.5, 97.5])))
     return Difference(against, mae, low, high, lower_on=int((of_seeds < 0).sum()), seeds=len(gains))

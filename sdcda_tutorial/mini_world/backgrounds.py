@@ -12,8 +12,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from sdcda_tutorial.mini_world.colours import Colour, shifted
-from sdcda_tutorial.mini_world.scene import HEAD_RADIUS, Scene
+from sdcda_tutorial.mini_world.scene import HEAD_RADIUS, Colour, Scene, shifted
 from sdcda_tutorial.mini_world.stage import Stage
 
 GAME_GROUNDS: tuple[Colour, ...] = ((128, 128, 124), (140, 132, 116), (112, 124, 98), (122, 118, 128), (150, 142, 124))
@@ -57,12 +56,8 @@ def _game(stage: Stage) -> None:
 def _photograph(stage: Stage, strength: float) -> None:
     """Cluttered: everything below grows in number with `strength`."""
     rng = stage.rng
-    stage.ground(
-        stage.vary(_pick(rng, REAL_GROUNDS), 16),
-        stage.vary((142, 136, 126), 12),
-        patches=22 * strength,
-        grain=20 * strength,
-    )
+    ground, far = stage.vary(_pick(rng, REAL_GROUNDS), 16), stage.vary((142, 136, 126), 12)
+    stage.ground(ground, far, patches=22 * strength, grain=20 * strength)
     slab = stage.vary((104, 98, 92), 10)
     if rng.random() < 0.7:
         stage.paving(slab, body_lengths=rng.uniform(0.5, 1.0), thickness=0.5 + 0.4 * strength)
@@ -138,14 +133,14 @@ def _road(stage: Stage, asphalt: Colour) -> None:
     half = stage.rng.uniform(0.15, 0.4) * stage.width
     end = stage.horizon
     stage.polygon([(vanishing, end), (middle - half, stage.height), (middle + half, stage.height)], asphalt)
-    depth = stage.height - end
-    for near in (1.0, 0.62, 0.40, 0.26, 0.17):  # shares of the way to the horizon at which a dash begins
-        far = 0.8 * near
-        x_near, x_far = vanishing + (middle - vanishing) * near, vanishing + (middle - vanishing) * far
-        y_near, y_far = end + depth * near, end + depth * far
-        wide_near, wide_far = 0.03 * half * near, 0.03 * half * far
-        near_side = [(x_near - wide_near, y_near), (x_near + wide_near, y_near)]
-        stage.polygon([*near_side, (x_far + wide_far, y_far), (x_far - wide_far, y_far)], (178, 176, 164))
+
+    def middle_line(share: float, side: int) -> tuple[float, float]:  # a corner of it, at a share of the way to us
+        x = vanishing + (middle - vanishing) * share
+        return x + side * 0.03 * half * share, end + (stage.height - end) * share
+
+    for near in (1.0, 0.62, 0.40, 0.26, 0.17):  # where a dash begins
+        ends = [(near, -1), (near, 1), (0.8 * near, 1), (0.8 * near, -1)]
+        stage.polygon([middle_line(share, side) for share, side in ends], (178, 176, 164))
 
 
 def _flat_bush(stage: Stage, x: float, base: float, green: Colour) -> None:

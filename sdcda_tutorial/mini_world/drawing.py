@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from sdcda_tutorial.mini_world.backgrounds import paint_background
-from sdcda_tutorial.mini_world.camera import photograph, sample_camera
-from sdcda_tutorial.mini_world.people import draw_people, silhouettes, visible_boxes
-from sdcda_tutorial.mini_world.scene import Scene
-from sdcda_tutorial.mini_world.stage import SCALE
+from sdcda_tutorial.mini_world.people import draw_people
+from sdcda_tutorial.mini_world.scene import SCALE, Scene
 from sdcda_tutorial.mini_world.weather import apply_light
 
 DEFAULT_STRENGTH = 0.55
@@ -18,20 +17,12 @@ DEFAULT_STRENGTH = 0.55
 
 @dataclass(frozen=True)
 class Rendering:
-    """A rendered scene.
+    """A rendered scene."""
 
-    Attributes:
-        image: (H, W, 3) uint8 RGB.
-        mask: (H, W) uint8, 1 where a person is seen, to the pixel.
-        visible_boxes: (N, 4) float64 (x0, y0, x1, y1) around the visible part of each person of `scene.people`,
-            inside the image; zeros for a person who is hidden.
-        jpeg_quality: how the camera compresses the picture when it is saved.
-    """
-
-    image: np.ndarray
-    mask: np.ndarray
-    visible_boxes: np.ndarray
-    jpeg_quality: int
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    mask: np.ndarray  # (H, W) uint8, 1 where at least half of a pixel shows a person
+    visible_boxes: np.ndarray  # (N, 4) (x0, y0, x1, y1) around what is seen of each person; zeros for a hidden one
+    jpeg_quality: int  # how the camera compresses the picture when it is saved
 
 
 def render(scene: Scene, *, strength: float = DEFAULT_STRENGTH) -> Rendering:
@@ -43,13 +34,40 @@ def render(scene: Scene, *, strength: float = DEFAULT_STRENGTH) -> Rendering:
     """
     rng = np.random.default_rng(scene.drawing_seed)
     stage = paint_background(scene, rng, strength)
-    owner = draw_people(stage.canvas, scene, SCALE)
+    mask, visible_boxes = draw_people(stage.canvas, scene)
     picture = np.asarray(stage.canvas.reduce(SCALE), dtype=np.float32)
     picture = apply_light(picture, scene, rng, strength=1.0 if scene.domain == "source" else 0.5)
-    camera = sample_camera(scene, rng, strength)
-    return Rendering(
-        image=photograph(picture, camera, rng),
-        mask=silhouettes(owner, SCALE),
-        visible_boxes=visible_boxes(owner, len(scene.people), SCALE),
-        jpeg_quality=camera.jpeg_quality,
-    )
+    image, jpeg_quality = _photograph(picture, scene, rng, strength)
+    return Rendering(image, mask, visible_boxes, jpeg_quality)
+
+
+def _photograph(picture: np.ndarray, scene: Scene, rng: np.random.Generator, strength: float) -> tuple[np.ndarray, int]:
+    """What a camera does to a picture: colour cast, gamma, blur, noise. The game's camera is nearly perfect.
+
+    Args:
+        picture: (H, W, 3) float32 in 0 ... 255.
+        strength: the target's camera gets worse with it.
+    Returns:
+        (H, W, 3) uint8, and the quality of its JPEG.
+    """
+    if scene.domain == "source":
+        blur, gamma, quality = 0.0, 1.0, 95
+        noise = rng.uniform(1.5, 5.0) if rng.random() < 0.5 else 0.0  # half of the images, and only slightly
+        gains = rng.uniform(1 - 0.08, 1 + 0.08, 3)
+    elif scene.domain == "third":
+        blur, noise = rng.uniform(0.0, 0.6), rng.uniform(6.0, 13.0)
+        gains, gamma = rng.uniform(1 - 0.12, 1 + 0.12, 3), rng.uniform(0.85, 1.15)
+        quality = int(rng.integers(75, 96))
+    else:
+        gains = rng.uniform(1 - 0.25 * strength, 1 + 0.25 * strength, 3)
+        gamma = np.exp(rng.uniform(-0.5, 0.5) * strength)
+        blur, noise = rng.uniform(0.0, 1.2) * strength, rng.uniform(6.0, 16.0) * strength  # in pixels, in grey values
+        quality = round(95 - 60 * strength * rng.random())
+    picture = picture * gains.astype(np.float32)
+    if gamma != 1.0:
+        picture = 255 * (np.clip(picture, 0, 255) / 255) ** np.float32(gamma)
+    if blur > 0.15:
+        picture = ndimage.gaussian_filter(picture, (blur, blur, 0), truncate=3)
+    if noise > 0:
+        picture = picture + np.float32(noise) * rng.standard_normal(picture.shape, np.float32)
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8), quality

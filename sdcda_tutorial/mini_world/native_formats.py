@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,8 +16,6 @@ from scipy.io import savemat
 from sdcda_tutorial.mini_world.drawing import Rendering
 from sdcda_tutorial.mini_world.scene import Scene, Split
 
-GCC_LISTS: dict[Split, str] = {"train": "train.txt", "test": "test.txt"}
-ODGT = "annotation_train.odgt"
 _IMAGES_PER_CAMERA, _CAMERAS = 5, 4
 
 
@@ -38,7 +35,7 @@ def write_gcc(root: Path, serial: int, scene: Scene, rendering: Rendering) -> st
     """
     folder, name = gcc_place(serial)
     place = root / folder
-    for kind in ("jpgs", "mats", "segs", "jsons"):
+    for kind in ("mats", "segs", "jsons"):
         (place / kind).mkdir(parents=True, exist_ok=True)
     _save_jpeg(place / "jpgs" / f"{name}.jpg", rendering)
     (place / "segs" / f"{name}.raw").write_bytes(rendering.mask.tobytes())
@@ -67,8 +64,7 @@ def write_gcc(root: Path, serial: int, scene: Scene, rendering: Rendering) -> st
 def write_shanghaitech(root: Path, split: Split, number: int, scene: Scene, rendering: Rendering) -> None:
     """`IMG_<number>.jpg` and `GT_IMG_<number>.mat` of a part B under `root`; images count from 1."""
     place = root / "part_B" / f"{split}_data"
-    for kind in ("images", "ground-truth"):
-        (place / kind).mkdir(parents=True, exist_ok=True)
+    (place / "ground-truth").mkdir(parents=True, exist_ok=True)
     _save_jpeg(place / "images" / f"IMG_{number}.jpg", rendering)
     record = np.empty((1, 1), dtype=[("location", object), ("number", object)])
     record[0, 0] = scene.points, np.array([[len(scene.people)]], np.uint16)
@@ -86,14 +82,12 @@ def write_crowdhuman(root: Path, number: int, scene: Scene, rendering: Rendering
         The image's line of the .odgt file: boxes as x, y, width, height.
     """
     name = f"{scene.domain}_{number:05d}"
-    (root / "Images").mkdir(parents=True, exist_ok=True)
     _save_jpeg(root / "Images" / f"{name}.jpg", rendering)
-    boxes: list[dict[str, Any]] = []
-    for index, (full, visible, head) in enumerate(
-        zip(scene.full_boxes, rendering.visible_boxes, scene.head_boxes, strict=True)
-    ):
+    boxes = []
+    people = zip(scene.full_boxes, rendering.visible_boxes, scene.head_boxes, strict=True)
+    for index, (full, visible, head) in enumerate(people):
         seen = bool(visible[2] > visible[0])
-        occluded = int(_area(visible) < 0.6 * _area(full))
+        occluded = int(np.prod(visible[2:] - visible[:2]) < 0.6 * np.prod(full[2:] - full[:2]))  # areas
         boxes.append(
             {
                 "tag": "person",
@@ -108,11 +102,8 @@ def write_crowdhuman(root: Path, number: int, scene: Scene, rendering: Rendering
 
 
 def _save_jpeg(path: Path, rendering: Rendering) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(rendering.image).save(path, quality=rendering.jpeg_quality)
-
-
-def _area(box: np.ndarray) -> float:
-    return float((box[2] - box[0]) * (box[3] - box[1]))
 
 
 def _corner_and_size(box: np.ndarray) -> list[float]:

@@ -10,62 +10,49 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from sdcda_tutorial.mini_world.colours import Colour, scaled
-from sdcda_tutorial.mini_world.scene import HALF_WIDTH, HEAD_RADIUS, Person, Scene
+from sdcda_tutorial.mini_world.scene import HALF_WIDTH, HEAD_RADIUS, SCALE, Colour, Person, Scene, scaled
 
 
-def draw_people(canvas: Image.Image, scene: Scene, scale: int) -> np.ndarray:
-    """Paint everyone far to near onto `canvas`, which is `scale` times the size of the scene.
+def draw_people(canvas: Image.Image, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Paint everyone far to near onto `canvas`, which is `SCALE` times the size of the scene.
 
     Returns:
-        (scale · H, scale · W) int32: 0 = background, n + 1 = the nth person is what is seen here.
+        `mask` and `visible_boxes` of `drawing.Rendering`, (H, W) uint8 and (N, 4) float64.
     """
     height, width = scene.size
-    owner = Image.new("I", (width * scale, height * scale))
-    _drop_shadows(canvas, scene, scale)
+    painted = Image.new("I", canvas.size)  # 0 = background, n + 1 = the nth person is what is seen here
+    _drop_shadows(canvas, scene)
     for number, person in enumerate(scene.people, start=1):
-        body = _sprite(person, scale)
+        body = _sprite(person)
         silhouette = body.getchannel("A")
-        corner = (
-            round((person.x - HALF_WIDTH * person.build * person.height) * scale),
-            round(person.top * scale),
-        )
-        canvas.paste(body, corner, silhouette)
-        owner.paste(number, (*corner, corner[0] + body.width, corner[1] + body.height), silhouette)
-    return np.asarray(owner, dtype=np.int32)
+        left, top = round((person.x - person.half_width) * SCALE), round(person.top * SCALE)
+        canvas.paste(body, (left, top), silhouette)
+        painted.paste(number, (left, top, left + body.width, top + body.height), silhouette)
 
-
-def silhouettes(owner: np.ndarray, scale: int) -> np.ndarray:
-    """(H, W) uint8, 1 where at least half of a pixel shows a person."""
-    rows, columns = owner.shape
-    shares: np.ndarray = (owner > 0).reshape(rows // scale, scale, columns // scale, scale).mean(axis=(1, 3))
-    return np.asarray(shares >= 0.5, dtype=np.uint8)
-
-
-def visible_boxes(owner: np.ndarray, count: int, scale: int) -> np.ndarray:
-    """(count, 4) float64 (x0, y0, x1, y1) around what is seen of each person; zeros for somebody wholly hidden."""
-    boxes = np.zeros((count, 4))
-    for index, found in enumerate(ndimage.find_objects(owner, max_label=count)):
+    owner = np.asarray(painted, dtype=np.int32)
+    shares = (owner > 0).reshape(height, SCALE, width, SCALE).mean(axis=(1, 3))
+    boxes = np.zeros((len(scene.people), 4))
+    for index, found in enumerate(ndimage.find_objects(owner, max_label=len(boxes))):
         if found is not None:
             rows, columns = found
             boxes[index] = columns.start, rows.start, columns.stop, rows.stop
-    return boxes / scale
+    return (shares >= 0.5).astype(np.uint8), boxes / SCALE
 
 
-def _drop_shadows(canvas: Image.Image, scene: Scene, scale: int) -> None:
+def _drop_shadows(canvas: Image.Image, scene: Scene) -> None:
     """All shadows at once: they lie on the ground, under everybody, and where two meet it gets no darker."""
     shadows = Image.new("L", canvas.size)
     draw = ImageDraw.Draw(shadows)
     for person in scene.people:
         width, depth = 0.22 * person.build * person.height, 0.055 * person.height
         x, y = person.x + 0.05 * person.height, person.feet - 0.2 * depth  # light comes from the left in every scene
-        draw.ellipse([scale * value for value in (x - width, y - depth, x + width, y + depth)], fill=90)
+        draw.ellipse([SCALE * value for value in (x - width, y - depth, x + width, y + depth)], fill=90)
     canvas.paste((18, 20, 26), (0, 0), shadows)
 
 
-def _sprite(person: Person, scale: int) -> Image.Image:
+def _sprite(person: Person) -> Image.Image:
     """A person alone, RGBA, as large as the full box; opaque on the silhouette and transparent elsewhere."""
-    unit = person.height * scale  # pixels of the canvas per body height
+    unit = person.height * SCALE  # pixels of the canvas per body height
     half = HALF_WIDTH * person.build
     body = Image.new("RGBA", (max(round(2 * half * unit), 3), max(round(unit), 3)))
     brush = ImageDraw.Draw(body)

@@ -6,8 +6,7 @@ import numpy as np
 
 from sdcda_tutorial.datasets.scene_regularization import CAPACITY
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.mini_world.colours import Colour, shifted
-from sdcda_tutorial.mini_world.scene import DOMAINS, HEAD_RADIUS, SPLITS, Domain, Person, Scene, Split
+from sdcda_tutorial.mini_world.scene import DOMAINS, HEAD_RADIUS, SPLITS, Colour, Domain, Person, Scene, Split, shifted
 from sdcda_tutorial.mini_world.weather import sample_conditions
 
 SMALLEST_PERSON = 11.0  # pixels

@@ -9,19 +9,19 @@ matter.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from sdcda_tutorial.mini_world.colours import Colour
-
+Colour = tuple[int, int, int]  # red, green, blue in 0 ... 255
 Domain = Literal["source", "target", "third"]
 Split = Literal["train", "test"]
 DOMAINS: tuple[Domain, ...] = ("source", "target", "third")
 SPLITS: tuple[Split, ...] = ("train", "test")
 
+SCALE = 2  # everything is painted that much larger and reduced at the end, which gives smooth edges
 HEAD_RADIUS = 0.085  # of a person's height
 HALF_WIDTH = 0.20  # of a person's height, arms included, for a person of build 1
 
@@ -49,6 +49,10 @@ class Person:
         return HEAD_RADIUS * self.height
 
     @property
+    def half_width(self) -> float:
+        return HALF_WIDTH * self.build * self.height
+
+    @property
     def top(self) -> float:
         return self.y - self.head_radius
 
@@ -59,30 +63,18 @@ class Person:
 
 @dataclass(frozen=True)
 class Scene:
-    """A crowd seen by a camera: geometry and conditions.
+    """A crowd seen by a camera: geometry and conditions."""
 
-    Attributes:
-        domain: "source" (game-like), "target" (photograph-like) or "third" (large people, for the mask model).
-        size: (height, width) in pixels.
-        horizon: row at which people would be infinitely small.
-        growth: pixels of body height per row below the horizon, measured at the feet.
-        people: in the order of painting, far to near.
-        level: GCC's level 0 ... 8, see `datasets.scene_regularization.CAPACITY`.
-        hour, minute: time of day.
-        weather: GCC's code 0 ... 6, named in `weather.py`.
-        drawing_seed: seed of everything in the picture that labels nothing.
-    """
-
-    domain: Domain
-    size: tuple[int, int]
-    horizon: float
-    growth: float
-    people: tuple[Person, ...]
-    level: int
+    domain: Domain  # game-like, photograph-like, or with large people for the mask model
+    size: tuple[int, int]  # (height, width) in pixels
+    horizon: float  # row at which people would be infinitely small
+    growth: float  # pixels of body height per row below the horizon, measured at the feet
+    people: tuple[Person, ...]  # in the order of painting, far to near
+    level: int  # GCC's level 0 ... 8, see `datasets.scene_regularization.CAPACITY`
     hour: int
     minute: int
-    weather: int
-    drawing_seed: int
+    weather: int  # GCC's code 0 ... 6, named in `weather.py`
+    drawing_seed: int  # of everything in the picture that labels nothing
 
     @property
     def points(self) -> np.ndarray:
@@ -98,10 +90,7 @@ class Scene:
     @property
     def full_boxes(self) -> np.ndarray:
         """(N, 4) float64 (x0, y0, x1, y1) around whole bodies, hidden parts included; may reach over the border."""
-        rows = []
-        for p in self.people:
-            half_width = HALF_WIDTH * p.build * p.height
-            rows.append((p.x - half_width, p.top, p.x + half_width, p.feet))
+        rows = [(p.x - p.half_width, p.top, p.x + p.half_width, p.feet) for p in self.people]
         return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
     def height_at(self, row: float) -> float:
@@ -109,11 +98,26 @@ class Scene:
         return max(self.growth * (row - self.horizon), 0.0)
 
 
-def geometry_digest(scenes: Iterable[Scene]) -> str:
-    """A SHA-256 of all that labels the scenes: points, boxes, counts and attributes, in quarter-pixel integers."""
-    digest = hashlib.sha256()
-    for scene in scenes:
-        digest.update(repr((scene.domain, scene.size, scene.level, scene.hour, scene.weather)).encode())
-        quarters = np.rint(np.hstack([scene.points, scene.head_boxes, scene.full_boxes]) * 4)
-        digest.update(quarters.astype("<i4").tobytes())
-    return digest.hexdigest()
+def geometry_digest(scene: Scene) -> str:
+    """A SHA-256 of all that labels a scene: points, boxes, count and attributes, in quarter-pixel integers."""
+    attributes = repr((scene.domain, scene.size, scene.level, scene.hour, scene.weather)).encode()
+    quarters = np.rint(np.hstack([scene.points, scene.head_boxes, scene.full_boxes]) * 4)
+    return hashlib.sha256(attributes + quarters.astype("<i4").tobytes()).hexdigest()
+
+
+def scaled(colour: Colour, factor: float) -> Colour:
+    """A lighter (factor above 1) or darker colour."""
+    red, green, blue = (min(int(channel * factor), 255) for channel in colour)
+    return red, green, blue
+
+
+def shifted(colour: Colour, offset: Sequence[int]) -> Colour:
+    """The colour plus an offset in each channel."""
+    red, green, blue = (min(max(channel + change, 0), 255) for channel, change in zip(colour, offset, strict=True))
+    return red, green, blue
+
+
+def mixed(first: Colour, second: Colour, share: float) -> Colour:
+    """From `first` (share 0) to `second` (share 1)."""
+    red, green, blue = (round(a + share * (b - a)) for a, b in zip(first, second, strict=True))
+    return red, green, blue

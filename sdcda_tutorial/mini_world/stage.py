@@ -1,7 +1,6 @@
 """The stage that people stand on: sky, ground and the simple things a background is built from.
 
-All coordinates are pixels of the final image; the stage itself is painted `SCALE` times larger and reduced at the end,
-which gives smooth edges.
+All coordinates are pixels of the final image; the stage itself is painted `SCALE` times larger.
 """
 
 from __future__ import annotations
@@ -9,11 +8,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sdcda_tutorial.mini_world.colours import Colour, scaled, shifted
-from sdcda_tutorial.mini_world.scene import Scene
+from sdcda_tutorial.mini_world.scene import SCALE, Colour, Scene, scaled, shifted
 from sdcda_tutorial.mini_world.weather import daylight, sky_colours
-
-SCALE = 2
 
 
 class Stage:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sdcda_tutorial.mini_world.colours import Colour, mixed
-from sdcda_tutorial.mini_world.scene import Domain, Scene
+from sdcda_tutorial.mini_world.scene import Colour, Domain, Scene, mixed
 
 CLEAR, CLOUDS, RAIN, FOG, THUNDER, OVERCAST, EXTRA_SUNNY = range(7)  # GCC's codes
 GAME_WEATHER = (0.22, 0.18, 0.08, 0.08, 0.06, 0.13, 0.25)  # how often each of them occurs in the source
@@ -60,18 +59,14 @@ def apply_light(picture: np.ndarray, scene: Scene, rng: np.random.Generator, str
     tint = np.array([1 + 0.07 * warm - 0.10 * night, 1 - 0.02 * night, 1 - 0.10 * warm + 0.10 * night], np.float32)
     picture = picture * (brightness * (1 + strength * (tint - 1))).astype(np.float32)
     if scene.weather == FOG:
-        picture = _fog(picture, scene, strength * rng.uniform(0.45, 0.7), 225 * brightness)
+        density = strength * rng.uniform(0.45, 0.7)
+        rows = scene.size[0] - np.arange(scene.size[0], dtype=np.float32)
+        depth = np.clip(rows / (scene.size[0] - scene.horizon), 0, 1)  # it is thickest at the horizon
+        veil = (density * (0.15 + 0.85 * depth**1.5))[:, None, None].astype(np.float32)
+        picture = picture * (1 - veil) + np.float32(225 * brightness) * veil
     if scene.weather in (RAIN, THUNDER):
         picture = _rain(picture, rng, strength)
     return picture
-
-
-def _fog(picture: np.ndarray, scene: Scene, density: float, colour: float) -> np.ndarray:
-    """Blend towards grey; thickest at the horizon, where one looks through most of it."""
-    rows = np.arange(scene.size[0], dtype=np.float32)
-    depth = np.clip((scene.size[0] - rows) / (scene.size[0] - scene.horizon), 0, 1)
-    veil = (density * (0.15 + 0.85 * depth**1.5))[:, None, None].astype(np.float32)
-    return np.asarray(picture * (1 - veil) + np.float32(colour) * veil)
 
 
 def _rain(picture: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:

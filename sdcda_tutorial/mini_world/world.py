@@ -18,25 +18,32 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 from tqdm.auto import tqdm
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import locked, put_in_place, read_json, write_json
 from sdcda_tutorial.mini_world.drawing import DEFAULT_STRENGTH, render
-from sdcda_tutorial.mini_world.native_formats import GCC_LISTS, ODGT, write_crowdhuman, write_gcc, write_shanghaitech
+from sdcda_tutorial.mini_world.native_formats import write_crowdhuman, write_gcc, write_shanghaitech
 from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
-from sdcda_tutorial.mini_world.scene import Domain, Split, geometry_digest
+from sdcda_tutorial.mini_world.scene import DOMAINS, Domain, Split, geometry_digest
 
 GENERATOR = "sdcda_tutorial.scenes"
 VERSION = 3  # raise it whenever the pictures or the geometry change: worlds of another version are made again
 MANIFEST = "manifest.json"
 _CHUNK = 20  # images per task of a worker process
 _Image = tuple[Domain, Split, int]  # and its index within the split
+_Made = tuple[str | None, int, str]  # its line in a list, its people, the digest of its geometry
+_LISTS: dict[tuple[Domain, Split], str | None] = {  # of each part, where its format has one
+    ("source", "train"): "train.txt",
+    ("source", "test"): "test.txt",
+    ("target", "train"): None,
+    ("target", "test"): None,
+    ("third", "train"): "annotation_train.odgt",
+}
 _PARENT = "SDCDA_MINI_WORLD_PARENT"
 
 
@@ -52,24 +59,6 @@ class MiniWorldSettings:
     target_train: int = 200
     target_test: int = 150
     third_train: int = 400
-
-    def splits(self) -> dict[tuple[Domain, Split], int]:
-        """Images of each part of the world."""
-        return {
-            ("source", "train"): self.source_train,
-            ("source", "test"): self.source_test,
-            ("target", "train"): self.target_train,
-            ("target", "test"): self.target_test,
-            ("third", "train"): self.third_train,
-        }
-
-
-class _Made(NamedTuple):
-    """One image that was made: its line in a list file, its people, the digest of its geometry."""
-
-    line: str | None
-    people: int
-    digest: str
 
 
 def ensure_mini_world(
@@ -141,11 +130,11 @@ def _identity(seed: int, settings: MiniWorldSettings) -> dict[str, Any]:
 def _count_files(root: Path) -> dict[str, int]:
     """Files of each folder below the domains, summed over GCC's scenes, such as {"source/jpgs": 500}."""
     counts: Counter[str] = Counter()
-    for domain in ("source", "target", "third"):
+    for domain in DOMAINS:
         for folder, _, names in os.walk(root / domain):
-            parts = [part for part in Path(folder).relative_to(root).parts if not part.startswith("scene_")]
             if names:
-                counts["/".join(parts)] += len(names)
+                parts = Path(folder).relative_to(root).parts
+                counts["/".join(part for part in parts if not part.startswith("scene_"))] += len(names)
     return dict(counts)
 
 
@@ -160,27 +149,23 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: int, progress: bool) -> None:
-    for domain in ("source", "target", "third"):
-        (world / domain).mkdir(parents=True)
-    splits = settings.splits()
-    images = [(*part, index) for part, number in splits.items() for index in range(number)]
+    images = [(*part, index) for part in _LISTS for index in range(getattr(settings, "_".join(part)))]
     make = partial(_make_image, world, seed, settings)
-    results = iter(_run(make, images, min(workers, os.cpu_count() or 1), progress))
-    made = {part: list(islice(results, number)) for part, number in splits.items()}
-
-    def write_list(path: Path, images: list[_Made]) -> None:
-        path.write_text("".join(f"{image.line}\n" for image in images), encoding="utf-8")
-
-    for split, name in GCC_LISTS.items():
-        write_list(world / "source" / name, made["source", split])
-    write_list(world / "third" / ODGT, made["third", "train"])
-    people = {"/".join(part): sum(image.people for image in images) for part, images in made.items()}
-    geometry = "".join(image.digest for images in made.values() for image in images)
+    results = _run(make, images, min(workers, os.cpu_count() or 1), progress)
+    parts: dict[str, list[_Made]] = {}
+    for (domain, split), name in _LISTS.items():
+        (world / domain).mkdir(exist_ok=True)
+        part = [made for image, made in zip(images, results, strict=True) if image[:2] == (domain, split)]
+        if name is not None:
+            (world / domain / name).write_text("".join(f"{line}\n" for line, _, _ in part), encoding="utf-8")
+        parts[f"{domain}/{split}"] = part
+    people = {part: sum(number for _, number, _ in made) for part, made in parts.items()}
+    geometry = "".join(digest for _, _, digest in results)
     write_json(
         world / MANIFEST,
         {
             **_identity(seed, settings),
-            "images": {"/".join(part): number for part, number in splits.items()},
+            "images": {part: len(made) for part, made in parts.items()},
             "people": people,
             "total_people": sum(people.values()),
             "geometry": hashlib.sha256(geometry.encode()).hexdigest(),
@@ -218,4 +203,4 @@ def _make_image(world: Path, seed: int, settings: MiniWorldSettings, image: _Ima
         write_shanghaitech(folder, split, index + 1, scene, rendering)
     else:
         line = write_crowdhuman(folder, index, scene, rendering)
-    return _Made(line, len(scene.people), geometry_digest([scene]))
+    return line, len(scene.people), geometry_digest(scene)

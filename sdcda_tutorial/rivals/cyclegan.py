@@ -1,4 +1,4 @@
-"""CycleGAN's networks: generators that repaint an image in the style of the other domain, and their discriminators.
+"""CycleGAN's networks: generators that translate an image into the other domain, and their discriminators.
 
 Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", ICCV 2017.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sdcda_tutorial.networks import pad_to_multiple
 
 REDUCTION = 4  # sides of the image over sides of the residual blocks
 
@@ -32,10 +33,10 @@ def _convolution(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
 
 
 def _instance_norm(channels: int) -> nn.Module:
-    """Each channel of each image is a group of its own: that is instance norm.
+    """Group norm with a group per channel.
 
-    `nn.InstanceNorm2d` is the same, but its gradient is wrong (PyTorch 2.14.1, CPU, a single image) where what comes
-    back from the next layer lies in memory as channels_last.
+    `nn.InstanceNorm2d` is the same, but its gradient is wrong (PyTorch 2.14.1, CPU, a single image) where the gradient
+    of the next layer is channels_last in memory.
     """
     return nn.GroupNorm(channels, channels, affine=False)
 
@@ -48,8 +49,7 @@ class Generator(nn.Module):
         width: multiplies the channels 64, 128, 256.
 
     Shapes:
-        x: (B, 3, H, W) RGB in [0, 1], sides of 5 pixels or more; ones that are no multiples of 4 are padded by
-            repeating the border, and the result is cropped back.
+        x: (B, 3, H, W) RGB in [0, 1], sides of 5 pixels or more, padded to multiples of 4 by repeating the border.
         translated: (B, 3, H, W) in (0, 1).
     """
 
@@ -70,24 +70,22 @@ class Generator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        bottom, right = -height % REDUCTION, -width % REDUCTION
-        if bottom or right:
-            x = F.pad(x, (0, right, 0, bottom), mode="replicate")
-        return (self.layers(2 * x - 1)[..., :height, :width].float() + 1) / 2  # tanh speaks of [-1, 1]
+        made = self.layers(2 * pad_to_multiple(x, REDUCTION) - 1)  # tanh's range is [-1, 1]
+        return (made[..., :height, :width].float() + 1) / 2  # (B, 3, H, W)
 
 
 class PatchDiscriminator(nn.Module):
-    """Tells images of a domain (1) from ones translated into it (0), patch by patch of 70×70 pixels.
+    """Distinguishes images of a domain (1) from ones translated into it (0), in patches of 70×70 pixels.
 
-    Five convolutions 4×4, three of stride 2 and two of stride 1. What an image shows as a whole it cannot judge, so a
-    generator is asked for texture and colour and is free to keep what is where.
+    Five convolutions 4×4, three of stride 2 and two of stride 1. It judges texture and colour but not the scene as a
+    whole, so a generator is free to leave everything in its place.
 
     Args:
         width: multiplies the channels 64, 128, 256, 512.
 
     Shapes:
         x: (B, 3, H, W) RGB in [0, 1], sides of 24 pixels or more.
-        logits: (B, 1, h, w), h = H // 8 - 2, to be compared with 1 and 0 as they are (least squares).
+        logits: (B, 1, h, w), h = H // 8 - 2, compared with 1 and 0 directly (least squares).
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -113,14 +111,7 @@ def _initialise(network: nn.Module) -> None:
 
 
 class Generators(nn.Module):
-    """Both generators: one module with one forward pass.
-
-    Args:
-        blocks, width: see `Generator`.
-
-    Attributes:
-        to_target: source -> target. to_source: target -> source.
-    """
+    """Both generators (see `Generator`): `to_target` from source to target, `to_source` back."""
 
     def __init__(self, blocks: int = 9, width: float = 1.0) -> None:
         super().__init__()
@@ -130,27 +121,17 @@ class Generators(nn.Module):
     def forward(self, xs: Tensor, xt: Tensor) -> dict[str, Tensor]:
         """All six images of a step by name, each (B, 3, H, W) like the `xs` or `xt` that it came from, all of one size.
 
-        s_to_t, t_to_s: translated; s_cycle, t_cycle: and back again; s_same, t_same: what the generator *into* their
-        domain makes of images that are of it already.
+        s_to_t, t_to_s: translated; s_cycle, t_cycle: and back again; s_same, t_same: passed through the generator
+        *into* their own domain.
         """
         s_to_t, t_same = self.to_target(torch.cat([xs, xt])).split([len(xs), len(xt)])
         t_to_s, s_same = self.to_source(torch.cat([xt, xs])).split([len(xt), len(xs)])
-        return {
-            "s_to_t": s_to_t,
-            "t_to_s": t_to_s,
-            "s_cycle": self.to_source(s_to_t),
-            "t_cycle": self.to_target(t_to_s),
-            "s_same": s_same,
-            "t_same": t_same,
-        }
+        cycles = {"s_cycle": self.to_source(s_to_t), "t_cycle": self.to_target(t_to_s)}
+        return {"s_to_t": s_to_t, "t_to_s": t_to_s, **cycles, "s_same": s_same, "t_same": t_same}
 
 
 class Discriminators(nn.Module):
-    """Both discriminators.
-
-    Args:
-        width: see `PatchDiscriminator`.
-    """
+    """Both discriminators, see `PatchDiscriminator`."""
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
@@ -158,10 +139,10 @@ class Discriminators(nn.Module):
 
 
 class ImagePool(nn.Module):
-    """Images that a generator has made: half of them are held back and come to the discriminator later.
+    """Images of a generator: half of them are held back and come to the discriminator later.
 
-    Its content is a buffer, so a checkpoint holds it; what is random is drawn from torch's generator, which a training
-    seeds by the step. So a resumed training goes on with the pool that it had.
+    Its content is a buffer, so a checkpoint holds it, and torch's generator, which a training seeds by the step, gives
+    the random numbers. So a resumed training continues with the same pool.
 
     Args:
         capacity: 50 in CycleGAN; 0 hands every image through.
@@ -178,10 +159,7 @@ class ImagePool(nn.Module):
 
     @torch.no_grad()
     def exchange(self, made: Tensor) -> Tensor:
-        """(B, 3, H, W) new images -> as many, each new or, with probability 1/2 once the pool is full, an old one.
-
-        A new image whose place an old one takes stays in the pool in its stead.
-        """
+        """(B, 3, H, W) new images -> as many; once the pool is full, half of them, at random, become old ones."""
         capacity, shown = len(self.images), made.detach().clone()
         for index, image in enumerate(made if capacity else ()):
             if int(self.held) < capacity:

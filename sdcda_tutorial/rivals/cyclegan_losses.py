@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def fooling_loss(logits: Tensor) -> Tensor:
-    """What a generator minimises: (D(translated) - 1)², the least squares of LSGAN.
+    """Adversarial loss of a generator: (D(translated) - 1)², the least squares of LSGAN.
 
     Args:
-        logits: (B, 1, h, w) of the discriminator on translated images, with the gradient on its way to the generator.
+        logits: (B, 1, h, w) of the discriminator on translated images.
     Returns:
         Scalar, mean over patches.
     """
@@ -20,23 +20,23 @@ def fooling_loss(logits: Tensor) -> Tensor:
 
 
 def patch_loss(real_logits: Tensor, made_logits: Tensor) -> Tensor:
-    """What a discriminator minimises: half of (D(real) - 1)² plus half of D(translated)².
+    """Loss of a discriminator: half of (D(real) - 1)² plus half of D(translated)².
 
     Args:
         real_logits, made_logits: (B, 1, h, w) of D on images of its domain, and on *detached* translated ones.
     Returns:
-        Scalar; 1/4 when D says 1/2 everywhere, which is when it knows nothing.
+        Scalar; 1/4 when D says 1/2 everywhere, that is, cannot decide.
     """
     return 0.5 * ((real_logits - 1).square().mean() + made_logits.square().mean())
 
 
 def reconstruction_loss(made: Tensor, x: Tensor) -> Tensor:
-    """Mean absolute difference of two images: of a cycle and its beginning, or of an image and what was to stay as is.
+    """Mean absolute difference of two images: a cycle or an identity, and its beginning.
 
     Args:
         made, x: (B, 3, H, W) in [0, 1].
     Returns:
-        Scalar in units of half the range, for which CycleGAN's weight of 10 was chosen: its images are in [-1, 1].
+        Scalar in units of half the range, since CycleGAN's weight of 10 is for images in [-1, 1].
     Raises:
         ValueError: shapes differ.
     """
@@ -45,21 +45,20 @@ def reconstruction_loss(made: Tensor, x: Tensor) -> Tensor:
 
 
 def structure_loss(cycle: Tensor, x: Tensor) -> Tensor:
-    """1 - SSIM(x, cycle), what SE CycleGAN adds for either direction.
+    """1 - SSIM(x, cycle), the term that SE CycleGAN adds in both directions.
 
     Wang, Gao, Lin, Yuan, "Learning from Synthetic Data for Crowd Counting in the Wild", CVPR 2019. SSIM compares means,
-    variances and covariance under a Gaussian window of 11×11 pixels: it asks for edges that L1 lets fade.
+    variances and covariance under a Gaussian window of 11×11 pixels: it keeps edges that L1 lets fade.
 
     Args:
         cycle, x: (B, 3, H, W) in [0, 1], sides of 11 pixels or more.
     Returns:
-        Scalar, mean over pixels and channels; 0 for equal images. The gradient reaches both.
+        Scalar, mean over pixels and channels; 0 for equal images.
     Raises:
         ValueError: shapes differ.
     """
     _same_shape(cycle, x)
-    # torchmetrics is slow to import, so only where it is needed.
-    from torchmetrics.functional.image import structural_similarity_index_measure
+    from torchmetrics.functional.image import structural_similarity_index_measure  # slow to import
 
     similarity = structural_similarity_index_measure(cycle.float(), x.float(), data_range=1.0)
     assert isinstance(similarity, Tensor)  # a tuple only where one asks for the full image
@@ -68,7 +67,7 @@ def structure_loss(cycle: Tensor, x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TranslationWeights:
-    """What the terms weigh beside the fooling loss, whose weight is 1.
+    """Weights of the terms relative to the fooling loss.
 
     Attributes:
         cycle: 10 in CycleGAN.
@@ -86,14 +85,10 @@ class TranslationWeights:
                 raise ValueError(f"{name} must be a number from 0 up, not {value}")
 
 
-def total_loss(terms: dict[str, Tensor], weights: TranslationWeights) -> Tensor:
+def generator_loss(terms: dict[str, Tensor], weights: TranslationWeights) -> Tensor:
     """The generators' loss: fooling + λ (cycle + ι identity) + μ structure; a term that is not there is zero."""
-    factors = {
-        "fooling": 1.0,
-        "cycle": weights.cycle,
-        "identity": weights.cycle * weights.identity,
-        "structure": weights.structure,
-    }
+    λ = weights.cycle
+    factors = {"fooling": 1.0, "cycle": λ, "identity": λ * weights.identity, "structure": weights.structure}
     return torch.stack([factors[name] * term for name, term in terms.items()]).sum()
 
 

@@ -18,14 +18,14 @@ _BACK_END = (512, 512, 512, 256, 128, 64)
 
 
 class SpatialEncoder(nn.Module):
-    """Four sweeps over the features, so that every position hears of every other: down, up, to the right, to the left.
+    """Four sweeps over the features, down, up, right and left, so that every position depends on every other.
 
-    Each row is added what a 1×9 convolution and a ReLU make of the row before it, which has been added to already; so
-    news of the first row reaches the last. Down and up share a convolution, and so do right and left (9×1).
+    A sweep adds to each row the previous, already updated one after a 1×9 convolution and a ReLU. Down and up share a
+    convolution, and so do right and left (9×1).
 
     Args:
         channels: channels of the features.
-        kernel: how many neighbours of the previous row a position hears, odd.
+        kernel: size of the convolution, odd.
 
     Shapes:
         f: (B, channels, h, w), and the result likewise.
@@ -37,30 +37,25 @@ class SpatialEncoder(nn.Module):
         self.over_rows = nn.Conv1d(channels, channels, kernel, padding=kernel // 2)
         self.over_columns = nn.Conv1d(channels, channels, kernel, padding=kernel // 2)
         for convolution in (self.over_rows, self.over_columns):
-            # A sweep is as deep as the map is long. It begins as a whisper: larger weights would grow with every row.
+            # A sweep is as deep as the map is long: larger initial weights would grow with every row.
             nn.init.normal_(convolution.weight, std=0.01)
             nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
 
     def forward(self, f: Tensor) -> Tensor:
         for dim, convolution in ((2, self.over_rows), (3, self.over_columns)):
-            for backwards in (False, True):
-                f = _sweep(f, convolution, dim, backwards)
+            for direction in (1, -1):
+                slices = list(f.unbind(dim))  # rows (B, C, w) or columns (B, C, h)
+                for before, here in pairwise(range(len(slices))[::direction]):
+                    slices[here] = slices[here] + torch.relu(convolution(slices[before]))
+                f = torch.stack(slices, dim)
         return f
-
-
-def _sweep(f: Tensor, convolution: nn.Conv1d, dim: int, backwards: bool) -> Tensor:
-    slices = list(f.unbind(dim))  # rows (B, C, w) or columns (B, C, h)
-    order = range(len(slices))[:: -1 if backwards else 1]
-    for before, here in pairwise(order):
-        slices[here] = slices[here] + torch.relu(convolution(slices[before]))
-    return torch.stack(slices, dim)
 
 
 class SpatialDensityEstimator(nn.Module):
     """C of SFCN: six dilated convolutions, the spatial encoder, a 1×1 convolution.
 
     Args:
-        channels: channels of f; the six have 512, 512, 512, 256, 128 and 64 where f has 512, else in proportion.
+        channels: channels of f; those of the six convolutions, given for 512, are in proportion.
 
     Shapes:
         f: (B, channels, H / 8, W / 8)
@@ -71,7 +66,7 @@ class SpatialDensityEstimator(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for width in [max(1, round(full * channels / 512)) for full in _BACK_END]:
-            # No pooling, so that the map stays fine; every other pixel instead, so that the field grows all the same.
+            # Dilation instead of pooling: the receptive field grows, and the map stays fine.
             convolution = nn.Conv2d(channels, width, 3, padding=2, dilation=2)
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
             nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
@@ -87,25 +82,20 @@ class SpatialDensityEstimator(nn.Module):
         return self.see_all(self.back_end(f))
 
     def layers(self) -> list[nn.Module]:
-        """What decides how far its local part looks; see `prediction.reach`."""
+        """The layers of its local part, for `prediction.reach`."""
         return list(self.back_end)
 
     def see_all(self, f: Tensor) -> Tensor:
-        """The part that is not local, on what `back_end` gives."""
+        """The part that is not local, on the output of `back_end`."""
         density = torch.relu(self.head(self.spatial_encoder(f)))
         return F.interpolate(density, scale_factor=STRIDE, mode="bilinear", align_corners=False)
 
 
 class SFCN(CrowdCounter):
-    """ŷ = C(E(x)) with E at stride 8 and SFCN's C: to be used and trained as any `CrowdCounter`.
+    """ŷ = C(E(x)) with E at stride 8 and SFCN's C: used and trained as any `CrowdCounter`, where its arguments are.
 
     [16] has VGG16 without batch norm. Ours has it, as in the paper's own counter: the two counters then share E, begin
     with the same ImageNet weights, learn from random ones too, and differ in C alone.
-
-    Args:
-        width: see `FeatureExtractor`; it multiplies the channels of C as well.
-        label_factor: see `CrowdCounter`.
-        stride: of E, 8.
     """
 
     C: SpatialDensityEstimator  # type: ignore[assignment]  # another, with the same shapes

@@ -1,12 +1,13 @@
-"""The source once more, translated: the same scenes and the same labels under images in the style of the target.
+"""The translated source: the same scenes and labels, with images in the style of the target.
 
-It is written in GCC's own layout, so counters train on it as on any GCC (`gcc:FOLDER`). Labels and lists are copied as
-they are, byte for byte: where a head is and where the crowd is, a translation must not change.
+It is written in GCC's own layout, so counters train on it as on any GCC (`gcc:FOLDER`). Labels and lists are copied
+byte for byte.
 """
 
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,29 +27,26 @@ from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.processes import shared_out
 
-PROVENANCE = TRANSLATED
 JPEG_QUALITY = 95
 
 
 def translate(
     checkpoint: str | Path, source: CrowdDataset, out: str | Path, *, hardware: Hardware | None = None
 ) -> Path:
-    """Write the images of `source` as the generator into the target domain repaints them, with their labels.
+    """Translate the images of `source` into the target domain, write them with their labels to `out` and return that.
 
     `out` appears when it is complete. Until then the files are in a hidden folder beside it, and an interrupted
-    translation goes on where it was.
+    translation continues where it was.
 
     Args:
         checkpoint: model.safetensors of a translation's run.
-        source: a GCC, or some images of one. Images that it shrinks are translated small, as the generators have
-            learnt to see them, and enlarged to the size of their file, which is that of the labels.
+        source: a GCC, or some images of one. Images that it shrinks are translated small, as in the generators'
+            training, and enlarged to the size of their file, which is that of the labels.
         out: a new folder; a complete one of the same origin is left as it is.
         hardware: where to translate; the precision is float32 in any case.
-    Returns:
-        The folder.
     Raises:
-        InputError: no translation in the checkpoint, the source is no GCC, the folder holds something else, or it
-            holds, or its hidden companion does, images of another origin.
+        InputError: no translation in the checkpoint, the source is no GCC, or `out` or its hidden companion holds
+            something else or images of another origin.
     """
     refuse_other_layouts(source)
     assert isinstance(source, GCC)
@@ -62,24 +60,10 @@ def translate(
         "source": source.describe(),
         "weights": card["config"]["weights"],
     }
-    if is_from(out, origin, PROVENANCE, what="translated images"):
+    if is_from(out, origin, TRANSLATED, what="translated images"):
         return out
-    claim(making, origin, PROVENANCE, what="translated images", fabric=fabric)
-
-    def write(index: int) -> None:
-        picture, *labels = source.files(index)
-        path = making / picture.relative_to(source.root)
-        if path.exists():
-            return
-        for file in labels:  # before the picture, which says that all is there
-            _copy(file, making / file.relative_to(source.root))
-        translated = translated_image(generator, source.read_image(index))
-        with atomic_path(path) as temporary:
-            stored = Image.fromarray(resize_image(translated, image_size(picture)))
-            # What the translation is about is colour, so a JPEG keeps all of it. A PNG loses nothing, and ignores both.
-            stored.save(temporary, quality=JPEG_QUALITY, subsampling=0)
-
-    shared_out(write, len(source), fabric, bar="translate")
+    claim(making, origin, TRANSLATED, what="translated images", fabric=fabric)
+    shared_out(partial(_write_image, generator, source, making), len(source), fabric, bar="translate")
     fabric.barrier()
     if fabric.is_global_zero:
         for name in LISTS:
@@ -92,8 +76,24 @@ def translate(
     return out
 
 
+def _write_image(generator: Generator, source: GCC, making: Path, index: int) -> None:
+    """Translate image `index`, unless that is done, and copy its labels."""
+    picture, *labels = source.files(index)
+    path = making / picture.relative_to(source.root)
+    if path.exists():
+        return
+    for file in labels:  # before the picture, which says that all is there
+        with atomic_path(making / file.relative_to(source.root)) as temporary:
+            shutil.copyfile(file, temporary)
+    translated = translated_image(generator, source.read_image(index))
+    with atomic_path(path) as temporary:
+        stored = Image.fromarray(resize_image(translated, image_size(picture)))
+        # Colour is the point of the translation, so a JPEG keeps all of it. A PNG loses nothing and ignores both.
+        stored.save(temporary, quality=JPEG_QUALITY, subsampling=0)
+
+
 def refuse_other_layouts(source: CrowdDataset) -> None:
-    """Raise an InputError for a source that cannot be written anew as it is."""
+    """Raise an InputError for a source that cannot be written anew."""
     if not isinstance(source, GCC):
         raise InputError(
             f"{source.name} is not in GCC's layout, in which translated images are written; give a gcc:ROOT"
@@ -104,31 +104,20 @@ def refuse_other_layouts(source: CrowdDataset) -> None:
 def translated_image(generator: Generator, image: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 of any size -> (H, W, 3) uint8.
 
-    In one pass, however large: instance norm looks at the whole image, so tiles would each get colours of their own.
+    In one pass, however large: instance norm looks at the whole image, so tiles would differ in colour.
     """
     device = next(generator.parameters()).device
     made = generator(image_batch(image[None]).to(device))[0]
     return (made * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
 
 
-def _copy(file: Path, to: Path) -> None:
-    with atomic_path(to) as temporary:
-        shutil.copyfile(file, temporary)
-
-
 def _copy_list(path: Path, to: Path, names: set[str]) -> None:
-    """Copy the lines of a list whose images were translated, as they are; a list without such a line stays away."""
-    if not path.is_file():
-        return
-    kept = [
-        line for line in path.read_bytes().splitlines(keepends=True) if _named(line.decode(errors="replace")) in names
-    ]
+    """Copy the lines of a list whose images were translated; where there is none, write no list."""
+    kept = []
+    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
+        fields = line.decode(errors="replace").split()  # level hour weather folder id count
+        if len(fields) == 6 and f"{fields[3].rstrip('/').rpartition('/')[2]}/{fields[4]}" in names:
+            kept.append(line)
     if kept:
         with atomic_path(to) as temporary:
             temporary.write_bytes(b"".join(kept))
-
-
-def _named(line: str) -> str:
-    """Name of the sample that a line `level hour weather folder id count` is about."""
-    fields = line.split()
-    return f"{fields[3].rstrip('/').rpartition('/')[2]}/{fields[4]}" if len(fields) == 6 else ""

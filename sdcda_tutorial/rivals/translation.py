@@ -2,46 +2,87 @@
 
 The rivals of Table 1 translate first (`train_translation`, then `translated_source.translate`) and train a counter on
 the translated images, with the source's labels, as if they were real.
-
-One step:
-
-    1. xs and xt; both translated, both translated back, both also handed to the generator into their own domain;
-    2. translated images should look real to the discriminators, cycles should end where they began, images that are
-       of a domain already should stay as they are; SE CycleGAN: cycles should keep the structure (SSIM);
-    3. the weighted sum moves both generators;
-    4. the discriminators learn to tell images of their domain (1) from translated ones (0), of which some are old
-       (`ImagePool`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torchvision.utils import save_image
 
 from sdcda_tutorial.adaptation import Batch
-from sdcda_tutorial.datasets.batches import SOURCE, TARGET, Batches, PseudoMasked
+from sdcda_tutorial.datasets.batches import SOURCE, TARGET, Augmentation, Batches, PseudoMasked
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
+from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path
+from sdcda_tutorial.networks import image_batch
 from sdcda_tutorial.rivals import cyclegan_losses as losses
-from sdcda_tutorial.rivals.cyclegan import Discriminators, Generators, ImagePool
-from sdcda_tutorial.rivals.translation_config import TranslationConfig, linear_decay
+from sdcda_tutorial.rivals.cyclegan import REDUCTION, Discriminators, Generators, ImagePool
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.config import refuse_impossible_length
-from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero, on_device
-from sdcda_tutorial.training.log import Records
+from sdcda_tutorial.training.config import Lasting
+from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
 from sdcda_tutorial.training.loop import Training, require_finite
 from sdcda_tutorial.training.rehearsal import Rehearsal
-from sdcda_tutorial.training.saving import RunFolder
+from sdcda_tutorial.training.saving import Records, RunFolder
 
+TRANSLATIONS = ("cyclegan", "se-cyclegan")
 KIND = "translation"
 PREVIEW_IMAGES = 3  # of each domain
+QUALITY_IMAGES = 50  # of each domain
+_SMALLEST = 24  # pixels a side: what leaves the discriminator one value
+
+
+@dataclass(frozen=True)
+class TranslationConfig(Lasting):
+    """Everything that decides the result of `train_translation`, apart from the data.
+
+    Attributes:
+        weights: of the loss terms; `method` switches the one of SE CycleGAN off.
+        steps, epochs: see `Lasting`.
+        batch_size: source images per step, and as many target images. 1, as in CycleGAN, gives the discriminators
+            the most steps for the time.
+        augmentation: of both domains, without jitter: the colours are to be learnt.
+        blocks, width, discriminator_width: see `Generator` and `PatchDiscriminator`.
+        pool: capacity of each `ImagePool`.
+        learning_rate: Adam (0.5, 0.999) for generators and discriminators; constant in the first half of the steps,
+            then falling linearly to zero.
+        preview_every: steps between two preview pictures.
+    """
+
+    weights: losses.TranslationWeights = field(default_factory=losses.TranslationWeights)
+    steps: int = 0
+    epochs: int = 0
+    batch_size: int = 1
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation((256, 256)))
+    blocks: int = 9
+    width: float = 1.0
+    discriminator_width: float = 1.0
+    pool: int = 50
+    learning_rate: float = 2e-4
+    preview_every: int = 1000
+    save_every: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if any(side % REDUCTION or side < _SMALLEST for side in self.augmentation.crop):
+            raise InputError(
+                f"crops of a translation have sides that are multiples of {REDUCTION} from {_SMALLEST} up, "
+                f"not {self.augmentation.crop[0]}x{self.augmentation.crop[1]}"
+            )
+
+    def method(self, name: str) -> TranslationConfig:
+        """For "se-cyclegan" the same, for "cyclegan" without the structure term."""
+        if name not in TRANSLATIONS:
+            raise InputError(f"unknown translation {name!r}; known are {', '.join(TRANSLATIONS)}")
+        return self if name == "se-cyclegan" else replace(self, weights=replace(self.weights, structure=0.0))
 
 
 class Translation:
@@ -51,6 +92,7 @@ class Translation:
         generators, discriminators: see `rivals.cyclegan`.
         pools: old images "s_to_t" and "t_to_s".
         optimizers: "generators", "discriminators".
+        modules: all that training changes, by name.
     """
 
     def __init__(self, config: TranslationConfig, fabric: Fabric, hardware: Hardware | None = None) -> None:
@@ -58,11 +100,12 @@ class Translation:
         torch.manual_seed(config.seed)
         self.generators = Generators(config.blocks, config.width)
         self.discriminators = Discriminators(config.discriminator_width)
-        self.pools = {name: ImagePool(config.pool, config.augmentation.crop) for name in ("s_to_t", "t_to_s")}
-        for pool in self.pools.values():
-            pool.to(fabric.device)
+        size = config.augmentation.crop
+        self.pools = {name: ImagePool(config.pool, size).to(fabric.device) for name in ("s_to_t", "t_to_s")}
         self.optimizers: dict[str, Any] = {}
-        for name, networks in {"generators": self.generators, "discriminators": self.discriminators}.items():
+        both: dict[str, nn.Module] = {"generators": self.generators, "discriminators": self.discriminators}
+        self.modules = {**both, "pools": nn.ModuleDict(self.pools)}
+        for name, networks in both.items():
             # In channels_last a step on the CPU took twice as long: instance norm wants a channel in one piece.
             (hardware or Hardware()).prepare(networks, channels_last=False)
             adam = torch.optim.Adam(networks.parameters(), config.learning_rate, betas=(0.5, 0.999))
@@ -70,59 +113,52 @@ class Translation:
             _, self.optimizers[name] = fabric.setup(networks, adam)
 
     def step(self, source: Batch, target: Batch) -> dict[str, Tensor]:
-        """One step of both generators, then one of both discriminators; the loss terms by name.
+        """Learn from source images xs and target images xt, which are no pairs.
 
-        Args:
-            source, target: image (B, 3, H, W) of each.
+        1. translate xs and xt, translate them back, and pass each to the generator into its own domain too;
+        2. translated images should look real to the discriminators;
+        3. cycles should end where they began;
+        4. images that are of a domain already should stay as they are;
+        5. SE CycleGAN: cycles should keep the structure (SSIM);
+        6. the weighted sum moves both generators;
+        7. the discriminators learn to tell images of their domain (1) from translated ones (0), some of them old.
+
+        Returns: the loss terms by name, each summed over both directions; scalars.
+
         Raises:
             FloatingPointError: a loss is NaN or infinite; the weights it would have moved are untouched.
         """
-        xs, xt = source["image"], target["image"]
+        xs, xt, weights = source["image"], target["image"], self.config.weights  # (B, 3, H, W)
+        D_source, D_target = self.discriminators.of_source, self.discriminators.of_target
+        self.discriminators.requires_grad_(False)  # they let the gradient through and stay as they are
         with self.fabric.autocast():
-            made = self.generators(xs, xt)
-        terms = self.generator_losses(made, xs, xt)
-        self._minimise("generators", losses.total_loss(terms, self.config.weights), terms)
-        shown = {name: pool.exchange(made[name]) for name, pool in self.pools.items()}
-        with self.fabric.autocast():
-            of_source, of_target = self.discriminators.of_source, self.discriminators.of_target
-            seen = {
-                "D_source": losses.patch_loss(of_source(xs), of_source(shown["t_to_s"])),
-                "D_target": losses.patch_loss(of_target(xt), of_target(shown["s_to_t"])),
-            }
-        self._minimise("discriminators", seen["D_source"] + seen["D_target"], seen)
-        return {name: value.detach() for name, value in (terms | seen).items()}
-
-    def generator_losses(self, made: Mapping[str, Tensor], xs: Tensor, xt: Tensor) -> dict[str, Tensor]:
-        """Each term for both directions together."""
-        weights = self.config.weights
-        # The generators are to change here, not the discriminators; these let the gradient through.
-        self.discriminators.requires_grad_(False)
-        with self.fabric.autocast():
-            looks = self.discriminators.of_target(made["s_to_t"]), self.discriminators.of_source(made["t_to_s"])
+            made = self.generators(xs, xt)  # six times (B, 3, H, W)
+            looks = D_target(made["s_to_t"]), D_source(made["t_to_s"])  # (B, 1, H // 8 - 2, W // 8 - 2)
         self.discriminators.requires_grad_(True)
         terms = {"fooling": losses.fooling_loss(looks[0]) + losses.fooling_loss(looks[1])}
-        terms["cycle"] = _both(losses.reconstruction_loss, made, "cycle", xs, xt)
-        terms["identity"] = _both(losses.reconstruction_loss, made, "same", xs, xt)
-        if weights.structure > 0:
-            terms["structure"] = _both(losses.structure_loss, made, "cycle", xs, xt)
-        return terms
+        for name, loss, kind in (
+            ("cycle", losses.reconstruction_loss, "cycle"),
+            ("identity", losses.reconstruction_loss, "same"),
+            ("structure", losses.structure_loss, "cycle"),
+        ):
+            if name != "structure" or weights.structure > 0:
+                terms[name] = loss(made[f"s_{kind}"], xs) + loss(made[f"t_{kind}"], xt)
+        self.minimise("generators", losses.generator_loss(terms, weights), terms)
+        shown = {name: pool.exchange(made[name]) for name, pool in self.pools.items()}  # old and new, detached
+        with self.fabric.autocast():
+            seen = {
+                "D_source": losses.patch_loss(D_source(xs), D_source(shown["t_to_s"])),
+                "D_target": losses.patch_loss(D_target(xt), D_target(shown["s_to_t"])),
+            }
+        self.minimise("discriminators", seen["D_source"] + seen["D_target"], seen)
+        return {name: value.detach() for name, value in (terms | seen).items()}
 
-    def _minimise(self, name: str, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
+    def minimise(self, name: str, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
+        """Move the weights of `optimizers[name]` against the gradient of `loss`, the sum of these terms."""
         require_finite(terms)
         self.optimizers[name].zero_grad()
         self.fabric.backward(loss)
         self.optimizers[name].step()
-
-    def modules(self) -> dict[str, nn.Module]:
-        """All that training changes, by name; the pools are of it."""
-        pools = nn.ModuleDict(self.pools)
-        return {"generators": self.generators, "discriminators": self.discriminators, "pools": pools}
-
-
-def _both(
-    loss: Callable[[Tensor, Tensor], Tensor], made: Mapping[str, Tensor], what: str, xs: Tensor, xt: Tensor
-) -> Tensor:
-    return loss(made[f"s_{what}"], xs) + loss(made[f"t_{what}"], xt)
 
 
 @denormals_are_zero()
@@ -135,91 +171,72 @@ def train_translation(
     hardware: Hardware | None = None,
     records: Records | None = None,
     resume: bool = False,
-    description: str = "translation",
     rehearsal: Rehearsal | None = None,
 ) -> Path:
-    """Train the generators between two domains, of which only images are read, and give the path of their checkpoint.
+    """Train the generators between two domains, whose labels are never read, and return the path of their checkpoint.
 
-    Args:
-        source, target: two data sets; labels are never read.
-        config: what to do.
-        folder: a new folder for the run (`training.saving` lists what it will hold), with `previews/step_000200.png`
-            and so on; with `resume` an old one.
-        hardware: one device.
-        records: what to leave besides the run's own files.
-        rehearsal: take a few steps, measure and write nothing; see `training.rehearsal`.
-
-    Raises:
-        InputError: data or folder do not fit, or several devices are asked for.
-        TrainingStopped: a loss became NaN or infinite.
+    Args and errors as in `training.adapt`; `folder` gets `previews/step_000200.png` and so on too, and several devices
+    are an InputError.
     """
     hardware, folder = hardware or Hardware(), Path(folder)
     refuse_several_devices(hardware)
-    refuse_impossible_length(config.steps, config.batch_size)
+    steps = config.total_steps(len(source))
     fabric = hardware.launch()
     translation = Translation(config, fabric, hardware)
-    steps = config.total_steps(len(source))
+    domains = [
+        Batches(
+            PseudoMasked(dataset, None), config.batch_size, config.augmentation,
+            seed=config.seed, stream=stream, mask=False,
+        )
+        for dataset, stream in ((source, SOURCE), (target, TARGET))
+    ]  # fmt: skip
 
-    def batches_of(dataset: CrowdDataset, stream: int) -> Batches:
-        images = PseudoMasked(dataset, None)
-        return Batches(images, config.batch_size, config.augmentation, seed=config.seed, stream=stream, mask=False)
+    # Previews show the same crops every time, so that one sees how their translation changes.
+    crops = [torch.cat([domain[step]["image"] for step in range(PREVIEW_IMAGES)]) for domain in domains]
+    xs, xt = (images[:PREVIEW_IMAGES].to(fabric.device) for images in crops)
 
-    domains = batches_of(source, SOURCE), batches_of(target, TARGET)
-    # The same crops every time: how they change is what one wants to see.
-    shown = [torch.cat([domain[step]["image"] for step in range(PREVIEW_IMAGES)]) for domain in domains]
-    xs, xt = (images[:PREVIEW_IMAGES].to(fabric.device) for images in shown)
-
-    def step_and_preview(source_batch: Batch, target_batch: Batch, step: int) -> dict[str, Tensor]:
-        terms = translation.step(source_batch, target_batch)
-        if rehearsal is None and ((step + 1) % config.preview_every == 0 or step + 1 == steps):
-            write_preview(folder / "previews" / f"step_{step + 1:06d}.png", translation.generators, xs, xt)
-        return terms
-
-    def batches(start: int) -> Iterator[tuple[Batch, Batch, int]]:
-        of_source, of_target = (on_device(domain, fabric, start, steps, hardware.workers) for domain in domains)
-        return zip(of_source, of_target, range(start, steps), strict=True)
+    @torch.no_grad()
+    def preview(done: int) -> None:
+        """A PNG of rows "image, translated, and back again": first of source images, then of target images."""
+        if done % config.preview_every and done != steps:
+            return
+        made = translation.generators(xs, xt)
+        rows = [
+            *zip(xs, made["s_to_t"], made["s_cycle"], strict=True),
+            *zip(xt, made["t_to_s"], made["t_cycle"], strict=True),
+        ]
+        with atomic_path(folder / "previews" / f"step_{done:06d}.png") as temporary:
+            save_image([image for row in rows for image in row], temporary, nrow=3, padding=4, pad_value=1.0)
 
     training = Training(
         RunFolder(
             folder, fabric=fabric, records=records or Records(),
             config={**asdict(config), "source_data": source.describe(), "target_data": target.describe()},
             card={"kind": KIND, "architecture": {"generators": translation.generators.architecture}},
-            modules=translation.modules(), deployed={"generators": translation.generators},
+            modules=translation.modules, deployed={"generators": translation.generators},
             optimizers=translation.optimizers,
         ),
-        step=step_and_preview, batches=batches, steps=steps, images=len(source), description=description,
+        step=translation.step, domains=domains, steps=steps, images=len(source), description="translation",
+        workers=hardware.workers, after=preview,
         rates=lambda step: dict.fromkeys(translation.optimizers, linear_decay(config.learning_rate, step, steps)),
         save_every=config.save_every,
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
 
 
+def linear_decay(rate: float, step: int, steps: int) -> float:
+    """`rate` in the first half of the steps, then falling linearly to zero."""
+    return rate * min(1.0, 2 * (1 - step / steps))
+
+
 def refuse_several_devices(hardware: Hardware) -> None:
-    """Raise an InputError for hardware that would share out a batch."""
+    """Raise an InputError for hardware that would divide a batch."""
     if hardware.processes > 1 or hardware.accumulate > 1:
         raise InputError("a translation is trained on one device, a batch at a time; drop `devices` and `accumulate`")
 
 
-@torch.no_grad()
-def write_preview(path: Path, generators: Generators, xs: Tensor, xt: Tensor) -> None:
-    """A PNG of rows "image, translated, and back again": first of the source images, then of the target images.
-
-    Args:
-        xs, xt: (B, 3, H, W) of one size.
-    """
-    from torchvision.utils import save_image
-
-    made = generators(xs, xt)
-    rows = [
-        *zip(xs, made["s_to_t"], made["s_cycle"], strict=True),
-        *zip(xt, made["t_to_s"], made["t_cycle"], strict=True),
-    ]
-    with atomic_path(path) as temporary:
-        save_image([image for row in rows for image in row], temporary, nrow=3, padding=4, pad_value=1.0)
-
-
 def load_generators(path: str | Path) -> tuple[Generators, dict[str, Any]]:
-    """The generators of a checkpoint that `train_translation` has written, ready to translate, and its card.
+    """The generators of a checkpoint from `train_translation`, ready to translate, and its card.
 
     Raises:
         InputError: the file is missing, broken, or holds no translation.
@@ -230,3 +247,33 @@ def load_generators(path: str | Path) -> tuple[Generators, dict[str, Any]]:
     generators = checkpoints.build(lambda: Generators(**card["architecture"]["generators"]), path)
     checkpoints.load_weights(generators, tensors, "generators", path)
     return generators.eval(), card
+
+
+@torch.no_grad()
+def translation_quality(
+    generators: Generators, source: Sequence[Sample], target: Sequence[Sample]
+) -> dict[str, dict[str, float]]:
+    """Means over at most 50 held-out images of each domain, seen whole; labels are not read.
+
+    Returns:
+        For "source" and "target": cycle_ssim and cycle_l1 (in units of half the range) of image and cycle, the subject
+        of the losses; translated_ssim of image and translation in gray, which no loss sees: how much of the image's
+        structure is still there once it looks like the other domain.
+    """
+    found = {}
+    G, F = generators.to_target, generators.to_source  # CycleGAN's names
+    for name, images, forth, back in (("source", source, G, F), ("target", target, F, G)):
+        rows = []
+        for index in range(0, len(images), math.ceil(len(images) / QUALITY_IMAGES)):
+            x = image_batch(images[index].image[None])
+            made = forth(x)
+            cycle = back(made)
+            structure, kept = losses.structure_loss(cycle, x), losses.structure_loss(_gray(made), _gray(x))
+            rows.append((1 - float(structure), float(losses.reconstruction_loss(cycle, x)), 1 - float(kept)))
+        means = [round(mean, 4) for mean in torch.tensor(rows, dtype=torch.float64).mean(dim=0).tolist()]
+        found[name] = dict(zip(("cycle_ssim", "cycle_l1", "translated_ssim"), means, strict=True))
+    return found
+
+
+def _gray(x: Tensor) -> Tensor:
+    return (x * x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)

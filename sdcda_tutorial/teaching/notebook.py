@@ -1,41 +1,35 @@
-"""What the notebooks share: where things are, how code and figures are shown. What they teach is in the package."""
-
-from __future__ import annotations
+"""What the notebooks share: paths, stored models and results, how code and figures are shown."""
 
 import ast
 import inspect
 import io
 import os
 import textwrap
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
+from torch import nn
 
-from sdcda_tutorial.datasets import MINI_ROOT, CrowdDataset, open_dataset
+from sdcda_tutorial.datasets import MINI_ROOT, open_dataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.pictures import STYLE
 from sdcda_tutorial.files import read_json
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from sdcda_tutorial.networks import CrowdCounter
-    from sdcda_tutorial.rivals.cyclegan import Generators
+from sdcda_tutorial.mini_world import ensure_mini_world
+from sdcda_tutorial.networks import CrowdCounter
+from sdcda_tutorial.rivals.cyclegan import Generators
+from sdcda_tutorial.rivals.translation import load_generators
+from sdcda_tutorial.training.checkpoints import load_counter, load_segmenter
 
 CHECKPOINTS, RESULTS = Path("data/checkpoints"), Path("data/results")
 
 
 def begin() -> None:
-    """Go to the folder of the project, where `data/` is, and give all figures one style.
-
-    Raises:
-        InputError: the notebook was taken out of the project.
-    """
+    """Change to the project's folder and set the style of figures; InputError outside a clone of the project."""
     here = Path.cwd()
     root = next((folder for folder in (here, *here.parents) if (folder / RESULTS).is_dir()), None)
     if root is None:
@@ -44,93 +38,64 @@ def begin() -> None:
     plt.rcParams.update(STYLE)
 
 
-@dataclass(frozen=True)
-class World:
-    """The mini world's parts: training images of the three domains, test images of two."""
-
-    source: CrowdDataset
-    target: CrowdDataset
-    third: CrowdDataset
-    source_test: CrowdDataset
-    target_test: CrowdDataset
-
-
 @cache
-def world() -> World:
-    """The mini world of seed 0; drawn now, in about 20 seconds, if it is not there yet."""
-    from sdcda_tutorial.mini_world import ensure_mini_world
-
+def world() -> SimpleNamespace:
+    """The mini world of seed 0, made first if needed (20 seconds): `source`, `target`, `third`, and two test sets."""
     ensure_mini_world(MINI_ROOT)
-    parts = {
-        f"{domain}{'_test' if split == 'test' else ''}": open_dataset(f"mini-{domain}", split)
-        for domain, split in [(d, "train") for d in ("source", "target", "third")]
-        + [(d, "test") for d in ("source", "target")]
-    }
-    return World(**parts)
+    train = {domain: open_dataset(f"mini-{domain}", "train") for domain in ("source", "target", "third")}
+    test = {f"{domain}_test": open_dataset(f"mini-{domain}", "test") for domain in ("source", "target")}
+    return SimpleNamespace(**train, **test)
 
 
 def counter(method: str) -> CrowdCounter:
     """E and C as trained by `method`: "noadapt-early", "noadapt", "s-source", "bn-target", "fd", "se" or "se+fd"."""
-    from sdcda_tutorial.training.checkpoints import load_counter
-
     return load_counter(CHECKPOINTS / f"{method}.safetensors")[0].eval()
 
 
 def segmenter(name: str = "segmenter") -> nn.ModuleDict:
     """E and S: of the mask model, or as trained by a method that has an S ("s-source", "se" or "se+fd")."""
-    from sdcda_tutorial.training.checkpoints import load_segmenter
-
     return load_segmenter(CHECKPOINTS / f"{name}.safetensors")[0].eval()
 
 
 def generators(method: str) -> Generators:
     """Both generators as trained by a translation: "cyclegan" or "se-cyclegan"."""
-    from sdcda_tutorial.rivals.translation import load_generators
-
     return load_generators(CHECKPOINTS / f"{method}-translation.safetensors")[0]
 
 
 def result(name: str) -> dict[str, Any]:
-    """Stored figures, data/results/NAME.json: measured once, with seeds, versions, hardware and date inside."""
+    """Stored results, data/results/NAME.json: measured once, with their seeds, versions, hardware and date."""
     return dict(read_json(RESULTS / f"{name}.json"))
 
 
 def show(figure: Figure, caption: str) -> None:
-    """Show a figure with a caption that says what is seen; a screen reader reads the caption for the picture."""
-    display(
-        {"image/jpeg": picture(figure), "text/plain": caption},
-        raw=True,
-        metadata={"image/jpeg": {"alt": caption}},
-    )
+    """Show a figure with a caption, which is also its alternative text for screen readers."""
+    data = {"image/jpeg": picture(figure), "text/plain": caption}
+    display(data, raw=True, metadata={"image/jpeg": {"alt": caption}})
     display(Markdown(f"*{caption}*"))
 
 
 def picture(figure: Figure) -> bytes:
-    """The figure as a JPEG, which for photographs is a small part of a PNG's size; the figure is closed."""
+    """The figure as a JPEG (for photographs much smaller than a PNG); closes the figure."""
     file = io.BytesIO()
     figure.savefig(file, format="jpeg", dpi=110, bbox_inches="tight", pil_kwargs={"quality": 90, "subsampling": 0})
     plt.close(figure)
     return file.getvalue()
 
 
-def code(*objects: Any, docstring: bool = False) -> None:
+def code(*objects: Any) -> None:
     """Show the source of functions, classes or methods of the package as it runs, without the docstring."""
-    texts = []
-    for item in objects:
-        text = textwrap.dedent(inspect.getsource(item))
-        texts.append(text if docstring else _without_docstring(text))
-    display(Markdown("```python\n" + "\n\n".join(text.rstrip() for text in texts) + "\n```"))
+    texts = [_without_docstring(textwrap.dedent(inspect.getsource(item))).rstrip() for item in objects]
+    display(Markdown("```python\n" + "\n\n".join(texts) + "\n```"))
 
 
 def _without_docstring(text: str) -> str:
     """The same source without the docstrings of the definition and of what it contains."""
-    lines = text.splitlines()
+    lines, left_out = text.splitlines(), set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-            first = node.body[0]
+            first, *others = node.body
             end = first.end_lineno or first.lineno
-            if len(node.body) > 1:
-                while end < len(lines) and not lines[end].strip():  # blank lines that followed it
-                    end += 1
-                lines[first.lineno - 1 : end] = [None] * (end - first.lineno + 1)  # type: ignore[list-item]
-    return "\n".join(line for line in lines if line is not None)
+            while others and not lines[end].strip():  # the blank lines that follow it
+                end += 1
+            left_out |= set(range(first.lineno - 1, end)) if others else set()  # it may be all there is
+    return "\n".join(line for number, line in enumerate(lines) if number not in left_out)

@@ -1,10 +1,10 @@
-"""One training: the counter's (`adapt`) or the mask model's (`train_segmenter`), on whatever device, to be resumed."""
+"""One training, of the counter (`adapt`) or the mask model (`train_segmenter`), on any device and resumable."""
 
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
 from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.log import Records
 from sdcda_tutorial.training.mask_model import train_segmenter, write_pseudo_masks
+from sdcda_tutorial.training.saving import Records
 
 __all__ = [
     "AdaptationConfig",

@@ -6,7 +6,6 @@ of a new one. safetensors, because loading a stranger's weights must not run a s
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import platform
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from lightning_fabric import Fabric
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -88,9 +86,9 @@ def current_names(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def weights_digest(path: str | Path) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of a checkpoint's tensors as stored: by it others know the model.
+    """First 16 hexadecimal digits of the SHA-256 of a checkpoint's tensors as stored: the identity of the model.
 
-    Without the header, so that a figure that is added to the card does not make it another model.
+    The header does not count, so a figure added to the card does not make it another model.
     """
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -101,7 +99,7 @@ def weights_digest(path: str | Path) -> str:
 
 
 def export(path: str | Path, out: str | Path, about: Mapping[str, Any] | None = None) -> None:
-    """Copy a model to `out` at half the size: numbers as float16, and without D, which served the training only.
+    """Copy a model to `out` at half the size: numbers as float16, and without D, which only training needs.
 
     Args:
         about: added to the card, such as the figures that the model reached.
@@ -109,8 +107,11 @@ def export(path: str | Path, out: str | Path, about: Mapping[str, Any] | None = 
         InputError: a number does not fit into float16.
     """
     tensors, card = load(path)
-    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("D.")}
-    halved = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in kept.items()}
+    halved = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+        if not name.startswith("D.")
+    }
     broken = next((name for name, tensor in halved.items() if not bool(torch.isfinite(tensor).all())), None)
     if broken is not None:
         raise InputError(f"{broken} of {path} does not fit into half precision; keep the full checkpoint instead")
@@ -119,16 +120,14 @@ def export(path: str | Path, out: str | Path, about: Mapping[str, Any] | None = 
 
 def load_counter(path: str | Path) -> tuple[CrowdCounter, dict[str, Any]]:
     """The crowd counter E + C of a checkpoint, ready to predict, and the checkpoint's card."""
-    tensors, card = _load_model(path)
-    counter = _build_counter(card, path)
+    counter, tensors, card = _counter_of(path)
     load_weights(counter, tensors, "counter", path)
     return counter.eval(), card
 
 
 def load_segmenter(path: str | Path) -> tuple[nn.ModuleDict, dict[str, Any]]:
     """E and S of a checkpoint (the mask model, or an adapted one that kept its S), and the checkpoint's card."""
-    tensors, card = _load_model(path)
-    counter = _build_counter(card, path)
+    counter, tensors, card = _counter_of(path)
     segmenter = nn.ModuleDict({"E": counter.E, "S": SemanticExtractor(counter.E.channels, counter.E.stride)})
     load_weights(segmenter["E"], tensors, "counter.E", path)
     load_weights(segmenter["S"], tensors, "S", path)
@@ -136,7 +135,7 @@ def load_segmenter(path: str | Path) -> tuple[nn.ModuleDict, dict[str, Any]]:
 
 
 def build(make: Callable[[], T], path: str | Path) -> T:
-    """What `make` makes of a checkpoint's card; an InputError where the card does not have it, or in another form."""
+    """`make()`, which reads a checkpoint's card; an InputError where the card lacks something or has another form."""
     try:
         return make()
     except InputError:
@@ -159,22 +158,23 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str, 
         theirs = tensors.get(f"{prefix}.{name}")
         if theirs is None or theirs.shape != ours.shape:
             has = "nothing" if theirs is None else f"shape {tuple(theirs.shape)}"
-            raise InputError(
-                f"checkpoint {path} is of another architecture: {prefix}.{name} should have shape {tuple(ours.shape)}, "
-                f"the file has {has}; choose the checkpoint or the options that belong together"
-            )
+            wrong = f"{prefix}.{name} should have shape {tuple(ours.shape)}, the file has {has}"
+            raise _another_architecture(path, wrong)
         ours.copy_(theirs)  # in place, so that the memory order (channels-last) stays
 
 
 def refuse_other_architecture(card: Mapping[str, Any], wanted: Mapping[str, Any], path: str | Path) -> None:
-    """What no shape shows, such as the label factor: an InputError when the card's counter is not the wanted one."""
-    has = _architecture(card, "counter", path)
+    """Raise an InputError when the card's counter is not the wanted one, not even in what no shape shows."""
+    has = _architecture(card, path)
     changed = sorted(key for key in has.keys() | wanted.keys() if has.get(key) != wanted.get(key))
     if changed:
-        raise InputError(
-            f"checkpoint {path} is of another architecture: {changed[0]} is {has.get(changed[0])}, "
-            f"not {wanted.get(changed[0])}; choose the checkpoint or the options that belong together"
-        )
+        key = changed[0]
+        raise _another_architecture(path, f"{key} is {has.get(key)}, not {wanted.get(key)}")
+
+
+def _another_architecture(path: str | Path, wrong: str) -> InputError:
+    fix = "choose the checkpoint or the options that belong together"
+    return InputError(f"checkpoint {path} is of another architecture: {wrong}; {fix}")
 
 
 def module_tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
@@ -198,65 +198,42 @@ def restore_optimizers(optimizers: Mapping[str, Optimizer], tensors: Mapping[str
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for index, parameter in enumerate(parameters):
             prefix = f"optimizer.{name}.{index}."
-            stored = [key for key in tensors if key.startswith(prefix)]
-            if not stored:  # going on without the moments would give another result without a word
+            stored = {key: value for key, value in tensors.items() if key.startswith(prefix)}
+            if not stored:  # going on without the moments would silently give another result
                 raise InputError(f"checkpoint {path} does not fit this run: {prefix}* is missing")
-            for full_name in stored:
-                value, key = tensors[full_name], full_name.removeprefix(prefix)
-                if value.ndim == 0:  # Adam's step count
-                    optimizer.state[parameter][key] = value.clone()
-                elif value.shape == parameter.shape:
-                    # In the memory order of the parameter, as the optimiser itself would have made it.
-                    optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(value)
-                else:
-                    raise InputError(f"checkpoint {path} does not fit this run: {full_name} has another shape")
+            for key, value in stored.items():
+                if value.ndim > 0 and value.shape != parameter.shape:  # Adam's step count is a scalar
+                    raise InputError(f"checkpoint {path} does not fit this run: {key} has another shape")
+                # In the memory order of the parameter, as the optimiser itself would have made it.
+                own = value.clone() if value.ndim == 0 else torch.empty_like(parameter).copy_(value)
+                optimizer.state[parameter][key.removeprefix(prefix)] = own
 
 
 def versions() -> dict[str, str]:
-    """What produced a result: package versions and the machine's processor."""
+    """The versions that produced a result, and the instructions that the CPU offers."""
     found = {"python": platform.python_version(), "cpu_capability": torch.backends.cpu.get_cpu_capability()}
     packages = ("torch", "torchvision", "numpy", "lightning-fabric")
     return found | {"sdcda-tutorial": __version__} | {package: version(package) for package in packages}
 
 
-def circumstances(fabric: Fabric, seconds: float) -> dict[str, Any]:
-    """When a model was written, after how many seconds of training, and on what."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    on_gpu = fabric.device.type == "cuda"
-    device = torch.cuda.get_device_name(fabric.device) if on_gpu else f"{platform.machine()} CPU, {capability}"
-    return {
-        "date": datetime.date.today().isoformat(),
-        "seconds": round(seconds, 1),
-        "hardware": {
-            "device": device,
-            "processes": fabric.world_size,
-            "precision": fabric.strategy.precision.precision,
-        },
-    }
-
-
-def _load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _counter_of(path: str | Path) -> tuple[CrowdCounter, dict[str, Tensor], dict[str, Any]]:
+    """A counter with the architecture of a model's checkpoint but random weights; the tensors and the card."""
     tensors, card = load(path)
     if "state" in card:
         raise InputError(f"checkpoint {path} is the state of a run, to go on from; use the model.safetensors beside it")
-    return tensors, card
-
-
-def _build_counter(card: Mapping[str, Any], path: str | Path) -> CrowdCounter:
-    architecture = _architecture(card, "counter", path)
 
     def make() -> CrowdCounter:
-        counter = make_counter(**architecture)
+        counter = make_counter(**_architecture(card, path))
         if not counter.label_factor > 0:
             raise ValueError(f"label_factor is above 0, not {counter.label_factor}")
         return counter
 
-    return build(make, path)
+    return build(make, path), tensors, card
 
 
-def _architecture(card: Mapping[str, Any], key: str, path: str | Path) -> dict[str, Any]:
+def _architecture(card: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
     try:
-        return dict(card["architecture"][key])
+        return dict(card["architecture"]["counter"])
     except (KeyError, TypeError):
         raise InputError(
             f"checkpoint {path} does not say its architecture; was it written by another program?"

@@ -1,4 +1,7 @@
-"""What one decides before a training: the adaptation's settings and the mask model's. Values are in `presets.py`."""
+"""Settings of a training, of the counter or the mask model. Their values are in `experiments/presets.py`.
+
+Learning rates are functions of the step alone, so a resumed run needs no saved state to know its own.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,42 @@ D_SEES = ("features", "mask", "density")
 TARGET_LOSSES = ("background", "entropy")
 
 
+def polynomial(rate: float, step: int, steps: int) -> float:
+    """Falls from `rate` to zero as (1 - step / steps)^0.9."""
+    return rate * (1 - step / steps) ** 0.9
+
+
+class Lasting:
+    """A training of so many `steps` or, where they are zero, of so many `epochs` over the source."""
+
+    steps: int
+    epochs: int
+    batch_size: int
+
+    def total_steps(self, images: int) -> int:
+        """Steps over a source of so many images; an InputError where there would be no batch or fewer than no steps."""
+        if self.batch_size < 1 or self.steps < 0:
+            raise InputError(f"cannot do {self.steps} steps of {self.batch_size} images; give positive numbers")
+        return self.steps or max(1, self.epochs * images // self.batch_size)
+
+
 @dataclass(frozen=True)
-class AdaptationConfig:
-    """Everything that decides the result of `adapt`, apart from the data. See `training.presets` for the presets.
+class AdaptationConfig(Lasting):
+    """Everything that decides the result of `adapt`, apart from the data.
 
     Attributes:
         weights: λs, λt, λd of Eq. 5; all zero is training without adaptation.
-        steps: optimisation steps; or give `epochs` over the source and leave `steps` zero.
-        batch_size: source images a step, and as many target images; over all processes.
+        steps, epochs: see `Lasting`.
+        batch_size: source images per step, and as many target images; over all processes.
         counter, stride, width, label_factor: see `networks.COUNTERS` and `CrowdCounter`.
-        pretrained: begin with ImageNet weights in E (they need width 1).
-        discriminator_sees: one of `D_SEES`: what D tells apart. The features f, as in the paper, the mask ẑ (where
-            AdaptSegNet has it), or the density ŷ; C then sees the target too, and so does its batch norm.
-        target_loss: one of `TARGET_LOSSES`, readings of Eq. 9: "background", or the entropy of ẑ on the background,
-            see `losses.target_entropy_loss`.
+        pretrained: start E from ImageNet weights (they need width 1).
+        discriminator_sees: one of `D_SEES`: the features f, as in the paper, the mask ẑ, as in AdaptSegNet, or the
+            density ŷ; C then sees the target too, and so does its batch norm.
+        target_loss: one of `TARGET_LOSSES`, readings of Eq. 9: "background", or `losses.target_entropy_loss`.
         target_batch_norm: pass the target through E even where no λ asks for it, so that the batch norm statistics
             see both domains: a control, not a method.
         learning_rate, schedule, weight_decay: Adam for E, C, S. "polynomial" falls to zero; "epochs" is the C³
-            framework's factor 0.995 an epoch.
+            framework's factor 0.995 per epoch.
         discriminator_rate: Adam (0.9, 0.99) for D, same schedule.
         average: decay of the running mean of the weights that is kept as the model; 0 keeps the last step's weights.
         holdout: part of the source that is not trained on but chooses the model.
@@ -73,8 +94,14 @@ class AdaptationConfig:
     def needs_target(self) -> bool:
         return self.weights.needs_target or self.target_batch_norm
 
-    def total_steps(self, images: int) -> int:
-        return self.steps or max(1, self.epochs * images // self.batch_size)
+    def rates(self, step: int, steps: int, images: int) -> dict[str, float]:
+        """Learning rate of each optimiser at one of so many steps, with so many images in an epoch."""
+        if self.schedule == "polynomial":
+            factor = polynomial(1.0, step, steps)
+        else:
+            factor = 0.995 ** (step * self.batch_size // images)
+        rates = {"networks": self.learning_rate * factor}
+        return rates | ({"D": self.discriminator_rate * factor} if self.weights.needs_D else {})
 
 
 @dataclass(frozen=True)
@@ -97,9 +124,3 @@ class SegmenterConfig:
     dilate: int = 2
     save_every: int = 100
     seed: int = 0
-
-
-def refuse_impossible_length(steps: int, batch_size: int) -> None:
-    """Raise an InputError where a training would have no batch, or a negative number of them."""
-    if batch_size < 1 or steps < 0:
-        raise InputError(f"cannot do {steps} steps of {batch_size} images; give positive numbers")

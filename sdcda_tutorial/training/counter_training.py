@@ -5,10 +5,8 @@ adapt(source, target, config, folder, pseudo_masks=...)  # -> folder/model.safet
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,16 +26,14 @@ from sdcda_tutorial.files import folder_digest
 from sdcda_tutorial.networks import CrowdCounter, FeatureDiscriminator, SemanticExtractor, make_counter
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.config import AdaptationConfig, refuse_impossible_length
-from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero, on_device
+from sdcda_tutorial.training.config import AdaptationConfig
+from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
 from sdcda_tutorial.training.imagenet_weights import load_imagenet_weights
-from sdcda_tutorial.training.log import Records
 from sdcda_tutorial.training.loop import Training, require_finite
 from sdcda_tutorial.training.mask_model import origin_of_masks
 from sdcda_tutorial.training.processes import average_buffers, shared_out
 from sdcda_tutorial.training.rehearsal import Rehearsal
-from sdcda_tutorial.training.saving import RunFolder
-from sdcda_tutorial.training.schedule import adaptation_rates
+from sdcda_tutorial.training.saving import Records, RunFolder
 
 
 def networks_of(config: AdaptationConfig) -> tuple[Networks, FeatureDiscriminator | None]:
@@ -55,10 +51,10 @@ def networks_of(config: AdaptationConfig) -> tuple[Networks, FeatureDiscriminato
 class AdaptationOnDevice(Adaptation):
     """The step on a device: in micro-batches, by several processes, with a running mean of the weights.
 
-    Made with random weights; load others into `plain` if you like, then `begin`, then `step` as often as you like.
+    It starts with random weights: load others into `plain` if you like, call `begin`, then `step`.
 
     Attributes:
-        plain, plain_D: networks and discriminator as they are; `networks` and `D` are what Fabric makes of them.
+        plain, plain_D: networks and discriminator as they are; `networks` and `D` are Fabric's wrappers of them.
         deployed: the networks that become the model: `plain`, or their running mean where the config asks for one.
     """
 
@@ -92,14 +88,15 @@ class AdaptationOnDevice(Adaptation):
     def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
         """The step on this process's share of a batch; where memory is short, in parts whose gradients add up.
 
-        Raises:
-            FloatingPointError: a loss is NaN or infinite; the weights it would have moved are untouched.
+        A NaN or infinite loss is a FloatingPointError; the weights it would have moved are untouched.
         """
         terms: dict[str, Tensor] = {}
         parts = zip(micro_batches(source, self._parts), micro_batches(target, self._parts), strict=True)
         for self._part, (part_s, part_t) in enumerate(parts, start=1):
             self._share = len(part_s["image"]) / len(source["image"])
-            with self._gradients_stay_here(self._part < self._parts):
+            # Several processes average their gradients once a step, with the last micro-batch.
+            alone, sync = self._part < self._parts, self.fabric.no_backward_sync
+            with sync(self.networks, alone), nullcontext() if self.D is None else sync(self.D, alone):  # type: ignore[arg-type]
                 found = super().step(part_s, part_t)
             terms = {name: terms.get(name, 0) + value * self._share for name, value in found.items()}
         average_buffers(self.plain, self.fabric)
@@ -121,22 +118,13 @@ class AdaptationOnDevice(Adaptation):
         with self.fabric.no_backward_sync(network), super().fixed(network):  # type: ignore[arg-type]
             yield
 
-    @contextmanager
-    def _gradients_stay_here(self, stay: bool) -> Iterator[None]:
-        """Several processes average their gradients once a step, with the last micro-batch."""
-        with contextlib.ExitStack() as stack:
-            for network in (self.networks, self.D) if stay else ():
-                if network is not None:
-                    stack.enter_context(self.fabric.no_backward_sync(network))  # type: ignore[arg-type]
-            yield
-
     def modules(self) -> dict[str, nn.Module]:
         """All that training changes, by name."""
         known = {"networks": self.plain, "average": self.average, "D": self.plain_D}
         return {name: module for name, module in known.items() if module is not None}
 
     def parts(self) -> dict[str, nn.Module]:
-        """What the model is made of afterwards, by symbol."""
+        """Parts of the model that is saved, by symbol."""
         known = {"counter": self.deployed.counter, "S": self.deployed.S, "D": self.plain_D}
         return {name: module for name, module in known.items() if module is not None}
 
@@ -157,87 +145,56 @@ def adapt(
     description: str = "adapt",
     rehearsal: Rehearsal | None = None,
 ) -> Path:
-    """Train a crowd counter on the labelled `source` and the unlabelled `target`.
+    """Train a crowd counter on the labelled `source` and the unlabelled `target`; the path of the chosen model.
 
     Args:
         source: labelled images; a part (`config.holdout`) is kept back to choose the model.
         target: images of the target domain; their labels are never read. None where no λ needs them.
-        config: what to do.
-        folder: a new folder for the run (`training.saving` lists what it will hold); with `resume` an old one.
+        folder: a new folder for the run (`training.saving` lists its files); with `resume` an old one.
         pseudo_masks: folder of the target's masks, needed where λt > 0.
         init: checkpoint whose E and C to begin with.
         vgg_weights: file with torchvision's VGG16-BN weights, for `config.pretrained` without a network.
-        records: what to leave besides the run's own files.
         rehearsal: take a few steps, measure and write nothing.
-
-    Returns:
-        Path of the chosen model.
-
     Raises:
         InputError: data, masks, checkpoint or folder do not fit.
         TrainingStopped: a loss became NaN or infinite.
     """
     hardware, folder = hardware or Hardware(), Path(folder)
     fabric = hardware.launch()
-    refuse_impossible_length(config.steps, config.batch_size)
     trained_on, held_out = split_source(source, config)
+    steps = config.total_steps(len(trained_on))
     # Before anything is written: a missing mask must not leave a folder that counts as a run.
-    unlabelled = without_labels(target, pseudo_masks, config, stand_ins=rehearsal is not None)
-    at_least = 2 if config.weights.needs_S and unlabelled is None else 1
+    domains = _domains(trained_on, target, pseudo_masks, config, fabric, rehearsal is not None)
+    at_least = 2 if config.weights.needs_S and domains[1] is None else 1
     hardware.refuse_small_parts(config.batch_size, fabric.world_size, at_least)
 
     adaptation = AdaptationOnDevice(config, fabric)
-    begins_anew = not (resume and (folder / "last.safetensors").exists())
-    _start_from(adaptation.plain.counter, config, fabric, init, vgg_weights, begins_anew)
+    counter = adaptation.plain.counter
+    if init is not None:
+        _load_other_model(counter, init)
+    elif config.pretrained and not (resume and (folder / "last.safetensors").exists()):
+        with fabric.rank_zero_first(local=True):  # one download a machine
+            load_imagenet_weights(counter.E, vgg_weights)
     adaptation.begin(hardware)
-    steps = config.total_steps(len(trained_on))
-
-    def batches(start: int) -> Iterator[tuple[Batch, Batch | None]]:
-        shared: dict[str, Any] = {"seed": config.seed, "rank": fabric.global_rank, "world_size": fabric.world_size}
-        labelled = Batches(
-            trained_on, config.batch_size, config.source,
-            stream=SOURCE, kernel=config.kernel, mask=config.weights.needs_source_masks, **shared,
-        )  # fmt: skip
-        sources = on_device(labelled, fabric, start, steps, hardware.workers)
-        targets: Iterator[Batch | None] = itertools.repeat(None)
-        if unlabelled is not None:
-            others = Batches(
-                unlabelled, config.batch_size, config.target,
-                stream=TARGET, mask=config.weights.needs_pseudo_masks, **shared,
-            )  # fmt: skip
-            targets = on_device(others, fabric, start, steps, hardware.workers)
-        return zip(sources, targets, strict=False)
 
     training = Training(
         RunFolder(
             folder, fabric=fabric, records=records or Records(),
             modules=adaptation.modules(), deployed=adaptation.parts(), optimizers=adaptation.optimizers,
-            **_about(config, adaptation.plain.counter, source, target, pseudo_masks, init),
+            **_about(config, counter, source, target, pseudo_masks, init),
         ),
-        step=adaptation.step, batches=batches, steps=steps, images=len(trained_on), description=description,
-        rates=adaptation_rates(config, steps, len(trained_on)),
+        step=adaptation.step, domains=domains, steps=steps, images=len(trained_on), description=description,
+        workers=hardware.workers, rates=lambda step: config.rates(step, steps, len(trained_on)),
         validate=None if held_out is None else lambda images: _count_error(adaptation.deployed.counter, images, fabric),
         held_out=held_out, validate_every=config.validate_every,
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
 
 
-def _start_from(
-    counter: CrowdCounter,
-    config: AdaptationConfig,
-    fabric: Fabric,
-    init: str | Path | None,
-    vgg_weights: str | Path | None,
-    begins_anew: bool,
-) -> None:
-    """Fill in what the counter begins with: another model's E and C, ImageNet weights, or nothing."""
-    if init is not None:
-        tensors, card = checkpoints.load(init)
-        checkpoints.refuse_other_architecture(card, counter.architecture, init)
-        checkpoints.load_weights(counter, tensors, "counter", init)
-    elif config.pretrained and begins_anew:
-        with fabric.rank_zero_first(local=True):  # one download a machine
-            load_imagenet_weights(counter.E, vgg_weights)
+def _load_other_model(counter: CrowdCounter, path: str | Path) -> None:
+    tensors, card = checkpoints.load(path)
+    checkpoints.refuse_other_architecture(card, counter.architecture, path)
+    checkpoints.load_weights(counter, tensors, "counter", path)
 
 
 def _about(
@@ -248,24 +205,22 @@ def _about(
     pseudo_masks: str | Path | None,
     init: str | Path | None,
 ) -> dict[str, Any]:
-    """What was asked for, and what the checkpoints say of themselves."""
-    has_masks = config.weights.needs_pseudo_masks and pseudo_masks is not None
+    """What decides the result, of which a resumed run must ask for the same; and what the checkpoints say."""
+    masks = Path(pseudo_masks) if pseudo_masks is not None and config.weights.needs_pseudo_masks else None
     asked = {
         **asdict(config),
         "source_data": source.describe(),
         "target_data": target.describe() if config.needs_target and target is not None else None,
-        "pseudo_masks": folder_digest(Path(str(pseudo_masks))) if has_masks else None,
+        "pseudo_masks": None if masks is None else folder_digest(masks),
         "init": None if init is None else checkpoints.weights_digest(init),
     }
-    origin = origin_of_masks(str(pseudo_masks)) if has_masks else None
-    return {
-        "config": asked,
-        "card": {"kind": "adaptation", "architecture": {"counter": counter.architecture}, "masks": origin},
-    }
+    origin = None if masks is None else origin_of_masks(masks)
+    card = {"kind": "adaptation", "architecture": {"counter": counter.architecture}, "masks": origin}
+    return {"config": asked, "card": card}
 
 
 def split_source(source: CrowdDataset, config: AdaptationConfig) -> tuple[CrowdDataset, CrowdDataset | None]:
-    """(trained on, held out): a random part of the source, by the seed, that only chooses the model."""
+    """(trained on, held out): a random part of the source, by the seed, only chooses the model."""
     kept_back = round(config.holdout * len(source))
     if kept_back == 0:
         return source, None
@@ -275,25 +230,33 @@ def split_source(source: CrowdDataset, config: AdaptationConfig) -> tuple[CrowdD
     return source.subset(sorted(order[kept_back:])), source.subset(sorted(order[:kept_back]))
 
 
-def without_labels(
-    target: CrowdDataset | None, pseudo_masks: str | Path | None, config: AdaptationConfig, *, stand_ins: bool = False
-) -> PseudoMasked | None:
-    """The target's images and pseudo-masks, or None where no λ needs them.
+def _domains(
+    source: CrowdDataset,
+    target: CrowdDataset | None,
+    pseudo_masks: str | Path | None,
+    config: AdaptationConfig,
+    fabric: Fabric,
+    rehearsed: bool,
+) -> list[Batches | None]:
+    """Batches of the labelled source and the unlabelled target, None where no λ needs it.
 
-    Args:
-        stand_ins: where masks are needed and there are none, everything is background (a rehearsal).
-    Raises:
-        InputError: images or masks are needed and missing.
+    In a rehearsal, missing pseudo-masks are all background; else missing masks or images are an InputError.
     """
+    λ = config.weights
+    shared: dict[str, Any] = {"seed": config.seed, "rank": fabric.global_rank, "world_size": fabric.world_size}
+    labelled = Batches(
+        source, config.batch_size, config.source,
+        stream=SOURCE, kernel=config.kernel, mask=λ.needs_source_masks, **shared,
+    )  # fmt: skip
     if not config.needs_target:
-        return None
+        return [labelled, None]
     if target is None:
         raise InputError("this method learns from target images, but no target was given; name one as `target`")
-    if not config.weights.needs_pseudo_masks:
-        return PseudoMasked(target, None)
-    if pseudo_masks is None and not stand_ins:
+    if λ.needs_pseudo_masks and pseudo_masks is None and not rehearsed:
         raise InputError("λt > 0 needs pseudo-masks of the target; make them and give their folder as `pseudo_masks`")
-    return PseudoMasked(target, pseudo_masks)
+    masked = λ.needs_pseudo_masks
+    unlabelled = PseudoMasked(target, pseudo_masks if masked else None)
+    return [labelled, Batches(unlabelled, config.batch_size, config.target, stream=TARGET, mask=masked, **shared)]
 
 
 def _count_error(counter: CrowdCounter, dataset: CrowdDataset, fabric: Fabric) -> float:

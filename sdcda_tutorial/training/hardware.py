@@ -1,41 +1,40 @@
-"""Where to train, and how the same computation is fitted to it: nothing here is about what is learnt."""
+"""Where to train, and how the same computation is fitted to it: less memory, several devices, another precision."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, TypeVar, cast
+from functools import cache, partial
+from types import MethodType
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from sdcda_tutorial.adaptation import Batch
-from sdcda_tutorial.datasets.batches import Batches, default_workers
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.networks import FeatureExtractor
 from sdcda_tutorial.training.processes import cluster_environment, in_processes, number_started, started
-from sdcda_tutorial.training.recomputation import recompute_activations
 
 T = TypeVar("T")
-Precision = str  # "auto", or one of lightning-fabric's: "32-true", "bf16-mixed", "16-mixed"
 
 
 @dataclass(frozen=True)
 class Hardware:
     """Where to train.
 
-    Nothing in here changes what is computed, up to rounding, except `devices` and `accumulate`, which share out a
-    batch: the gradient stays the mean over all its images, but batch norm sees the images of one share at a time.
+    Nothing in here changes what is computed, up to rounding, except `devices` and `accumulate`, which divide a batch:
+    the gradient stays the mean over all its images, but batch norm sees the images of one part at a time.
 
     Attributes:
-        devices, nodes: processes on each machine, one a device, and machines; all of them share a batch.
-        accumulate: micro-batches that a process's share of a batch passes through the networks in, one after another.
-        workers: processes that prepare batches; None: none on a CPU, a few beside a GPU.
+        devices, nodes: processes on each machine, one per device, and machines; all of them share a batch.
+        precision: "auto", or one of lightning-fabric's: "32-true", "bf16-mixed", "16-mixed".
+        accumulate: micro-batches into which each process divides its share of a batch.
+        workers: processes that prepare batches; None: none on a CPU, a few with a GPU.
         checkpoint_activations: compute the activations of E again for the gradient instead of keeping them.
         compile: let torch.compile fuse E, C and S; the first steps are slow.
     """
@@ -43,7 +42,7 @@ class Hardware:
     accelerator: str = "auto"
     devices: int = 1
     nodes: int = 1
-    precision: Precision = "auto"
+    precision: str = "auto"
     workers: int | None = None
     accumulate: int = 1
     checkpoint_activations: bool = False
@@ -78,30 +77,23 @@ class Hardware:
             )
 
     def run(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        """What `function` returns when all processes of this description call it; see `processes.in_processes`."""
+        """Call `function` in all processes of this description; see `processes.in_processes`."""
         self.refuse_impossible()
         return in_processes(self.devices, self.nodes, function, *arguments, **options)
 
     def launch(self) -> Fabric:
-        """A launched Fabric of this description; where it has several processes, this is one of them.
-
-        Raises:
-            InputError: the processes are not there; or networks are to be compiled, and there is no compiler.
-        """
+        """A launched Fabric; an InputError where its processes, or the compiler for `compile`, are missing."""
         self.refuse_impossible()
         if self.processes > 1 and not started():
             raise InputError(
                 f"this is one process, not {self.processes}; start them by `processes.in_processes`, torchrun or srun"
             )
-        # Not a greeting from each process, nor the precision anew for each training.
+        # No greeting from each process, no message about the precision for each training.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         fabric = Fabric(
-            accelerator=self.accelerator,
-            devices=self.devices,
-            num_nodes=self.nodes,
+            accelerator=self.accelerator, devices=self.devices, num_nodes=self.nodes, plugins=[cluster_environment()],
             precision=self.resolved_precision(),  # type: ignore[arg-type]
-            plugins=[cluster_environment()],
-        )
+        )  # fmt: skip
         try:
             fabric.launch()
         except torch.distributed.DistError as error:
@@ -149,18 +141,47 @@ class Hardware:
         return "bf16-mixed" if cpu_has_bf16() else "32-true"
 
 
-def on_device(batches: Batches, fabric: Fabric, start: int, stop: int, workers: int | None = None) -> Iterator[Batch]:
-    """`batches.from_step(start, stop)` on the device of `fabric`; `workers` None chooses what suits that device."""
-    on_gpu = fabric.device.type == "cuda"
-    workers = default_workers(on_gpu) if workers is None else workers
-    # Loaded here, not at the first `next`: a new DataLoader draws from torch's generator, which steps have seeded.
-    loaded = batches.from_step(start, stop, workers=workers, pin_memory=on_gpu)
-    return (cast(Batch, fabric.to_device(batch)) for batch in loaded)
+def recompute_activations(E: FeatureExtractor) -> None:
+    """While training, E keeps only what passes between VGG's blocks and computes the inside of a block again.
+
+    The same numbers from about two thirds of the memory, more slowly. Weights and their names stay as they are.
+    """
+    E.features.forward = MethodType(_recomputed, E.features)
+
+
+def _recomputed(features: nn.Sequential, x: Tensor) -> Tensor:
+    if not torch.is_grad_enabled():
+        return nn.Sequential.forward(features, x)
+    poolings = [i + 1 for i, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
+    for first, end in zip([0, *poolings], [*poolings, len(features)], strict=True):
+        block = features[first:end]
+        passes = partial(_both_passes, block)
+        x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=passes)
+    return x
+
+
+def _both_passes(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Around the first computation of a block, and around the second."""
+    return nullcontext(), _statistics_stay(block)
+
+
+@contextmanager
+def _statistics_stay(block: nn.Module) -> Iterator[None]:
+    """Batch norm moves copies of its running statistics: the first computation has moved the statistics themselves."""
+    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    own = [dict(norm.named_buffers()) for norm in norms]
+    for norm, statistics in zip(norms, own, strict=True):
+        norm._buffers.update({name: statistic.clone() for name, statistic in statistics.items()})
+    try:
+        yield
+    finally:
+        for norm, statistics in zip(norms, own, strict=True):
+            norm._buffers.update(statistics)
 
 
 @cache
 def _require_compiler(device: str) -> None:
-    """Compile next to nothing: what is missing shows now and in one line, not at the first step and in hundreds."""
+    """Compile a trivial function: a missing compiler shows now, in one line, not at the first step, in hundreds."""
     try:
         torch.compile(lambda x: 2 * x + 1)(torch.ones(2, device=device))
     except Exception as error:
@@ -176,7 +197,7 @@ def cpu_has_bf16() -> bool:
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     if not any(getattr(torch.cpu, probe, lambda: False)() for probe in probes):
         return False
-    # The hardware is not all: ONEDNN_MAX_CPU_ISA may hold the library to older instructions.
+    # ONEDNN_MAX_CPU_ISA may hold the library to older instructions.
     return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -184,7 +205,7 @@ def cpu_has_bf16() -> bool:
 def denormals_are_zero() -> Iterator[None]:
     """Weights decay towards zero, and a CPU computes with the smallest numbers (denormals) in slow microcode.
 
-    What follows a training is none of its business: the caller's arithmetic is as exact afterwards as it was before.
+    Afterwards the caller's arithmetic is as exact as it was before.
     """
     were_zero = sys.float_info.min / 2 == 0
     torch.set_flush_denormal(True)

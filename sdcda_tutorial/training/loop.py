@@ -1,11 +1,12 @@
 """The loop of every training: the counter's, the mask model's, CycleGAN's.
 
-It counts steps, shows progress, logs, validates and asks `saving` to save. What happens in a step is a function that is
-given (`training.counter_training`, `training.mask_model`, `rivals.translation`).
+It counts steps, shows progress, logs, validates and asks `saving` to save. The step itself is passed to it
+(`training.counter_training`, `training.mask_model`, `rivals.translation`).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from sdcda_tutorial.datasets.batches import Batches, default_workers
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import TrainingStopped
 from sdcda_tutorial.training.saving import RunFolder
@@ -30,32 +32,36 @@ class Training:
 
     Args:
         run: its folder.
-        step: does one step on what `batches` gives for it and returns its loss terms, scalars, to be shown and logged;
-            raises FloatingPointError where one is not finite.
-        batches: from a step on, those of all the steps that follow.
+        step: takes a batch of each domain and returns the loss terms, scalars, to be shown and logged; raises
+            FloatingPointError where one is not finite.
+        domains: batches of each domain; None for a domain that is not needed.
         steps: in all.
-        images: an epoch is so many images.
-        rates: learning rate of each optimiser at a step: a function of the step, so it needs no saved state.
+        images: in an epoch.
+        rates: learning rate of each optimiser at a step.
         description: of the progress bar.
-        validate: error on images, lower is better; asked for `held_out` every `validate_every` steps in the later part
-            of the training (`CHOOSE_FROM`), and at the end. The best model is kept; without it the last one is.
-        save_every: steps between checkpoints to resume from; by default as often as validating.
+        workers: see `Hardware`.
+        after: called with the number of steps done after each of them.
+        validate: error on images, lower is better; computed on `held_out` every `validate_every` steps in the later
+            part of the training (`CHOOSE_FROM`), and at the end. The best model is kept; without it the last one is.
+        save_every: steps between checkpoints to resume from; by default `validate_every`.
     """
 
     run: RunFolder
     step: Callable[..., dict[str, Tensor]]
-    batches: Callable[[int], Iterator[Sequence[Any]]]
+    domains: Sequence[Batches | None]
     steps: int
     images: int
     rates: Callable[[int], dict[str, float]]
     description: str
+    workers: int | None = None
+    after: Callable[[int], None] | None = None
     validate: Callable[[CrowdDataset], float] | None = None
     held_out: CrowdDataset | None = None
     validate_every: int = 100
     save_every: int | None = None
 
     def finish(self, resume: bool) -> Path:
-        """Do all steps that are left and give the path of the chosen model.
+        """Do all remaining steps and return the path of the chosen model.
 
         Raises:
             InputError: the folder is in use, or holds another run.
@@ -72,6 +78,8 @@ class Training:
             except FloatingPointError as broken:
                 raise TrainingStopped(f"{broken} at step {step}; {run.what_is_left()}") from None
             done = step + 1
+            if self.after is not None:
+                self.after(done)
             if done % LOG_EVERY == 0 or done == self.steps:
                 values = {name: float(value.detach()) for name, value in terms.items()}
                 run.log.add(done, values)
@@ -83,12 +91,25 @@ class Training:
         run.log.close()
         # A finished run that is begun again keeps its file: others may know it by its digest.
         if self.validate is None and (start < self.steps or not run.model_path.exists()):
-            run.write_model(run.model_path, {"step": self.steps, "validation": math.inf})
+            run.write_model(run.model_path, {"step": self.steps, "validation": None})
         run.fabric.barrier()  # no process goes on to read the model before it is written
         return run.model_path
 
+    def batches(self, start: int) -> Iterator[tuple[Any, ...]]:
+        """The batches of all domains, on the device, from step `start` on."""
+        fabric = self.run.fabric
+        on_gpu = fabric.device.type == "cuda"
+        workers = default_workers(on_gpu) if self.workers is None else self.workers
+        # All loaders now, not at the first `next`: a new one draws from torch's generator, which steps have seeded.
+        loaded: list[Iterator[Any]] = [
+            itertools.repeat(None) if domain is None
+            else map(fabric.to_device, domain.from_step(start, self.steps, workers=workers, pin_memory=on_gpu))
+            for domain in self.domains
+        ]  # fmt: skip
+        return zip(*loaded, strict=False)
+
     def one_step(self, step: int, batch: Sequence[Any]) -> dict[str, Tensor]:
-        """Set the learning rates, seed what a step draws, and take it."""
+        """Set the learning rates, seed the random numbers of the step, and take it."""
         for name, rate in self.rates(step).items():
             for group in self.run.optimizers[name].param_groups:
                 group["lr"] = rate
@@ -110,11 +131,7 @@ class Training:
 
 
 def require_finite(terms: Mapping[str, Tensor]) -> None:
-    """Stop before a NaN or infinite loss reaches the weights.
-
-    Raises:
-        FloatingPointError: names the term; the loop adds the step and where the last good checkpoint is.
-    """
+    """Raise a FloatingPointError that names the term before a NaN or infinite loss reaches the weights."""
     values = torch.stack([term.detach().float() for term in terms.values()])
     if bool(torch.isfinite(values).all()):
         return

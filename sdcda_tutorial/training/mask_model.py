@@ -1,14 +1,13 @@
 """Pseudo-masks: a crowd segmenter trained on detection boxes, and its predictions on the target (end of Sec. 2.2).
 
 The paper trains "a model with the CrowdHuman dataset to generate the semantic label" and says no more about it. Ours is
-E followed by S, trained with Eq. 7 on rectangles: boxes are what a detection data set has. That is why its masks are
-rough and rectangular, and why Eq. 8-9 trust their background only.
+E followed by S, trained with Eq. 7 on the boxes of a detection data set. That is why its masks are rough and
+rectangular, and why Eq. 8-9 trust their background only.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,15 +26,13 @@ from sdcda_tutorial.files import claim, read_json
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
 from sdcda_tutorial.prediction import PASS_PIXELS
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.config import SegmenterConfig
-from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero, on_device
+from sdcda_tutorial.training.config import SegmenterConfig, polynomial
+from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
 from sdcda_tutorial.training.imagenet_weights import load_imagenet_weights
-from sdcda_tutorial.training.log import Records
 from sdcda_tutorial.training.loop import Training, require_finite
 from sdcda_tutorial.training.processes import average_buffers, shared_out
 from sdcda_tutorial.training.rehearsal import Rehearsal
-from sdcda_tutorial.training.saving import RunFolder
-from sdcda_tutorial.training.schedule import polynomial
+from sdcda_tutorial.training.saving import Records, RunFolder
 
 PROVENANCE = "provenance.json"
 
@@ -65,11 +62,9 @@ def train_segmenter(
     resume: bool = False,
     rehearsal: Rehearsal | None = None,
 ) -> Path:
-    """Train the mask model on a data set with boxes (or masks, or points), and give the path of its checkpoint.
+    """Train the mask model on a data set with boxes (or masks, or points) and return the path of its checkpoint.
 
-    Raises:
-        InputError: the folder is in use, or the data is broken.
-        TrainingStopped: the loss became NaN or infinite.
+    Args and errors as in `training.adapt`.
     """
     hardware, folder = hardware or Hardware(), Path(folder)
     fabric = hardware.launch()
@@ -97,14 +92,10 @@ def train_segmenter(
         average_buffers(segmenter, fabric)
         return {"segmentation": total}
 
-    def batches(start: int) -> Iterator[tuple[Batch]]:
-        boxed = Batches(
-            dataset, config.batch_size, config.augmentation,
-            seed=config.seed, rank=fabric.global_rank, world_size=fabric.world_size,
-        )  # fmt: skip
-        loaded = on_device(boxed, fabric, start, config.steps, hardware.workers)
-        return ((batch,) for batch in loaded)
-
+    boxed = Batches(
+        dataset, config.batch_size, config.augmentation,
+        seed=config.seed, rank=fabric.global_rank, world_size=fabric.world_size,
+    )  # fmt: skip
     training = Training(
         RunFolder(
             folder, fabric=fabric, records=records or Records(),
@@ -113,7 +104,8 @@ def train_segmenter(
             modules={"segmenter": segmenter}, deployed={"counter.E": segmenter.E, "S": segmenter.S},
             optimizers={"segmenter": optimizer},
         ),
-        step=step, batches=batches, steps=config.steps, images=len(dataset), description="mask model",
+        step=step, domains=[boxed], steps=config.steps, images=len(dataset), description="mask model",
+        workers=hardware.workers,
         rates=lambda step: {"segmenter": polynomial(config.learning_rate, step, config.steps)},
         save_every=config.save_every,
     )  # fmt: skip
@@ -124,11 +116,11 @@ def train_segmenter(
 def crowd_probability(segmenter: nn.ModuleDict, image: np.ndarray, scale: float = 1.0) -> np.ndarray:
     """Probability of crowd at each pixel.
 
-    S looks at the whole image at once (its pyramid pooling), so there are no tiles: what would exceed the pixels of
-    one pass, `inference.PASS_PIXELS`, is shrunk to them.
+    S looks at the whole image at once (its pyramid pooling), so there are no tiles: a larger image is shrunk to
+    `prediction.PASS_PIXELS`.
 
     Args:
-        segmenter: E and S, as `checkpoints.load_segmenter` gives them.
+        segmenter: E and S, as `checkpoints.load_segmenter` returns them.
         image: (H, W, 3) uint8.
         scale: 2 shows the segmenter the people twice as large.
     Returns:
@@ -157,20 +149,18 @@ def write_pseudo_masks(
     dilate: int = 2,
     hardware: Hardware | None = None,
 ) -> Path:
-    """Predict the crowd mask of every target image and write it as NAME.png, with a file that tells its origin.
+    """Predict the crowd mask of every target image and write it as NAME.png to `folder`, which is returned.
 
-    A mask that exists from the same checkpoint and options is kept, so an interrupted run goes on where it was.
+    A mask that exists from the same checkpoint and options is kept, so an interrupted run continues where it was.
 
     Args:
-        checkpoint: mask model, as `train_segmenter` leaves it.
+        checkpoint: mask model, from `train_segmenter`.
         target: only its images are read.
-        folder: where to write; foreign files there are left alone, foreign masks are refused.
+        folder: gets a file about the masks' origin too; foreign files are left alone, foreign masks are refused.
         threshold: crowd where the probability is above it. Low, since only the background will be trusted: a missed
-            person does harm (it is taught as background), a bit too much crowd does not.
+            person does harm (the target loss learns it as background), a bit too much crowd does not.
         dilate: pixels by which the crowd grows to every side, for the same reason.
-        hardware: where to predict; the precision is float32 in any case.
-    Returns:
-        The folder.
+        hardware: the precision is float32 in any case.
     Raises:
         InputError: no segmenter in the checkpoint, or the folder holds masks of another origin.
     """
@@ -178,12 +168,8 @@ def write_pseudo_masks(
     fabric = (hardware or Hardware()).launch()
     segmenter, _ = checkpoints.load_segmenter(checkpoint)
     segmenter.to(fabric.device).to(memory_format=torch.channels_last)
-    origin = {
-        "weights_sha256": checkpoints.weights_digest(checkpoint),
-        "target": target.describe(),
-        "threshold": threshold,
-        "dilate": dilate,
-    }
+    about = {"target": target.describe(), "threshold": threshold, "dilate": dilate}
+    origin = {"weights_sha256": checkpoints.weights_digest(checkpoint), **about}
     claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
 
     def write(index: int) -> None:
@@ -197,6 +183,6 @@ def write_pseudo_masks(
 
 
 def origin_of_masks(folder: str | Path) -> Any:
-    """What `write_pseudo_masks` left beside the masks of a folder; None for masks from elsewhere."""
+    """The file that `write_pseudo_masks` left beside the masks of a folder; None for masks from elsewhere."""
     provenance = Path(folder) / PROVENANCE
     return read_json(provenance) if provenance.exists() else None

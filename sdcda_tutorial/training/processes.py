@@ -1,7 +1,8 @@
-"""Several processes that work on one thing, one a device, on one machine or on several.
+"""Several processes: one per device for one training, on one machine or on several; or one per independent call.
 
-`in_processes` starts those of this machine, unless torchrun or srun has started them already. Inside, `Hardware.launch`
-lets them find each other; each then does its share (`shared_out`, `training.batches`). None of this imports torch.
+`in_processes` starts the processes of one training on this machine, unless torchrun or srun has started them already.
+Inside, `Hardware.launch` connects them; each then does its share (`shared_out`, `datasets.batches`). Starting them does
+not import torch.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -30,42 +32,75 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MEETING_POINT = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")  # what several machines must be told
-GRACE = 5.0  # seconds to leave in order, before a process is killed
+MEETING_POINT = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")  # variables that several machines need
+GRACE = 5.0  # seconds for a process to leave in order before it is killed
 
 
 def in_processes(devices: int, nodes: int, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """What `function` returns in the first of devices × nodes processes; all of them call it.
+    """Call `function` in devices × nodes processes and return the result of the first one.
 
-    Where one process is asked for, or they are started already, it is an ordinary call. Otherwise function and
-    arguments are pickled into new processes. One that fails ends them all, as Ctrl-C does.
+    With one process, or where they are started already, it is an ordinary call.
 
     Raises:
         InputError: these processes cannot be had here.
-        TrainingStopped: one of them was killed.
-        RuntimeError: one of them failed unforeseen; the message is its traceback.
-        Exception: an `InputError`, `TrainingStopped` or `OSError` of one of them is raised here: the first, once.
+        Exception: see `call_in_processes`.
     """
     if devices * nodes == 1 or started():
         return function(*arguments, **options)
+    together = {"WORLD_SIZE": str(devices * nodes), **_meeting_point(nodes)}
+    environments = [together | {"LOCAL_RANK": str(rank)} for rank in range(devices)]
+    return cast(T, call_in_processes(partial(function, *arguments, **options), [()] * devices, environments))
+
+
+def call_in_processes(
+    function: Callable[..., Any], work: Sequence[tuple[Any, ...]], environments: Sequence[Mapping[str, str]]
+) -> Any:
+    """Call `function(*arguments)` for every item of `work`, each in a new process; return the first call's result.
+
+    Function and arguments are pickled. One process that fails ends them all, as Ctrl-C and the death of this one do.
+    `ProcessPoolExecutor` does not fit: its processes are reused and share one environment, and when one call fails the
+    others continue.
+
+    Args:
+        environments: variables that are set from the start (torch reads them early). As many processes run at a time,
+            each in the first free one of these. Only those in the first one show progress bars and warnings.
+
+    Raises:
+        TrainingStopped: a process was killed.
+        RuntimeError: a process failed unforeseen; the message is its traceback.
+        Exception: an `InputError`, `TrainingStopped` or `OSError` of a process is raised here: the first, once.
+    """
     context = multiprocessing.get_context("spawn")  # a fork would not survive what CUDA or OpenMP have begun here
+    waiting = list(enumerate(work))[::-1]
+    running: dict[int, tuple[int, BaseProcess]] = {}  # by the place of the environment
+    failure = None
     with tempfile.TemporaryDirectory(prefix="sdcda-") as outcomes:
-        together = {"WORLD_SIZE": str(devices * nodes), **_meeting_point(nodes)}
-        processes = [
-            context.Process(
-                target=call_in_process,
-                args=(rank, together | {"LOCAL_RANK": str(rank)}, Path(outcomes), function, arguments, options),
-            )
-            for rank in range(devices)
-        ]
         try:
-            with deaf_to_interrupts():
-                for process in processes:
-                    process.start()
-            failure = _wait(processes)
+            while failure is None and (waiting or running):
+                for place, environment in enumerate(environments):
+                    if waiting and place not in running:
+                        number, arguments = waiting.pop()
+                        call = (number, place > 0, Path(outcomes), function, arguments)
+                        running[place] = number, context.Process(target=_call, args=call)
+                        with _deaf_to_interrupts(), _environment(environment):
+                            running[place][1].start()
+                connection.wait([process.sentinel for _, process in running.values()])
+                for place, (number, process) in list(running.items()):
+                    code = process.exitcode
+                    if code and failure is None:
+                        ended = f"signal {-code}" if code < 0 else f"exit code {code}"
+                        failure = f"process {number} ended with {ended}"
+                    if code is not None:
+                        del running[place]
         finally:
-            end_all(processes)
-        return cast(T, outcome_of(Path(outcomes), failure))
+            left = [process for _, process in running.values() if process.pid is not None]
+            for process in left:
+                process.terminate()
+            for process in left:
+                process.join(GRACE)
+                process.kill()
+                process.join()
+        return outcome_of(Path(outcomes), failure)
 
 
 def started() -> bool:
@@ -74,7 +109,7 @@ def started() -> bool:
 
 
 def number_started() -> int | None:
-    """How many processes they have started, over all machines; None if that is not told."""
+    """How many processes they have started, over all machines; None if unknown."""
     number = os.environ.get("WORLD_SIZE") if "LOCAL_RANK" in os.environ else str(_tasks_of_srun())
     return None if number is None else int(number)
 
@@ -86,7 +121,7 @@ def is_first() -> bool:
 
 
 def cluster_environment() -> Any:
-    """Lightning-fabric's description of who has started this process."""
+    """Lightning-fabric's description of the launcher of this process."""
     from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 
     if TorchElasticEnvironment.detect():
@@ -99,8 +134,7 @@ def cluster_environment() -> Any:
 def shared_out(function: Callable[[int], T], number: int, fabric: Fabric | None, *, bar: str | None = None) -> list[T]:
     """[function(0), ..., function(number - 1)], each computed by one of the processes; all of them get the whole list.
 
-    Args:
-        bar: name of a progress bar, shown by the first process.
+    The first process shows a progress bar named `bar`.
     """
     from tqdm.auto import tqdm
 
@@ -118,7 +152,7 @@ def shared_out(function: Callable[[int], T], number: int, fabric: Fabric | None,
 
 
 def average_buffers(module: nn.Module, fabric: Fabric) -> None:
-    """Give all processes the mean of their buffers: each has put the statistics of its own images into batch norm."""
+    """Give all processes the mean of their buffers, since batch norm has seen other images in each of them."""
     if fabric.world_size == 1:
         return
     import torch
@@ -137,7 +171,7 @@ def _tasks_of_srun() -> int:
 
 
 def _meeting_point(nodes: int) -> dict[str, str]:
-    """Where the processes find each other: on this machine any free port, on several what the user has said."""
+    """Where the processes find each other: on one machine at any free port, on several where the user says."""
     if nodes == 1:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -154,32 +188,23 @@ def _meeting_point(nodes: int) -> dict[str, str]:
     return {name: os.environ[name] for name in MEETING_POINT}
 
 
-def call_in_process(
-    rank: int,
-    environment: dict[str, str],
-    outcomes: Path,
-    function: Callable[..., Any],
-    arguments: tuple[Any, ...],
-    options: dict[str, Any],
-    bars: bool = True,
-) -> None:
-    """Process `rank` of this machine: call the function and leave its result or error in the folder `outcomes`."""
-    if not bars:  # those of several processes would write over each other; what goes wrong is told by the parent
+def _call(number: int, quiet: bool, outcomes: Path, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """In a new process: call the function and leave its error, or the first call's result, in the folder `outcomes`."""
+    if quiet:  # bars of several processes would write over each other; the parent reports errors
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a file half written is cleared away
     outcome: Any
     try:
-        outcome = function(*arguments, **options)
+        outcome = function(*arguments)
     except (InputError, TrainingStopped, OSError) as error:
         outcome = error
     except Exception:
-        outcome = RuntimeError(f"process {rank} failed\n{traceback.format_exc()}")
+        outcome = RuntimeError(f"process {number} failed\n{traceback.format_exc()}")
     failed = isinstance(outcome, Exception)
-    if failed or rank == 0:
-        (outcomes / f"{rank}.part").write_bytes(pickle.dumps(outcome))
-        (outcomes / f"{rank}.part").rename(outcomes / str(rank))
+    if failed or number == 0:
+        (outcomes / f"{number}.part").write_bytes(pickle.dumps(outcome))
+        (outcomes / f"{number}.part").rename(outcomes / str(number))
     if failed:
         os._exit(1)  # at once: an orderly end may wait for the other processes, and these for ever
     if "torch" in sys.modules:
@@ -197,8 +222,21 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Processes started here do not hear Ctrl-C, which a terminal sends to all: their parent does, and ends them."""
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Processes started here have these variables."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name in values.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C, which a terminal sends to all: their parent does not, and ends them."""
     if threading.current_thread() is not threading.main_thread():  # others may not touch signals, nor do they get any
         yield
         return
@@ -209,37 +247,13 @@ def deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _wait(processes: Sequence[BaseProcess]) -> str | None:
-    """Wait until all are done, or one has failed: which, and how."""
-    while True:
-        codes = [process.exitcode for process in processes]  # once a turn: what ends in the middle of it, ends the next
-        for rank, code in enumerate(codes):
-            if code:
-                return f"process {rank} ended with " + (f"signal {-code}" if code < 0 else f"exit code {code}")
-        running = [process.sentinel for process, code in zip(processes, codes, strict=True) if code is None]
-        if not running:
-            return None
-        connection.wait(running)
-
-
-def end_all(processes: Sequence[BaseProcess]) -> None:
-    for process in processes:
-        if process.is_alive():
-            process.terminate()
-    for process in processes:
-        if process.pid is not None:
-            process.join(GRACE)
-            process.kill()
-            process.join()
-
-
 def outcome_of(folder: Path, failure: str | None) -> Any:
-    """What the first process returned; where any has failed, the error is raised that came first."""
-    outcomes = {path.name: (path.stat().st_mtime_ns, pickle.loads(path.read_bytes())) for path in folder.glob("*[0-9]")}
-    errors = [(when, outcome) for when, outcome in outcomes.values() if isinstance(outcome, Exception)]
-    if errors:
-        # Who loses the others fails too: what is meant to be read comes before that, and the first before the rest.
-        raise min(errors, key=lambda e: (not isinstance(e[1], (InputError, TrainingStopped, OSError)), e[0]))[1]
+    """Result of the first call; where calls have failed, the first error is raised."""
+    paths = sorted(folder.glob("*[0-9]"), key=lambda path: path.stat().st_mtime_ns)
+    outcomes = {path.name: pickle.loads(path.read_bytes()) for path in paths}
+    errors = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
+    if errors:  # a process that loses the others fails too, so an error that has a message for the user goes first
+        raise min(errors, key=lambda error: not isinstance(error, (InputError, TrainingStopped, OSError)))
     if failure is not None:
         raise TrainingStopped(f"{failure}, and the others were ended; was there memory enough?")
-    return outcomes["0"][1]
+    return outcomes["0"]

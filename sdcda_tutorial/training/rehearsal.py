@@ -1,7 +1,6 @@
 """A rehearsal: two real steps of a training, measured, and nothing written.
 
-The code is that of the training; only `Training.finish` is replaced. What would fail after the start fails here, and at
-once.
+It runs the code of the training, with `measure` in place of `Training.finish`. Errors of a first step show at once.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from sdcda_tutorial import masks
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
@@ -30,14 +28,14 @@ class Measured:
     """One training of the run, as measured. Times in seconds, sizes in bytes.
 
     Attributes:
-        images, held_out: trained on, and kept back to choose the model.
-        start, steps: steps that are done already (a run that is gone on with), and in all.
+        images, held_out: to train on, and kept back to choose the model.
+        start, steps: steps done already (of a resumed run), and in all.
         crop: (height, width).
         loading: for a batch of every domain, prepared by one process.
         step_times: of the steps taken; empty where none was left.
-        validation: for one held-out image, where there are many; `validations` of all of them are to come.
-        memory, memory_of: the most that was in use, and whose: the GPU's tensors, else this process with all it holds.
-        last, model: sizes of the checkpoints; `kept` models of epochs beside.
+        validation: per held-out image; `validations` of all these images are to come.
+        memory, memory_of: peak, and whose: the GPU's tensors, or else this whole process.
+        last, model: sizes of the checkpoints; `kept` models of epochs besides.
     """
 
     name: str
@@ -60,7 +58,7 @@ class Measured:
 
     @property
     def seconds(self) -> float:
-        """All that is left to do. Workers load while the device computes; without them it waits."""
+        """Of all that is left to do. Workers load while the device computes; without them it waits."""
         if not self.step_times:
             return 0.0
         loading, step = self.loading / max(1, self.workers), self.step_times[-1]
@@ -69,43 +67,39 @@ class Measured:
 
     @property
     def disk(self) -> int:
-        """What the folder holds at most: while a file is replaced, old and new are both there."""
+        """Largest size of the folder: while a file is replaced, old and new are both there."""
         return self.last + (1 + self.kept) * self.model + max(self.last, self.model)
 
     def lines(self) -> list[str]:
         """For the report."""
         epochs = self.steps * self.batch_size / self.images
         held_out = f", {self.held_out} held out" if self.held_out else ""
-        told = [
+        title = (
             f"{self.name}: {self.steps} steps of {self.batch_size} images a domain at {self.crop[0]}x{self.crop[1]}, "
             f"{epochs:.4g} epochs of {self.images} images{held_out}"
-        ]
+        )
         if not self.step_times:
-            return [*told, "  all steps are done already"]
-        first, second = self.step_times[0], self.step_times[-1]
+            return [title, "  all steps are done already"]
         waits = f"hidden behind the steps by {self.workers} workers" if self.workers else "which the steps wait for"
-        told += [
-            f"  step            {second:.3g} s (the first, a warm-up, {first:.3g} s)",
-            f"  loading         {self.loading:.3g} s a batch in one process, {waits}",
-            f"  peak memory     {'unknown here' if self.memory is None else size(self.memory)} {self.memory_of}",
-        ]
-        if self.validations:
-            told.append(f"  validation      {self.validations} times, {self.validation:.3g} s an image")
         done = f" for the {self.steps - self.start} steps that are left" if self.start else ""
         kept = f", {self.kept} epochs {size(self.kept * self.model)}" if self.kept else ""
-        return [
-            *told,
-            f"  time            {duration(self.seconds)}{done}",
-            f"  disk            {size(self.disk)} at most (to go on from {size(self.last)}, model {size(self.model)}"
-            f"{kept}, and room to replace one)",
-        ]
+        parts = f"to go on from {size(self.last)}, model {size(self.model)}{kept}, and room to replace one"
+        rows = {
+            "step": f"{self.step_times[-1]:.3g} s (the first, a warm-up, {self.step_times[0]:.3g} s)",
+            "loading": f"{self.loading:.3g} s a batch in one process, {waits}",
+            "peak memory": f"{'unknown here' if self.memory is None else size(self.memory)} {self.memory_of}",
+            "validation": f"{self.validations} times, {self.validation:.3g} s an image" if self.validations else "",
+            "time": f"{duration(self.seconds)}{done}",
+            "disk": f"{size(self.disk)} at most ({parts})",
+        }
+        return [title, *(f"  {name:<16}{text}" for name, text in rows.items() if text)]
 
 
 class Rehearsal:
-    """Stands in for the runs of an experiment and collects what it measured.
+    """Stands in for the runs of an experiment and collects the measurements.
 
     Args:
-        workers: of the run that is rehearsed; here all batches are prepared in this process, to be timed.
+        workers: of the rehearsed run; here all batches are prepared in this process, to be timed.
     """
 
     def __init__(self, workers: int) -> None:
@@ -114,7 +108,7 @@ class Rehearsal:
         self.notes: list[str] = []
 
     def measure(self, training: Training, resume: bool) -> Path:
-        """Take two steps of a training, note what they cost, and give the path at which its model would be."""
+        """Take two steps of a training, note what they cost, and return the path that its model would have."""
         run, fabric = training.run, training.run.fabric
         last = run.find(resume)
         start = 0 if last is None else int(checkpoints.read_card(last)["state"]["step"])
@@ -132,8 +126,10 @@ class Rehearsal:
             validation = _timed(partial(training.validate, held_out.subset([0])), on_gpu)[1]
             validation /= fabric.world_size  # the processes share the images
             validations = sum(training.validates(done) for done in range(start + 1, training.steps + 1))
+        model = checkpoints.module_tensors(run.deployed)
         everything = checkpoints.module_tensors(run.modules) | checkpoints.optimizer_tensors(run.optimizers)
-        window = run.config["source"] if "source" in run.config else run.config["augmentation"]
+        last_bytes, model_bytes = (sum(tensor.nbytes for tensor in them.values()) for them in (everything, model))
+        window = run.config.get("source") or run.config["augmentation"]
         self.measured.append(
             Measured(
                 training.description, training.images, len(held_out or ()), start, training.steps,
@@ -141,13 +137,13 @@ class Rehearsal:
                 sum(loading) / max(1, len(loading)), tuple(step_times), validation, validations,
                 torch.cuda.max_memory_allocated() if on_gpu else peak_of_this_process(),
                 "of the GPU" if on_gpu else "of this process so far",
-                _bytes(everything), _bytes(checkpoints.module_tensors(run.deployed)), run.records.keep, self.workers,
+                last_bytes, model_bytes, run.records.keep, self.workers,
             )
         )  # fmt: skip
         return run.model_path
 
     def finds_masks(self, model: Path, target: CrowdDataset, folder: Path) -> bool:
-        """Whether all pseudo-masks are there; where not, it is noted, and a mask model that is there is opened."""
+        """Whether all pseudo-masks are there; if not, it is noted. A mask model that is there is opened."""
         missing = [name for name in target.names if not masks.path_of(folder, name).exists()]
         if model.exists():
             checkpoints.load_segmenter(model)
@@ -159,7 +155,7 @@ class Rehearsal:
         return not missing
 
     def finds_translated(self, source: CrowdDataset, folder: Path) -> bool:
-        """Whether the translated source is there; where not, it is noted."""
+        """Whether the translated source is there; if not, it is noted."""
         if not folder.exists():
             self.notes.append(
                 f"translated source: {len(source)} images are still to be translated and written before the counter's "
@@ -177,7 +173,7 @@ def _timed(work: Callable[[], Any], on_gpu: bool) -> tuple[Any, float]:
 
 
 def peak_of_this_process() -> int | None:
-    """The most memory this process has had so far (resident), in bytes; None where the system does not tell."""
+    """Peak resident memory of this process, in bytes; None where the system does not say."""
     try:
         import resource
     except ImportError:  # Windows
@@ -202,7 +198,3 @@ def duration(seconds: float) -> str:
     minutes = round(seconds / 60)
     days, hours = minutes // 1440, minutes // 60 % 24
     return (f"{days} d " if days else "") + (f"{hours} h " if hours or days else "") + f"{minutes % 60} min"
-
-
-def _bytes(tensors: dict[str, Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

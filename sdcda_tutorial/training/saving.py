@@ -1,18 +1,20 @@
-"""What a run saves and when, and how it goes on after an interruption.
+"""What a run saves and when, and how it resumes after an interruption.
 
 A run folder holds
 
     config.json         what was asked for
-    metrics.jsonl       one line per logged step
-    last.safetensors    weights, optimisers and step: everything to go on from
-    model.safetensors   the weights chosen by validation: what one uses afterwards
+    metrics.jsonl       one line of JSON per logged step
+    last.safetensors    weights, optimisers and step: everything to resume from
+    model.safetensors   the weights chosen by validation, to be used afterwards
     epoch_0012.safetensors, tensorboard/    where asked for: the weights after an epoch, the log for TensorBoard
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
+import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,11 +27,69 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
-from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.files import read_json, write_json, write_text
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.log import Log, Records
 
 SAVE_AFTER = 300.0  # seconds without a checkpoint, whatever the number of steps: what a kill may cost
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a run leaves besides the files it needs; none of it changes the result.
+
+    Attributes:
+        keep: keep the models of the last so many epochs; 0 for none.
+        tensorboard: write the log for TensorBoard too.
+    """
+
+    keep: int = 0
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tensorboard:
+            summary_writer()
+
+
+def summary_writer() -> Any:
+    """TensorBoard's class; an InputError where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError(
+            f"TensorBoard cannot be written ({error}); pip install tensorboard, or drop `tensorboard`"
+        ) from None
+    return SummaryWriter
+
+
+class Log:
+    """metrics.jsonl and, with `tensorboard`, tensorboard/ in a folder.
+
+    Args:
+        start: the run goes on after this step; lines of later steps, which a killed run may have left, are cut off.
+    """
+
+    def __init__(self, folder: Path, start: int, *, tensorboard: bool = False) -> None:
+        self.path = folder / "metrics.jsonl"
+        text = self.path.read_text(encoding="utf-8") if start else ""
+        self.lines = [line for line in map(json.loads, text.splitlines()) if line["step"] <= start]
+        # TensorBoard hides what an earlier process wrote from purge_step on: no step shows twice.
+        where = str(folder / "tensorboard")
+        self._writer: Any = summary_writer()(where, purge_step=start + 1) if tensorboard else None
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Values after `step` steps; they reach the file with the next `save`."""
+        self.lines.append({"step": step, **{name: round(value, 7) for name, value in values.items()}})
+        for name, value in values.items() if self._writer else ():
+            self._writer.add_scalar(name, value, step)
+
+    def save(self) -> None:
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in self.lines))
+        if self._writer:
+            self._writer.flush()
+
+    def close(self) -> None:
+        if self._writer:
+            self._writer.close()
 
 
 @dataclass
@@ -40,8 +100,8 @@ class RunFolder:
         folder: where everything is written; new, unless the run is resumed.
         config: what was asked for, JSON-able; a resumed run must ask for the same.
         card: what the checkpoints say about themselves (architecture, data, ...).
-        modules: all that training changes, by name: what last.safetensors holds.
-        deployed: what model.safetensors holds, by name.
+        modules: all that training changes, by name: the content of last.safetensors.
+        deployed: the content of model.safetensors, by name.
         optimizers: by name.
         fabric: device and precision; only its first process writes.
         records: what to leave besides.
@@ -56,9 +116,9 @@ class RunFolder:
     fabric: Fabric
     records: Records = field(default_factory=Records)
 
-    @property
-    def model_path(self) -> Path:
-        return self.folder / "model.safetensors"
+    def __post_init__(self) -> None:
+        self.config = json.loads(json.dumps(self.config))  # tuples become lists, as in the file
+        self.model_path, self.last_path = self.folder / "model.safetensors", self.folder / "last.safetensors"
 
     def begin(self, resume: bool) -> int:
         """Open a new folder, or go on in an old one; the number of steps already done.
@@ -69,7 +129,7 @@ class RunFolder:
         last = self.find(resume)
         self.fabric.barrier()  # every process has looked before the first one writes
         if self.fabric.is_global_zero and not (self.folder / "config.json").exists():
-            write_json(self.folder / "config.json", self._asked())
+            write_json(self.folder / "config.json", self.config)
         self.fabric.barrier()
         state: dict[str, Any] = {"step": 0, "best": {"step": 0, "validation": None}, "seconds": 0.0}
         if last is not None:
@@ -80,7 +140,7 @@ class RunFolder:
             checkpoints.restore_optimizers(self.optimizers, tensors, last)
             if state["precision"]:
                 self.fabric.strategy.precision.load_state_dict(state["precision"])
-        self.best = {key: math.inf if value is None else value for key, value in state["best"].items()}
+        self.best: dict[str, Any] = state["best"]
         self._seconds = float(state["seconds"])
         self._began = self._saved = time.perf_counter()
         tensorboard = self.records.tensorboard and self.fabric.is_global_zero
@@ -88,13 +148,13 @@ class RunFolder:
         return int(state["step"])
 
     def find(self, resume: bool) -> Path | None:
-        """The checkpoint to go on from, or None; errors as in `begin`."""
-        asked, last = self.folder / "config.json", self.folder / "last.safetensors"
+        """The checkpoint to resume from, or None; errors as in `begin`."""
+        asked, last = self.folder / "config.json", self.last_path
         if not (asked.exists() or last.exists()):
             return None
         if not resume:
             raise InputError(f"{self.folder} already holds a run; pass `resume` to go on, or choose another `folder`")
-        then, now = checkpoints.current_names(read_json(asked)), self._asked()
+        then, now = checkpoints.current_names(read_json(asked)), self.config
         changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
         if changed:
             key = changed[0]
@@ -110,22 +170,19 @@ class RunFolder:
             raise InputError(f"checkpoint {last} holds a model but no state to go on from; choose another `folder`")
         return last
 
-    def _asked(self) -> dict[str, Any]:
-        return dict(json.loads(json.dumps(self.config)))  # tuples become lists, as they will in the file
-
     def consider(self, step: int, validation: float) -> None:
         """Keep the model if its validation error is the lowest so far."""
         if not math.isfinite(validation):
             raise TrainingStopped(f"the validation error is not finite after step {step}; {self.what_is_left()}")
         self.log.add(step, {"validation": validation})
-        if validation < self.best["validation"]:
+        if self.best["validation"] is None or validation < self.best["validation"]:
             self.best = {"step": step, "validation": validation}
             self.write_model(self.model_path, self.best)
 
     def save(self, step: int, every: int, steps: int) -> None:
-        """Write what to go on from: every so many steps, after the last, and where `SAVE_AFTER` seconds have gone by.
+        """Write last.safetensors: every so many steps, after the last, and where `SAVE_AFTER` seconds have gone by.
 
-        Last of all that is written after a step: a run that resumes from before it writes the rest again.
+        After a step it is written last: a run that resumes from before it writes the rest again.
         """
         if step % every and step != steps and time.perf_counter() - self._saved <= SAVE_AFTER:
             return
@@ -136,16 +193,12 @@ class RunFolder:
         self.log.save()
         tensors = checkpoints.module_tensors(self.modules) | checkpoints.optimizer_tensors(self.optimizers)
         self._require_finite_weights(tensors, step)
-        state = {
-            "step": step,
-            "best": _finite(self.best),
-            "seconds": round(self._trained_for(), 1),
-            "precision": self.fabric.strategy.precision.state_dict(),
-        }
-        checkpoints.save(self.folder / "last.safetensors", tensors, {**self.card, "state": state})
+        state = {"step": step, "best": self.best, "seconds": self._trained_for()}
+        state["precision"] = self.fabric.strategy.precision.state_dict()
+        checkpoints.save(self.last_path, tensors, {**self.card, "state": state})
 
     def keep_epoch(self, step: int, images: int) -> None:
-        """The model after an epoch, where asked for; then away with the one that is too many: never are there fewer."""
+        """Keep the model after an epoch, where asked for; only then delete the one that is too many."""
         seen = self.config["batch_size"]
         epoch = step * seen // images
         if not self.records.keep or epoch == (step - 1) * seen // images or not self.fabric.is_global_zero:
@@ -159,20 +212,29 @@ class RunFolder:
                 other.unlink()
 
     def write_model(self, path: Path, chosen: Mapping[str, Any]) -> None:
-        if self.fabric.is_global_zero:
-            card = {
-                **self.card,
-                "config": dict(self.config),
-                "chosen": _finite(chosen),
-                "versions": checkpoints.versions(),
-                **checkpoints.circumstances(self.fabric, self._trained_for()),
-            }
-            checkpoints.save(path, checkpoints.module_tensors(self.deployed), card)
+        """Write the model as it is now, with a card that says how and on what it was trained."""
+        if not self.fabric.is_global_zero:
+            return
+        device, on_cpu = self.fabric.device, f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}"
+        card = {
+            **self.card,
+            "config": self.config,
+            "chosen": chosen,
+            "versions": checkpoints.versions(),
+            "date": datetime.date.today().isoformat(),
+            "seconds": self._trained_for(),
+            "hardware": {
+                "device": torch.cuda.get_device_name(device) if device.type == "cuda" else on_cpu,
+                "processes": self.fabric.world_size,
+                "precision": self.fabric.strategy.precision.precision,
+            },
+        }
+        checkpoints.save(path, checkpoints.module_tensors(self.deployed), card)
 
     def what_is_left(self) -> str:
         """The end of a message: what is left of a run that stopped, and what to try."""
-        last = self.folder / "last.safetensors"
-        kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint had been written yet"
+        there = self.last_path.exists()
+        kept = f"the last good checkpoint is {self.last_path}" if there else "no checkpoint had been written yet"
         return f"{kept}; try a lower learning rate or float32"
 
     def _require_finite_weights(self, tensors: Mapping[str, Tensor], step: int) -> None:
@@ -181,9 +243,5 @@ class RunFolder:
             raise TrainingStopped(f"{broken} is not finite after step {step}; {self.what_is_left()}")
 
     def _trained_for(self) -> float:
-        """Seconds, those before an interruption included."""
-        return self._seconds + time.perf_counter() - self._began
-
-
-def _finite(best: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and math.isinf(value) else value for key, value in best.items()}
+        """Seconds, including those before an interruption."""
+        return round(self._seconds + time.perf_counter() - self._began, 1)

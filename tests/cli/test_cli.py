@@ -98,6 +98,7 @@ def test_the_bare_command_shows_the_help() -> None:
 
 
 # --- the tour ---------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_the_mini_world_is_made_where_one_says_and_once(tmp_path: Path) -> None:
     root = tmp_path / "world"
     assert ran("data", "mini", "--root", root, "--seed", 5) == f"the mini world is in {root}\n"
@@ -109,6 +110,7 @@ def test_the_mini_world_is_made_where_one_says_and_once(tmp_path: Path) -> None:
     assert files(root)[str(root / "manifest.json")] != made[str(root / "manifest.json")]
 
 
+@pytest.mark.slow
 def test_masks_are_one_picture_an_image(trained: dict[str, str]) -> None:
     assert trained["masks"] == "the pseudo-masks are in runs/mini/masks\n"
     assert {path.name for path in Path("runs/mini/masks").iterdir()} == {
@@ -209,6 +211,7 @@ def test_evaluate_again_replaces_the_old_files_and_leaves_others(trained: dict[s
     assert len(list(tmp_path.iterdir())) == 5
 
 
+@pytest.mark.slow
 def test_evaluate_tells_checkpoints_of_one_name_apart(trained: dict[str, str], tmp_path: Path) -> None:
     kept = shutil.copy(MODELS["fd"], tmp_path / "fd.safetensors")  # a model that is known by its own name
     same = ["--checkpoint", MODELS["fd"], "--checkpoint", kept, "--checkpoint", MODELS["fd"]]
@@ -230,6 +233,7 @@ def tell(trained: dict[str, str], tmp_path: Path) -> Any:
     return predict
 
 
+@pytest.mark.slow
 def test_predict_takes_any_photograph(tell: Any, tmp_path: Path) -> None:
     sideways = Image.Exif()
     sideways[0x0112] = 6  # orientation: to be turned by a quarter
@@ -266,6 +270,7 @@ def test_predict_shrinks_on_request(tell: Any, tmp_path: Path) -> None:
     assert tell(photo, options=("--max-side", 500))[photo][0] == tell(photo)[photo][0] != small
 
 
+@pytest.mark.slow
 def test_predict_overwrites_nothing_but_its_own_earlier_overlay(tell: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     one, two = photograph(tmp_path / "one/p.jpg", seed=1), photograph(tmp_path / "two/p.jpg", seed=2)
@@ -395,6 +400,7 @@ def test_bad_options_are_one_line(trained: dict[str, str], command: str, says: s
     assert says in refused(*command.split())
 
 
+@pytest.mark.slow
 def test_bad_input_in_a_python_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("not a mini world")
     for command, says in [
@@ -503,6 +509,7 @@ def test_a_silhouette_of_another_size_is_refused(trained: dict[str, str], home: 
     assert not Path("build/evaluation").exists()
 
 
+@pytest.mark.slow
 def test_bad_checkpoints_are_refused_before_anything_is_written(trained: dict[str, str], home: Path) -> None:
     (home / "text.safetensors").write_text("no checkpoint")
     truncated = shutil.copy(MODELS["se"], home / "truncated.safetensors")

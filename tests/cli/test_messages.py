@@ -35,6 +35,7 @@ def messages(path: Path) -> list[str]:
     return [node.value for node in parts if isinstance(node.value, str)]
 
 
+@pytest.mark.slow
 def test_the_lower_layers_name_no_option_and_no_command() -> None:
     said = [(path.name, text) for path in BELOW for text in texts(path)]
     assert len(said) > 1000

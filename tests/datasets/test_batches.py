@@ -203,6 +203,7 @@ def refuse(*_: object) -> None:
     raise AssertionError("somebody looked at the labels of the target")
 
 
+@pytest.mark.slow
 def test_the_target_is_its_images_and_the_masks(target: CrowdDataset, pseudo_masks: Path) -> None:
     blind = type("Blind", (type(target),), {"__getitem__": refuse, "_labels": refuse, "_load": refuse})
     unlabelled = target.subset(range(len(target)))

@@ -159,8 +159,8 @@ def test_a_rule_that_admits_nothing_and_one_that_is_none(tmp_path: Path) -> None
 def test_only_changed_files_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_gcc(tmp_path)
     read: list[str] = []
-    load = scene_index.load_mat
-    monkeypatch.setattr(scene_index, "load_mat", lambda path, key: (read.append(path.stem), load(path, key))[1])
+    load = scene_index.load_image_info
+    monkeypatch.setattr(scene_index, "load_image_info", lambda path: (read.append(path.stem), load(path))[1])
     GCC(tmp_path).scene_records()
     assert len(read) == 5
     GCC(tmp_path).scene_records()

@@ -85,6 +85,7 @@ def test_a_trained_model_says_on_what_how_and_when(trained: Path, source: CrowdD
     assert {"python", "numpy", "torchvision", "lightning-fabric"} < card["versions"].keys()
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_added_to_the_card_once(
     model: Path, mini_world: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +106,7 @@ def test_an_evaluation_is_added_to_the_card_once(
     assert checkpoints.weights_digest(model) == weights
 
 
+@pytest.mark.slow
 def test_a_model_that_is_nobodys_run_or_may_not_be_written_stays_as_it_is(
     model: Path,
     mini_world: Path,

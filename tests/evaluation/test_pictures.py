@@ -17,6 +17,7 @@ from sdcda_tutorial.datasets import Sample
 from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import pictures as plotting
+from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.evaluation.comparison import save_panel
 from sdcda_tutorial.evaluation.results import evaluate
 
@@ -72,7 +73,7 @@ def test_all_maps_of_a_row_share_the_scale_of_the_truth(panel: Figure) -> None:
         # Where nobody is the truth has no scale: then it is the predictions', so that a stray 0.01 does not blind.
         limits = (0, float(truth.max()) or pytest.approx(0.01))
         assert [axis.images[0].get_clim() for axis in axes[i, 1:]] == [limits] * 3
-        assert {axis.images[0].get_cmap().name for axis in axes[i, 1:]} == {plotting.DENSITY}
+        assert {axis.images[0].get_cmap().name for axis in axes[i, 1:]} == {DENSITY}
 
 
 def test_a_panel_of_nothing_but_zeros_can_be_drawn(tmp_path: Path) -> None:

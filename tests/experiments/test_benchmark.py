@@ -15,10 +15,12 @@ from command_line import files, ran, refused, run, small_home
 from native_files import write_shanghaitech
 from PIL import Image
 
-import sdcda_tutorial.experiments.benchmark
 from sdcda_tutorial.evaluation.results import Results
+from sdcda_tutorial.experiments.benchmark import Benchmark
 from sdcda_tutorial.experiments.cell_records import read_cells
 from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -64,12 +66,12 @@ def test_the_results_of_a_benchmark_say_when_their_own_seeds_were_trained(tmp_pa
 def test_the_default_seeds_of_the_benchmark_are_those_of_the_stored_table(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[int]] = []
 
-    def run_benchmark(seeds: list[int], *_: Any, **__: Any) -> dict[str, Any]:
+    def run_benchmark(_: Benchmark, seeds: list[int], **__: Any) -> dict[str, Any]:
         asked.append(seeds)
         return {"summary": {}, "seeds": seeds, "differences": {}}
 
-    monkeypatch.setattr(sdcda_tutorial.experiments.benchmark, "run_benchmark", run_benchmark)
-    monkeypatch.setattr(sdcda_tutorial.experiments.benchmark, "save_pictures", lambda *_: None)
+    monkeypatch.setattr(Benchmark, "run", run_benchmark)
+    monkeypatch.setattr(Benchmark, "save_pictures", lambda *_: None)
     ran("benchmark")
     stored = json.loads((Path(__file__).parents[2] / "data/results/mini_world.json").read_text())
     assert asked == [stored["seeds"]]

@@ -24,8 +24,10 @@ from sdcda_tutorial.experiments.presets import PAPER, Preset
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.log import Records
 from sdcda_tutorial.training.loop import CHOOSE_FROM, Training
+from sdcda_tutorial.training.saving import Records
+
+pytestmark = pytest.mark.slow
 
 CPU = Hardware(accelerator="cpu", precision="32-true")
 CONFIG = AdaptationConfig(

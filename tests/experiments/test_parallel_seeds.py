@@ -13,21 +13,25 @@ from pathlib import Path
 import pytest
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
-from sdcda_tutorial.experiments.parallel_seeds import _gpus, side_by_side
+from sdcda_tutorial.experiments.benchmark import _gpus, run_seeds_in_parallel
+
+pytestmark = pytest.mark.alone
 
 
-def note(folder: Path, name: str, seconds: float = 0.0) -> None:
+def note(call: tuple[Path, str, float]) -> None:
+    folder, name, seconds = call
     (folder / f"{name}.begun").write_text(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']} {time.time()}")
     time.sleep(seconds)
     (folder / f"{name}.done").write_text(str(time.time()))
 
 
-def fail(folder: Path, name: str, seconds: float) -> None:
+def fail(call: tuple[Path, str, float]) -> None:
+    _, name, _ = call
     if name == "bad":
         raise InputError("this one is bad")
     if name == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    note(folder, name, seconds)
+    note(call)
 
 
 def begun(folder: Path) -> set[str]:
@@ -36,7 +40,7 @@ def begun(folder: Path) -> set[str]:
 
 def test_each_is_done_once_in_a_process_of_its_own_and_never_more_at_a_time(tmp_path: Path) -> None:
     threads = os.environ.get("OMP_NUM_THREADS")
-    side_by_side(2, note, [(tmp_path, str(n), 0.5) for n in range(5)])
+    run_seeds_in_parallel(2, note, [(tmp_path, str(n), 0.5) for n in range(5)])
     written = [(tmp_path / f"{n}.begun").read_text().split() for n in range(5)]
     assert len({process for process, _, _ in written} | {str(os.getpid())}) == 6
     spans = [(float(w[2]), float((tmp_path / f"{n}.done").read_text())) for n, w in enumerate(written)]
@@ -51,7 +55,7 @@ def test_one_that_fails_ends_the_others_and_none_begins_any_more(
     work = [(tmp_path, "slow", 600.0), (tmp_path, name, 0.0), (tmp_path, "later", 0.0), (tmp_path, "last", 0.0)]
     start = time.monotonic()
     with pytest.raises(error, match="this one is bad" if name == "bad" else "was there memory enough"):
-        side_by_side(2, fail, work)
+        run_seeds_in_parallel(2, fail, work)
     assert time.monotonic() - start < 60
     assert begun(tmp_path) <= {"slow"} and not list(tmp_path.glob("*.done"))
     assert not multiprocessing.active_children()
@@ -60,8 +64,10 @@ def test_one_that_fails_ends_the_others_and_none_begins_any_more(
 def test_when_their_parent_dies_they_do_not_live_on(tmp_path: Path) -> None:
     program = (
         "from pathlib import Path; import sys; sys.path.insert(0, sys.argv[2])\n"
-        "from test_side_by_side import note; from sdcda_tutorial.side_by_side import side_by_side\n"
-        "if __name__ == '__main__': side_by_side(2, note, [(Path(sys.argv[1]), str(n), 600.0) for n in range(2)])\n"
+        "from test_parallel_seeds import note\n"
+        "from sdcda_tutorial.experiments.benchmark import run_seeds_in_parallel\n"
+        "calls = [(Path(sys.argv[1]), str(n), 600.0) for n in range(2)]\n"
+        "if __name__ == '__main__': run_seeds_in_parallel(2, note, calls)\n"
     )
     (tmp_path / "program.py").write_text(program)
     parent = subprocess.Popen([sys.executable, tmp_path / "program.py", tmp_path, Path(__file__).parent])

@@ -36,11 +36,16 @@ def results(method: str, seed: int) -> Results:
     return Results(rows)
 
 
+def of_methods(*methods: str) -> dict[str, Any]:
+    return summarise({s: {m: {"target": results(m, s)} for m in methods} for s in TRUE}, same_images=False)
+
+
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
-    return summarise({s: {m: {"target": results(m, s)} for m in PREDICTED} for s in TRUE}, same_images=False)
+    return of_methods(*PREDICTED)
 
 
+@pytest.mark.slow
 def test_means_and_spread_by_hand(found: dict[str, Any]) -> None:
     assert found["summary"]["noadapt / target"]["mae"] == {"mean": 4.5, "sd": round(np.sqrt(4.5), 4)}  # 3 and 6
     percent = found["summary"]["se / target"]["mae_percent_of_mean_count"]
@@ -111,6 +116,7 @@ def test_without_its_baseline_a_method_is_compared_with_nothing() -> None:
     assert only["differences"] == {} and only["summary"]["se / target"]["mae"] == {"mean": 1.0, "sd": None}
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     """Twelve seeds of a known mean difference, spread by seed and by image: about 95 of 100 intervals hold it."""
     rng, hit, trials = np.random.default_rng(3), 0, 120
@@ -143,23 +149,24 @@ def test_the_interval_of_a_mean_by_hand() -> None:
     assert comparison_plots.interval_of_mean([4.0]) == (4.0, 4.0)
 
 
+@pytest.mark.slow
 def test_pictures_show_what_was_found(found: dict[str, Any], tmp_path: Path) -> None:
     paths = comparison_plots.save_pictures(tmp_path, found, METHOD_TITLES)
     assert [path.name for path in paths] == ["mae.png", "crowd_size.png", "background_and_crowd.png"]
     for path in paths:
         with Image.open(path) as picture:
             assert picture.width > 500 and "2 seeds" in picture.info["Description"]
-    (axis,) = comparison_plots.dot_plot(found, METHOD_TITLES, ["se", "noadapt"]).axes
+    (axis,) = comparison_plots.dot_plot(of_methods("se", "noadapt"), METHOD_TITLES).axes
     assert [text.get_text() for text in axis.get_yticklabels()] == ["SE", "NoAdapt"]
     dots = np.concatenate([np.asarray(points.get_offsets())[:, 0] for points in axis.collections])
     assert sorted(dots.tolist()) == [1, 3, 3, 6]
-    axes = comparison_plots.error_by_crowd_size(found, METHOD_TITLES, ["se"]).axes
+    axes = comparison_plots.error_by_crowd_size(of_methods("se"), METHOD_TITLES).axes
     fewest = np.concatenate([np.asarray(points.get_offsets())[:, 0] for points in axes[0].collections])
     assert sorted(fewest.tolist()) == [1, 1]  # of 10 people, and of none
 
 
-def test_background_and_crowd_add_up_to_the_error(found: dict[str, Any]) -> None:
-    (axis,) = comparison_plots.background_against_crowd(found, METHOD_TITLES, ["noadapt"]).axes
+def test_background_and_crowd_add_up_to_the_error() -> None:
+    (axis,) = comparison_plots.background_against_crowd(of_methods("noadapt"), METHOD_TITLES).axes
     points = np.concatenate([np.asarray(drawn.get_offsets()) for drawn in axis.collections])
     assert sorted(points.sum(axis=1).tolist()) == [-4, 3]  # 16 + 20 less 30, and 2 + 30 less 40, an image
 

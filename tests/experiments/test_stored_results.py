@@ -13,8 +13,7 @@ import pytest
 from sdcda_tutorial.experiments.benchmark_rows import GROUPS
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.experiments.statistics import differences, errors
-from sdcda_tutorial.rivals.translation import load_generators
-from sdcda_tutorial.rivals.translation_config import TRANSLATIONS
+from sdcda_tutorial.rivals.translation import TRANSLATIONS, load_generators
 from sdcda_tutorial.training.checkpoints import load, load_counter, load_segmenter
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +62,7 @@ def test_results_say_how_they_were_made(mini_world: dict[str, Any]) -> None:
         assert not tuned_on & set(found["seeds"])  # nothing that is reported was tuned on
 
 
+@pytest.mark.slow
 def test_table_1_was_found_again_from_its_images() -> None:
     found = stored("table_1")
     for method, one in differences(found, same_images=False).items():

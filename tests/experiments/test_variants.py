@@ -14,13 +14,14 @@ from sdcda_tutorial import masks
 from sdcda_tutorial.datasets import open_dataset
 from sdcda_tutorial.datasets.batches import crowd_mask
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.experiments.benchmark_rows import GROUPS, titles
+from sdcda_tutorial.experiments.benchmark_rows import GROUPS, parse, titles
 from sdcda_tutorial.experiments.cell_records import read_cells
 from sdcda_tutorial.experiments.control_masks import GROWTH, MASKS, write_control_masks
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.experiments.statistics import baseline
-from sdcda_tutorial.experiments.variants import parse
 from sdcda_tutorial.files import folder_digest
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,15 +35,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 # --- names ------------------------------------------------------------------------------------------------------------
 def test_a_variant_changes_what_it_names() -> None:
     on = MINI.method("se+fd")
-    changed = parse("se+fd@lambda_d=1e-4@lambda_s=0").config(on)
+    changed = parse("se+fd@lambda_d=1e-4@lambda_s=0").config(MINI)
     weights = changed.weights
     assert (weights.seg_source, weights.seg_target, weights.adversarial) == (0, on.weights.seg_target, 1e-4)
     assert {k: v for k, v in vars(changed).items() if k != "weights"} == {
         k: v for k, v in vars(on).items() if k != "weights"
     }
-    moved = parse("se+fd@D=mask@eq9=entropy").config(on)
+    moved = parse("se+fd@D=mask@eq9=entropy").config(MINI)
     assert (moved.discriminator_sees, moved.target_loss, moved.weights) == ("mask", "entropy", on.weights)
-    assert parse("se").config(on) == on and parse("se").masks is None and parse("se@masks=none").masks == "none"
+    assert parse("se+fd").config(MINI) == on and parse("se").config(MINI) == MINI.method("se")
+    assert parse("se").masks is None and parse("se@masks=none").masks == "none"
 
 
 @pytest.mark.parametrize(

@@ -164,9 +164,9 @@ def test_the_structure_loss_is_differentiable() -> None:
 def test_the_total_by_hand() -> None:
     terms = {name: torch.tensor(value) for name, value in
              {"fooling": 1.0, "cycle": 2.0, "identity": 3.0, "structure": 4.0}.items()}  # fmt: skip
-    assert float(losses.total_loss(terms, TranslationWeights(10, 0.5, 0.25))) == 1 + 20 + 15 + 1
+    assert float(losses.generator_loss(terms, TranslationWeights(10, 0.5, 0.25))) == 1 + 20 + 15 + 1
     del terms["structure"]
-    assert float(losses.total_loss(terms, TranslationWeights())) == 36
+    assert float(losses.generator_loss(terms, TranslationWeights())) == 36
     for wrong in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="cycle"):
             TranslationWeights(cycle=wrong)

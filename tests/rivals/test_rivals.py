@@ -21,9 +21,10 @@ from sdcda_tutorial.experiments.presets import COUNTERS, METHODS, MINI, PAPER, P
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.paper import TABLE_1
 from sdcda_tutorial.rivals.sfcn import SFCN
-from sdcda_tutorial.rivals.translation import Translation
-from sdcda_tutorial.rivals.translation_config import TRANSLATIONS
+from sdcda_tutorial.rivals.translation import TRANSLATIONS, Translation
 from sdcda_tutorial.training import checkpoints
+
+pytestmark = pytest.mark.slow
 
 RUNS = Path("runs/mini")
 
@@ -62,9 +63,9 @@ def test_another_counter_changes_nothing_else() -> None:
         assert (other.warm_start is None) == (preset.warm_start is None)
         for ours, theirs in ((preset.adaptation, other.adaptation), (preset.warm_start, other.warm_start)):
             if ours is not None and theirs is not None:
-                assert (theirs.kernels, theirs.stride) == ("sfcn", 8)
+                assert (theirs.counter, theirs.stride) == ("sfcn", 8)
                 assert theirs.learning_rate == min(ours.learning_rate, 5e-4)  # above it SFCN learns zeros for ever
-                same = {"kernels": ours.kernels, "stride": ours.stride, "learning_rate": ours.learning_rate}
+                same = {"counter": ours.counter, "stride": ours.stride, "learning_rate": ours.learning_rate}
                 assert replace(theirs, **same) == ours
         assert preset.counter("paper") == preset
     assert PAPER.counter("authors").adaptation.stride == 16
@@ -91,7 +92,7 @@ def test_sfcn_is_trained_as_the_counter_of_the_paper_is(rivals: dict[str, str]) 
     assert rivals["sfcn, se+fd"] == f"the model is {model('sfcn-se+fd')}\n"
     for name in ("sfcn-noadapt", "sfcn-se+fd", "sfcn-warm_start", "sfcn-cyclegan"):
         counter, card = checkpoints.load_counter(model(name))
-        assert type(counter) is SFCN and card["config"]["kernels"] == "sfcn"
+        assert type(counter) is SFCN and card["config"]["counter"] == "sfcn"
     assert type(checkpoints.load_counter(model("noadapt"))[0]) is CrowdCounter
     # The warm start is what the run began with; the mask model is no counter, and there is one for both.
     config = json.loads((RUNS / "sfcn-se+fd/config.json").read_text())
@@ -113,7 +114,7 @@ def test_sfcn_is_gone_on_with_evaluated_and_shown(rivals: dict[str, str], tmp_pa
 def test_a_counter_does_not_begin_with_another_ones_weights(rivals: dict[str, str]) -> None:
     tensors, card = checkpoints.load(model("sfcn-noadapt"))
     wanted = CrowdCounter(8, 1 / 32, label_factor=10.0).architecture
-    with pytest.raises(InputError, match="kernels is sfcn, not paper"):
+    with pytest.raises(InputError, match="counter is sfcn, not paper"):
         checkpoints.refuse_other_architecture(card, wanted, model("sfcn-noadapt"))
     assert any(name.startswith("counter.C.spatial_encoder") for name in tensors)
 

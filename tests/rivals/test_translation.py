@@ -19,22 +19,24 @@ from torch import nn
 
 from sdcda_tutorial.datasets import GCC, CrowdDataset, ImageFolder, open_dataset
 from sdcda_tutorial.datasets.batches import Augmentation
+from sdcda_tutorial.datasets.formats.gcc import TRANSLATED
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import TrainingStopped
+from sdcda_tutorial.experiments.presets import MINI, PAPER
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.rivals import cyclegan_losses as losses
 from sdcda_tutorial.rivals import translated_source
 from sdcda_tutorial.rivals.cyclegan import Generators
 from sdcda_tutorial.rivals.cyclegan_losses import TranslationWeights
-from sdcda_tutorial.rivals.translated_source import PROVENANCE, translate, translated_image
-from sdcda_tutorial.rivals.translation import Translation, load_generators, train_translation
-from sdcda_tutorial.rivals.translation_config import (
-    MINI_TRANSLATION,
-    PAPER_TRANSLATION,
+from sdcda_tutorial.rivals.translated_source import translate, translated_image
+from sdcda_tutorial.rivals.translation import (
+    Translation,
     TranslationConfig,
     linear_decay,
+    load_generators,
+    train_translation,
+    translation_quality,
 )
-from sdcda_tutorial.rivals.translation_quality import translation_quality
 from sdcda_tutorial.training import checkpoints, loop
 from sdcda_tutorial.training.hardware import Hardware
 
@@ -133,7 +135,7 @@ def test_one_step_is_the_gradient_of_the_written_loss() -> None:
 
 
 def test_cyclegan_is_se_cyclegan_without_the_structure_term() -> None:
-    for config in (PAPER_TRANSLATION, MINI_TRANSLATION):
+    for config in (PAPER.translation, MINI.translation):
         assert config.method("se-cyclegan") == config and config.weights.structure == 1
         assert config.method("cyclegan") == replace(config, weights=replace(config.weights, structure=0.0))
     terms = Translation(replace(TINY, weights=TranslationWeights()), CPU.launch()).step(
@@ -144,7 +146,7 @@ def test_cyclegan_is_se_cyclegan_without_the_structure_term() -> None:
 
 
 def test_the_paper_preset_is_cyclegans() -> None:
-    config = PAPER_TRANSLATION
+    config = PAPER.translation
     assert (config.blocks, config.width, config.discriminator_width, config.pool) == (9, 1.0, 1.0, 50)
     assert (config.learning_rate, config.batch_size, config.augmentation.crop) == (2e-4, 1, (256, 256))
     assert (config.weights.cycle, config.weights.identity) == (10, 0.5) and config.total_steps(300) == 200 * 300
@@ -409,7 +411,7 @@ def test_a_translation_goes_on_where_it_was(
         go()  # it is complete
     assert calls == len(source) - 3
     ours, theirs = files_of(tmp_path / "gcc"), files_of(translated)
-    assert {**ours, PROVENANCE: b""} == {**theirs, PROVENANCE: b""}
+    assert {**ours, TRANSLATED: b""} == {**theirs, TRANSLATED: b""}
 
 
 def test_nothing_of_another_origin_is_mixed_or_lost(
@@ -431,7 +433,7 @@ def test_nothing_of_another_origin_is_mixed_or_lost(
     complaint(go(tmp_path / "new", target), "GCC's layout", target.name)
     assert not (tmp_path / "new").exists() and files_of(tmp_path / "mine") == {"thesis.txt": b"mine"}
     (tmp_path / "begun").with_name(".begun.translating").mkdir()
-    shutil.copy(translated / PROVENANCE, tmp_path / ".begun.translating" / PROVENANCE)
+    shutil.copy(translated / TRANSLATED, tmp_path / ".begun.translating" / TRANSLATED)
     complaint(go(tmp_path / "begun", model=other), ".begun.translating", "weights_sha256")
 
 

@@ -91,6 +91,7 @@ def test_a_choice_starts_with_the_first_or_the_given_option() -> None:
     assert choice("stride", [16, 8], 8).value == 8
 
 
+@pytest.mark.slow
 def test_render_density_kernel(target: CrowdDataset) -> None:
     """Every argument shows; the sum in the title is the count, whatever the kernel."""
     chosen = [(0, "fixed", 4.0), (1, "fixed", 4.0), (0, "adaptive", 4.0), (0, "fixed", 0.5), (0, "fixed", 12.0)]
@@ -102,8 +103,9 @@ def test_render_density_kernel(target: CrowdDataset) -> None:
     assert len({picture(figure) for figure in figures}) == len(figures)
 
 
+@pytest.mark.slow
 def test_density_kernel_moves(target: CrowdDataset) -> None:
-    box = density_kernel(target, scenes=len(target))
+    box = density_kernel(target)
     scene, kernel, sigma, image, problem = box.children
     seen = {image.value}
     for control, value in ((scene, 1), (sigma, 6.5), (kernel, "adaptive")):

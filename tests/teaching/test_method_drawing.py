@@ -41,15 +41,12 @@ def test_unknown_part_is_told():
 def test_everything_lies_on_the_white_page():
     root = ElementTree.fromstring(architecture.drawing())
     page = root.find(f"{SVG}rect")
-    assert (page.get("width"), page.get("height"), page.get("fill")) == (
-        root.get("width"),
-        root.get("height"),
-        "#FFFFFF",
-    )
+    assert (page.get("width"), page.get("height"), page.get("fill")) == ("900", "560", "#FFFFFF")
+    assert (root.get("width"), root.get("height"), root.get("viewBox")) == ("900", "560", "0 0 900 560")
     for line in root.iter(f"{SVG}polyline"):
         for point in line.get("points").split():
             x, y = map(float, point.split(","))
-            assert 0 < x < architecture.WIDTH and 0 < y < architecture.HEIGHT
+            assert 0 < x < 900 and 0 < y < 560
 
 
 def test_lines_run_along_the_axes():

@@ -305,6 +305,7 @@ def test_no_space_for_the_whole(path: Path, tmp_path: Path, start: Callable[...,
     assert path.read_bytes() == old and list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.alone
 @posix
 def test_a_kill_half_way_leaves_the_old_checkpoint(
     counter: CrowdCounter, path: Path, start: Callable[..., Any]

@@ -45,7 +45,8 @@ from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.loop import Training
 from sdcda_tutorial.training.mask_model import PROVENANCE, SegmenterConfig, train_segmenter, write_pseudo_masks
 from sdcda_tutorial.training.saving import RunFolder
-from sdcda_tutorial.training.schedule import adaptation_rates
+
+pytestmark = pytest.mark.slow
 
 CPU = Hardware(accelerator="cpu", precision="32-true", workers=0)
 # All that a resumed run could forget is on: every λ, decay, jitter, dropout (in S), schedule, average, validation.
@@ -281,9 +282,9 @@ def test_learning_rates_reach_the_optimisers(data: Data, tmp_path: Path, monkeyp
     train("fd", data, tmp_path, steps=4, discriminator_rate=2e-3)
     assert [s["networks"] for s in seen] == pytest.approx([1e-3 * (1 - i / 4) ** 0.9 for i in range(4)])
     assert [s["D"] for s in seen] == pytest.approx([2e-3 * (1 - i / 4) ** 0.9 for i in range(4)])
-    epochs = adaptation_rates(replace(SE_FD, schedule="epochs"), 100, images=6)  # batches of 2: 3 steps an epoch
-    assert epochs(2) == {"networks": 1e-3, "D": 1e-3}
-    assert epochs(7)["networks"] == pytest.approx(1e-3 * 0.995**2)
+    epochs = replace(SE_FD, schedule="epochs")  # batches of 2: 3 steps an epoch
+    assert epochs.rates(2, 100, images=6) == {"networks": 1e-3, "D": 1e-3}
+    assert epochs.rates(7, 100, images=6)["networks"] == pytest.approx(1e-3 * 0.995**2)
 
 
 # --- λ = 0 ------------------------------------------------------------------------------------------------------------
@@ -471,6 +472,7 @@ DEATHS: dict[str, list[tuple[str, int, int | None]]] = {
 }
 
 
+@pytest.mark.alone
 @posix
 @pytest.mark.parametrize("kind", DEATHS)
 def test_a_run_killed_at_the_worst_moments_ends_as_the_unbroken_one(
@@ -490,6 +492,7 @@ def test_a_run_killed_at_the_worst_moments_ends_as_the_unbroken_one(
     assert_same_run(folder, unbroken[kind].folder)
 
 
+@pytest.mark.alone
 @posix
 @pytest.mark.parametrize("kind", DEATHS)
 def test_a_run_killed_at_any_time_ends_as_the_unbroken_one(

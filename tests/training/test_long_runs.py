@@ -28,8 +28,9 @@ from sdcda_tutorial.files import atomic_path
 from sdcda_tutorial.training import checkpoints, loop, saving
 from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.log import Records, require_tensorboard
-from sdcda_tutorial.training.saving import RunFolder
+from sdcda_tutorial.training.saving import Records, RunFolder, summary_writer
+
+pytestmark = pytest.mark.slow
 
 # The paper's preset but for what would take hours: channels, the size of crops and batches, and 20 steps.
 # The crop is larger than the images, 192×256, as 480×640 is than the smallest of ShanghaiTech A.
@@ -153,6 +154,7 @@ def unbroken(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # --- killed -----------------------------------------------------------------------------------------------------------
+@pytest.mark.alone
 @posix
 def test_a_killed_run_of_the_paper_preset_ends_as_the_unbroken_one(
     data: Data, unbroken: Path, tmp_path: Path, start: Callable[..., Any]
@@ -168,6 +170,7 @@ def test_a_killed_run_of_the_paper_preset_ends_as_the_unbroken_one(
     assert_same_run(tmp_path / "run", unbroken)
 
 
+@pytest.mark.alone
 @posix
 def test_a_killed_run_in_half_precision_goes_on_with_its_loss_scale(
     data: Data, tmp_path: Path, start: Callable[..., Any]
@@ -299,7 +302,7 @@ def test_tensorboard_shows_each_logged_step_once(
 
 def test_tensorboard_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as Python does for what cannot be imported
-    for ask in (require_tensorboard, lambda: Records(tensorboard=True)):
+    for ask in (summary_writer, lambda: Records(tensorboard=True)):
         with pytest.raises(InputError, match="pip install tensorboard, or drop `tensorboard`") as caught:
             ask()
         assert "\n" not in str(caught.value)

@@ -15,8 +15,6 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -24,12 +22,9 @@ from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.training import processes
 from sdcda_tutorial.training.processes import in_processes, is_first, number_started, started
 
+pytestmark = pytest.mark.alone
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
-
-
-def hardware(devices: int, nodes: int = 1) -> Any:
-    """What `in_processes` looks at of a `Hardware`."""
-    return SimpleNamespace(devices=devices, nodes=nodes, processes=devices * nodes, refuse_impossible=lambda: None)
 
 
 @contextlib.contextmanager
@@ -79,7 +74,7 @@ def add(folder: Path, *, to: int) -> tuple[int, int, bool, bool]:
 
 
 def test_all_call_the_function_and_the_first_ones_result_comes_back(tmp_path: Path) -> None:
-    result, pid, was_started, first = in_processes(hardware(3), add, tmp_path, to=10)
+    result, pid, was_started, first = in_processes(3, 1, add, tmp_path, to=10)
     assert result == 10 and was_started and first
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
     assert (tmp_path / "0").read_text() == str(pid) != str(os.getpid())
@@ -89,10 +84,10 @@ def test_all_call_the_function_and_the_first_ones_result_comes_back(tmp_path: Pa
 def test_one_process_is_a_plain_call_and_so_is_a_call_within_the_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert in_processes(hardware(1), os.getpid) == os.getpid()
+    assert in_processes(1, 1, os.getpid) == os.getpid()
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert in_processes(hardware(2), os.getpid) == os.getpid()
+    assert in_processes(2, 1, os.getpid) == os.getpid()
     assert started() and number_started() == 2 and not is_first()
 
 
@@ -131,7 +126,7 @@ def test_one_that_fails_ends_all_and_its_error_is_raised(
     how: dict[int, str], expected: type[Exception], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with at_most(60), pytest.raises(expected, match=message):
-        in_processes(hardware(3), fail, tmp_path, how)
+        in_processes(3, 1, fail, tmp_path, how)
     assert gone(tmp_path, 3)
     assert capfd.readouterr() == ("", "")  # who calls says it, once
 
@@ -160,11 +155,11 @@ SCRIPT = """
     import signal, sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
-    from test_processes import hardware, in_processes, sleep
+    from test_processes import in_processes, sleep
     if __name__ == "__main__":
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what it runs in the background deaf
         try:
-            in_processes(hardware(2), sleep, Path({folder!r}))
+            in_processes(2, 1, sleep, Path({folder!r}))
         except KeyboardInterrupt:
             print("interrupted")
             sys.exit(130)
@@ -209,7 +204,7 @@ def test_several_machines_must_be_told_where_to_meet(missing: str, monkeypatch: 
         monkeypatch.setenv(name, value)
     monkeypatch.delenv(missing)
     with pytest.raises(InputError, match=f"2 machines need MASTER_ADDR, MASTER_PORT, NODE_RANK .*{missing} is missing"):
-        in_processes(hardware(1, nodes=2), os.getpid)
+        in_processes(1, 2, os.getpid)
 
 
 def environment(_: Path) -> dict[str, str | None]:
@@ -221,10 +216,10 @@ def test_the_processes_of_a_machine_know_their_place(tmp_path: Path, monkeypatch
         monkeypatch.setenv(name, value)
     assert not is_first()  # the other machine's does the talking
     expected = {**MACHINES, "WORLD_SIZE": "4", "LOCAL_RANK": "0"}
-    assert in_processes(hardware(2, nodes=2), environment, tmp_path) == expected
+    assert in_processes(2, 2, environment, tmp_path) == expected
     monkeypatch.setenv("NODE_RANK", "2")
     with pytest.raises(InputError, match="NODE_RANK is 0 to 1 on 2 machines, not '2'"):
-        in_processes(hardware(2, nodes=2), environment, tmp_path)
+        in_processes(2, 2, environment, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,9 @@ from sdcda_tutorial.training.counter_training import AdaptationOnDevice, adapt
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.loop import Training
 from sdcda_tutorial.training.mask_model import PROVENANCE, train_segmenter, write_pseudo_masks
-from sdcda_tutorial.training.processes import in_processes, shared_out
+from sdcda_tutorial.training.processes import shared_out
+
+pytestmark = pytest.mark.slow
 
 ONE = Hardware(accelerator="cpu", precision="32-true", workers=0)
 TWO = replace(ONE, devices=2)
@@ -194,7 +196,7 @@ def together(data: Data, alone: Path, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("together")
     shutil.copytree(alone / "half", folder / "resumed")
     model = alone / "frozen" / MODEL
-    in_processes(TWO, everything, folder, data, model)
+    TWO.run(everything, folder, data, model)
     seen = [json.loads((folder / rank / "seen.json").read_text()) for rank in ("0", "1")]
     return Together(folder, data, model, seen)
 
@@ -315,7 +317,7 @@ def place(_: Path) -> None:
 def machine(rank: int, port: int, folder: Path) -> None:
     """What the same command does on machine `rank`."""
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), NODE_RANK=str(rank))
-    in_processes(replace(ONE, nodes=2), place, folder)
+    replace(ONE, nodes=2).run(place, folder)
 
 
 def test_two_machines_find_each_other(tmp_path: Path, start: Callable[..., Any]) -> None:
@@ -355,7 +357,7 @@ def test_a_training_on_two_devices_wants_two_processes(
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(InputError, match=r"4 processes were started, but 2 device\(s\) on 1 machine\(s\) are 2"):
-        in_processes(TWO, data.adapt, tmp_path / "run")
+        TWO.run(data.adapt, tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 
@@ -363,5 +365,5 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(InputError, match=r"`devices` 4: 2 GPU\(s\) are seen here"):
-        in_processes(Hardware(devices=4, precision="32-true"), CrowdCounter)
+        Hardware(devices=4, precision="32-true").run(CrowdCounter)
     Hardware(accelerator="cpu", devices=4, precision="32-true").refuse_impossible()

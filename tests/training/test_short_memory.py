@@ -21,9 +21,8 @@ from sdcda_tutorial.networks import FeatureExtractor
 from sdcda_tutorial.training import checkpoints, hardware
 from sdcda_tutorial.training.config import AdaptationConfig, SegmenterConfig
 from sdcda_tutorial.training.counter_training import AdaptationOnDevice, adapt
-from sdcda_tutorial.training.hardware import Hardware
+from sdcda_tutorial.training.hardware import Hardware, recompute_activations
 from sdcda_tutorial.training.mask_model import train_segmenter
-from sdcda_tutorial.training.recomputation import recompute_activations
 
 CPU = Hardware(accelerator="cpu", precision="32-true", workers=0)
 CONFIG = AdaptationConfig(
@@ -197,6 +196,7 @@ def eager(model: nn.Module, **_: Any) -> None:
     nn.Module.compile(model, backend="aot_eager")
 
 
+@pytest.mark.slow
 def test_compiled_networks_have_the_old_names_and_can_be_gone_on_with(
     source: CrowdDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,8 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels, Listing
-from sdcda_tutorial.datasets.formats.by_name import existing_folder, find, known_split, missing, read_lines, strays
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels
+from sdcda_tutorial.datasets.formats.folder_listing import (
+    existing_folder,
+    find,
+    known_split,
+    missing,
+    read_lines,
+    strays,
+)
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes
 from sdcda_tutorial.errors import InputError
 
@@ -55,8 +62,8 @@ class CrowdHuman(CrowdDataset):
         images = dict(find(pictures, _IMAGE))
         faults += missing([entry.image for entry in entries if entry.name not in images], len(entries), "images")
         there = [entry for entry in entries if entry.name in images]
-        listing = Listing(there, faults, strays(pictures, _IMAGE, "<ID>.jpg"))
-        super().__init__(f"crowdhuman:{folder}/{split}", listing, **options)
+        leftovers = strays(pictures, _IMAGE, "<ID>.jpg")
+        super().__init__(f"crowdhuman:{folder}/{split}", there, faults, leftovers, **options)
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
         labels: Labels = entry.annotation

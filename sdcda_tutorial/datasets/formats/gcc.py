@@ -12,25 +12,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels, Listing
-from sdcda_tutorial.datasets.formats.by_name import (
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels
+from sdcda_tutorial.datasets.formats.folder_listing import (
     existing_folder,
     find,
+    findings,
     known_split,
     missing,
-    not_read,
     read_lines,
     strays,
     without_image,
 )
 from sdcda_tutorial.datasets.formats.gcc_index import read_index
-from sdcda_tutorial.datasets.formats.matfiles import image_info, load_mat, numbers_of, points_of
+from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of, points_of
 from sdcda_tutorial.datasets.scene_regularization import SceneDescription, estimated_level, find_rule, select_scenes
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
@@ -42,8 +41,7 @@ LOADING_SCREEN = "1532170935"  # of scene_49_1: black, not a scene
 _LAYOUT = "GCC: folders scene_XX_Y with jpgs (or pngs), mats and segs, and the lists train.txt and test.txt"
 
 
-@dataclass(frozen=True)
-class _Files:
+class _Files(NamedTuple):
     mat: Path
     mask: Path | None
     listed: SceneDescription | None  # what a list says of the image; only the lists know the level
@@ -74,8 +72,7 @@ class GCC(CrowdDataset):
     ) -> None:
         self.root = existing_folder(root, _LAYOUT)
         self.rule = rule
-        if rule is not None:
-            find_rule(rule)
+        bounds = None if rule is None else find_rule(rule)
         lists = {name: self.root / f"{name}.txt" for name in LISTS}
         there = [path for path in lists.values() if path.is_file()]
         faults: list[Finding] = []
@@ -86,19 +83,16 @@ class GCC(CrowdDataset):
         else:
             path = lists[known_split(split, LISTS, "GCC")]
             images = [(scene.name, scene) for scene in _read_list(path, faults)]
-        listing = _find(self.root, [image for image in images if not image[0].endswith(LOADING_SCREEN)], faults)
-        if split is None:
-            listing.leftovers.extend(_leftovers(self.root))
-        super().__init__(f"gcc:{self.root}", listing, **options)
+        images = [image for image in images if not image[0].endswith(LOADING_SCREEN)]
+        entries = _find(self.root, images, faults)
+        super().__init__(f"gcc:{self.root}", entries, faults, _leftovers(self.root) if split is None else (), **options)
         self._listed = self._entries
-        if rule is not None:
-            admitted = {scene.name for scene in select_scenes(self.scene_records(), rule)}
+        if bounds is not None:
+            admitted = {scene.name for scene in select_scenes(self.scene_records(), bounds)}
             self._entries = [entry for entry in self._entries if entry.name in admitted]
             if not admitted:
-                raise InputError(
-                    f"{self.name}: none of {len(self._listed)} images passes the rule {rule!r} ({find_rule(rule)}); "
-                    "choose another rule"
-                )
+                none = f"none of {len(self._listed)} images passes the rule {rule!r} ({bounds})"
+                raise InputError(f"{self.name}: {none}; choose another rule")
 
     def scene_records(self) -> list[SceneDescription]:
         """Level, hour, weather, count and name of every image, in order: what `select_scenes` selects from.
@@ -136,17 +130,13 @@ class GCC(CrowdDataset):
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
         files: _Files = entry.annotation
-        mat = load_mat(files.mat, "image_info")
-        info = image_info(files.mat, mat["image_info"])
+        mat, info = load_image_info(files.mat)
         row_column = points_of(files.mat, info["location"])
-        attributes: dict[str, Any] = {}
-        for keys, values in [
-            (("stated_count",), numbers_of(info.get("number"))),
-            (("hour", "minute"), numbers_of(mat.get("time_info"))),
-            (("weather",), numbers_of(mat.get("weather_info"))),
-            (("level",), [] if files.listed is None else [files.listed.level]),
-        ]:
-            attributes.update(zip(keys, values, strict=False))  # what a file leaves out is left out here
+        attributes: dict[str, Any] = {}  # what a file leaves out is left out here
+        attributes.update(zip(["stated_count"], numbers_of(info.get("number")), strict=False))
+        attributes.update(zip(["hour", "minute"], numbers_of(mat.get("time_info")), strict=False))
+        attributes.update(zip(["weather"], numbers_of(mat.get("weather_info")), strict=False))
+        attributes.update({} if files.listed is None else {"level": files.listed.level})
         mask = None if files.mask is None else _read_mask(files.mask, size)
         return Labels(points=row_column[:, ::-1] + 0.5, mask=mask, attributes=attributes)
 
@@ -188,8 +178,8 @@ def _pictures(scenes: list[Path]) -> dict[str, Path]:
     return dict(sorted((_files(scenes, "pngs", ".png") | _files(scenes, "jpgs", ".jpg")).items()))
 
 
-def _find(root: Path, images: list[tuple[str, SceneDescription | None]], faults: list[Finding]) -> Listing:
-    """The entries of all images whose files are there; the given faults, and one for each file that is not there."""
+def _find(root: Path, images: list[tuple[str, SceneDescription | None]], faults: list[Finding]) -> list[Entry]:
+    """The entries of all images whose files are there; each file that is not there is added to `faults`."""
     scenes = [root / camera for camera in dict.fromkeys(_camera(name) for name, _ in images)]
     pictures, mats, masks = _pictures(scenes), _files(scenes, "mats", ".mat"), _files(scenes, "segs", ".raw")
     kinds = [("images (as jpg or png)", pictures, "jpgs", ".jpg"), ("annotations", mats, "mats", ".mat")]
@@ -198,10 +188,9 @@ def _find(root: Path, images: list[tuple[str, SceneDescription | None]], faults:
     for what, found, folder, ending in kinds:
         absent = [name.rpartition("/") for name, _ in images if name not in found]
         paths = [root / scene / folder / f"{id_}{ending}" for scene, _, id_ in absent]
-        faults = faults + missing(paths, len(images), what)
+        faults += missing(paths, len(images), what)
     there = [(name, scene) for name, scene in images if all(name in found for _, found, _, _ in kinds)]
-    entries = [Entry(name, pictures[name], _Files(mats[name], masks.get(name), scene)) for name, scene in there]
-    return Listing(entries, faults)
+    return [Entry(name, pictures[name], _Files(mats[name], masks.get(name), scene)) for name, scene in there]
 
 
 def _leftovers(root: Path) -> list[Finding]:
@@ -214,7 +203,7 @@ def _leftovers(root: Path) -> list[Finding]:
         for kind in ("jpg", "png"):
             found += strays(scene / f"{kind}s", rf".*\.{kind}", "<id>.jpg or <id>.png")
     black = [path for name, path in pictures.items() if name.endswith(LOADING_SCREEN)]
-    return found + not_read(black, "the black loading screen of GCC")
+    return found + findings(black, "is not read: the black loading screen of GCC", fault=False)
 
 
 def _read_mask(path: Path, size: Size) -> np.ndarray:

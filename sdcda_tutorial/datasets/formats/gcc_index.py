@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from sdcda_tutorial.datasets.formats.matfiles import image_info, load_mat, numbers_of, points_of
+from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of, points_of
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import read_json, write_json
 
@@ -41,7 +41,9 @@ def read_index(root: Path, mats: Mapping[str, Path]) -> dict[str, MatEntry]:
         InputError: a file that is damaged, or that lacks the hour or the weather.
     """
     cache = cache_file(root)
-    known = _read_cache(cache)
+    known: dict[str, MatEntry] = {}
+    with suppress(InputError, AttributeError, TypeError, ValueError):  # no such file, or not one of ours
+        known = {name: MatEntry(*map(int, entry)) for name, entry in read_json(cache).items()}
     stale = {name: path for name, path in mats.items() if not _is_fresh(known.get(name), path)}
     try:
         for name, path in tqdm(stale.items(), desc="index of GCC", unit="file", disable=not stale):
@@ -59,14 +61,6 @@ def cache_file(root: Path) -> Path:
     return folder / f"gcc_{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
 
 
-def _read_cache(path: Path) -> dict[str, MatEntry]:
-    """What is kept there; nothing when there is no such file, or not one of ours."""
-    try:
-        return {name: MatEntry(*map(int, entry)) for name, entry in read_json(path).items()}
-    except (InputError, AttributeError, TypeError, ValueError):
-        return {}
-
-
 def _is_fresh(entry: MatEntry | None, path: Path) -> bool:
     try:
         status = path.stat()
@@ -76,10 +70,10 @@ def _is_fresh(entry: MatEntry | None, path: Path) -> bool:
 
 
 def _read_entry(path: Path) -> MatEntry:
-    mat = load_mat(path, "image_info")
+    mat, info = load_image_info(path)
     status = path.stat()
     clock, weather = numbers_of(mat.get("time_info")), numbers_of(mat.get("weather_info"))
     if not clock or not weather:
         raise InputError(f"{path} has no time_info or no weather_info, which the rules ask for; use the full release")
-    heads = points_of(path, image_info(path, mat["image_info"])["location"])
+    heads = points_of(path, info["location"])
     return MatEntry(status.st_size, status.st_mtime_ns, clock[0], weather[0], len(heads))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Labels, Listing
-from sdcda_tutorial.datasets.formats.by_name import existing_folder, listing
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Labels
+from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, listing
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 
@@ -35,7 +35,7 @@ class ImageFolder(CrowdDataset):
         names = [name for name in listing(folder) if name.lower().endswith(_ENDINGS) and not name.startswith(".")]
         if not names:
             raise InputError(f"{folder} holds no photograph ({' '.join(_ENDINGS)}); name the folder they are in")
-        super().__init__(f"images:{folder}", Listing([Entry(name, folder / name) for name in names]), **options)
+        super().__init__(f"images:{folder}", [Entry(name, folder / name) for name in names], **options)
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
         return Labels()

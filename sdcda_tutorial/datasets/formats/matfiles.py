@@ -36,19 +36,21 @@ def load_mat(path: Path, key: str) -> dict[str, Any]:
     return variables
 
 
-def image_info(path: Path, value: Any) -> dict[str, Any]:
-    """Fields of the struct `image_info`, however many 1×1 cells it is wrapped in; `location` is among them.
+def load_image_info(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Variables of a .mat file, and the fields of its struct `image_info`, however many 1×1 cells that is wrapped in.
 
     Raises:
-        InputError: it is no 1×1 struct, or has no `location` (the message lists the fields there are).
+        InputError: as in `load_mat`, or no 1×1 struct with `location` (the message lists the fields there are).
     """
+    mat = load_mat(path, "image_info")
+    value = mat["image_info"]
     while isinstance(value, np.ndarray) and value.dtype == object and value.size == 1:
         value = value.item()
     fields = value.dtype.names if isinstance(value, np.ndarray) else None
     if not fields or "location" not in fields or value.size != 1:
         found = ", ".join(fields or ()) or "no struct"
         raise InputError(f"{path}: image_info has no 'location' (found: {found}); it is no annotation of this data set")
-    return {field: np.asarray(value[field]).item() for field in fields}
+    return mat, {field: np.asarray(value[field]).item() for field in fields}
 
 
 def points_of(path: Path, value: Any) -> np.ndarray:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Entry, Labels
-from sdcda_tutorial.datasets.formats.by_name import existing_folder, find, known_split, pairs, strays
-from sdcda_tutorial.datasets.formats.matfiles import image_info, load_mat, numbers_of, points_of
+from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, find, known_split, pairs, strays
+from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of, points_of
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 
@@ -52,13 +52,13 @@ class ShanghaiTech(CrowdDataset):
 
         images = sorted(find(data / "images", _IMAGE), key=lambda image: _by_number(image[0]))
         mats = dict(mat for truth in truths for mat in find(truth, _MAT))
-        others = strays(data / "images", _IMAGE, "IMG_n.jpg")
-        listing = pairs(images, mats, lambda name: truths[0] / f"GT_{name}.mat", others)
-        super().__init__(f"shanghaitech:{data}", listing, **options)
+        entries, faults, orphans = pairs(images, mats, lambda name: truths[0] / f"GT_{name}.mat")
+        leftovers = orphans + strays(data / "images", _IMAGE, "IMG_n.jpg")
+        super().__init__(f"shanghaitech:{data}", entries, faults, leftovers, **options)
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
         path: Path = entry.annotation
-        info = image_info(path, load_mat(path, "image_info")["image_info"])
+        _, info = load_image_info(path)
         number = numbers_of(info.get("number"))
         return Labels(
             points=points_of(path, info["location"]), attributes={"stated_count": number[0]} if number else {}

@@ -13,7 +13,7 @@ import os
 from typing import Any
 
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Entry, Labels
-from sdcda_tutorial.datasets.formats.by_name import existing_folder, find, known_split, pairs, strays
+from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, find, known_split, pairs, strays
 from sdcda_tutorial.datasets.formats.matfiles import load_mat, points_of
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
@@ -53,9 +53,10 @@ class UCFQNRF(CrowdDataset):
             options.setdefault("max_side", MAX_SIDE)
         if options.get("max_side") is not None and options["max_side"] < _MULTIPLE:
             raise InputError(f"UCF-QNRF: max_side is at least {_MULTIPLE} pixels, or None for images as stored")
-        others = strays(data, f"{_IMAGE}|{_MAT}", "img_0001.jpg")
-        listing = pairs(find(data, _IMAGE), dict(find(data, _MAT)), lambda name: data / f"{name}_ann.mat", others)
-        super().__init__(f"ucf-qnrf:{data}", listing, **options)
+        mats = dict(find(data, _MAT))
+        entries, faults, orphans = pairs(find(data, _IMAGE), mats, lambda name: data / f"{name}_ann.mat")
+        leftovers = orphans + strays(data, f"{_IMAGE}|{_MAT}", "img_0001.jpg")
+        super().__init__(f"ucf-qnrf:{data}", entries, faults, leftovers, **options)
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
         return Labels(points=points_of(entry.annotation, load_mat(entry.annotation, "annPoints")["annPoints"]))

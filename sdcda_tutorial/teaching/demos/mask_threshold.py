@@ -1,6 +1,4 @@
-"""Demo of notebook 02: which threshold, how much dilation, and what either costs."""
-
-from __future__ import annotations
+"""Demo of notebook 02: threshold and dilation of the pseudo-masks, and what they cost."""
 
 from collections.abc import Sequence
 
@@ -12,11 +10,11 @@ from scipy.ndimage import maximum_filter
 
 from sdcda_tutorial import masks
 from sdcda_tutorial.datasets import Sample
-from sdcda_tutorial.evaluation.pictures import DENSITY
+from sdcda_tutorial.evaluation.colours import BLUE, HEADS, VERMILION
+from sdcda_tutorial.evaluation.pictures import show_pixels
 from sdcda_tutorial.teaching.demos import explore, slider
 
 THRESHOLDS = np.linspace(0.02, 0.98, 49)
-BLUE, VERMILION = "#0072B2", "#D55E00"
 
 
 def trade_off(
@@ -24,8 +22,7 @@ def trade_off(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(share of the heads inside, share of the pixels called crowd) at each threshold, over all samples.
 
-    Growing a mask and thresholding may change places: the maximum of a neighbourhood is above the threshold when one
-    of its pixels is. So one filter an image serves all thresholds.
+    Dilation and threshold commute, so one maximum filter per image serves all thresholds.
     """
     at_heads, at_pixels = [], []
     for sample, probability in zip(samples, probabilities, strict=True):
@@ -42,46 +39,32 @@ def trade_off(
 def render_mask_threshold(
     samples: Sequence[Sample], probabilities: Sequence[np.ndarray], scene: int, threshold: float, dilate: int
 ) -> Figure:
-    """One image under its mask with heads inside and outside, its probability, and what the choice costs on all images.
+    """One image with the background of its mask dimmed, its probability of crowd (H, W), and the trade-off on all.
 
-    Args:
-        samples: labelled images; the heads are for looking only.
-        probabilities: (H, W) of each, as `crowd_probability` gives them.
-        scene: index of the image shown.
-        threshold, dilate: see `masks.from_probability`.
+    The labels are only for comparison. For threshold and dilation see `masks.from_probability`.
     """
     sample, probability = samples[scene], probabilities[scene]
     z = masks.from_probability(probability, threshold, dilate=int(dilate))
     columns, rows = sample.points.astype(int).T
     inside = z[rows, columns] == 1
     figure, axes = plt.subplots(1, 3, figsize=(10, 2.9), layout="constrained", width_ratios=(1.25, 1.25, 1))
-    axes[0].imshow(_veiled(sample.image, z))
-    axes[0].scatter(*sample.points[inside].T, s=5, c="#56B4E9", edgecolors="black", linewidths=0.3)
+    heads = f"{int(inside.sum())} heads inside, {int((~inside).sum())} outside (crosses)"
+    light = np.where(z[..., None] == 1, 1.0, 0.4)
+    show_pixels(axes[0], (sample.image * light + 255 * 0.25 * (1 - light)).astype(np.uint8), heads)
+    axes[0].scatter(*sample.points[inside].T, s=5, c=HEADS, edgecolors="black", linewidths=0.3)
     axes[0].scatter(*sample.points[~inside].T, s=30, c=VERMILION, marker="X", edgecolors="white", linewidths=0.5)
-    axes[0].set_title(f"{int(inside.sum())} heads inside, {int((~inside).sum())} outside (crosses)")
-    axes[1].imshow(probability, cmap=DENSITY, vmin=0, vmax=1)
-    axes[1].set_title("probability of crowd, line: threshold")
+    show_pixels(axes[1], probability, "probability of crowd, line: threshold", brightest=1)
     if probability.min() < threshold < probability.max():
-        axes[1].contour(probability, [threshold], colors="#56B4E9", linewidths=0.8)
-    for axis in axes[:2]:
-        axis.set_axis_off()
-    curve_inside, curve_crowd = trade_off(samples, probabilities, THRESHOLDS, int(dilate))
-    here_inside, here_crowd = trade_off(samples, probabilities, np.array([threshold]), int(dilate))
-    axes[2].plot(100 * curve_crowd, 100 * curve_inside, color=BLUE)
-    axes[2].plot(100 * here_crowd, 100 * here_inside, "o", color=VERMILION)
+        axes[1].contour(probability, [threshold], colors=HEADS, linewidths=0.8)
+    for thresholds, style, colour in ((THRESHOLDS, "-", BLUE), (np.array([threshold]), "o", VERMILION)):
+        found, crowd = trade_off(samples, probabilities, thresholds, int(dilate))
+        axes[2].plot(100 * crowd, 100 * found, style, color=colour)
     axes[2].set(xlim=(0, 102), ylim=(0, 102), xlabel="pixels called crowd, %", ylabel="heads inside, %")
     axes[2].set_title(f"all {len(samples)} images, every threshold")
     return figure
 
 
-def _veiled(image: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """The image with its background dimmed: what is left bright is called crowd."""
-    veil = np.where(z[..., None] == 1, 1.0, 0.4)
-    return (image * veil + 255 * 0.25 * (1 - veil)).astype(np.uint8)
-
-
 def mask_threshold(samples: Sequence[Sample], probabilities: Sequence[np.ndarray]) -> ipywidgets.VBox:
-    """Choose an image, a threshold and a dilation; the network's answers are computed before and never again."""
     controls = {
         "scene": slider("scene", 0, 0, len(samples) - 1, 1),
         "threshold": slider("threshold", 0.3, 0.02, 0.98, 0.02),

@@ -1,39 +1,32 @@
-"""The exercises of the notebooks: `check("6.2", my_function)` says whether it does what was asked, or gives a hint.
+"""The exercises of the notebooks: `check("6.2", my_function)` says whether the answer is right, or gives a hint.
 
-One module a notebook. A checker looks at properties and hand-worked numbers, and knows the typical mistakes by what
-they do to these: it never compares code.
+One module per notebook. A checker runs the answer on a small example and compares the result with a table of values
+that typical mistakes give; it never compares code.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import math
+import pkgutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MODULES = {
-    "0": "n00_start_here",
-    "1": "n01_density_maps",
-    "2": "n02_crowd_masks",
-    "3": "n03_feature_extractor",
-    "4": "n04_density_estimator",
-    "5": "n05_semantic_extractor",
-    "6": "n06_masked_target_loss",
-    "7": "n07_feature_discriminator",
-    "8": "n08_adversarial_training",
-    "9": "n09_evaluation",
-    "10": "n10_image_translation",
-    "11": "n11_real_data",
-}
+import numpy as np
+from torch import Tensor
+
+# "6" -> "n06_masked_target_loss": the module of each notebook.
+MODULES = {str(int(module.name[1:3])): module.name for module in pkgutil.iter_modules(__path__)}
 
 
 class Hint(Exception):
-    """What a checker raises: one sentence that leads from the mistake to its mend without giving the answer away."""
+    """Raised by a checker: what is wrong and where to look, without giving the answer away."""
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise; `check` raises `Hint` where the answer is wrong.
+    """One exercise; `check` raises `Hint` if the answer is wrong.
 
     Attributes:
         number: notebook, dot, number within it: "6.2".
@@ -50,14 +43,16 @@ class Exercise:
 
 
 EXERCISES: dict[str, Exercise] = {}
+Answer = Callable[..., Any]
+Checker = Callable[[Any], None]
+Mistakes = Mapping[str, Any]
 
 
-def exercise(
-    number: str, title: str, *, difficulty: int, minutes: int, praise: str
-) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Decorator: registers the checker of an exercise."""
+def exercise(number: str, title: str, *, difficulty: int, minutes: int) -> Callable[[Checker], Checker]:
+    """Decorator: registers the checker of an exercise. The checker's docstring is printed as the praise."""
 
-    def register(checker: Callable[[Any], None]) -> Callable[[Any], None]:
+    def register(checker: Checker) -> Checker:
+        praise = " ".join((checker.__doc__ or "").split())
         EXERCISES[number] = Exercise(number, title, difficulty, minutes, praise, checker)
         return checker
 
@@ -70,18 +65,64 @@ def require(condition: Any, hint: str) -> None:
         raise Hint(hint)
 
 
+def number(returned: Any) -> float:
+    """The one number that an answer returned; a hint if it returned anything else."""
+    require(
+        isinstance(returned, int | float | np.generic | np.ndarray | Tensor), f"return one number, not {returned!r}."
+    )
+    shape = tuple(np.shape(returned))
+    require(math.prod(shape) == 1, f"a loss is one number, a mean over everything; yours has the shape {shape}.")
+    return float(returned if isinstance(returned, int | float) else returned.item())
+
+
+def pair(returned: Any, names: str) -> tuple[float, float]:
+    """The two numbers that an answer returned; a hint with their names if it returned anything else."""
+    require(np.shape(returned) == (2,), f"return two numbers, ({names}), in this order.")
+    first, second = float(returned[0]), float(returned[1])
+    require(math.isfinite(first) and math.isfinite(second), f"both numbers should be finite, not {first} and {second}.")
+    return first, second
+
+
+def same(found: Any, value: Any, atol: float = 1e-4) -> bool:
+    """Whether two numbers, tuples, arrays or tensors have one shape and equal entries. NaN equals NaN."""
+    a, b = (np.asarray(v.detach() if isinstance(v, Tensor) else v, dtype=float) for v in (found, value))
+    return a.shape == b.shape and np.allclose(a, b, rtol=0, atol=atol, equal_nan=True)
+
+
+def rule_out(found: Any, mistakes: Mistakes, atol: float = 1e-4) -> None:
+    """Raise the first hint of the table whose wrong value `found` equals.
+
+    Args:
+        found: what the reader's code gives on the example; `{found}` in a hint shows it.
+        mistakes: hint -> the value that this mistake gives, or a list of such values.
+        atol: tolerance for each entry.
+    """
+    for hint, wrong in mistakes.items():
+        for value in wrong if isinstance(wrong, list) else [wrong]:
+            if same(found, value, atol):
+                raise Hint(hint.format(found=found))
+
+
+def expect(found: Any, right: Any, hint: str, mistakes: Mistakes | None = None, *, atol: float = 1e-4) -> None:
+    """Rule out the mistakes, then raise the hint, with `{found}` and `{right}` filled in, unless `found` is `right`."""
+    rule_out(found, mistakes or {}, atol)
+    require(same(found, right, atol), hint.format(found=found, right=right))
+
+
 def verdict(number: str, answer: Any) -> tuple[str, str]:
-    """("right" | "wrong" | "not attempted", what to tell the reader).
+    """Judge the answer to an exercise.
 
     Args:
         number: of the exercise.
         answer: the reader's function, or value; an untouched stub raises NotImplementedError, or is `...` or None.
+    Returns:
+        "right", "wrong" or "not attempted", and the text to show the reader.
     Raises:
         ValueError: there is no such exercise.
     """
     notebook = number.partition(".")[0]
     if notebook in MODULES:
-        importlib.import_module(f"sdcda_tutorial.exercises.{MODULES[notebook]}")
+        importlib.import_module(f"sdcda_tutorial.teaching.exercises.{MODULES[notebook]}")
     if number not in EXERCISES:
         known = sorted(n for n in EXERCISES if n.partition(".")[0] == notebook)
         raise ValueError(f"there is no exercise {number!r}; this notebook has {', '.join(known) or 'none'}")
@@ -100,7 +141,7 @@ def verdict(number: str, answer: Any) -> tuple[str, str]:
 
 
 def check(number: str, answer: Any) -> None:
-    """Print whether the answer to an exercise is right, and otherwise a hint."""
+    """Print whether the answer to an exercise is right, and a hint if it is not."""
     said, text = verdict(number, answer)
     sign = {"right": "✔", "wrong": "✘", "not attempted": "…"}[said]
     print(f"{sign} {number}: {text}")

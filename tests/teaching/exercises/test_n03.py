@@ -107,24 +107,23 @@ def test_mistake_gets_its_hint(number, answer, hint):
     assert said == "wrong" and hint in text
 
 
+@pytest.mark.slow
 def test_feature_maps_differ_with_every_control(source, target, monkeypatch):
     import torch
 
-    from sdcda_tutorial.networks import FeatureExtractor
+    from sdcda_tutorial.networks import CrowdCounter
     from sdcda_tutorial.teaching.demos import feature_maps as demo
     from sdcda_tutorial.teaching.notebook import picture
 
-    def random_features(method):
+    def random_counter(method):
         torch.manual_seed(len(method))
-        return FeatureExtractor(8, 1 / 16).eval()
+        return CrowdCounter(stride=8, width=1 / 16, label_factor=1.0).eval()
 
-    monkeypatch.setattr(demo, "_extractor", random_features)
-    demo._features.cache_clear()
+    monkeypatch.setattr(demo, "counter", random_counter)
     drawn = []
     for scene, channel, method in [(0, 0, "noadapt"), (1, 0, "noadapt"), (0, 31, "noadapt"), (0, 0, "se+fd")]:
         figure = demo.render_feature_maps(source, target, scene, channel, method)
         assert isinstance(figure, Figure)
         drawn.append(picture(figure))
     plt.close("all")
-    demo._features.cache_clear()
     assert len(set(drawn)) == len(drawn)

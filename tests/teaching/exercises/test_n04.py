@@ -81,13 +81,11 @@ def test_error_split_differs_with_every_control(source, target, monkeypatch):
         torch.manual_seed(len(method))
         return CrowdCounter(stride=8, width=1 / 16, label_factor=1.0)
 
-    monkeypatch.setattr(demo, "_counter", random_counter)
-    demo._predicted.cache_clear()
+    monkeypatch.setattr(demo, "counter", random_counter)
     domains, drawn = {"source": source, "target": target}, []
     for arguments in [("source", 0), ("source", 1), ("target", 0), ("target", 0, "se")]:
         figure = demo.render_background_error(domains, *arguments)
         assert isinstance(figure, Figure)
         drawn.append(picture(figure))
     plt.close("all")
-    demo._predicted.cache_clear()
     assert len(set(drawn)) == len(drawn)

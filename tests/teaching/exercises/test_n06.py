@@ -184,6 +184,7 @@ def test_the_demo_draws_every_choice(prob: float, z: int, loss: str) -> None:
     plt.close(figure)
 
 
+@pytest.mark.slow
 def test_the_demo_follows_each_control() -> None:
     pictures = [picture(render_masked_loss(*c)) for c in [(0.8, 0, "naive"), (0.3, 0, "naive"), (0.8, 1, "naive")]]
     pictures += [picture(render_masked_loss(0.8, 0, loss)) for loss in ("Eq. 8-9", "entropy")]

@@ -206,6 +206,7 @@ def test_a_column_stops_where_it_should() -> None:
     assert column(LOGS["noadapt"], "D_accuracy") == ([], [])
 
 
+@pytest.mark.slow
 def test_render_changes_with_method_and_step_and_takes_the_extremes() -> None:
     seen = []
     for method in LOGS:

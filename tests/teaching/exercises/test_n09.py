@@ -147,7 +147,7 @@ def test_render_predictions_differs_by_scene_and_method(target: CrowdDataset) ->
 
 def test_predictions_asks_a_network_once_an_image(target: CrowdDataset) -> None:
     counters = {"few": Constant(3), "many": Constant(300)}
-    box = predictions(target, counters, DensityKernel(sigma=2.0), scenes=3)
+    box = predictions(target, counters, DensityKernel(sigma=2.0))
     scene, method, image, problem = box.children
     seen = {image.value}
     for wanted in ("many", "few", "many"):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, Entry, Finding, Listing
+from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, Entry, Finding
 from sdcda_tutorial.errors import InputError
 
 
@@ -51,36 +51,32 @@ def find(folder: Path, pattern: str) -> list[tuple[str, Path]]:
     return [(match[1], folder / file) for file in listing(folder) if (match := re.fullmatch(pattern, file))]
 
 
+def findings(paths: Iterable[Path], message: str, fault: bool = True) -> list[Finding]:
+    """The same message about each file."""
+    return [Finding(str(path), f"{path} {message}", fault) for path in paths]
+
+
 def missing(paths: Sequence[Path], of: int, what: str) -> list[Finding]:
     """A fault for each of `paths`, which are those of the `of` expected files that are not there."""
-    share = f"({len(paths)} of {of} {what} are)"
-    return [Finding(str(path), f"{path} is missing {share}; complete or re-extract the set") for path in paths]
+    return findings(paths, f"is missing ({len(paths)} of {of} {what} are); complete or re-extract the set")
 
 
 def without_image(annotations: Mapping[str, Path], images: Mapping[str, Path]) -> list[Finding]:
     """A fault for each annotation whose image is not there."""
     orphans = [path for name, path in annotations.items() if name not in images]
-    return [Finding(str(path), f"{path} has no image; fetch the image again, or remove the file") for path in orphans]
-
-
-def not_read(paths: Iterable[Path], why: str) -> list[Finding]:
-    """A note for each file that is left alone."""
-    return [Finding(str(path), f"{path} is not read: {why}", fault=False) for path in paths]
+    return findings(orphans, "has no image; fetch the image again, or remove the file")
 
 
 def strays(folder: Path, pattern: str, spelling: str) -> list[Finding]:
     """A note for each file among the images whose name does not fit."""
     paths = [folder / file for file in listing(folder) if not re.fullmatch(pattern, file)]
-    return not_read(paths, f"images are called {spelling}")
+    return findings(paths, f"is not read: images are called {spelling}", fault=False)
 
 
 def pairs(
-    images: list[tuple[str, Path]], annotations: Mapping[str, Path], place: Callable[[str], Path], others: list[Finding]
-) -> Listing:
-    """Images and annotations of one name; `place` is where an annotation is expected, `others` are more leftovers."""
+    images: list[tuple[str, Path]], annotations: Mapping[str, Path], place: Callable[[str], Path]
+) -> tuple[list[Entry], list[Finding], list[Finding]]:
+    """Entries, faults and leftovers of images and annotations that share names; an annotation belongs at `place`."""
     absent = [place(name) for name, _ in images if name not in annotations]
-    return Listing(
-        [Entry(name, path, annotations[name]) for name, path in images if name in annotations],
-        faults=missing(absent, len(images), "annotations"),
-        leftovers=without_image(annotations, dict(images)) + others,
-    )
+    entries = [Entry(name, path, annotations[name]) for name, path in images if name in annotations]
+    return entries, missing(absent, len(images), "annotations"), without_image(annotations, dict(images))
