@@ -1,7 +1,7 @@
 """One training step of the paper: what E, C, S and D learn from a batch of either domain, Eq. 5.
 
-Micro-batches, devices, several processes and the running mean of the weights belong to the run around the step, which
-changes how losses are minimised and nothing else (`training.counter_training`).
+Micro-batches, devices, several processes and the running mean of the weights are handled outside, by a subclass that
+overrides `minimise` and `fixed` (`training.counter_training`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from sdcda_tutorial import losses
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor
 
-Batch = dict[
-    str, Tensor
-]  # image (B, 3, H, W) in [0, 1]; density (B, 1, H, W) people per pixel; mask (B, 1, H, W) 0 or 1
+# float32: image (B, 3, H, W) in [0, 1]; density (B, 1, H, W) in people per pixel, of the source; mask (B, 1, H, W) of 0
+# and 1, of the source where λs > 0 and of the target where λt > 0.
+Batch = dict[str, Tensor]
 
 
 class Networks(nn.Module):
-    """E, C and, where a λ asks for it, S: one module with one forward pass, as several processes need it.
+    """E, C and, where a λ asks for it, S: one module with one forward pass, which several processes can wrap.
 
     Args:
         counter: E and C.
@@ -35,8 +35,11 @@ class Networks(nn.Module):
         self.counter, self.S, self.D_sees = counter, S, D_sees
 
     def forward(self, xs: Tensor, xt: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Scaled density ŷs (B, 1, H, W); of source and target the mask logits, and f or what D sees instead."""
-        # Both domains in one pass: the batch norm statistics, which the deployed counter keeps, are of both.
+        """The source density times the label factor; the mask logits of both domains or None; and what D looks at.
+
+        Shapes: (B, 1, H, W); (2B, 1, H, W); f, (2B, C, h, w). B instead of 2B where xt is None.
+        """
+        # Both domains in one pass: batch norm averages over both, and the deployed counter keeps those averages.
         f = self.counter.E(xs if xt is None else torch.cat([xs, xt]))  # (2B, C, h, w)
         density = self.counter.C(f if self.D_sees == "density" else f[: len(xs)])  # (B, 1, H, W)
         mask_logits = None if self.S is None else self.S(f)  # (2B, 1, H, W)
@@ -45,7 +48,7 @@ class Networks(nn.Module):
 
 
 class Adaptation:
-    """The networks of one training, what moves them, and the step that does.
+    """The networks, their optimisers, and one training step.
 
     A λ of zero switches its part off, so no adaptation, SE, FD and SE+FD are one step with different weights.
 
@@ -56,6 +59,8 @@ class Adaptation:
         weights: λs, λt, λd.
         label_factor: F(y) is multiplied by it, see `CrowdCounter`.
         target_loss: Eq. 8-9, or another reading of them.
+    Raises:
+        ValueError: a λ is above zero and its network is missing, or there is a D that no λ asks for.
     """
 
     def __init__(
@@ -65,13 +70,15 @@ class Adaptation:
         optimizers: Mapping[str, Any],
         weights: losses.LossWeights,
         label_factor: float,
-        target_loss: Callable[[Tensor, Tensor], Tensor] = losses.target_segmentation_loss,
+        target_loss: Callable[..., Tensor] = losses.target_segmentation_loss,
     ) -> None:
+        if weights.needs_D != (D is not None) or (weights.needs_S and networks.S is None):
+            raise ValueError("S belongs to λs or λt above zero, and D to λd above zero, and to no other weights")
         self.networks, self.D, self.optimizers = networks, D, optimizers
         self.weights, self.label_factor, self.target_loss = weights, label_factor, target_loss
 
     def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
-        """Learn from a source batch (xs, F(ys), zs) and a target batch (xt, zt), which no λ may need.
+        """Learn from a source batch (xs, F(ys), zs) and a target batch (xt, zt), or None if λt = λd = 0.
 
         1. features fs, ft = E(xs), E(xt), and from them ŷs = C(fs), ẑs = S(fs), ẑt = S(ft);      Eq. 1, 2, 4
         2. ŷs against F(ys);                                                                      Eq. 6
@@ -79,19 +86,20 @@ class Adaptation:
         4. ẑt against the background of zt;                                                       Eq. 8-9
         5. D(ft) should say "source";                                                             Eq. 3, 10
         6. the weighted sum moves E, C and S;                                                     Eq. 5
-        7. D learns to tell detached fs (1) from detached ft (0).
+        7. D learns to tell detached fs (1) from detached ft (0).                    the sentence before Eq. 10
 
-        Returns: the loss terms by name, and D's accuracy; scalars.
+        Returns: the terms that are switched on, unweighted scalars: density, seg_source, seg_target, adversarial,
+        discriminator; and D_accuracy, over D's output pixels.
         """
         λ, B = self.weights, len(source["image"])
-        xt = None if target is None else target["image"]  # (B, 3, H, W)
+        assert target is not None or not λ.needs_target, "λt or λd above zero needs a target batch"
+        xt, zt = (None, None) if target is None else (target["image"], target.get("mask"))
         density, mask_logits, f = self.networks(source["image"], xt)  # (B, 1, H, W), (2B, 1, H, W), (2B, C, h, w)
         terms = {"density": losses.density_loss(density, source["density"] * self.label_factor)}
         if λ.seg_source > 0:
             terms["seg_source"] = losses.source_segmentation_loss(mask_logits[:B], source["mask"])
         if λ.seg_target > 0:
-            assert target is not None, "λt > 0 needs a target batch"
-            terms["seg_target"] = self.target_loss(mask_logits[B:], target["mask"])
+            terms["seg_target"] = self.target_loss(mask_logits[B:], zt)
         if self.D is not None:
             with self.fixed(self.D):
                 terms["adversarial"] = losses.adversarial_loss(self.D(f[B:]))
@@ -106,7 +114,7 @@ class Adaptation:
 
     @contextmanager
     def fixed(self, network: nn.Module) -> Iterator[None]:
-        """Let gradients through a network to its input and leave its own weights alone."""
+        """Let gradients pass through a network to its input, and compute none for its weights."""
         network.requires_grad_(False)
         try:
             yield
@@ -114,7 +122,7 @@ class Adaptation:
             network.requires_grad_(True)
 
     def minimise(self, name: str, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
-        """Move the weights of `optimizers[name]` against the gradient of `loss`, the sum of these terms."""
+        """Move the weights of `optimizers[name]` against the gradient of `loss`; `terms` are its parts, unweighted."""
         self.optimizers[name].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizers[name].step()

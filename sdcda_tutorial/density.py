@@ -93,7 +93,7 @@ def density_map(
     height, width = size
     along_x = _kernels(heads[:, 0], width, sigmas, radius)
     along_y = _kernels(heads[:, 1], height, sigmas, radius)
-    # A transposed row format is a column format, and would give a map that lies in memory column after column.
+    # The transpose of a CSR matrix is CSC; converting it back gives a map that lies in memory row after row.
     return torch.from_numpy((along_y.T.tocsr() @ along_x).toarray())
 
 

@@ -1,8 +1,9 @@
-"""One function per equation, 5 to 10, in the paper's order and symbols.
+"""The losses, Eq. 6 to 10 in the paper's order and symbols, then their weights and their sum, Eq. 5.
 
 The paper sums over pixels and divides by the number of images; here every loss is a mean over all pixels of the batch,
-so that its size does not depend on the size of the crop. The ratio between Eq. 6, 7 and 9 stays the paper's; that of
-Eq. 10, whose sum runs over the few pixels of D's output, does not, which is why λd is a value of its own here.
+so that its size does not depend on the size of the crop. The ratio between Eq. 6, 7 and 9 stays the paper's (at equal
+label scale). That of Eq. 10 does not, because its sum runs over the few pixels of D's output: so λd cannot be compared
+with a value chosen for the paper's sums.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def target_segmentation_loss(logits: Tensor, pseudo_mask: Tensor) -> Tensor:
 
 
 def target_entropy_loss(logits: Tensor, pseudo_mask: Tensor) -> Tensor:
-    """The other reading of Eq. 9, kept to be compared: H(ẑ, z) serves as prediction and as its own label.
+    """The other reading of Eq. 9, kept for comparison: H(ẑ, z) serves as prediction and as its own label.
 
     "let zt = H(ẑt, zt)" re-uses the letter z. Taken literally, Eq. 9 is the entropy of ẑ on the background: it is
     small for ẑ near 1 as well as near 0, so it rewards a confident "crowd" on the background.
@@ -158,7 +159,7 @@ def total_loss(
     seg_target: Tensor | float = 0.0,
     adversarial: Tensor | float = 0.0,
 ) -> Tensor:
-    """L = Lden + λs Lseg_s + λt Lseg_t + λd Ladv, Eq. 5."""
+    """L = Lden + λs Lseg_s + λt Lseg_t + λd Ladv, Eq. 5, of scalar terms."""
     return (
         density + weights.seg_source * seg_source + weights.seg_target * seg_target + weights.adversarial * adversarial
     )

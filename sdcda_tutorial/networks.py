@@ -1,4 +1,4 @@
-"""The networks of Fig. 1, in the order of Eq. 1-4, and the counter E + C that is left when the adaptation is done.
+"""The networks of Fig. 1, in the order of Eq. 1-4, and the counter C(E(x)), which is all that one deploys.
 
 E extracts features f, S predicts the crowd mask ẑ, D tells the domains apart, C estimates the density ŷ.
 """
@@ -194,7 +194,7 @@ class DensityEstimator(nn.Module):
         return torch.relu(self.head(self.refine(self.upsample(f))))  # (B, 1, H, W)
 
     def layers(self) -> list[nn.Module]:
-        """What decides how far it looks, from f to ŷ; see `prediction.reach`."""
+        """The layers that decide how far it looks, from f to ŷ; see `prediction.reach`."""
         layers: list[nn.Module] = []
         for convolution in self.convolutions:
             layers += [convolution[0], self.upsample]  # type: ignore[index]

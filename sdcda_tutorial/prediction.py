@@ -5,8 +5,8 @@ large image is seen tile by tile, each with that much of its surroundings, and t
 rounding: tiles begin at multiples of the stride, so every pooling and every up-sampling meets the pixels that it would
 meet there, and at the border of the image a tile is padded as the image is.
 
-A counter that is not local throughout (SFCN) says which part is: of that part, tiles give what the rest looks at as a
-whole. S is not local either, because of its pyramid pooling: see `training.mask_model.crowd_probability`.
+A counter that is not local throughout (SFCN) splits itself: `local` runs tile by tile, `together` once on what came of
+all tiles. S is not local either, because of its pyramid pooling: see `training.mask_model.crowd_probability`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def reach(counter: CrowdCounter) -> int:
 
 
 def needed_before(layers: Iterable[nn.Module], pixels: int = 0) -> int:
-    """So many pixels around a tile after the layers depend on how many before them, at each resolution in its own.
+    """How many extra pixels the input needs on each side so that `pixels` extra pixels of the output are right.
 
     From the last layer back to the first: a convolution adds half its kernel; an up-sampling by 2 reads one pixel to
     either side of the half-sized tile; pooling doubles.
