@@ -160,6 +160,7 @@ def test_options_that_change_nothing_and_say_so_are_taken(trained: dict[str, str
     assert [path.name for path in tmp_path.iterdir()] == ["noadapt"]
 
 
+@pytest.mark.slow
 def test_train_goes_on_where_it_was(trained: dict[str, str]) -> None:
     before = files("runs")
     assert "already holds a run; pass --resume" in refused("train", "--method", "se")
@@ -199,6 +200,7 @@ def test_evaluate_writes_rows_and_a_panel_and_prints_a_table(evaluated: tuple[Pa
     assert f"rows and panel are in {out}" in printed
 
 
+@pytest.mark.slow
 def test_evaluate_again_replaces_the_old_files_and_leaves_others(trained: dict[str, str], tmp_path: Path) -> None:
     for name in ("se.json", "se.csv", "panel.png", "noadapt.json", "notes.txt"):
         (tmp_path / name).write_text("old")
@@ -261,6 +263,7 @@ def test_predict_takes_any_photograph(tell: Any, tmp_path: Path) -> None:
     assert read_image(told[photos[2]][1]).shape[0] > read_image(told[photos[2]][1]).shape[1], "not turned upright"
 
 
+@pytest.mark.slow
 def test_predict_shrinks_on_request(tell: Any, tmp_path: Path) -> None:
     photo = photograph(tmp_path / "large.png", (60, 120))
     with Image.open(photo) as image:
@@ -626,6 +629,7 @@ def test_a_run_that_met_a_full_disk_goes_on(trained: dict[str, str], tmp_path: P
     assert gone_on.keys() == unbroken.keys() and all(bool((gone_on[n] == unbroken[n]).all()) for n in unbroken)
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_stops_with_one_line(
     trained: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -642,6 +646,7 @@ def test_a_training_that_diverges_stops_with_one_line(
 REAL = os.environ.get("SDCDA_REAL_DATA")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL, reason="set SDCDA_REAL_DATA to a folder with the real files")
 def test_from_real_photographs_to_an_evaluation(tmp_path: Path) -> None:
     target = f"shanghaitech-b:{REAL}/shanghaitech_sample"

@@ -344,6 +344,7 @@ def test_the_whole_mini_world(mini_world: Path, capsys: pytest.CaptureFixture[st
 
 
 # --- real files -------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.skipif("SDCDA_REAL_DATA" not in os.environ, reason="set SDCDA_REAL_DATA to a folder with the real files")
 def test_real_files() -> None:
     root = Path(os.environ["SDCDA_REAL_DATA"])

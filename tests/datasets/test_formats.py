@@ -394,6 +394,7 @@ REAL = os.environ.get("SDCDA_REAL_DATA")
 needs_real_files = pytest.mark.skipif(not REAL, reason="set SDCDA_REAL_DATA to a folder with the real files")
 
 
+@pytest.mark.slow
 @needs_real_files
 @pytest.mark.parametrize(
     ("spec", "split", "images", "heads", "outside"),

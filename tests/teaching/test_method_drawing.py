@@ -17,6 +17,7 @@ def opacities(text):
     return {g.get("data-part"): float(g.get("opacity")) for g in ElementTree.fromstring(text).findall(f"{SVG}g")}
 
 
+@pytest.mark.slow
 def test_all_parts_are_lit_by_default():
     assert opacities(architecture.drawing()) == dict.fromkeys(architecture.PARTS, 1.0)
     assert architecture.drawing() == architecture.drawing(*architecture.PARTS)

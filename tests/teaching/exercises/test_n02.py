@@ -241,6 +241,7 @@ def test_trade_off_counts_what_the_masks_hold(looked_at: Any) -> None:
         assert np.allclose(np.ravel(found), [inside, np.mean(made)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threshold", "dilate"), [(0.02, 0), (0.98, 12), (0.98, 0), (0.3, 2)])
 def test_the_picture_stands_the_extremes(looked_at: Any, threshold: float, dilate: int) -> None:
     figure = render_mask_threshold(*looked_at, scene=2, threshold=threshold, dilate=dilate)
@@ -248,6 +249,7 @@ def test_the_picture_stands_the_extremes(looked_at: Any, threshold: float, dilat
     plt.close(figure)
 
 
+@pytest.mark.slow
 def test_the_picture_follows_each_control(looked_at: Any) -> None:
     first = {"scene": 0, "threshold": 0.9, "dilate": 1}
     pictures = {picture(render_mask_threshold(*looked_at, **first))}

@@ -184,6 +184,7 @@ def a_file(image: np.ndarray, orientation: int = 1, kind: str = "JPEG") -> bytes
     return file.getvalue()
 
 
+@pytest.mark.slow
 def test_render_own_photo_counts_at_the_side_that_is_chosen() -> None:
     image, counters = half_bright(60, 120), {"one": Bright(), "ten": Bright(10)}
     shown = [("one", 120, 0.8), ("one", 240, 0.8), ("ten", 120, 0.8), ("one", 120, 0.0)]
@@ -235,6 +236,7 @@ def test_a_file_that_is_no_photograph_is_one_line_without_a_path(content: bytes,
     assert "/" not in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_own_photo_shows_the_stand_in_until_a_file_is_chosen_and_says_what_is_wrong_with_it() -> None:
     box = own_photo({"one": Bright(), "ten": Bright(10)}, half_bright(60, 120))
     upload, counter, side, opacity, image, problem = box.children
