@@ -46,12 +46,13 @@ lab: $(VENV)/.stamp-lab  ## open the notebooks in JupyterLab
 	exec $(BIN)/python -m jupyterlab "$$@" --LabApp.default_url=/lab/tree/$(START)
 
 check: lint  ## lint and the fast tests, for every commit: about a minute
-	@$(PARALLEL) -m "not slow and not alone" $(PYTEST_ARGS)
+	@$(PARALLEL) -m "not slow and not alone"
 
-test: $(VENV)/.stamp-dev  ## run all tests and notebooks
-	@$(PARALLEL) -m "not alone" $(PYTEST_ARGS)
-	@$(BIN)/python -m pytest -m alone $(PYTEST_ARGS)
-	@$(PARALLEL) --nbval --dist loadscope notebooks
+test: $(VENV)/.stamp-dev  ## run all tests and notebooks; a part of the tests: make test PYTEST_ARGS=tests/test_losses.py
+	@[ -z "$(PYTEST_ARGS)" ] || $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@[ -n "$(PYTEST_ARGS)" ] || $(PARALLEL) -m "not alone"
+	@[ -n "$(PYTEST_ARGS)" ] || $(BIN)/python -m pytest -m alone
+	@[ -n "$(PYTEST_ARGS)" ] || $(PARALLEL) --nbval --dist loadscope notebooks
 
 lint: $(VENV)/.stamp-dev  ## check style, formatting, types and the direction of imports (ruff, mypy, import-linter)
 	@$(BIN)/python -m ruff check
@@ -89,7 +90,7 @@ clean:  ## remove build/ and the caches; keeps runs/, data/ and the environment
 	@find . \( -path './$(VENV)' -o -path ./runs -o -path ./data -o -path ./.git \) -prune \
 		-o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Asking for pip, not for python, mends an environment whose creation was cut off.
+# Asking for pip, not for python, repairs an environment whose creation was cut off.
 $(VENV)/.stamp-run: pyproject.toml
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
