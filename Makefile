@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 # As many processes as there are cores. One thread each: two that share a core wait for each other most of the time.
-PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # For test-lowest: an environment of the oldest packages and, in one of its own, uv, which finds them (pip cannot).
 # --no-build skips releases without a wheel for this Python: the oldest of all are for Python 3.10 and 3.11.
@@ -52,7 +52,7 @@ test: $(VENV)/.stamp-dev  ## run all tests and notebooks; a part of the tests: m
 	@[ -z "$(PYTEST_ARGS)" ] || $(BIN)/python -m pytest $(PYTEST_ARGS)
 	@[ -n "$(PYTEST_ARGS)" ] || $(PARALLEL) -m "not alone"
 	@[ -n "$(PYTEST_ARGS)" ] || $(BIN)/python -m pytest -m alone
-	@[ -n "$(PYTEST_ARGS)" ] || $(PARALLEL) --nbval --dist loadscope notebooks
+	@[ -n "$(PYTEST_ARGS)" ] || $(PARALLEL) --nbval notebooks
 
 lint: $(VENV)/.stamp-dev  ## check style, formatting, types and the direction of imports (ruff, mypy, import-linter)
 	@$(BIN)/python -m ruff check

@@ -166,6 +166,7 @@ def test_what_is_done_stays_done_and_a_killed_translation_goes_on(
 
 
 def test_a_dry_run_rehearses_the_translation_too(home: Path) -> None:
+    ran("data", "mini")  # whoever is first draws it, and a dry run may
     before = files()
     printed = ran("train", "--method", "cyclegan", "--out", "new", "--dry-run", "--checkpoint-activations")
     assert re.findall(r"^(\S.*): \d+ steps of", printed, flags=re.M) == [
