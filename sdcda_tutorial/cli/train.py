@@ -100,7 +100,7 @@ def _change_lengths(
     settings: Preset, method: str, *, warm: int | None = None, translation: int | None = None, **lengths: Any
 ) -> Preset:
     """The preset with other numbers of steps and images; an InputError for one that would change nothing."""
-    from sdcda_tutorial.experiments.pipeline import TRANSLATIONS
+    from sdcda_tutorial.rivals.translation import TRANSLATIONS
 
     warm_start = settings.warm_start
     if warm and warm_start is None:
@@ -152,7 +152,7 @@ def _open_target(
 ) -> CrowdDataset | None:
     """The target where the method needs it; ready masks that are missing or of another size show before training."""
     from sdcda_tutorial.datasets.batches import PseudoMasked
-    from sdcda_tutorial.experiments.pipeline import TRANSLATIONS
+    from sdcda_tutorial.rivals.translation import TRANSLATIONS
 
     if not config.needs_target and method not in TRANSLATIONS:
         return None
