@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import vgg
 
 # VGG16 ("configuration D" of its paper): channels of each 3×3 convolution, M = 2×2 max pooling.
 _BLOCKS: list[int | str] = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512]
@@ -25,8 +24,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def image_batch(images: np.ndarray) -> Tensor:
-    """(B, H, W, 3) uint8 -> x, (B, 3, H, W) float32 in [0, 1]."""
-    # Permuting without copying leaves the memory order channels-last, the one that convolutions are fast in.
+    """(B, H, W, 3) uint8 -> x, (B, 3, H, W) float32 in [0, 1]; in memory channels-last, as convolutions are fast."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)
 
 
@@ -57,9 +55,15 @@ class FeatureExtractor(nn.Module):
         super().__init__()
         if stride not in _LAST_LAYER:
             raise ValueError(f"stride is 16 or 8, not {stride}")
-        blocks = [c if c == "M" else max(1, round(int(c) * width)) for c in _BLOCKS[: _LAST_LAYER[stride]]]
-        self.stride, self.width, self.channels = stride, width, int(blocks[-1])
-        self.features = vgg.make_layers(blocks, batch_norm=True)
+        layers, channels = list[nn.Module](), 3
+        for block in _BLOCKS[: _LAST_LAYER[stride]]:
+            if block == "M":
+                layers.append(nn.MaxPool2d(2))
+                continue
+            before, channels = channels, max(1, round(int(block) * width))
+            layers += [nn.Conv2d(before, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+        self.stride, self.width, self.channels = stride, width, channels
+        self.features = nn.Sequential(*layers)  # named and ordered as torchvision's, whose ImageNet weights fit
         for layer in self.features:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -96,6 +96,17 @@ def test_import_is_light():
     assert run.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
+def test_importing_the_trainings_waits_for_torch_alone():
+    """torchvision and Fabric import half of torch's compiler and torchmetrics: more seconds than torch itself."""
+    code = """
+import sys, sdcda_tutorial.evaluation, sdcda_tutorial.rivals, sdcda_tutorial.training
+print([name for name in ("lightning_fabric", "torch._dynamo", "torchmetrics", "torchvision") if name in sys.modules])
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
 def test_no_file_is_called_utils():
     assert [path.name for path in PACKAGE.rglob("*") if re.match(r"(utils?|helpers?|misc|common)\b", path.stem)] == []
 

@@ -11,11 +11,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from sdcda_tutorial import masks, metrics
@@ -27,6 +26,9 @@ from sdcda_tutorial.evaluation.metric_table import METRICS, Row, mean
 from sdcda_tutorial.files import read_json, write_json, write_text
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training.processes import shared_out
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric  # slow to import
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torchvision.utils import save_image
 
 from sdcda_tutorial.adaptation import Batch
 from sdcda_tutorial.datasets.batches import SOURCE, TARGET, Augmentation, Batches, PseudoMasked
@@ -32,6 +30,9 @@ from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
 from sdcda_tutorial.training.loop import Training, require_finite
 from sdcda_tutorial.training.rehearsal import Rehearsal
 from sdcda_tutorial.training.saving import Records, RunFolder
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric  # slow to import
 
 TRANSLATIONS = ("cyclegan", "se-cyclegan")
 KIND = "translation"
@@ -205,8 +206,7 @@ def train_translation(
             *zip(xs, made["s_to_t"], made["s_cycle"], strict=True),
             *zip(xt, made["t_to_s"], made["t_cycle"], strict=True),
         ]
-        with atomic_path(folder / "previews" / f"step_{done:06d}.png") as temporary:
-            save_image([image for row in rows for image in row], temporary, nrow=3, padding=4, pad_value=1.0)
+        _save_preview(folder / "previews" / f"step_{done:06d}.png", rows)
 
     training = Training(
         RunFolder(
@@ -222,6 +222,13 @@ def train_translation(
         save_every=config.save_every,
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
+
+
+def _save_preview(path: Path, rows: Sequence[tuple[Tensor, ...]]) -> None:
+    from torchvision.utils import save_image  # slow to import
+
+    with atomic_path(path) as temporary:
+        save_image([image for row in rows for image in row], temporary, nrow=3, padding=4, pad_value=1.0)
 
 
 def linear_decay(rate: float, step: int, steps: int) -> float:

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -34,6 +33,9 @@ from sdcda_tutorial.training.mask_model import origin_of_masks
 from sdcda_tutorial.training.processes import average_buffers, shared_out
 from sdcda_tutorial.training.rehearsal import Rehearsal
 from sdcda_tutorial.training.saving import Records, RunFolder
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric  # slow to import
 
 
 def networks_of(config: AdaptationConfig) -> tuple[Networks, FeatureDiscriminator | None]:

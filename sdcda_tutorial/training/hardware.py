@@ -9,16 +9,18 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from types import MethodType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.networks import FeatureExtractor
 from sdcda_tutorial.training.processes import cluster_environment, in_processes, number_started, started
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric  # slow to import
 
 T = TypeVar("T")
 
@@ -88,6 +90,8 @@ class Hardware:
             raise InputError(
                 f"this is one process, not {self.processes}; start them by `processes.in_processes`, torchrun or srun"
             )
+        from lightning_fabric import Fabric
+
         # No greeting from each process, no message about the precision for each training.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         fabric = Fabric(
@@ -146,7 +150,7 @@ def recompute_activations(E: FeatureExtractor) -> None:
 
     The same numbers from about two thirds of the memory, more slowly. Weights and their names stay as they are.
     """
-    E.features.forward = MethodType(_recomputed, E.features)
+    E.features.forward = MethodType(_recomputed, E.features)  # type: ignore[method-assign]
 
 
 def _recomputed(features: nn.Sequential, x: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torchvision.models import vgg
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.networks import FeatureExtractor
@@ -20,6 +19,8 @@ def load_imagenet_weights(E: FeatureExtractor, weights_file: str | Path | None =
     Raises:
         InputError: the width is not 1, or the weights can be neither downloaded nor read.
     """
+    from torchvision.models import vgg  # slow to import
+
     if E.width != 1:
         raise InputError(f"ImageNet weights fit width 1 only, not {E.width}; start from random weights")
     weights = vgg.VGG16_BN_Weights.IMAGENET1K_V1

@@ -19,16 +19,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.files import read_json, write_json, write_text
 from sdcda_tutorial.training import checkpoints
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric  # slow to import
 
 SAVE_AFTER = 300.0  # seconds without a checkpoint, whatever the number of steps: what a kill may cost
 
