@@ -71,7 +71,7 @@ colab: $(VENV)/.stamp-dev  ## stamp badge and set-up cell for Colab: make colab 
 	@$(BIN)/python tools/notebooks.py colab --repo "$(REPO)"
 
 test-browser: $(VENV)/.stamp-dev $(VENV)/.stamp-lab  ## run every notebook in JupyterLab and move every demo (needs Chromium)
-	@$(BIN)/python -m pytest -v -rP tests/browser $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -v -rP tests/browser $(PYTEST_ARGS)
 
 test-lowest:  ## run the fast tests with the oldest packages that pyproject.toml allows
 	@rm -rf $(LOWEST)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from moving import Opened
-from playwright.sync_api import Browser, Error, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Playwright, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,8 +55,11 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """Chromium without a window. In CI a missing one is a failure; elsewhere the tests are skipped and say why."""
+def chromium() -> Iterator[BrowserContext]:
+    """Chromium without a window. In CI a missing one is a failure; elsewhere the tests are skipped and say why.
+
+    Its pages share one context, whose cache spares all but the first the loading of JupyterLab.
+    """
     with sync_playwright() as playwright:
         try:
             browser = launch(playwright)
@@ -64,7 +67,7 @@ def chromium() -> Iterator[Browser]:
             if os.environ.get("CI"):
                 pytest.fail(f"{MISSING}\n{error}", pytrace=False)
             pytest.skip(f"{MISSING} ({str(error).splitlines()[0]})")
-        yield browser
+        yield browser.new_context(viewport={"width": 1400, "height": 1000})
         browser.close()
 
 
@@ -77,7 +80,7 @@ def launch(playwright: Playwright) -> Browser:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Lab]:
+def lab(tmp_path_factory: pytest.TempPathFactory, chromium: BrowserContext) -> Iterator[Lab]:
     """JupyterLab on a copy of the notebooks, with settings and a free port of its own. Asks for the browser first."""
     from sdcda_tutorial.datasets import MINI_ROOT
     from sdcda_tutorial.mini_world import ensure_mini_world
@@ -140,14 +143,11 @@ def wait_for(lab: Lab, server: subprocess.Popen[bytes], seconds: float = 90) -> 
 
 
 @pytest.fixture
-def show(lab: Lab, chromium: Browser) -> Iterator[Callable[[str], Opened]]:
+def show(lab: Lab, chromium: BrowserContext) -> Iterator[Callable[[str], Opened]]:
     """Opens a notebook by its path in the folder of notebooks; ends its kernel and closes its page afterwards."""
-    contexts = []
 
     def opened(name: str) -> Opened:
-        context = chromium.new_context(viewport={"width": 1400, "height": 1000})
-        contexts.append(context)
-        page = context.new_page()
+        page = chromium.new_page()
         notebook = Opened(page)
         page.on("console", notebook.hear)
         page.on("pageerror", lambda error: notebook.complaints.append(f"uncaught: {error}"))
@@ -158,7 +158,7 @@ def show(lab: Lab, chromium: Browser) -> Iterator[Callable[[str], Opened]]:
         return notebook
 
     yield opened
-    for context in contexts:
-        context.close()
+    for page in chromium.pages:
+        page.close()
     for kernel in re.findall(r'"id": "([0-9a-f-]{36})", "name"', lab.ask("GET", "/api/kernels").decode()):
         lab.ask("DELETE", f"/api/kernels/{kernel}")
