@@ -83,7 +83,7 @@ test-lowest:  ## run the fast tests with the oldest packages that pyproject.toml
 		-r pyproject.toml --extra test --extra tensorboard
 	@$(UV) pip install --quiet --python $(LOWEST)/venv --no-deps -e .
 	@$(UV) pip list --python $(LOWEST)/venv
-	@OMP_NUM_THREADS=1 $(LOWEST)/venv/bin/python -m pytest -m "not slow and not alone" $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 $(LOWEST)/venv/bin/python -m pytest -n auto --dist loadfile -m "not slow and not alone" $(PYTEST_ARGS)
 
 clean:  ## remove build/ and the caches; keeps runs/, data/ and the environment
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
