@@ -61,6 +61,18 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def path_inside(folder: str | os.PathLike[str], name: str) -> Path:
+    """The file called `name` in `folder`; a name may hold slashes, as GCC's do.
+
+    Raises:
+        InputError: the name would lead out of the folder ("../a", "/a"), or no file can be called so.
+    """
+    path = Path(name)
+    if path.anchor or ".." in path.parts or "\0" in name:
+        raise InputError(f"{name!r} is no name of a file in {folder}; rename it where it is listed")
+    return Path(folder) / path
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read JSON, with a one-line `InputError` when the file is missing or broken."""
     path = Path(path)

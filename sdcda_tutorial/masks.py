@@ -15,7 +15,7 @@ from scipy.ndimage import maximum_filter
 
 from sdcda_tutorial.density import inside, neighbour_distance
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path
+from sdcda_tutorial.files import atomic_path, path_inside
 
 
 def from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -62,7 +62,7 @@ def from_probability(probability: np.ndarray, threshold: float = 0.5, *, dilate:
 
 def path_of(folder: str | Path, name: str) -> Path:
     """Where the mask of the image called `name` lies. Names may hold slashes (GCC), which stay folders."""
-    return Path(folder) / f"{name}.png"
+    return path_inside(folder, f"{name}.png")
 
 
 def write_png(path: str | Path, mask: np.ndarray) -> None:

@@ -177,6 +177,16 @@ def one_line_about(path: Path, error: pytest.ExceptionInfo[InputError]) -> str:
     return message
 
 
+@pytest.mark.parametrize("name", ["../a", "scene/../../a", "/a", "a\0"])
+def test_a_mask_never_lies_outside_its_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="no name of a file in"):
+        masks.path_of(tmp_path, name)
+
+
+def test_a_mask_of_a_scene_lies_in_the_scenes_folder(tmp_path: Path) -> None:
+    assert masks.path_of(tmp_path, "scene_01_0/..5") == tmp_path / "scene_01_0" / "..5.png"
+
+
 def test_a_mask_of_another_size_is_one_line_that_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "IMG_7.png"
     masks.write_png(path, np.zeros((4, 6), dtype=np.uint8))

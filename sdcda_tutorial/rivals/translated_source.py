@@ -19,7 +19,7 @@ from sdcda_tutorial.datasets.formats.gcc import GCC, LISTS, TRANSLATED
 from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, claim, is_from, put_in_place
+from sdcda_tutorial.files import atomic_path, claim, is_from, path_inside, put_in_place
 from sdcda_tutorial.networks import image_batch
 from sdcda_tutorial.rivals.cyclegan import Generator
 from sdcda_tutorial.rivals.translation import load_generators
@@ -79,11 +79,11 @@ def translate(
 def _write_image(generator: Generator, source: GCC, making: Path, index: int) -> None:
     """Translate image `index`, unless that is done, and copy its labels."""
     picture, *labels = source.files(index)
-    path = making / picture.relative_to(source.root)
+    path = path_inside(making, str(picture.relative_to(source.root)))
     if path.exists():
         return
     for file in labels:  # before the picture, which says that all is there
-        with atomic_path(making / file.relative_to(source.root)) as temporary:
+        with atomic_path(path_inside(making, str(file.relative_to(source.root)))) as temporary:
             shutil.copyfile(file, temporary)
     translated = translated_image(generator, source.read_image(index))
     with atomic_path(path) as temporary:

@@ -5,6 +5,7 @@ Real files: set SDCDA_REAL_DATA to a folder with `unity_crowd` (ShanghaiTech lay
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -145,6 +146,23 @@ def test_gcc_lists_with_the_authors_folder_in_front(tmp_path: Path) -> None:
     assert GCC(tmp_path)[0].attributes["level"] == 2
 
 
+@pytest.mark.parametrize("folder", ["..", "../", "/", ".", "scene_01_0/..", "../.."])
+def test_gcc_reads_nothing_outside_its_folder(tmp_path: Path, folder: str) -> None:
+    root = tmp_path / "set" / "gcc"
+    gcc_world(root)
+    for outside in (tmp_path, tmp_path / "set", root):  # images that the names could lead to
+        write_gcc(outside, "", "1534567890", np.array([[3, 55]]))
+    (root / "train.txt").write_text(f"2 18 6 scene_01_0 1534567890 2\n2 18 6 {folder} 1534567890 1\n")
+    complaint(lambda: GCC(root, "train"), root / "train.txt", "line 2")
+
+
+@pytest.mark.parametrize("id_", ["../jpgs/1534567890", "../../secret", "a/1534567890", "/etc/hostname"])
+def test_gcc_takes_no_path_for_the_name_of_an_image(tmp_path: Path, id_: str) -> None:
+    gcc_world(tmp_path)
+    (tmp_path / "train.txt").write_text(f"2 18 6 scene_01_0 {id_} 2\n")
+    complaint(lambda: GCC(tmp_path, "train"), tmp_path / "train.txt", "line 1", id_)
+
+
 def test_gcc_without_lists_is_all_source(tmp_path: Path) -> None:
     gcc_world(tmp_path)
     (tmp_path / "train.txt").unlink()
@@ -238,6 +256,16 @@ def test_crowdhuman_bad_line(tmp_path: Path, line: str) -> None:
     path = write_crowdhuman(tmp_path, [PEOPLE])
     path.write_text(path.read_text() + "\n" + line + "\n")
     complaint(lambda: CrowdHuman(tmp_path), path, "line 3")
+
+
+@pytest.mark.parametrize("id_", ["../secret", "../Images/person", "/etc/hostname", "a\0b", "", "."])
+def test_crowdhuman_reads_nothing_outside_its_folder(tmp_path: Path, id_: str) -> None:
+    root = tmp_path / "set"
+    write_crowdhuman(root, [PEOPLE])
+    write_picture(root / "secret.jpg", (40, 60))  # what the first of the names leads to
+    lines = [PEOPLE, {"ID": id_, "gtboxes": []}]
+    (root / "annotation_train.odgt").write_text("\n".join(json.dumps(line) for line in lines))
+    complaint(lambda: CrowdHuman(root), root / "annotation_train.odgt", "line 2", repr(id_))
 
 
 def test_crowdhuman_failures(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, 
 from sdcda_tutorial.datasets.formats.folder_listing import (
     existing_folder,
     find,
+    is_file_name,
     known_split,
     missing,
     read_lines,
@@ -79,6 +80,8 @@ def _parse(place: str, line: str) -> tuple[str, Labels]:
     id_, people = (entry.get("ID"), entry.get("gtboxes")) if isinstance(entry, dict) else (None, None)
     if not isinstance(id_, str) or not isinstance(people, list) or not all(isinstance(one, dict) for one in people):
         raise InputError(f"{place}: expected an object with ID and gtboxes; fetch the file again")
+    if not is_file_name(id_):
+        raise InputError(f"{place}: the ID {id_!r} is no name of a file in Images; fetch the file again")
     boxes, ignored, heads = [], [], []
     for person in people:
         corners = _corners(place, person, "vbox")

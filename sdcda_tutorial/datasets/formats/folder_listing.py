@@ -46,6 +46,11 @@ def listing(folder: Path) -> list[str]:
     return sorted(os.listdir(folder)) if folder.is_dir() else []
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a name that an annotation gives is that of one file or folder and, on any system, no path elsewhere."""
+    return name not in ("", ".", "..") and not re.search(r"[/\\:\0]", name)
+
+
 def find(folder: Path, pattern: str) -> list[tuple[str, Path]]:
     """(name of the image, path) of every file whose whole name fits; group 1 of the pattern is the image's name."""
     return [(match[1], folder / file) for file in listing(folder) if (match := re.fullmatch(pattern, file))]

@@ -22,6 +22,7 @@ from sdcda_tutorial.datasets.formats.folder_listing import (
     existing_folder,
     find,
     findings,
+    is_file_name,
     known_split,
     missing,
     read_lines,
@@ -149,9 +150,10 @@ def _read_list(path: Path, faults: list[Finding]) -> Iterator[SceneDescription]:
     """
     for place, line in read_lines(path, "add the list, or use split=None for all scenes"):
         fields = line.split()
-        if len(fields) == 6 and all(fields[column].isdecimal() for column in (0, 1, 2, 5)):
-            level, hour, weather, folder, id_, count = fields
-            scene = folder.rstrip("/").rpartition("/")[2]  # NLT's lists have the authors' own folder in front
+        numbers = len(fields) == 6 and all(fields[column].isdecimal() for column in (0, 1, 2, 5))
+        scene = fields[3].rstrip("/").rpartition("/")[2] if numbers else ""  # NLT's have the authors' folder in front
+        if numbers and is_file_name(scene) and is_file_name(fields[4]):
+            level, hour, weather, _, id_, count = fields
             yield SceneDescription(int(level), int(hour), int(weather), int(count), f"{scene}/{id_}")
         else:
             found = f"expected `level hour weather folder id count`, found {line!r}"

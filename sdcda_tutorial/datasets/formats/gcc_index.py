@@ -58,7 +58,7 @@ def read_index(root: Path, mats: Mapping[str, Path]) -> dict[str, MatEntry]:
 def cache_file(root: Path) -> Path:
     """Where the index of the data set in `root` is kept: below $XDG_CACHE_HOME or ~/.cache."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sdcda_tutorial"
-    return folder / f"gcc_{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
+    return folder / f"gcc_{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
 
 
 def _is_fresh(entry: MatEntry | None, path: Path) -> bool:
