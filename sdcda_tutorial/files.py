@@ -50,10 +50,18 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink()
 
 
+def in_utf8(text: str) -> str:
+    r"""The text with what UTF-8 cannot hold written as "\udce9", from which JSON reads the same text again.
+
+    A file's name that is not UTF-8 on its disk holds such halves of characters.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` (UTF-8) to `path` atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(in_utf8(text), encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -185,5 +193,5 @@ def folder_digest(folder: Path) -> str:
     """As `file_digest`, of all PNGs below a folder and their names."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("[!.]*.png")):  # a dot begins what a killed writer left behind
-        digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+        digest.update(os.fsencode(path.relative_to(folder)) + path.read_bytes())
     return digest.hexdigest()[:16]

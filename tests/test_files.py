@@ -46,6 +46,14 @@ def test_until_the_block_ends_a_reader_sees_the_old_file(tmp_path: Path) -> None
     assert path.read_text() == "new"
 
 
+@pytest.mark.parametrize("name", ["人群", "caf\udce9", "Zoë \udcff λ", "plain"])
+def test_any_name_of_a_file_can_be_written_and_read_back(tmp_path: Path, name: str) -> None:
+    write_json(tmp_path / "a.json", {"name": name})
+    assert read_json(tmp_path / "a.json") == {"name": name}
+    write_text(tmp_path / "a.txt", name)
+    assert (tmp_path / "a.txt").read_text("utf-8") == name.encode("utf-8", "backslashreplace").decode()
+
+
 def test_any_error_in_the_block_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     write_text(path, "old")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -28,6 +29,9 @@ app.add_typer(data.data_app, name="data")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors are one line on stderr, exit code 2 for bad input and 1 for a failed training."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a Western Windows has no λ, and no terminal has half a character
     asked = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(args=asked or ["--help"], prog_name="sdcda", standalone_mode=False)

@@ -23,6 +23,7 @@ from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes, keep_inside, resize_image, resize_labels
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import in_utf8
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class CrowdDataset(Sequence[Sample]):
 
     def describe(self) -> dict[str, Any]:
         """What a checkpoint says about its data: format, number, names (as a digest), size; no path of a machine."""
-        digest = hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(in_utf8("\n".join(self.names)).encode()).hexdigest()[:16]
         about = {"format": type(self).__name__, "images": len(self), "names_sha256": digest}
         return about | {"size": None if self.size is None else list(self.size), "max_side": self.max_side}
 

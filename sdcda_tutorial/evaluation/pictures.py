@@ -20,7 +20,7 @@ from sdcda_tutorial.datasets.images import image_size, read_image_at_least
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.evaluation.colours import DENSITY
-from sdcda_tutorial.files import atomic_path, file_digest
+from sdcda_tutorial.files import atomic_path, file_digest, in_utf8
 from sdcda_tutorial.prediction import predict_density
 
 OVERLAY_SIDE = 2000  # pixels of the longer side; drawn at 1200, so no detail is lost
@@ -132,7 +132,7 @@ def save_overlay(out: Path, photo: Path, counter: nn.Module, max_side: int | Non
 
 def save(figure: Figure, path: str | Path, description: str, origin: str | None = None) -> None:
     """Write a PNG atomically, with a description for readers who cannot see it, and an `origin` for `origin_of`."""
-    metadata = {"Description": description, "Software": None, "Source": origin}
+    metadata = {"Description": in_utf8(description), "Software": None, "Source": origin}
     with atomic_path(path) as temporary, matplotlib.rc_context(STYLE):
         figure.savefig(temporary, format="png", metadata=metadata)
 

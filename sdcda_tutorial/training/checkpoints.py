@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 from sdcda_tutorial import __version__
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path
+from sdcda_tutorial.files import atomic_path, in_utf8
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, make_counter
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
         try:
-            save_file(contiguous, temporary, metadata={"card": json.dumps(card, ensure_ascii=False)})
+            save_file(contiguous, temporary, metadata={"card": in_utf8(json.dumps(card, ensure_ascii=False))})
         except SafetensorError as error:  # a full disk reaches us as this
             raise OSError(str(error)) from error
 

@@ -330,6 +330,28 @@ def test_doctor_survives_the_want_of_what_the_package_itself_needs() -> None:
     assert re.search(r"^\[FAIL\] numpy .+ -> pip install numpy$", done.stdout, flags=re.M)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file's name is always text")
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_names_and_signs_leave_the_program_on_every_machine(encoding: str, tmp_path: Path) -> None:
+    """A Western Windows writes cp1252; a name from an old disk is no UTF-8."""
+    root = Path(__file__).parents[2]
+    names = ["人群.jpg".encode(), b"caf\xe9.jpg", "λ×.jpg".encode()]
+    for name in names:
+        Image.new("RGB", (64, 64), "gray").save(tmp_path / "new.jpg")
+        os.rename(tmp_path / "new.jpg", os.path.join(os.fsencode(tmp_path), name))
+    done = subprocess.run(
+        [sys.executable, "-m", "sdcda_tutorial", "predict", *sorted(tmp_path.glob("*.jpg")), "--out", tmp_path / "out",
+         "--checkpoint", root / "data" / "checkpoints" / "se+fd.safetensors"],
+        capture_output=True, cwd=root, env=os.environ | {"PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
+    assert done.stdout.count(b" people, ") == 3
+    assert {os.path.splitext(os.fsencode(path.name))[0] for path in (tmp_path / "out").iterdir()} == {
+        os.path.splitext(name)[0] for name in names
+    }
+
+
 # --- bad input: options -----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("command", "says"),
