@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 # As many processes as there are cores. One thread each: two that share a core wait for each other most of the time.
-PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+PARALLEL = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # For test-lowest: an environment of the oldest packages and, in one of its own, uv, which finds them (pip cannot).
 # --no-build skips releases without a wheel for this Python: the oldest of all are for Python 3.10 and 3.11.
@@ -73,6 +73,7 @@ colab: $(VENV)/.stamp-dev  ## stamp badge and set-up cell for Colab: make colab 
 test-browser: $(VENV)/.stamp-dev $(VENV)/.stamp-lab  ## run every notebook in JupyterLab and move every demo (needs Chromium)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -v -rP tests/browser $(PYTEST_ARGS)
 
+test-lowest: BIN := $(LOWEST)/venv/bin
 test-lowest:  ## run the fast tests with the oldest packages that pyproject.toml allows
 	@rm -rf $(LOWEST)
 	@$(PYTHON) -m venv $(LOWEST)/uv
@@ -83,7 +84,7 @@ test-lowest:  ## run the fast tests with the oldest packages that pyproject.toml
 		-r pyproject.toml --extra test --extra tensorboard
 	@$(UV) pip install --quiet --python $(LOWEST)/venv --no-deps -e .
 	@$(UV) pip list --python $(LOWEST)/venv
-	@OMP_NUM_THREADS=1 $(LOWEST)/venv/bin/python -m pytest -n auto --dist loadfile -m "not slow and not alone" $(PYTEST_ARGS)
+	@$(PARALLEL) -m "not slow and not alone" $(PYTEST_ARGS)
 
 clean:  ## remove build/ and the caches; keeps runs/, data/ and the environment
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -150,10 +150,10 @@ def _read_list(path: Path, faults: list[Finding]) -> Iterator[SceneDescription]:
     """
     for place, line in read_lines(path, "add the list, or use split=None for all scenes"):
         fields = line.split()
-        numbers = len(fields) == 6 and all(fields[column].isdecimal() for column in (0, 1, 2, 5))
-        scene = fields[3].rstrip("/").rpartition("/")[2] if numbers else ""  # NLT's have the authors' folder in front
-        if numbers and is_file_name(scene) and is_file_name(fields[4]):
-            level, hour, weather, _, id_, count = fields
+        level, hour, weather, folder, id_, count = fields if len(fields) == 6 else [""] * 6
+        scene = folder.rstrip("/").rpartition("/")[2]  # NLT's lists have the authors' own folder in front
+        numbers = all(number.isdecimal() for number in (level, hour, weather, count))
+        if numbers and is_file_name(scene) and is_file_name(id_):
             yield SceneDescription(int(level), int(hour), int(weather), int(count), f"{scene}/{id_}")
         else:
             found = f"expected `level hour weather folder id count`, found {line!r}"
