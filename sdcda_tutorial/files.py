@@ -81,6 +81,14 @@ def path_inside(folder: str | os.PathLike[str], name: str) -> Path:
     return Path(folder) / path
 
 
+def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """As `read_json`, of a JSON object; anything else is an `InputError` too."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is damaged: it holds no JSON object; restore or delete it")
+    return value
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read JSON, with a one-line `InputError` when the file is missing or broken."""
     path = Path(path)
@@ -90,6 +98,48 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"{path} does not exist") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is not readable JSON ({error}); restore or delete it") from None
+
+
+CONTENTS = "contents_sha256"  # in the description of a data set
+IMAGES = "images_sha256"  # image -> digest, in the provenance of what was made from them
+RECORDED_LATER = (CONTENTS, IMAGES, "imagenet_weights")  # earlier versions knew the names of data only
+
+
+def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """The first thing in which two descriptions differ, as "seed = 1, not 2"; None where they agree.
+
+    A description from before contents were recorded agrees with one that has them.
+    """
+    for key in sorted(now.keys() | then.keys(), key=lambda key: (key in RECORDED_LATER, key)):
+        old, new = then.get(key), now.get(key)
+        if old == new or (key in RECORDED_LATER and key not in then):
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            if inner := difference(old, new):
+                return f"{key}: {inner}"
+            continue
+        if key == CONTENTS:
+            return f"other contents (images or labels changed under the same names; digest {old}, not {new})"
+        short = all(value is None or isinstance(value, str | float | int | list) for value in (old, new))
+        return f"{key} = {old}, not {new}" if short else f"another {key}"
+    return None
+
+
+def without_contents(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The description as a version had written it that knew the names of data only."""
+    kept = {key: value for key, value in description.items() if key not in RECORDED_LATER}
+    return {key: without_contents(value) if isinstance(value, dict) else value for key, value in kept.items()}
+
+
+@contextmanager
+def forgetting_contents(path: Path) -> Iterator[None]:
+    """Read data in this block. If it is broken, `path` forgets its contents: the fixed data may go on from there."""
+    try:
+        yield
+    except InputError:
+        with suppress(InputError):
+            write_json(path, without_contents(read_object(path)))
+        raise
 
 
 def is_from(folder: Path, origin: Mapping[str, Any], provenance: str, *, what: str, foreign: str = "*") -> bool:
@@ -102,13 +152,9 @@ def is_from(folder: Path, origin: Mapping[str, Any], provenance: str, *, what: s
         InputError: it was made from something else, or holds something else.
     """
     if (folder / provenance).exists():
-        known = read_json(folder / provenance)
-        known = known if isinstance(known, dict) else {}
-        for key, value in origin.items():
-            if known.get(key) != value:
-                short = isinstance(value, str | float | int | list)
-                made = f"{key} = {known.get(key)}, not {value}" if short else f"other {key}"
-                raise InputError(f"{folder} holds {what} made with {made}; remove it, or choose another folder")
+        known = read_object(folder / provenance)
+        if other := difference({key: known[key] for key in origin if key in known}, origin):
+            raise InputError(f"{folder} holds {what} made with {other}; remove it, or choose another folder")
         return True
     # Names that begin with a dot are what a killed writer left behind.
     if folder.is_file() or any(not path.name.startswith(".") for path in folder.rglob(foreign)):
@@ -138,10 +184,11 @@ def claim(
         InputError: as in `is_from`.
     """
     begun = is_from(folder, origin, provenance, what=what, foreign=foreign)
+    known = read_object(folder / provenance) if begun else {"date": datetime.date.today().isoformat()}
     if fabric is not None:
         fabric.barrier()  # every process has looked before the first one writes
-    if not begun and (fabric is None or fabric.is_global_zero):
-        write_json(folder / provenance, {**origin, "date": datetime.date.today().isoformat()})
+    if {**known, **origin} != known and (fabric is None or fabric.is_global_zero):
+        write_json(folder / provenance, {**origin, **known, **origin})
     if fabric is not None:
         fabric.barrier()  # no process makes anything before the file is there
 
@@ -181,10 +228,20 @@ def put_in_place(made: Path, root: Path, *, replace: bool = False) -> None:
         raise
 
 
+def cache_file(kind: str, of: str | os.PathLike[str]) -> Path:
+    """Where something of this kind about the file or folder `of` is kept: below $XDG_CACHE_HOME or ~/.cache."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sdcda_tutorial"
+    return folder / f"{kind}_{hashlib.sha256(os.fsencode(Path(of).resolve())).hexdigest()[:16]}.json"
+
+
 def file_digest(path: str | Path) -> str:
     """First 16 hexadecimal digits of the SHA-256 of a file: enough to see that two are not the same."""
+    digest = hashlib.sha256()
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+        with open(path, "rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+        return digest.hexdigest()[:16]
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
 

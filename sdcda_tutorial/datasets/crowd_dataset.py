@@ -8,7 +8,7 @@ file. Everything else is here, once.
 from __future__ import annotations
 
 import copy
-import hashlib
+import itertools
 import operator
 from abc import abstractmethod
 from collections import Counter
@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from sdcda_tutorial.datasets.contents import file_digests, joined
 from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at_least
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes, keep_inside, resize_image, resize_labels
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import in_utf8
+from sdcda_tutorial.files import CONTENTS, in_utf8
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Labels:
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     mask: np.ndarray | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """Digest of the numbers, for labels that are not in a file of their own."""
+        arrays = [np.asarray(array) for array in (self.points, self.boxes, *self.attributes.values())]
+        return joined(f"{array.shape}{array.tobytes().hex()}" for array in arrays)
 
 
 @dataclass(frozen=True)
@@ -163,11 +169,24 @@ class CrowdDataset(Sequence[Sample]):
         chosen._entries = [self._entries[operator.index(index)] for index in indices]
         return chosen
 
-    def describe(self) -> dict[str, Any]:
-        """What a checkpoint says about its data: format, number, names (as a digest), size; no path of a machine."""
-        digest = hashlib.sha256(in_utf8("\n".join(self.names)).encode()).hexdigest()[:16]
-        about = {"format": type(self).__name__, "images": len(self), "names_sha256": digest}
-        return about | {"size": None if self.size is None else list(self.size), "max_side": self.max_side}
+    def digests(self, *, labelled: bool = True) -> list[str]:
+        """Digest of what every sample is read from: its picture and, unless `labelled` is off, its labels."""
+        files = [self.files(index)[: None if labelled else 1] for index in range(len(self))]
+        of = file_digests(itertools.chain.from_iterable(files), self.name)
+        digests = [[of[path] for path in own] for own in files]
+        for own, entry in zip(digests, self._entries, strict=True):
+            own += [entry.annotation.digest()] if labelled and isinstance(entry.annotation, Labels) else []
+        return [joined(own) for own in digests]
+
+    def describe(self, *, labelled: bool = True) -> dict[str, Any]:
+        """What a checkpoint says about its data: format, number, size, names and contents (as digests).
+
+        No path of a machine is in it. With `labelled` off, the contents are those of the pictures alone: for a use that
+        reads no labels.
+        """
+        names, size = joined(map(in_utf8, self.names)), None if self.size is None else list(self.size)
+        about = {"format": type(self).__name__, "images": len(self), "names_sha256": names}
+        return about | {CONTENTS: joined(self.digests(labelled=labelled)), "size": size, "max_side": self.max_side}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {len(self)} images>"

@@ -1,7 +1,6 @@
 """The model card in a checkpoint's header: training writes how the model was made, an evaluation adds its results.
 
-No path of a machine is in it: data sets are identified by format, size and a digest of the names, weights and masks by
-a digest of their content.
+No path of a machine is in it: data sets, weights and masks are identified by digests of their contents.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS
+from sdcda_tutorial.files import CONTENTS
 from sdcda_tutorial.training import checkpoints
 
 
@@ -118,4 +118,5 @@ def _data(data: Mapping[str, Any]) -> str:
     size = f" at {data['size'][0]}x{data['size'][1]}" if data["size"] else ""
     size = f" within {data['max_side']} pixels" if data["max_side"] else size
     translated = f", translated by {data['translated_by']}" if "translated_by" in data else ""
-    return f"{data['format']}, {data['images']} images{size} (names {data['names_sha256']}){translated}"
+    digest = f"contents {data[CONTENTS]}" if CONTENTS in data else f"names {data['names_sha256']}"
+    return f"{data['format']}, {data['images']} images{size} ({digest}){translated}"

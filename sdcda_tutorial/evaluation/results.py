@@ -70,11 +70,12 @@ class Results:
         try:
             rows = []
             for row in stored["rows"]:
-                figures: dict[str, Any] = {key: math.nan if value is None else value for key, value in row.items()}
-                counts = {key: figures.pop(key) for key in ("name", "count", "predicted", "background", "crowd")}
-                rows.append(Row(**counts, figures=figures))
-            return cls(rows, stored["about"])
-        except (KeyError, TypeError, AttributeError):
+                figures: dict[str, Any] = {k: math.nan if v is None else v + 0 for k, v in row.items() if k != "name"}
+                counts = {key: figures.pop(key) for key in ("count", "predicted", "background", "crowd")}
+                rows.append(Row(str(row["name"]), **counts, figures=figures))
+            rows[0]  # an evaluation of nothing is refused when it is made
+            return cls(rows, dict(stored["about"]))
+        except (LookupError, TypeError, AttributeError, ValueError):
             raise InputError(f"{path} holds no evaluation; make one with `evaluate`") from None
 
     def to_csv(self, path: str | Path) -> None:

@@ -23,16 +23,20 @@ from sdcda_tutorial.evaluation.results import Results, evaluate, mask_quality, r
 from sdcda_tutorial.experiments.benchmark_rows import EARLY, parse, run_folder, titles
 from sdcda_tutorial.experiments.benchmark_rows import METHOD_TITLES as METHOD_TITLES
 from sdcda_tutorial.experiments.cell_records import read_cells, write_cells
-from sdcda_tutorial.experiments.measurements import collect_measurements, measure_features_and_translation
+from sdcda_tutorial.experiments.measurements import (
+    collect_measurements,
+    measure_features_and_translation,
+    measure_once,
+)
 from sdcda_tutorial.experiments.pipeline import Experiment
 from sdcda_tutorial.experiments.presets import Preset, split_run_name
 from sdcda_tutorial.experiments.statistics import summarise
-from sdcda_tutorial.files import read_json, write_json, write_text
+from sdcda_tutorial.files import folder_digest, read_object, write_json, write_text
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.mini_world import ensure_mini_world
 from sdcda_tutorial.rivals.translation import TRANSLATIONS
 from sdcda_tutorial.training import Hardware
-from sdcda_tutorial.training.checkpoints import export, load_counter, read_card, versions
+from sdcda_tutorial.training.checkpoints import export, load_counter, read_card, versions, weights_digest
 from sdcda_tutorial.training.processes import call_in_processes
 
 Say = Callable[[str], None]
@@ -105,8 +109,9 @@ class Benchmark:
             at_once: seeds to train at the same time; see `run_seeds_in_parallel`.
         """
         path, cells = self.folder / "results.json", self.folder / "cells.jsonl"
-        stored = read_json(path) if path.exists() else {}
-        kept = stored.get("provenance") if set(stored.get("seeds", [])) <= set(seeds) else None
+        stored = read_object(path) if path.exists() else {}
+        then = stored.get("seeds")
+        kept = stored.get("provenance") if isinstance(then, list) and all(seed in seeds for seed in then) else None
         read_cells(cells)  # a damaged file shows now, not after hours
         at_once = min(at_once, len(seeds))
         if at_once > 1:
@@ -119,7 +124,7 @@ class Benchmark:
             about |= summarise(per_seed, same_images=self.data is not None)
             about |= collect_measurements(self.folder, per_seed)
             write_json(path, {"provenance": kept or provenance(at_once), **about})
-        return dict(read_json(path))
+        return read_object(path)
 
     def _data_of(self, seed: int) -> SeedData:
         return self.data or mini_data(self.folder / f"seed_{seed}/world", seed)
@@ -159,8 +164,9 @@ class Benchmark:
                 for domain, test in data.tests.items()
             }
         quality = folder / "mask_quality.json"
-        if (folder / "masks").exists() and not quality.exists():  # after all training: it reads the target's labels
-            write_json(quality, mask_quality(data.target, folder / "masks"))
+        if (folder / "masks").exists():  # after all training: it reads the target's labels
+            of = {"data": data.target.describe(), "masks": folder_digest(folder / "masks")}
+            measure_once(quality, of, lambda: mask_quality(data.target, folder / "masks"), "heads_inside")
         return checkpoints, results
 
     def export_models(self, seed: int, out: Path, data: str) -> None:
@@ -204,12 +210,13 @@ class Benchmark:
 
 
 def _evaluate(checkpoint: Path, test: CrowdDataset, kernel: DensityKernel, about: Mapping[str, Any]) -> Results:
-    """What a model reaches on a test set, from the file beside it where that is of the same data."""
-    path, data = checkpoint.parent / f"{about['domain']}.json", test.describe()
+    """What a model reaches on a test set, from the file beside it where that is of the same model and data."""
+    path = checkpoint.parent / f"{about['domain']}.json"
+    of = {"weights_sha256": weights_digest(checkpoint), "data": test.describe()}  # either may have changed since
     found = Results.from_json(path) if path.exists() else None
-    if found is None or found.about.get("data") != data:  # a copy of the data may have been completed since
+    if found is None or any(found.about.get(key) != value for key, value in of.items()):
         counter, card = load_counter(checkpoint)
-        about = {**about, "data": data, "chosen": card["chosen"]}
+        about = {**about, **of, "chosen": card["chosen"]}
         found = evaluate(counter, test, kernel=kernel, about=about, progress=False)
         found.to_json(path)
     return found

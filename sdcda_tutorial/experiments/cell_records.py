@@ -48,8 +48,10 @@ def read_cells(path: str | Path) -> list[dict[str, Any]]:
     for number, line in ((number, line) for number, line in enumerate(lines, start=1) if line):
         try:
             cell = json.loads(line.decode("utf-8"))
-            cell["seed"], cell["method"]
-        except (ValueError, KeyError, TypeError):
+            sound = isinstance(cell["seed"], int) and isinstance(cell["method"], str)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            sound = False
+        if not sound:
             raise InputError(
                 f"{path} is damaged in line {number}; move it away: it is written anew with the cells asked for"
             ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import maximum_filter
@@ -12,7 +13,7 @@ from sdcda_tutorial.datasets.batches import crowd_mask
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import claim, folder_digest
-from sdcda_tutorial.training.mask_model import PROVENANCE, origin_of_masks
+from sdcda_tutorial.training.mask_model import PROVENANCE, is_whole, origin_of_masks
 
 # name -> what the masks are
 MASKS = {
@@ -37,12 +38,13 @@ def write_control_masks(kind: str, target: CrowdDataset, predicted: str | Path, 
     folder, predicted = Path(folder), Path(predicted)
     if kind == "shuffled" and len(target) < 2:
         raise InputError("there is no other image whose mask could be given to the only one; name more target images")
-    origin = {"control": kind, "predicted": folder_digest(predicted), "predicted_by": origin_of_masks(predicted)}
-    origin |= {"growth": GROWTH, "target": target.describe()}
+    origin: dict[str, Any] = {"control": kind}
+    origin |= {"predicted": folder_digest(predicted), "predicted_by": origin_of_masks(predicted)}
+    origin |= {"growth": GROWTH, "target": target.describe(labelled=kind == "perfect")}
     claim(folder, origin, PROVENANCE, what="masks")
     for index, name in enumerate(target.names):
         path = masks.path_of(folder, name)
-        if not path.exists():
+        if not is_whole(path):
             masks.write_png(path, _mask(kind, target, predicted, index))
     return folder
 

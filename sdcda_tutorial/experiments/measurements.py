@@ -9,9 +9,9 @@ from typing import Any
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.evaluation.feature_distance import alignment
 from sdcda_tutorial.experiments.benchmark_rows import run_folder
-from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.files import read_object, write_json
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, load_generators, translation_quality
-from sdcda_tutorial.training.checkpoints import load_counter, read_card
+from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
 
 
 def measure_features_and_translation(checkpoint: Path, method: str, source: CrowdDataset, target: CrowdDataset) -> None:
@@ -19,20 +19,28 @@ def measure_features_and_translation(checkpoint: Path, method: str, source: Crow
 
     A counter that learnt from translated images has never seen the source as it is: its features are not measured.
     """
-    data = {"source": source.describe(), "target": target.describe()}
-
-    def once(path: Path, measure: Callable[[], dict[str, Any]], figure: str) -> None:
-        stored = read_json(path) if path.exists() else {}
-        if stored.get("data") != data or figure not in stored:  # an earlier version may not have known it
-            write_json(path, measure() | {"data": data})
-
+    of: dict[str, Any] = {
+        "data": {"source": source.describe(labelled=False), "target": target.describe(labelled=False)}
+    }
     if method in TRANSLATIONS:
         run = checkpoint.parent.parent / f"{method}-translation"
-        model = run / "model.safetensors"
-        once(run / "quality.json", lambda: translation_quality(load_generators(model)[0], source, target), "source")
+        model, file = run / "model.safetensors", run / "quality.json"
+        of["weights_sha256"] = weights_digest(model)
+        measure_once(file, of, lambda: translation_quality(load_generators(model)[0], source, target), "source")
     elif len(source) > 1 and len(target) > 1:
-        features = checkpoint.parent / "alignment.json"
-        once(features, lambda: alignment(load_counter(checkpoint)[0].E, source, target), "place_probe")
+        file, of["weights_sha256"] = checkpoint.parent / "alignment.json", weights_digest(checkpoint)
+        measure_once(file, of, lambda: alignment(load_counter(checkpoint)[0].E, source, target), "place_probe")
+
+
+def measure_once(path: Path, of: Mapping[str, Any], measure: Callable[[], dict[str, Any]], figure: str) -> None:
+    """Write to `path` what `measure()` finds, unless it is there, `of` the same, with the `figure` of this version."""
+    stored = read_object(path) if path.exists() else {}
+    if figure not in stored or any(stored.get(key) != value for key, value in of.items()):
+        write_json(path, {**measure(), **of})
+
+
+def _figures(path: Path) -> dict[str, Any]:
+    return {key: value for key, value in read_object(path).items() if key not in ("data", "weights_sha256", "masks")}
 
 
 def collect_measurements(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, Any]:
@@ -43,11 +51,11 @@ def collect_measurements(folder: Path, per_seed: Mapping[int, Any]) -> dict[str,
         features = {m: run_folder(of_seed, m) / "alignment.json" for m in methods}
         translations = {m: of_seed / f"{m}-translation/quality.json" for m in TRANSLATIONS}
         for name, paths in (("alignment", features), ("translation", translations)):
-            known = {method: read_json(path) for method, path in paths.items() if path.exists()}
+            known = {method: _figures(path) for method, path in paths.items() if path.exists()}
             if known:
-                found[name][str(seed)] = {m: {k: v for k, v in one.items() if k != "data"} for m, one in known.items()}
+                found[name][str(seed)] = known
         if (of_seed / "mask_quality.json").exists():
-            found["mask_quality"][str(seed)] = read_json(of_seed / "mask_quality.json")
+            found["mask_quality"][str(seed)] = _figures(of_seed / "mask_quality.json")
         runs = sorted(of_seed.glob("*/last.safetensors"))  # their own records say how long each took
         found["seconds"][str(seed)] = {run.parent.name: read_card(run)["state"]["seconds"] for run in runs}
     return found

@@ -28,7 +28,7 @@ from sdcda_tutorial.rivals.translation import TRANSLATIONS, refuse_several_devic
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.mask_model import train_segmenter, write_pseudo_masks
+from sdcda_tutorial.training.mask_model import refuse_masks_of_other_images, train_segmenter, write_pseudo_masks
 from sdcda_tutorial.training.rehearsal import Rehearsal
 from sdcda_tutorial.training.saving import Records
 
@@ -90,6 +90,8 @@ class Experiment:
             self.hardware.refuse_uneven(self.preset.warm_start.batch_size, "warm start: ")
         if config.weights.needs_pseudo_masks and self.masks is None:
             self.check_mask_model()
+        elif config.weights.needs_pseudo_masks and self.masks is not None and self.target is not None:
+            refuse_masks_of_other_images(self.masks, self.target)
         if method in TRANSLATIONS:
             refuse_several_devices(self.hardware)
             refuse_other_layouts(self.source)

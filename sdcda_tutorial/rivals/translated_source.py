@@ -19,7 +19,7 @@ from sdcda_tutorial.datasets.formats.gcc import GCC, LISTS, TRANSLATED
 from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, claim, is_from, path_inside, put_in_place
+from sdcda_tutorial.files import atomic_path, claim, forgetting_contents, is_from, path_inside, put_in_place
 from sdcda_tutorial.networks import image_batch
 from sdcda_tutorial.rivals.cyclegan import Generator
 from sdcda_tutorial.rivals.translation import load_generators
@@ -85,7 +85,9 @@ def _write_image(generator: Generator, source: GCC, making: Path, index: int) ->
     for file in labels:  # before the picture, which says that all is there
         with atomic_path(path_inside(making, str(file.relative_to(source.root)))) as temporary:
             shutil.copyfile(file, temporary)
-    translated = translated_image(generator, source.read_image(index))
+    with forgetting_contents(making / TRANSLATED):
+        image = source.read_image(index)
+    translated = translated_image(generator, image)
     with atomic_path(path) as temporary:
         stored = Image.fromarray(resize_image(translated, image_size(picture)))
         # Colour is the point of the translation, so a JPEG keeps all of it. A PNG loses nothing and ignores both.

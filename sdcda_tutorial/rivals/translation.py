@@ -208,10 +208,11 @@ def train_translation(
         ]
         _save_preview(folder / "previews" / f"step_{done:06d}.png", rows)
 
+    images = {f"{name}_data": data.describe(labelled=False) for name, data in (("source", source), ("target", target))}
     training = Training(
         RunFolder(
             folder, fabric=fabric, records=records or Records(),
-            config={**asdict(config), "source_data": source.describe(), "target_data": target.describe()},
+            config={**asdict(config), **images},
             card={"kind": KIND, "architecture": {"generators": translation.generators.architecture}},
             modules=translation.modules, deployed={"generators": translation.generators},
             optimizers=translation.optimizers,

@@ -27,14 +27,17 @@ from sdcda_tutorial.files import atomic_path, in_utf8
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, make_counter
 
 T = TypeVar("T")
+_DIGESTS = "digests"  # of card and tensors, in the stored card; files of earlier versions have none
 
 
 def save(path: str | Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
-    """Write tensors and their card (anything JSON can hold) to `path`, atomically."""
+    """Write tensors and their card (anything JSON can hold) to `path`, atomically, with digests of both."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # In the card: safetensors would write a second entry of the header before or after the first, as it happens.
+    signed = {**card, _DIGESTS: {"card": _card_digest(card), "tensors": _tensors_digest(contiguous)}}
     with atomic_path(path) as temporary:
         try:
-            save_file(contiguous, temporary, metadata={"card": in_utf8(json.dumps(card, ensure_ascii=False))})
+            save_file(contiguous, temporary, metadata={"card": _text(signed)})
         except SafetensorError as error:  # a full disk reaches us as this
             raise OSError(str(error)) from error
 
@@ -45,18 +48,43 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         InputError: the file is missing, broken, or not one of ours.
     """
-    with _opened(path) as (file, card):
-        return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118 (not a dict)
+    with _opened(path) as (file, card, written):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        if written is not None and written != _tensors_digest(tensors):
+            raise _damaged(path, "its numbers are not those that were written")
+        return tensors, card
+
+
+def _text(card: Mapping[str, Any]) -> str:
+    return in_utf8(json.dumps(card, ensure_ascii=False))
+
+
+def _card_digest(card: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_text(card).encode()).hexdigest()[:16]
+
+
+def _tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Of all names, types, shapes and numbers, whatever their order."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        numbers: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+        digest.update(numbers)
+    return digest.hexdigest()[:16]
+
+
+def _damaged(path: str | Path, reason: str) -> InputError:
+    return InputError(f"checkpoint {path} is broken ({reason}); restore it or train again")
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
     """The card of a checkpoint; no tensor is read. Errors as in `load`."""
-    with _opened(path) as (_, card):
+    with _opened(path) as (_, card, _):
         return card
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any], str | None]]:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"checkpoint {path} is a folder; name a .safetensors file in it")
@@ -64,11 +92,16 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
         raise InputError(f"checkpoint {path} does not exist; give a .safetensors file that training has written")
     try:
         with safe_open(path, framework="pt") as file:
-            card = current_names(dict(json.loads((file.metadata() or {})["card"])))
-            yield file, card
+            card = dict(json.loads((file.metadata() or {})["card"]))
+            written = card.pop(_DIGESTS, {"card": _card_digest(card), "tensors": None})
+            if written["card"] != _card_digest(card):
+                raise _damaged(path, "its card is not the one that was written")
+            yield file, current_names(card), written["tensors"]
     except (SafetensorError, OSError) as error:
-        raise InputError(f"checkpoint {path} is broken ({error}); restore it or train again") from None
-    except (KeyError, TypeError, ValueError):
+        raise _damaged(path, str(error)) from None
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise InputError(f"checkpoint {path} was not written by this package; it has no card in its header") from None
 
 

@@ -27,9 +27,9 @@ from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
-from sdcda_tutorial.training.imagenet_weights import load_imagenet_weights
+from sdcda_tutorial.training.imagenet_weights import imagenet_origin, load_imagenet_weights
 from sdcda_tutorial.training.loop import Training, require_finite
-from sdcda_tutorial.training.mask_model import origin_of_masks
+from sdcda_tutorial.training.mask_model import origin_of_masks, refuse_masks_of_other_images
 from sdcda_tutorial.training.processes import average_buffers, shared_out
 from sdcda_tutorial.training.rehearsal import Rehearsal
 from sdcda_tutorial.training.saving import Records, RunFolder
@@ -183,7 +183,7 @@ def adapt(
         RunFolder(
             folder, fabric=fabric, records=records or Records(),
             modules=adaptation.modules(), deployed=adaptation.parts(), optimizers=adaptation.optimizers,
-            **_about(config, counter, source, target, pseudo_masks, init),
+            **_about(config, counter, source, target, pseudo_masks, init, vgg_weights),
         ),
         step=adaptation.step, domains=domains, steps=steps, images=len(trained_on), description=description,
         workers=hardware.workers, rates=lambda step: config.rates(step, steps, len(trained_on)),
@@ -206,16 +206,18 @@ def _about(
     target: CrowdDataset | None,
     pseudo_masks: str | Path | None,
     init: str | Path | None,
+    vgg_weights: str | Path | None,
 ) -> dict[str, Any]:
     """What decides the result, of which a resumed run must ask for the same; and what the checkpoints say."""
     masks = Path(pseudo_masks) if pseudo_masks is not None and config.weights.needs_pseudo_masks else None
     asked = {
         **asdict(config),
         "source_data": source.describe(),
-        "target_data": target.describe() if config.needs_target and target is not None else None,
+        "target_data": target.describe(labelled=False) if config.needs_target and target is not None else None,
         "pseudo_masks": None if masks is None else folder_digest(masks),
         "init": None if init is None else checkpoints.weights_digest(init),
     }
+    asked |= imagenet_origin(config.pretrained and init is None, vgg_weights)
     origin = None if masks is None else origin_of_masks(masks)
     card = {"kind": "adaptation", "architecture": {"counter": counter.architecture}, "masks": origin}
     return {"config": asked, "card": card}
@@ -257,6 +259,8 @@ def _domains(
     if λ.needs_pseudo_masks and pseudo_masks is None and not rehearsed:
         raise InputError("λt > 0 needs pseudo-masks of the target; make them and give their folder as `pseudo_masks`")
     masked = λ.needs_pseudo_masks
+    if masked and pseudo_masks is not None:
+        refuse_masks_of_other_images(pseudo_masks, target)
     unlabelled = PseudoMasked(target, pseudo_masks if masked else None)
     return [labelled, Batches(unlabelled, config.batch_size, config.target, stream=TARGET, mask=masked, **shared)]
 

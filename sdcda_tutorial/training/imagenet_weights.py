@@ -7,7 +7,18 @@ from pathlib import Path
 import torch
 
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import file_digest
 from sdcda_tutorial.networks import FeatureExtractor
+
+
+def imagenet_origin(pretrained: bool, weights_file: str | Path | None = None) -> dict[str, str]:
+    """For a configuration: the first digits of the SHA-256 of the weights' file, which torchvision's name has too."""
+    if not pretrained:
+        return {}
+    from torchvision.models import vgg  # slow to import
+
+    url = vgg.VGG16_BN_Weights.IMAGENET1K_V1.url
+    return {"imagenet_weights": file_digest(weights_file)[:8] if weights_file else url[-12:-4]}
 
 
 def load_imagenet_weights(E: FeatureExtractor, weights_file: str | Path | None = None) -> None:

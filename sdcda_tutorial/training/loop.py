@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from sdcda_tutorial.datasets.batches import Batches, default_workers
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import TrainingStopped
+from sdcda_tutorial.files import forgetting_contents
 from sdcda_tutorial.training.saving import RunFolder
 
 LOG_EVERY = 10  # steps
@@ -72,7 +73,7 @@ class Training:
             range(start, self.steps), initial=start, total=self.steps, desc=self.description, unit="step",
             dynamic_ncols=True, disable=not run.fabric.is_global_zero, mininterval=0.5,
         )  # fmt: skip
-        for step, batch in zip(bar, self.batches(start), strict=False):
+        for step, batch in zip(bar, self._read(start), strict=False):
             try:
                 terms = self.one_step(step, batch)
             except FloatingPointError as broken:
@@ -85,15 +86,22 @@ class Training:
                 run.log.add(done, values)
                 bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
             if self.validate is not None and self.held_out is not None and self.validates(done):
-                run.consider(done, self.validate(self.held_out))
+                with forgetting_contents(run.config_path):
+                    error = self.validate(self.held_out)
+                run.consider(done, error)
             run.keep_epoch(done, self.images)
             run.save(done, self.save_every or self.validate_every, self.steps)
         run.log.close()
         # A finished run that is begun again keeps its file: others may know it by its digest.
-        if self.validate is None and (start < self.steps or not run.model_path.exists()):
+        if self.validate is None and (start < self.steps or not run.holds_last_model()):
             run.write_model(run.model_path, {"step": self.steps, "validation": None})
         run.fabric.barrier()  # no process goes on to read the model before it is written
         return run.model_path
+
+    def _read(self, start: int) -> Iterator[tuple[Any, ...]]:
+        """As `batches`; where the data is broken, the run can go on with what it is then."""
+        with forgetting_contents(self.run.config_path):
+            yield from self.batches(start)
 
     def batches(self, start: int) -> Iterator[tuple[Any, ...]]:
         """The batches of all domains, on the device, from step `start` on."""

@@ -22,13 +22,14 @@ from sdcda_tutorial.adaptation import Batch
 from sdcda_tutorial.datasets.batches import Batches, micro_batches
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.transforms import resize_image
-from sdcda_tutorial.files import claim, read_json
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import IMAGES, claim, forgetting_contents, in_utf8, read_object
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
 from sdcda_tutorial.prediction import PASS_PIXELS
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.config import SegmenterConfig, polynomial
 from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
-from sdcda_tutorial.training.imagenet_weights import load_imagenet_weights
+from sdcda_tutorial.training.imagenet_weights import imagenet_origin, load_imagenet_weights
 from sdcda_tutorial.training.loop import Training, require_finite
 from sdcda_tutorial.training.processes import average_buffers, shared_out
 from sdcda_tutorial.training.rehearsal import Rehearsal
@@ -96,10 +97,11 @@ def train_segmenter(
         dataset, config.batch_size, config.augmentation,
         seed=config.seed, rank=fabric.global_rank, world_size=fabric.world_size,
     )  # fmt: skip
+    imagenet = imagenet_origin(config.pretrained, vgg_weights)
     training = Training(
         RunFolder(
             folder, fabric=fabric, records=records or Records(),
-            config={**asdict(config), "boxes_data": dataset.describe()},
+            config={**asdict(config), **imagenet, "boxes_data": dataset.describe()},
             card={"kind": "segmenter", "architecture": {"counter": segmenter.architecture}},
             modules={"segmenter": segmenter}, deployed={"counter.E": segmenter.E, "S": segmenter.S},
             optimizers={"segmenter": optimizer},
@@ -168,21 +170,50 @@ def write_pseudo_masks(
     fabric = (hardware or Hardware()).launch()
     segmenter, _ = checkpoints.load_segmenter(checkpoint)
     segmenter.to(fabric.device).to(memory_format=torch.channels_last)
-    about = {"target": target.describe(), "threshold": threshold, "dilate": dilate}
-    origin = {"weights_sha256": checkpoints.weights_digest(checkpoint), **about}
+    about = {"target": target.describe(labelled=False), "threshold": threshold, "dilate": dilate}
+    images = dict(zip(map(in_utf8, target.names), target.digests(labelled=False), strict=True))
+    origin = {"weights_sha256": checkpoints.weights_digest(checkpoint), **about, IMAGES: images}
     claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
 
     def write(index: int) -> None:
         path = masks.path_of(folder, target.names[index])
-        if not path.exists():
-            probability = crowd_probability(segmenter, target.read_image(index))
+        if not is_whole(path):
+            with forgetting_contents(folder / PROVENANCE):
+                image = target.read_image(index)
+            probability = crowd_probability(segmenter, image)
             masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))
 
     shared_out(write, len(target), fabric, bar="pseudo-masks")
     return folder
 
 
-def origin_of_masks(folder: str | Path) -> Any:
-    """The file that `write_pseudo_masks` left beside the masks of a folder; None for masks from elsewhere."""
+def is_whole(path: Path) -> bool:
+    """Whether there is a mask that can be read."""
+    try:
+        masks.read_png(path)
+    except InputError:
+        return False
+    return True
+
+
+def origin_of_masks(folder: str | Path) -> dict[str, Any] | None:
+    """What `write_pseudo_masks` has noted of the masks of a folder as a whole; None for masks from elsewhere."""
     provenance = Path(folder) / PROVENANCE
-    return read_json(provenance) if provenance.exists() else None
+    return {k: v for k, v in read_object(provenance).items() if k != IMAGES} if provenance.exists() else None
+
+
+def refuse_masks_of_other_images(folder: str | Path, target: CrowdDataset) -> None:
+    """Raise an InputError where a mask was made of another image than the one that has its name in `target`.
+
+    Nothing is known of masks from elsewhere or of those from before this was noted.
+    """
+    provenance = Path(folder) / PROVENANCE
+    known = read_object(provenance).get(IMAGES) if provenance.exists() else None
+    if not isinstance(known, dict):
+        return
+    now = dict(zip(map(in_utf8, target.names), target.digests(labelled=False), strict=True))
+    if other := [name for name, digest in now.items() if known.get(name, digest) != digest]:
+        raise InputError(
+            f"{folder} holds masks of other images than {target.name} has under their names ({len(other)} of "
+            f"{len(now)}, first {other[0]}); make masks of these with `write_pseudo_masks`"
+        )

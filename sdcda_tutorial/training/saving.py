@@ -12,12 +12,14 @@ A run folder holds
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import math
 import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
-from sdcda_tutorial.files import read_json, write_json, write_text
+from sdcda_tutorial.files import (
+    RECORDED_LATER,
+    difference,
+    read_json,
+    read_object,
+    without_contents,
+    write_json,
+    write_text,
+)
 from sdcda_tutorial.training import checkpoints
 
 if TYPE_CHECKING:
@@ -63,6 +73,29 @@ def summary_writer() -> Any:
     return SummaryWriter
 
 
+def read_log(path: str | Path) -> list[dict[str, float]]:
+    """The lines of a metrics.jsonl: loss terms at some steps, validation errors at others.
+
+    Raises:
+        InputError: a line is damaged; it is named.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; restore it or train again") from None
+    lines = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            values = dict(json.loads(line))
+            sound = isinstance(values["step"], int) and all(isinstance(value, int | float) for value in values.values())
+        except (ValueError, KeyError, TypeError, RecursionError):
+            sound = False
+        if not sound:
+            raise InputError(f"{path} is damaged in line {number}; restore it or train again") from None
+        lines.append(values)
+    return lines
+
+
 class Log:
     """metrics.jsonl and, with `tensorboard`, tensorboard/ in a folder.
 
@@ -72,8 +105,7 @@ class Log:
 
     def __init__(self, folder: Path, start: int, *, tensorboard: bool = False) -> None:
         self.path = folder / "metrics.jsonl"
-        text = self.path.read_text(encoding="utf-8") if start else ""
-        self.lines = [line for line in map(json.loads, text.splitlines()) if line["step"] <= start]
+        self.lines = [line for line in read_log(self.path) if line["step"] <= start] if start else []
         # TensorBoard hides what an earlier process wrote from purge_step on: no step shows twice.
         where = str(folder / "tensorboard")
         self._writer: Any = summary_writer()(where, purge_step=start + 1) if tensorboard else None
@@ -121,6 +153,7 @@ class RunFolder:
     def __post_init__(self) -> None:
         self.config = json.loads(json.dumps(self.config))  # tuples become lists, as in the file
         self.model_path, self.last_path = self.folder / "model.safetensors", self.folder / "last.safetensors"
+        self.config_path = self.folder / "config.json"
 
     def begin(self, resume: bool) -> int:
         """Open a new folder, or go on in an old one; the number of steps already done.
@@ -130,47 +163,96 @@ class RunFolder:
         """
         last = self.find(resume)
         self.fabric.barrier()  # every process has looked before the first one writes
-        if self.fabric.is_global_zero and not (self.folder / "config.json").exists():
-            write_json(self.folder / "config.json", self.config)
+        known = read_json(self.config_path) if self.config_path.exists() else None
+        if self.fabric.is_global_zero and known != self.config:  # or it is of a version that knew less of the data
+            write_json(self.config_path, self.config)
         self.fabric.barrier()
-        state: dict[str, Any] = {"step": 0, "best": {"step": 0, "validation": None}, "seconds": 0.0}
+        self._asked = self._asked_digest()
+        self.best: dict[str, Any] = {"step": 0, "validation": None}
+        step, self._seconds = 0, 0.0
         if last is not None:
-            tensors, card = checkpoints.load(last)
-            state = card["state"]
-            for name, module in self.modules.items():
-                checkpoints.load_weights(module, tensors, name, last)
-            checkpoints.restore_optimizers(self.optimizers, tensors, last)
-            if state["precision"]:
-                self.fabric.strategy.precision.load_state_dict(state["precision"])
-        self.best: dict[str, Any] = state["best"]
-        self._seconds = float(state["seconds"])
+            step = checkpoints.build(partial(self._restore, last), last)
+            self._require_chosen_model(step)
         self._began = self._saved = time.perf_counter()
         tensorboard = self.records.tensorboard and self.fabric.is_global_zero
-        self.log = Log(self.folder, int(state["step"]), tensorboard=tensorboard)
+        self.log = Log(self.folder, step, tensorboard=tensorboard)
+        return step
+
+    def _restore(self, last: Path) -> int:
+        """Take weights, optimisers and state from a checkpoint; the number of steps it has done."""
+        tensors, card = checkpoints.load(last)
+        state = card["state"]
+        for name, module in self.modules.items():
+            checkpoints.load_weights(module, tensors, name, last)
+        checkpoints.restore_optimizers(self.optimizers, tensors, last)
+        if state["precision"]:
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
+        best = state["best"]
+        self.best, self._seconds = {**best, "step": int(best["step"])}, float(state["seconds"])
+        if best["validation"] is not None:
+            self.best["validation"] = float(best["validation"])
         return int(state["step"])
+
+    def _require_chosen_model(self, step: int) -> None:
+        """Raise an InputError unless model.safetensors is what validation chose up to `step`, or after it.
+
+        A killed run may leave a later choice than its last checkpoint knows of; going on from there makes it again.
+        """
+        if self.best["validation"] is None:
+            return
+        wanted, reason = self.best.get("weights_sha256"), "it is the model of another run or step"
+        try:
+            card = checkpoints.load(self.model_path)[1]
+            if wanted == checkpoints.weights_digest(self.model_path):
+                return
+            later = checkpoints.build(lambda: int(card["chosen"]["step"]), self.model_path) > step
+            if (wanted is None or later) and not difference(card.get("config", {}), self.config):
+                return
+        except InputError as error:
+            reason = str(error)
+        raise InputError(
+            f"{self.model_path}, chosen after step {self.best['step']}, cannot be used: {reason}; restore it, or train "
+            "again in another `folder`"
+        )
+
+    def holds_last_model(self) -> bool:
+        """Whether model.safetensors has the weights of now; an InputError where it is whole and has others."""
+        try:
+            stored = checkpoints.load(self.model_path)[0]
+        except InputError:  # missing or broken: it can be written again
+            return False
+        ours = checkpoints.module_tensors(self.deployed)
+        if stored.keys() == ours.keys() and all(torch.equal(stored[name], ours[name].cpu()) for name in ours):
+            return True
+        raise InputError(f"{self.model_path} is not the model of this run; move it away, and it is written again")
 
     def find(self, resume: bool) -> Path | None:
         """The checkpoint to resume from, or None; errors as in `begin`."""
-        asked, last = self.folder / "config.json", self.last_path
+        asked, last = self.config_path, self.last_path
         if not (asked.exists() or last.exists()):
             return None
         if not resume:
             raise InputError(f"{self.folder} already holds a run; pass `resume` to go on, or choose another `folder`")
-        then, now = checkpoints.current_names(read_json(asked)), self.config
-        changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
-        if changed:
-            key = changed[0]
-            if key not in then:
-                raise InputError(f"{asked} is of another version, which knew no {key}; choose another `folder`")
+        then, now = checkpoints.current_names(read_object(asked)), self.config
+        if new := sorted(now.keys() - then.keys() - set(RECORDED_LATER)):
+            raise InputError(f"{asked} is of another version, which knew no {new[0]}; choose another `folder`")
+        if other := difference(then, now):
             raise InputError(
-                f"{asked} was started with {key}={then.get(key)!r}, not {now.get(key)!r}; "
-                "resume with the same options or choose another `folder`"
+                f"{asked} was started with {other}; resume with the same options and data or choose another `folder`"
             )
         if not last.exists():
             return None
-        if "state" not in checkpoints.read_card(last):
+        state = checkpoints.read_card(last).get("state")
+        if not isinstance(state, dict):
             raise InputError(f"checkpoint {last} holds a model but no state to go on from; choose another `folder`")
+        if state.get("config_sha256") not in (None, self._asked_digest()):
+            raise InputError(f"checkpoint {last} is not of the run of {asked}; restore it or choose another `folder`")
         return last
+
+    def _asked_digest(self) -> str:
+        """Digest of config.json, of whichever version and whatever it knows of the contents of the data."""
+        asked = json.dumps(without_contents(checkpoints.current_names(read_object(self.config_path))), sort_keys=True)
+        return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def consider(self, step: int, validation: float) -> None:
         """Keep the model if its validation error is the lowest so far."""
@@ -180,6 +262,8 @@ class RunFolder:
         if self.best["validation"] is None or validation < self.best["validation"]:
             self.best = {"step": step, "validation": validation}
             self.write_model(self.model_path, self.best)
+            if self.fabric.is_global_zero:
+                self.best["weights_sha256"] = checkpoints.weights_digest(self.model_path)
 
     def save(self, step: int, every: int, steps: int) -> None:
         """Write last.safetensors: every so many steps, after the last, and where `SAVE_AFTER` seconds have gone by.
@@ -195,7 +279,8 @@ class RunFolder:
         self.log.save()
         tensors = checkpoints.module_tensors(self.modules) | checkpoints.optimizer_tensors(self.optimizers)
         self._require_finite_weights(tensors, step)
-        state = {"step": step, "best": self.best, "seconds": self._trained_for()}
+        state: dict[str, Any] = {"step": step, "best": self.best, "seconds": self._trained_for()}
+        state["config_sha256"] = self._asked
         state["precision"] = self.fabric.strategy.precision.state_dict()
         checkpoints.save(self.last_path, tensors, {**self.card, "state": state})
 

@@ -166,7 +166,7 @@ def test_train_goes_on_where_it_was(trained: dict[str, str]) -> None:
     assert "already holds a run; pass --resume" in refused("train", "--method", "se")
     assert ran("train", "--method", "se", "--resume") == trained["se"]
     assert files("runs") == before, "a finished run is not trained again"
-    assert "steps=2, not 3" in run("train", "--method", "se", "--resume", "--steps", 3).complaint
+    assert "steps = 2, not 3" in run("train", "--method", "se", "--resume", "--steps", 3).complaint
     assert files("runs") == before
 
 

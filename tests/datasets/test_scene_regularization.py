@@ -16,7 +16,7 @@ from sdcda_tutorial.cli.options import open_data
 from sdcda_tutorial.datasets import GCC, SceneDescription, open_dataset, select_scenes
 from sdcda_tutorial.datasets.formats import gcc_index as scene_index
 from sdcda_tutorial.datasets.scene_regularization import CAPACITY, RULES, estimated_level
-from sdcda_tutorial.files import read_json
+from sdcda_tutorial.files import cache_file, read_json
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +178,7 @@ def test_only_changed_files_are_read_again(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"scene_01_0/1500000000": [1, 2]}', '{"a": ["x", 1, 1, 1, 1]}'])
 def test_a_cache_that_is_none_is_made_anew(tmp_path: Path, content: str) -> None:
     small_gcc(tmp_path)
-    cache = scene_index.cache_file(tmp_path)
+    cache = cache_file("gcc", tmp_path)
     cache.parent.mkdir(parents=True)
     cache.write_text(content)
     assert GCC(tmp_path).scene_records() == RECORDS
@@ -198,7 +198,7 @@ def test_roots_do_not_share_a_cache(tmp_path: Path) -> None:
     assert GCC(tmp_path / "one").scene_records() == RECORDS
     assert GCC(tmp_path / "two").scene_records() == [SceneDescription(0, 1, 2, 3, "scene_01_0/1500000000")]
     (tmp_path / "link").symlink_to(tmp_path / "one")
-    assert scene_index.cache_file(tmp_path / "link") == scene_index.cache_file(tmp_path / "one")
+    assert cache_file("gcc", tmp_path / "link") == cache_file("gcc", tmp_path / "one")
 
 
 def test_what_was_read_before_a_damaged_file_is_kept(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_what_was_read_before_a_damaged_file_is_kept(tmp_path: Path) -> None:
     broken = tmp_path / "scene_01_1" / "mats" / "1500000003.mat"
     broken.write_bytes(b"damaged")
     complaint(lambda: GCC(tmp_path, rule="shb"), broken)
-    assert len(read_json(scene_index.cache_file(tmp_path))) == 3
+    assert len(read_json(cache_file("gcc", tmp_path))) == 3
     scipy.io.savemat(broken, {"image_info": {"location": heads(3), "number": 3}})
     complaint(lambda: GCC(tmp_path, rule="shb"), broken, "time_info")
 

@@ -70,10 +70,10 @@ def lines(text: str, label: str) -> list[str]:
 def test_a_trained_model_says_on_what_how_and_when(trained: Path, source: CrowdDataset, target: CrowdDataset) -> None:
     card, text = checkpoints.read_card(trained), model_card.text(trained)
     assert text.startswith(f"model card of {trained} (weights {checkpoints.weights_digest(trained)})\n")
-    data = [dataset.describe()["names_sha256"] for dataset in (source, target)]
-    assert lines(text, "source") == [f"GCC, 8 images (names {data[0]})"]
+    data = [dataset.describe(labelled=dataset is source)["contents_sha256"] for dataset in (source, target)]
+    assert lines(text, "source") == [f"GCC, 8 images (contents {data[0]})"]
     masks = card["config"]["pseudo_masks"]
-    assert lines(text, "target") == [f"ShanghaiTech, 6 images (names {data[1]}); pseudo-masks {masks}"]
+    assert lines(text, "target") == [f"ShanghaiTech, 6 images (contents {data[1]}); pseudo-masks {masks}"]
     (training,) = lines(text, "training")
     assert training.startswith("λs 0.3, λt 0.2, λd 0; 2 steps, batches of 2, ")
     assert training.endswith(", seed 7, from random weights")

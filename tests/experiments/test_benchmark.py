@@ -250,7 +250,7 @@ def test_what_is_done_stays_done(done: tuple[Path, tuple[object, ...], str]) -> 
     assert again == printed
     assert {path: files(out)[path] for path in before} == before
     left = run(*command, "--size", 80)
-    assert left.code == 2 and "with source_data=" in left.complaint and "choose another --out" in left.complaint
+    assert left.code == 2 and "with source_data: " in left.complaint and "choose another --out" in left.complaint
     assert {path: files(out)[path] for path in before} == before
 
 

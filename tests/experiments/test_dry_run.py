@@ -161,7 +161,7 @@ def test_parts_that_are_done_are_not_rehearsed(data: Data, tmp_path: Path, stage
     with pytest.raises(InputError, match="already holds a run"):
         dry_run(tried, "se+fd")
     assert "all steps are done already" in dry_run(tried, "se+fd", resume=True)
-    with pytest.raises(InputError, match="was started with batch_size=2, not 4"):
+    with pytest.raises(InputError, match="was started with batch_size = 2, not 4"):
         other = replace(PRESET, adaptation=replace(CONFIG, batch_size=4))
         dry_run(replace(tried, preset=other), "se+fd", resume=True)
     assert content(tmp_path) == before

@@ -247,7 +247,7 @@ def test_bad_input_is_one_line(source: CrowdDataset, target: CrowdDataset, run: 
 
     complaint(started(batch_size=0), "0 images")
     complaint(lambda: train(source, target, run), run, "`resume`")
-    complaint(lambda: train(source, target, run, resume=True, pool=3), "pool=2", "not 3")
+    complaint(lambda: train(source, target, run, resume=True, pool=3), "pool = 2, not 3")
     complaint(lambda: train(source, source, run, resume=True), "target_data")
     for crop in ((26, 32), (20, 32)):
         complaint(lambda crop=crop: with_crop(crop), "multiples of 4", f"{crop[0]}x{crop[1]}")  # type: ignore[misc]
@@ -421,7 +421,7 @@ def test_nothing_of_another_origin_is_mixed_or_lost(
         return lambda: translate(model, data, out, hardware=CPU)
 
     before = files_of(translated)
-    complaint(go(translated, source.subset([0])), translated, "other source")
+    complaint(go(translated, source.subset([0])), translated, "source: images = 8, not 1")
     other = tmp_path / "other.safetensors"
     tensors, card = checkpoints.load(run / "model.safetensors")
     checkpoints.save(other, {name: tensor + 1 for name, tensor in tensors.items()}, card)

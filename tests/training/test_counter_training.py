@@ -630,12 +630,12 @@ def test_a_finished_run_is_found_and_not_written_again(
 @pytest.mark.parametrize(
     ("kind", "changes", "message"),
     [
-        ("se+fd", {"learning_rate": 2e-3}, r"was started with learning_rate=0\.001, not 0\.002"),
-        ("se+fd", {"weights": LossWeights(0.3, 0.2, 0.0)}, r"was started with weights=.*0\.1"),
-        ("se+fd", {"source": Augmentation((128, 128))}, "was started with source="),
-        ("se+fd", {"steps": 8}, "was started with steps=6, not 8"),
-        ("se+fd", {"seed": 4}, "was started with seed=3, not 4"),
-        ("segmenter", {"batch_size": 4}, "was started with batch_size=2, not 4"),
+        ("se+fd", {"learning_rate": 2e-3}, r"was started with learning_rate = 0\.001, not 0\.002"),
+        ("se+fd", {"weights": LossWeights(0.3, 0.2, 0.0)}, r"was started with weights: adversarial = 0\.1, not 0\.0"),
+        ("se+fd", {"source": Augmentation((128, 128))}, "was started with source: "),
+        ("se+fd", {"steps": 8}, "was started with steps = 6, not 8"),
+        ("se+fd", {"seed": 4}, "was started with seed = 3, not 4"),
+        ("segmenter", {"batch_size": 4}, "was started with batch_size = 2, not 4"),
     ],
 )
 def test_other_options_are_named(
@@ -657,9 +657,9 @@ def test_other_data_masks_and_beginnings_are_named(data: Data, tmp_path: Path, u
         (data._replace(target=data.target.subset(range(5))), "target_data"),
         (data._replace(masks=tmp_path / "masks"), "pseudo_masks"),
     ):
-        with pytest.raises(InputError, match=f"was started with {key}="):
+        with pytest.raises(InputError, match=f"was started with {key}"):
             train("se+fd", changed, folder, resume=True)
-    with pytest.raises(InputError, match="was started with init=None"):
+    with pytest.raises(InputError, match="was started with init = None"):
         adapt(
             data.source, data.target, SE_FD, folder, pseudo_masks=data.masks, init=folder / MODEL, hardware=CPU,
             resume=True,
@@ -895,7 +895,7 @@ def test_masks_of_another_origin_are_refused(
     other: list[tuple[Path, CrowdDataset, dict[str, Any], str]] = [
         (mask_model, data.target, {"threshold": 0.4}, "threshold = 0.5, not 0.4"),
         (mask_model, data.target, {"threshold": 0.5, "dilate": 0}, "dilate = 2, not 0"),
-        (mask_model, data.target.subset(range(5)), {"threshold": 0.5}, "other target"),
+        (mask_model, data.target.subset(range(5)), {"threshold": 0.5}, "target: images = 6, not 5"),
         (adapted, data.target, {"threshold": 0.5}, "weights_sha256 = "),
     ]
     for checkpoint, target, options, message in other:

@@ -34,7 +34,7 @@ from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of
 from sdcda_tutorial.datasets.scene_regularization import SceneDescription, estimated_level, find_rule, select_scenes
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import read_json
+from sdcda_tutorial.files import read_object
 
 LISTS = ("train", "test")
 TRANSLATED = "translation.json"  # beside the scenes, where `rivals.translated_source` has written the images
@@ -123,10 +123,10 @@ class GCC(CrowdDataset):
         files: _Files = self._entries[index].annotation
         return [*super().files(index), files.mat, *([] if files.mask is None else [files.mask])]
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, *, labelled: bool = True) -> dict[str, Any]:
         """As in `CrowdDataset`, with the rule of Scene Regularization and the weights that translated the images."""
-        about = super().describe() | ({} if self.rule is None else {"rule": self.rule})
-        origin = read_json(self.root / TRANSLATED) if (self.root / TRANSLATED).is_file() else {}
+        about = super().describe(labelled=labelled) | ({} if self.rule is None else {"rule": self.rule})
+        origin = read_object(self.root / TRANSLATED) if (self.root / TRANSLATED).is_file() else {}
         return about | ({"translated_by": origin["weights_sha256"]} if "weights_sha256" in origin else {})
 
     def _labels(self, entry: Entry, size: Size) -> Labels:

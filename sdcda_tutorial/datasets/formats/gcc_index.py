@@ -2,13 +2,11 @@
 
 Fifteen thousand small files take a second or two from memory, and far longer from a cold disk or over a network. The
 cache is in the user's cache folder, not beside the data, which may be read-only or shared. An entry holds as long as
-its file has the same size and time of change, so after a copy was completed or fixed only what is new is read.
+its file has the same size and times of change, so after a copy was completed or fixed only what is new is read.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,14 +16,15 @@ from tqdm.auto import tqdm
 
 from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of, points_of
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.files import cache_file, read_json, write_json
 
 
 class MatEntry(NamedTuple):
-    """What one .mat file held when it had this size (bytes) and time of change (nanoseconds)."""
+    """What one .mat file held when it had this size (bytes) and these times (ns): of its content, of any change."""
 
     size: int
     changed: int
+    touched: int
     hour: int
     weather: int
     heads: int
@@ -40,7 +39,7 @@ def read_index(root: Path, mats: Mapping[str, Path]) -> dict[str, MatEntry]:
     Raises:
         InputError: a file that is damaged, or that lacks the hour or the weather.
     """
-    cache = cache_file(root)
+    cache = cache_file("gcc", root)
     known: dict[str, MatEntry] = {}
     with suppress(InputError, AttributeError, TypeError, ValueError):  # no such file, or not one of ours
         known = {name: MatEntry(*map(int, entry)) for name, entry in read_json(cache).items()}
@@ -55,18 +54,12 @@ def read_index(root: Path, mats: Mapping[str, Path]) -> dict[str, MatEntry]:
     return {name: known[name] for name in mats}
 
 
-def cache_file(root: Path) -> Path:
-    """Where the index of the data set in `root` is kept: below $XDG_CACHE_HOME or ~/.cache."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sdcda_tutorial"
-    return folder / f"gcc_{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
-
-
 def _is_fresh(entry: MatEntry | None, path: Path) -> bool:
     try:
         status = path.stat()
     except OSError:
         return False  # reading it will say what is wrong
-    return entry is not None and (entry.size, entry.changed) == (status.st_size, status.st_mtime_ns)
+    return entry is not None and entry[:3] == (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _read_entry(path: Path) -> MatEntry:
@@ -76,4 +69,4 @@ def _read_entry(path: Path) -> MatEntry:
     if not clock or not weather:
         raise InputError(f"{path} has no time_info or no weather_info, which the rules ask for; use the full release")
     heads = points_of(path, info["location"])
-    return MatEntry(status.st_size, status.st_mtime_ns, clock[0], weather[0], len(heads))
+    return MatEntry(status.st_size, status.st_mtime_ns, status.st_ctime_ns, clock[0], weather[0], len(heads))

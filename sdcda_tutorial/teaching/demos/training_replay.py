@@ -1,9 +1,7 @@
 """Demo of notebook 08: training logs replayed step by step."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -12,6 +10,7 @@ from matplotlib.figure import Figure
 
 from sdcda_tutorial.evaluation.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
 from sdcda_tutorial.teaching.demos import choice, explore, slider
+from sdcda_tutorial.training.saving import read_log as read_log
 
 Line = dict[str, float]
 
@@ -23,11 +22,6 @@ TERMS = {
     "adversarial": ("adversarial, Eq. 10", PURPLE, "-"),
     "discriminator": ("D's own loss", BLACK, "--"),
 }
-
-
-def read_log(path: str | Path) -> list[Line]:
-    """The lines of a metrics.jsonl in order: loss terms at some steps, validation errors at others."""
-    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
 
 def column(log: Sequence[Line], name: str, until: float = math.inf) -> tuple[list[float], list[float]]:

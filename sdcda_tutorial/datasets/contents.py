@@ -1,0 +1,66 @@
+"""Digests of files, so that data is known by what it holds: the frames of two videos may have the same names.
+
+Reading 15,000 images takes a while, so the digests of large sets are kept in the user's cache folder. There, a file is
+the one that was read as long as its size, its times of change and its place on the disk are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import cache_file, file_digest, in_utf8, read_json, write_json
+
+WORTH_KEEPING = 2**26  # bytes: less is read again within a tenth of a second
+_SETTLED = 2 * 10**9  # nanoseconds: a file changed so lately could change again without a sign of it in its times
+
+Status = list[int]  # size, time of change, time of any change, inode
+
+
+def file_digests(paths: Iterable[Path], of: str) -> dict[Path, str]:
+    """Digest of each file (`files.file_digest`).
+
+    Args:
+        of: the data set they belong to; each has a cache file of its own.
+    Raises:
+        InputError: a file cannot be read.
+    """
+    found = {path: _status(path) for path in paths}
+    cache = cache_file("contents", of)
+    known: dict[str, tuple[Status, str]] = {}
+    if sum(size for size, *_ in found.values()) >= WORTH_KEEPING:
+        with suppress(InputError, AttributeError, TypeError, ValueError):  # no such file, or not one of ours
+            known = {name: (status, str(digest)) for name, (status, digest) in read_json(cache).items()}
+    kept = {path: known.get(in_utf8(str(path))) for path in found}
+    digests = {path: one[1] for path, one in kept.items() if one is not None and one[0] == found[path]}
+    stale = [path for path in found if path not in digests]
+    size, now = sum(found[path][0] for path in stale), time.time_ns()
+    with ThreadPoolExecutor() as threads:  # the digest leaves Python's lock to others
+        read = threads.map(file_digest, stale)
+        bar = tqdm(stale, desc="contents of the data", unit="file", disable=size < WORTH_KEEPING)
+        digests |= dict(zip(bar, read, strict=True))
+    if size >= WORTH_KEEPING:
+        settled = {path: status for path, status in found.items() if max(status[1:3]) < now - _SETTLED}
+        with suppress(InputError):  # without a cache it takes longer the next time, and nothing is wrong
+            write_json(cache, {str(path): [status, digests[path]] for path, status in settled.items()})
+    return digests
+
+
+def joined(digests: Iterable[str]) -> str:
+    """One digest of several, in their order."""
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
+
+
+def _status(path: Path) -> Status:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

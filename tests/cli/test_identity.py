@@ -1,0 +1,290 @@
+"""What was made belongs to the data it was made of, and to the run in whose folder it lies; names prove neither."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from command_line import files, ran, refused, run, small_home
+from PIL import Image
+
+from sdcda_tutorial import masks
+from sdcda_tutorial.datasets import ImageFolder, open_dataset
+from sdcda_tutorial.training import checkpoints
+from sdcda_tutorial.training.saving import read_log
+
+SE = ("train", "--method", "se", "--warm-steps", 0, "--out")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with small_home(tmp_path_factory.mktemp("home")) as folder:
+        ran("data", "mini")
+        ran("masks", "--out", "made")
+        ran(*SE, "made")
+        yield folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A copy of a mask model, its masks, and a finished run."""
+    return Path(shutil.copytree("made", tmp_path / "out"))
+
+
+def other_frames(folder: Path, of: Path = Path("data/mini/target/part_B/train_data/images")) -> Path:
+    """The same names, and other pictures of the same size."""
+    folder.mkdir(parents=True)
+    for number, path in enumerate(sorted(of.iterdir())):
+        with Image.open(path) as image:
+            noise = np.random.default_rng(number).integers(0, 256, (image.height, image.width, 3), np.uint8)
+        Image.fromarray(noise).save(folder / path.name)
+    return folder
+
+
+def other_world(folder: Path) -> Path:
+    """The mini world with a darker source and target: no name and no label differs."""
+    shutil.copytree("data/mini", folder)
+    for path in (path for part in ("source", "target") for path in (folder / part).rglob("*.jpg")):
+        with Image.open(path) as image:
+            darker = image.point(lambda value: value // 2)
+        darker.save(path)
+    return folder
+
+
+# --- of which data ----------------------------------------------------------------------------------------------------
+def test_masks_of_one_video_are_not_those_of_another(tmp_path: Path) -> None:
+    first, second = (other_frames(tmp_path / name) for name in ("first", "second"))
+    Image.fromarray(np.zeros((96, 112, 3), np.uint8)).save(second / "IMG_2.jpg")
+    asked = ("masks", "--segmenter", "made/segmenter/model.safetensors", "--out", tmp_path / "out", "--target")
+    ran(*asked, f"images:{first}")
+    ran(*asked, f"images:{first}")  # the same again is welcome
+    complaint = refused(*asked, f"images:{second}")
+    assert f"{tmp_path / 'out' / 'masks'} holds masks made with target: other contents" in complaint
+    (second / "IMG_2.jpg").unlink()  # a part of another video, whose masks are all there
+    own = ("--masks", tmp_path / "out/masks", "--target", f"images:{second}")
+    assert ran(*SE, tmp_path / "part", *own)
+    Image.fromarray(np.zeros((96, 112, 3), np.uint8)).save(second / "IMG_2.jpg")
+    complaint = refused(*SE, tmp_path / "run", *own)
+    assert "holds masks of other images than" in complaint and "1 of 4, first IMG_2.jpg" in complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_of_its_images_and_of_the_labels_it_learnt_from(out: Path, tmp_path: Path) -> None:
+    world = Path(shutil.copytree("data/mini", tmp_path / "world"))
+    own = ("--source", f"mini-source:{world}", "--target", f"mini-target:{world}", "--masks", out / "masks", "--resume")
+    ran(*SE, out, *own)  # another copy of the same data is the same data
+    labels = next(iter(sorted((world / "target/part_B/train_data").glob("ground*/*.mat"))))
+    labels.write_bytes(b"the target's labels are nobody's business")
+    ran(*SE, out, *own)
+    mat = next(iter(sorted((world / "source").glob("*/mats/*.mat"))))
+    corrected = scipy.io.loadmat(mat)
+    corrected["image_info"]["location"][0, 0] = np.array([[3, 4]])
+    scipy.io.savemat(mat, {key: value for key, value in corrected.items() if not key.startswith("__")})
+    assert f"{out}/se/config.json was started with source_data: other contents" in refused(*SE, out, *own)
+
+
+def test_what_methods_share_is_not_shared_between_data(tmp_path: Path) -> None:
+    asked = ("train", "--method", "noadapt", "--out", tmp_path / "out")
+    ran(*asked)
+    world = other_world(tmp_path / "world")
+    complaint = refused("train", "--method", "fd", "--out", tmp_path / "out", "--source", f"mini-source:{world}")
+    assert "warm_start/config.json was started with source_data: other contents" in complaint
+
+
+def test_a_change_that_leaves_size_and_time_as_they_were_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("sdcda_tutorial.datasets.contents.WORTH_KEEPING", 1)
+    monkeypatch.setattr("sdcda_tutorial.datasets.contents._SETTLED", 0)
+    data = ImageFolder(other_frames(tmp_path / "images"))
+    before, path = data.describe(), data.image_paths[1]
+    opened: list[Path] = []
+    digest = "sdcda_tutorial.datasets.contents.file_digest"
+    read = lambda path: (opened.append(path), checkpoints.hashlib.sha256(path.read_bytes()).hexdigest()[:16])[1]  # noqa: E731
+    monkeypatch.setattr(digest, read)
+    assert data.describe() == before and not opened, "known"
+    times, content = path.stat(), path.read_bytes()
+    path.write_bytes(content[:-3] + b"abc")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_mtime_ns == times.st_mtime_ns and path.stat().st_size == times.st_size
+    assert data.describe()["contents_sha256"] != before["contents_sha256"] and opened == [path]
+    path.write_bytes(content)
+    assert data.describe() == before
+    for damage in ("", "{", "[1]", '{"a": 1}', '{"a": [[1], 2, 3]}'):
+        next((tmp_path / "cache").rglob("contents_*.json")).write_text(damage)
+        assert data.describe() == before
+
+
+def test_every_label_counts_and_only_labels_that_are_read(tmp_path: Path) -> None:
+    world = Path(shutil.copytree("data/mini", tmp_path / "world"))
+    seen = set()
+    for domain, pattern in (("source", "*/mats/*.mat"), ("source", "*/segs/*.raw"), ("third", "*.odgt")):
+        data = lambda domain=domain: open_dataset(f"mini-{domain}:{world}", "train")  # noqa: E731
+        images, all_of_it = (data().describe(labelled=labelled)["contents_sha256"] for labelled in (False, True))
+        path = next(iter(sorted((world / domain).glob(pattern))))
+        text = path.read_bytes()
+        path.write_bytes(text.replace(b'"person"', b'"mask"', 1) if domain == "third" else b"\0" + text[1:] + b"\0")
+        assert data().describe(labelled=False)["contents_sha256"] == images
+        assert data().describe()["contents_sha256"] not in {all_of_it, images} | seen
+        seen |= {images, all_of_it}
+        path.write_bytes(text)
+
+
+def test_a_run_from_before_contents_were_recorded_goes_on(out: Path) -> None:
+    for name in ("se", "segmenter"):
+        path = out / name / "config.json"
+        config = json.loads(path.read_text())
+        config = {k: {a: b for a, b in v.items() if a != "contents_sha256"} if "_data" in k and v else v
+                  for k, v in config.items()}  # fmt: skip
+        path.write_text(json.dumps(config))
+    ran(*SE, out, "--resume")
+    assert "contents_sha256" in (out / "se/config.json").read_text(), "from now on they are"
+
+
+@pytest.mark.slow
+def test_figures_are_of_the_model_and_the_data_that_are_there(tmp_path: Path) -> None:
+    asked = ("benchmark", "--methods", "noadapt", "--seeds", 1, "--out", tmp_path)
+    table = ran(*asked)
+    run = tmp_path / "seed_1/noadapt"
+    for name in ("target.json", "alignment.json"):
+        stored = json.loads((run / name).read_text())
+        about = stored.get("about", stored)
+        about["weights_sha256"] = "of the model that was here before"
+        stored |= {"totals": {}, "rows": [{**row, "predicted": 1e6} for row in stored.get("rows", [])]}
+        (run / name).write_text(json.dumps(stored))
+    assert ran(*asked) == table
+
+
+# --- a finished run is opened before it is believed -------------------------------------------------------------------
+def complaint_of(*arguments: object) -> str:
+    """As `refused`, below the bar of a mask model that is ready."""
+    before, done = files(), run(*arguments)
+    assert done.code == 2 and done.out == "" and files() == before, done.err
+    return done.complaint
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def garble(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 255  # a weight
+    path.write_bytes(content)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "truncated": cut,
+    "garbled": garble,
+    "of another run": lambda path: shutil.copy(path.parent.parent / "segmenter" / path.name, path),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", ["model.safetensors", "last.safetensors"])
+def test_a_damaged_model_or_checkpoint_is_named(name: str, damage: str, out: Path) -> None:
+    path = out / "se" / name
+    DAMAGE[damage](path)
+    if name == "last.safetensors" and damage == "missing":  # a run without a checkpoint begins anew
+        ran(*SE, out, "--resume")
+        return
+    complaint = complaint_of(*SE, out, "--resume")
+    assert str(path) in complaint and ("restore it" in complaint or "choose another --out" in complaint)
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "garbled"])
+def test_the_last_model_is_written_again_from_the_checkpoint(damage: str, out: Path) -> None:
+    path = out / "segmenter/model.safetensors"
+    weights = checkpoints.weights_digest(path)
+    DAMAGE[damage](path)
+    ran("masks", "--out", out)
+    assert checkpoints.weights_digest(path) == weights
+    shutil.copy(out / "se/model.safetensors", path)
+    assert f"{path} is not the model of this run" in complaint_of("masks", "--out", out)
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "garbled"])
+def test_a_damaged_mask_is_made_again(damage: str, out: Path) -> None:
+    path = out / "masks/IMG_2.png"
+    whole = masks.read_png(path)
+    DAMAGE[damage](path)
+    ran("masks", "--out", out)
+    assert np.array_equal(masks.read_png(path), whole)
+
+
+def test_damaged_files_of_a_run_are_named(out: Path) -> None:
+    log = out / "se/metrics.jsonl"
+    last = out / "se/last.safetensors"
+    tensors, card = checkpoints.load(last)
+    lines = log.read_text().splitlines()
+    damages: list[tuple[Path, bytes | None]] = [
+        (log, "\n".join([lines[0], damaged, *lines[1:]]).encode("utf-8", "surrogateescape"))
+        for damaged in ("", "{", "[]", "1", '"a"', "null", '{"density": 1}', '{"step": "1"}', '{"step": [1]}',
+                        '{"step": 1, "density": "x"}', "\udcff", "[" * 100_000)
+    ]  # fmt: skip
+    damages += [
+        (log, None),
+        *((out / "se/config.json", text) for text in (b"", b"{", b"[1]", b"null", b'"a"', b"\xff")),
+    ]
+    damages += [(out / "masks/provenance.json", text) for text in (b"", b"[]", b"1")]
+    for path, content in damages:
+        whole = path.read_bytes()
+        path.unlink() if content is None else path.write_bytes(content)
+        complaint = complaint_of(*SE, out, "--resume")
+        assert str(path) in complaint and ("damaged" in complaint or "restore" in complaint), content
+        if path == log and content is not None:
+            assert "is damaged in line 2;" in complaint
+        path.write_bytes(whole)
+    for key, values in {
+        "state": [None, [], "x"], "step": ["x", None, []], "best": [None, 1, {}], "seconds": ["x"],
+    }.items():  # fmt: skip
+        for value in values:
+            state = value if key == "state" else {**card["state"], key: value}
+            checkpoints.save(last, tensors, {**card, "state": state})
+            assert str(last) in complaint_of(*SE, out, "--resume"), (key, value)
+
+
+def test_a_card_that_was_changed_is_seen(out: Path) -> None:
+    last = out / "se/last.safetensors"
+    content = last.read_bytes()
+    assert content.count(rb"\"step\": 2, ") == 1
+    last.write_bytes(content.replace(rb"\"step\": 2, ", rb"\"step\": 1, "))
+    assert "its card is not the one that was written" in complaint_of(*SE, out, "--resume")
+
+
+@pytest.mark.slow
+def test_damaged_results_of_a_benchmark_are_named(tmp_path: Path) -> None:
+    asked = ("benchmark", "--methods", "noadapt", "--seeds", 1, "--out", tmp_path)
+    table = ran(*asked)
+    beside = tmp_path / "seed_1/noadapt"
+    broken = [b"", b"[]", b'{"rows": [], "about": {}}', b'{"rows": [{}], "about": {}, "seeds": 1}']
+    for path in (
+        tmp_path / "results.json",
+        beside / "target.json",
+        beside / "alignment.json",
+        tmp_path / "cells.jsonl",
+    ):
+        whole = path.read_bytes()
+        for content in broken:
+            path.write_bytes(content)
+            before, done = files(tmp_path), run(*asked)
+            if done.code == 0:  # what says nothing of what is asked is measured again
+                assert done.out == table
+            else:
+                assert done.code == 2 and str(path) in done.complaint and files(tmp_path) == before, (path, content)
+            path.write_bytes(whole)
+
+
+def test_the_log_that_demos_replay_names_a_damaged_line(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "density": 0.5}\n{"step": 2,\n')
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged in line 2"):
+        read_log(tmp_path / "metrics.jsonl")
