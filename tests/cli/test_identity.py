@@ -221,6 +221,7 @@ def test_a_damaged_mask_is_made_again(damage: str, out: Path) -> None:
     assert np.array_equal(masks.read_png(path), whole)
 
 
+@pytest.mark.slow
 def test_damaged_files_of_a_run_are_named(out: Path) -> None:
     log = out / "se/metrics.jsonl"
     last = out / "se/last.safetensors"
