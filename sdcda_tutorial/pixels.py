@@ -47,7 +47,7 @@ def to_rgb(image: Image.Image, name: str, *, upright: bool = False) -> np.ndarra
     if tags.get(_KIND, 0) & _REDUCED:
         raise InputError(f"{name} begins with a small copy of its picture, as raw photographs do; save it as JPEG")
     image.load()  # all of it, here: a truncated file fails now, with its path, not later in a training loop
-    turn = _TURNS.get(image.getexif().get(ORIENTATION)) if upright else None
+    turn = _TURNS.get(image.getexif().get(ORIENTATION, 1)) if upright else None
     if turn is not None:  # Pillow's `exif_transpose` would write the EXIF anew too, and fails where that is damaged
         image = image.transpose(turn)
     if deep:

@@ -57,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _without_place(message: Warning | str, category: type[Warning], *place: object) -> str:
+def _without_place(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
     """A warning in one line, without the file of a package and the line of its code."""
     return " ".join(f"{category.__name__}: {message}".split()) + "\n"
 
