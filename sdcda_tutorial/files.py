@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import hashlib
 import json
 import os
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -87,6 +89,27 @@ def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path} is damaged: it holds no JSON object; restore or delete it")
     return value
+
+
+def in_one_line(path: str | os.PathLike[str]) -> str:
+    """The path for a message: in quotes and escaped where a line ends within it."""
+    name = os.fsdecode(path)
+    return name if len(f"{name}.".splitlines()) == 1 else repr(name)
+
+
+def regular_file(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """`path`, to be opened: a pipe would wait for its writer for ever.
+
+    Raises:
+        InputError: it is a pipe, a socket or a device.
+        OSError: it is a folder, or not there.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{in_one_line(path)} is a pipe, a socket or a device; name a file")
+    return path
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

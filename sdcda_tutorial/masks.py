@@ -15,7 +15,7 @@ from scipy.ndimage import maximum_filter
 
 from sdcda_tutorial.density import inside, neighbour_distance
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, path_inside
+from sdcda_tutorial.files import atomic_path, path_inside, regular_file
 
 
 def from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -78,7 +78,7 @@ def read_png(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarra
         InputError: the file is missing or broken, or it is not of `size` (height, width).
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(regular_file(path)) as image:
             mask = (np.asarray(image.convert("L")) > 0).astype(np.uint8)
     except FileNotFoundError:
         raise InputError(f"mask {path} does not exist; make the masks with `write_pseudo_masks`") from None

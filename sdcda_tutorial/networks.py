@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sdcda_tutorial.pixels import checked
+
 # VGG16 ("configuration D" of its paper): channels of each 3×3 convolution, M = 2×2 max pooling.
 _BLOCKS: list[int | str] = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512]
 _LAST_LAYER = {16: len(_BLOCKS), 8: _BLOCKS.index("M", 10)}  # conv5_3 or conv4_3
@@ -25,7 +27,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 def image_batch(images: np.ndarray) -> Tensor:
     """(B, H, W, 3) uint8 -> x, (B, 3, H, W) float32 in [0, 1]; in memory channels-last, as convolutions are fast."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)
+    return torch.from_numpy(checked(images, 4)).permute(0, 3, 1, 2).float().div_(255)
 
 
 def pad_to_multiple(x: Tensor, stride: int) -> Tensor:
@@ -199,9 +201,7 @@ class DensityEstimator(nn.Module):
 
     def layers(self) -> list[nn.Module]:
         """The layers that decide how far it looks, from f to ŷ; see `prediction.reach`."""
-        layers: list[nn.Module] = []
-        for convolution in self.convolutions:
-            layers += [convolution[0], self.upsample]  # type: ignore[index]
+        layers = [layer for step in self.convolutions for layer in (step[0], self.upsample)]  # type: ignore[index]
         return layers if self.refine is None else [*layers, self.refine[0]]
 
 

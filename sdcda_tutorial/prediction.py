@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sdcda_tutorial.networks import CrowdCounter, image_batch, pad_to_multiple
+from sdcda_tutorial.pixels import as_rgb
 
 PASS_PIXELS = 2**21  # what is seen in one pass: 1080 × 1920, an image of GCC, is just below
 
@@ -26,24 +27,23 @@ Window = tuple[slice, slice]  # rows and columns
 
 
 @torch.no_grad()  # inference_mode would give a map that nobody may change or differentiate through
-def predict_density(model: nn.Module, image: np.ndarray, pass_pixels: int = PASS_PIXELS) -> Tensor:
-    """Density map of one (H, W, 3) uint8 image: (H, W) float32 on the CPU, people per pixel; its sum is the count.
+def predict_density(model: nn.Module, image: object, pass_pixels: int = PASS_PIXELS) -> Tensor:
+    """Density map of one image: (H, W) float32 on the CPU, people per pixel; its sum is the count.
 
     Args:
         model: maps images (1, 3, H, W) in [0, 1] to people per pixel (1, 1, H, W), such as `CrowdCounter`.
-        image: of any size. A `CrowdCounter` sees one of more than `pass_pixels` in tiles; how far another network looks
-            is not known, so it sees everything at once.
+        image: (H, W, 3) uint8 RGB, or what `as_rgb` takes. A `CrowdCounter` sees one of more than `pass_pixels` in
+            tiles; how far another network looks is not known, so it sees everything at once.
         pass_pixels: at most so many pixels in one pass, surroundings included.
     """
+    image = as_rgb(image)
     device = next(model.parameters(), torch.empty(0)).device
     modes = [(module, module.training) for module in model.modules()]
     model.eval()  # batch norm and dropout must not depend on this one image
     try:
         if isinstance(model, CrowdCounter) and image.shape[0] * image.shape[1] > pass_pixels:
             return _in_tiles(model, image, pass_pixels)
-        density = torch.empty(image.shape[:2])
-        density[:] = model(image_batch(image[None]).to(device))[0, 0]
-        return density
+        return torch.empty(image.shape[:2]).copy_(model(image_batch(image[None]).to(device))[0, 0])
     finally:
         for module, training in modes:  # one by one: a part may be frozen in a model that trains
             module.training = training

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,21 @@ def write_picture(path: Path, size: tuple[int, int], mode: str = "RGB", **option
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     Image.fromarray(noise).convert(mode).save(path, **options)
+
+
+def tiff(values: np.ndarray, **tags: int) -> bytes:
+    """A gray TIFF of (H, W) values of any type and byte order: tiff(values, t339=2) has signed integers."""
+    order = ">" if values.dtype.str[0] == ">" else "<"
+    height, width = values.shape
+    known = {
+        256: width, 257: height, 258: 8 * values.itemsize, 259: 1, 262: 1, 273: 8, 278: height, 279: values.nbytes,
+        339: {"u": 1, "i": 2, "f": 3}[values.dtype.kind], **{int(name[1:]): value for name, value in tags.items()},
+    }  # fmt: skip
+    head = struct.pack(f"{order}2sHI", b"MM" if order == ">" else b"II", 42, 8 + values.nbytes + values.nbytes % 2)
+    entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, known[tag]) for tag in sorted(known))
+    return (
+        head + values.tobytes() + bytes(values.nbytes % 2) + struct.pack(f"{order}H", len(known)) + entries + bytes(4)
+    )
 
 
 def write_shanghaitech(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,13 @@ def test_a_png_shows_crowd_in_white_and_leaves_nothing_else_behind(tmp_path: Pat
 def test_masks_of_other_tools_are_read_too(tmp_path: Path, mode: str) -> None:
     Image.fromarray(np.array([[0, 255, 255]], dtype=np.uint8)).convert(mode).save(tmp_path / "m.png")
     assert masks.read_png(tmp_path / "m.png").tolist() == [[0, 1, 1]]
+
+
+def test_a_pipe_is_no_mask_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.png")
+    with pytest.raises(InputError, match="cannot be read") as error:
+        masks.read_png(tmp_path / "m.png")
+    one_line_about(tmp_path / "m.png", error)
 
 
 def test_a_mask_of_zeros_and_ones_needs_no_scaling(tmp_path: Path) -> None:

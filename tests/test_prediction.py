@@ -7,11 +7,14 @@ import math
 import multiprocessing
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from native_files import complaint
 from PIL import Image
 from torch import Tensor, nn
 
@@ -19,6 +22,8 @@ from sdcda_tutorial import prediction as inference
 from sdcda_tutorial.evaluation import pictures
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor
 from sdcda_tutorial.prediction import predict_density, reach, tiles
+from sdcda_tutorial.rivals.cyclegan import Generator
+from sdcda_tutorial.rivals.translated_source import translated_image
 from sdcda_tutorial.training import mask_model as segmentation
 
 NETWORKS = list(itertools.product((8, 16), ("paper", "authors")))
@@ -156,6 +161,48 @@ def test_the_mask_model_sees_a_large_image_whole_but_smaller(monkeypatch: pytest
     assert seen == [(72, 48), (152, 96), (152, 96)]  # multiples of 8 next to half the size
     assert small.shape == full.shape == (300, 200) and small.dtype == np.float32
     assert abs(small - full).mean() < 0.05
+
+
+# --- what is given ----------------------------------------------------------------------------------------------------
+def predictors() -> dict[str, Callable[[Any], Any]]:
+    network, generator = counter(8, "paper"), Generator(blocks=1, width=1 / 32).eval()
+    segmenter = nn.ModuleDict({"E": network.E, "S": SemanticExtractor(network.E.channels, 8)}).eval()
+    return {
+        "counter": lambda image: predict_density(network, image),
+        "segmenter": lambda image: segmentation.crowd_probability(segmenter, image),
+        "generator": lambda image: translated_image(generator, image),
+    }
+
+
+@pytest.mark.parametrize("name", ["counter", "segmenter", "generator"])
+def test_a_picture_means_the_same_in_every_form(name: str) -> None:
+    predict, image = predictors()[name], picture(40, 56)
+    opaque = np.dstack([image, np.full((40, 56), 255, np.uint8)])
+    wanted = np.asarray(predict(image))
+    assert wanted.std() > 0
+    for same in (Image.fromarray(image), torch.from_numpy(image), opaque, image[:, ::-1][:, ::-1]):
+        np.testing.assert_array_equal(predict(same), wanted)
+    gray = image[..., 0]
+    np.testing.assert_array_equal(predict(gray), predict(np.dstack([gray] * 3)))
+
+
+@pytest.mark.parametrize("name", ["counter", "segmenter", "generator"])
+def test_what_could_mean_anything_is_refused_in_one_line(name: str) -> None:
+    predict, image = predictors()[name], picture(40, 56)
+    floats, deep = image / 255, image.astype(np.uint16) * 257
+    for wrong in (
+        floats,
+        torch.from_numpy(floats),
+        deep,
+        image.transpose(2, 0, 1),
+        image[None],
+        image[:0],
+        "photo.jpg",
+    ):
+        complaint(lambda wrong=wrong: predict(wrong), "(H, W, 3) uint8", "(255 * image).round().astype('uint8')")
+    for unknown in (Image.fromarray(floats[..., 0].astype(np.float32) * 255), Image.fromarray(deep[..., 0] >> 4)):
+        complaint(lambda unknown=unknown: predict(unknown), "the image", "8 bits per colour")
+    np.testing.assert_array_equal(predict((255 * floats).round().astype("uint8")), predict(image))  # the remedy
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 
 import typer
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Western Windows has no λ, and no terminal has half a character
+    warnings.formatwarning = _without_place
     asked = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(args=asked or ["--help"], prog_name="sdcda", standalone_mode=False)
@@ -53,6 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if code == 130:  # newer versions of typer turn Ctrl-C into this
         _leave("interrupted; the same command goes on where it was, `sdcda train` with --resume", 130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _without_place(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning in one line, without the file of a package and the line of its code."""
+    return " ".join(f"{category.__name__}: {message}".split()) + "\n"
 
 
 def _leave(message: str, code: int) -> None:

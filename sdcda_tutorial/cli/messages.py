@@ -8,7 +8,7 @@ import re
 import typer
 
 _OPTIONS = (
-    "accumulate", "batch_size", "boxes", "checkpoint_activations", "compile", "devices", "masks", "nodes",
+    "accumulate", "batch_size", "boxes", "checkpoint_activations", "compile", "devices", "masks", "max_side", "nodes",
     "random_weights", "resume", "segmenter", "target", "tensorboard",
 )  # fmt: skip
 # The rest of the package names Python's parameters and functions in its messages: here is what a user types instead.

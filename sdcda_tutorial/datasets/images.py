@@ -6,35 +6,45 @@ orientation tag is applied only with `upright=True`, for the reader's own photog
 
 from __future__ import annotations
 
+import logging
+import math
 import os
-import struct
-import zlib
+import re
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import in_one_line, regular_file
+from sdcda_tutorial.pixels import ORIENTATION, to_rgb
 
-_ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 swap the sides
-# What Pillow raises on damaged files, depending on the format and on where the damage is.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+# What a file begins with that Pillow does not know, or not in every version and of every kind.
+_BEGINNINGS = {
+    "AVIF": rb"....ftyp.*avi[fs]", "HEIC": rb"....ftyp.*(?:hei|hev|mif1|msf1)", "JPEG XL": rb"\xff\n|....JXL ",
+    "a PDF": rb"%PDF", "such a TIFF": rb"II[*+]\0|MM\0[*+]",
+}  # fmt: skip
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it logs on stderr, it also raises
 
 
 def read_image(path: str | os.PathLike[str], *, upright: bool = False) -> np.ndarray:
     """Decode a whole image file.
 
     Args:
-        path: any format Pillow knows; gray, palette, CMYK, 16-bit and alpha images are converted (alpha is ignored).
+        path: any format that Pillow knows; `pixels.to_rgb` says what becomes of its modes.
         upright: turn the picture as its EXIF orientation says.
     Returns:
         (H, W, 3) uint8 RGB, writable and contiguous.
     Raises:
-        InputError: no such file, not an image, or damaged (a truncated JPEG is never returned half gray).
+        InputError: no such file, not an image, damaged (a truncated JPEG is never returned half gray), of more than
+            179 million pixels, or of values of which nobody knows how bright they are.
     """
-    with _opened(path) as image:
-        return _to_rgb(image, upright)
+    with opened(path) as image:
+        return _decoded(image, path, upright)
 
 
 def read_image_at_least(
@@ -48,44 +58,91 @@ def read_image_at_least(
     Returns:
         (h, w, 3) uint8 RGB, and the (H, W) of the file, turned upright like the picture.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         original = _oriented_size(image, upright)
         height, width = size if original == (image.height, image.width) else size[::-1]
         image.draft(None, (width, height))  # does nothing to formats without a reduced decoding
-        return _to_rgb(image, upright), original
+        return _decoded(image, path, upright), original
 
 
 def image_size(path: str | os.PathLike[str], *, upright: bool = False) -> tuple[int, int]:
     """(height, width) from the header alone; the pixels are not decoded, so damage further on is not seen."""
-    with _opened(path) as image:
+    with opened(path) as image:
         return _oriented_size(image, upright)
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """A file as a Pillow image that is not decoded yet; whatever goes wrong inside becomes an `InputError`.
+
+    It warns of nothing: what Pillow has to say of odd tags and large sizes comes with a path of the package.
+    """
+    name = in_one_line(path)
     try:
-        with Image.open(path) as image:
-            yield image
-    except FileNotFoundError:
-        raise InputError(f"{os.fspath(path)} does not exist; check the path") from None
-    except _DAMAGE as error:
-        if os.path.isdir(path):  # not by its exception, which differs between systems
-            raise InputError(f"{os.fspath(path)} is a folder; name the photographs") from None
-        reason = " ".join(str(error).split())  # one line, whatever the decoder wrote
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # By a file: what Pillow maps into memory by a path it gives scrambled, where a TIFF says that it is turned.
+            with open(regular_file(path), "rb") as file, _open(file) as image:
+                yield image
+    except InputError:
+        raise
+    except IsADirectoryError:
+        raise InputError(f"{name} is a folder; name the photographs") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{name} does not exist; check the path") from None
+    except PermissionError:
+        raise InputError(f"{name} cannot be read: no permission; change its permissions") from None
+    except UnidentifiedImageError:
+        raise InputError(_unknown(path, name)) from None
+    except Image.DecompressionBombError:
         raise InputError(
-            f"{os.fspath(path)} cannot be decoded as an image ({reason}); fetch the file again or remove it"
+            f"{name} has more than {_most_pixels() / 1e6:.0f} million pixels; shrink it, or save it as a JPEG (not a "
+            "progressive one) and give `max_side`, to which it is shrunk while it is read"
+        ) from None
+    except Exception as error:  # on damaged files Pillow raises OSError, SyntaxError, ValueError, IndexError and more
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = " ".join(reason.split())  # one line, whatever the decoder wrote
+        raise InputError(
+            f"{name} cannot be decoded as an image ({reason}); fetch the file again or remove it"
         ) from error
 
 
+def _open(file: BinaryIO) -> Image.Image:
+    try:
+        return Image.open(file)
+    except Image.DecompressionBombError:
+        file.seek(0)
+        with suppress(SyntaxError):  # it is no JPEG
+            image = JpegImagePlugin.JpegImageFile(file)  # does not look at the size: it may be decoded at a reduced one
+            if "progressive" not in image.info:  # of those the decoder keeps all coefficients
+                return image
+        raise
+
+
+def _most_pixels() -> float:
+    """Twice the size of which Pillow warns: a file that is made to take all memory says that it is larger."""
+    return 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
+
+
+def _unknown(path: str | os.PathLike[str], name: str) -> str:
+    """What to do with a file whose format Pillow does not know."""
+    with open(path, "rb") as file:
+        beginning = file.read(64)
+    if not beginning:
+        return f"{name} is empty; fetch the file again or remove it"
+    for kind, pattern in _BEGINNINGS.items():
+        if re.match(pattern, beginning, re.DOTALL):
+            return f"{name}: {kind} cannot be read; save it as JPEG, or fetch the file again if nothing opens it"
+    return f"{name} cannot be decoded as an image (no known format); fetch the file again or remove it"
+
+
 def _oriented_size(image: Image.Image, upright: bool) -> tuple[int, int]:
-    sideways = upright and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    turned = upright and image.format != "TIFF"  # whose size is that after Pillow has turned it
+    sideways = turned and image.getexif().get(ORIENTATION) in (5, 6, 7, 8)
     return (image.width, image.height) if sideways else (image.height, image.width)
 
 
-def _to_rgb(image: Image.Image, upright: bool) -> np.ndarray:
-    image.load()  # all of it, here: a truncated file fails now, with its path, not later in a training loop
-    if upright:
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):  # Pillow's own conversion would clip everything above 255 to white
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return np.array(image.convert("RGB"))
+def _decoded(image: Image.Image, path: str | os.PathLike[str], upright: bool) -> np.ndarray:
+    if image.width * image.height > _most_pixels():
+        raise Image.DecompressionBombError
+    return to_rgb(image, in_one_line(path), upright=upright)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from sdcda_tutorial.pixels import checked
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -28,6 +30,9 @@ class Sample:
     name: str = ""  # identifies the image within its data set
     dropped: int = 0  # how many annotated points lay outside the image
     attributes: dict[str, Any] = field(default_factory=dict)  # what else the format knows, such as hour and weather
+
+    def __post_init__(self) -> None:
+        checked(self.image, 3)  # floats would become black where colours change, and nobody would be told
 
     @property
     def size(self) -> tuple[int, int]:

@@ -16,9 +16,10 @@ from matplotlib.image import AxesImage
 from PIL import Image
 from torch import Tensor, nn
 
-from sdcda_tutorial.datasets.images import image_size, read_image_at_least
+from sdcda_tutorial.datasets.images import image_size, opened, read_image_at_least
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import resize_image
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.files import atomic_path, file_digest, in_utf8
 from sdcda_tutorial.prediction import predict_density
@@ -140,7 +141,7 @@ def save(figure: Figure, path: str | Path, description: str, origin: str | None 
 def origin_of(path: str | Path) -> str | None:
     """The `origin` with which `save` wrote a picture; None for every other file."""
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return image.info.get("Source")
-    except (OSError, SyntaxError, ValueError):
+    except InputError:
         return None

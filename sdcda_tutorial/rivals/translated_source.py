@@ -21,6 +21,7 @@ from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path, claim, forgetting_contents, is_from, path_inside, put_in_place
 from sdcda_tutorial.networks import image_batch
+from sdcda_tutorial.pixels import as_rgb
 from sdcda_tutorial.rivals.cyclegan import Generator
 from sdcda_tutorial.rivals.translation import load_generators
 from sdcda_tutorial.training import checkpoints
@@ -103,13 +104,13 @@ def refuse_other_layouts(source: CrowdDataset) -> None:
 
 
 @torch.inference_mode()
-def translated_image(generator: Generator, image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 of any size -> (H, W, 3) uint8.
+def translated_image(generator: Generator, image: object) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of any size, or what `pixels.as_rgb` takes -> (H, W, 3) uint8.
 
     In one pass, however large: instance norm looks at the whole image, so tiles would differ in colour.
     """
     device = next(generator.parameters()).device
-    made = generator(image_batch(image[None]).to(device))[0]
+    made = generator(image_batch(as_rgb(image)[None]).to(device))[0]
     return (made * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
 
 

@@ -25,6 +25,7 @@ from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import IMAGES, claim, forgetting_contents, in_utf8, read_object
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
+from sdcda_tutorial.pixels import as_rgb
 from sdcda_tutorial.prediction import PASS_PIXELS
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.config import SegmenterConfig, polynomial
@@ -115,7 +116,7 @@ def train_segmenter(
 
 
 @torch.inference_mode()
-def crowd_probability(segmenter: nn.ModuleDict, image: np.ndarray, scale: float = 1.0) -> np.ndarray:
+def crowd_probability(segmenter: nn.ModuleDict, image: object, scale: float = 1.0) -> np.ndarray:
     """Probability of crowd at each pixel.
 
     S looks at the whole image at once (its pyramid pooling), so there are no tiles: a larger image is shrunk to
@@ -123,11 +124,12 @@ def crowd_probability(segmenter: nn.ModuleDict, image: np.ndarray, scale: float 
 
     Args:
         segmenter: E and S, as `checkpoints.load_segmenter` returns them.
-        image: (H, W, 3) uint8.
+        image: (H, W, 3) uint8 RGB, or what `pixels.as_rgb` takes.
         scale: 2 shows the segmenter the people twice as large.
     Returns:
         (H, W) float32 in [0, 1].
     """
+    image = as_rgb(image)
     device = next(segmenter.parameters()).device
     size, stride = image.shape[:2], segmenter["E"].stride
     most = math.sqrt(PASS_PIXELS / (size[0] * size[1]))  # the scale at which the image fills one pass

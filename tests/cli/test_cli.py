@@ -442,6 +442,21 @@ def test_bad_input_in_a_python_of_its_own(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
+def test_a_warning_is_one_line_without_a_path() -> None:
+    """In a Python of its own: pytest catches the warnings of this one."""
+    code = """
+import warnings
+from sdcda_tutorial import cli
+from sdcda_tutorial.cli import doctor
+doctor.examine = lambda: warnings.warn("old", FutureWarning) or warnings.warn("of two\\nlines") or []
+cli.main(["doctor"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "FutureWarning: old\nUserWarning: of two lines\n"
+
+
 def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def examine() -> None:
         raise KeyboardInterrupt
@@ -584,10 +599,16 @@ def test_evaluate_refuses_photographs_without_labels(trained: dict[str, str]) ->
 def test_predict_reads_all_photographs_before_it_writes_one(trained: dict[str, str], home: Path) -> None:
     good, bad = photograph(home / "good.jpg"), photograph(home / "bad.jpg")
     truncate(bad)
+    os.mkfifo(home / "pipe.jpg")
+    (home / "x.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(90))
+    Image.fromarray(np.full((9, 9), 4095, np.uint16)).save(home / "bits.png")
     for path, says in [
         (bad, "cannot be decoded as an image"),
         ("nowhere.jpg", "does not exist"),
         ("data", "data is a folder"),
+        ("pipe.jpg", "pipe.jpg is a pipe"),
+        ("x.heic", "HEIC cannot be read; save it as JPEG"),
+        ("bits.png", "bits.png is almost black"),
     ]:
         assert says in refused("predict", good, path, "--checkpoint", MODELS["se"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -135,6 +136,18 @@ def test_other_files_have_no_origin(tmp_path: Path) -> None:
     assert [plotting.origin_of(path) for path in (*tmp_path.iterdir(), tmp_path, tmp_path / "nowhere.png")] == [
         None
     ] * 5
+
+
+def test_a_picture_of_which_pillow_warns_and_a_pipe_have_no_origin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    Image.new("L", (300, 100)).save(tmp_path / "large.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for most in (300 * 100 - 1, 100):
+            monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+            assert [plotting.origin_of(tmp_path / name) for name in ("pipe.png", "large.png")] == [None, None]
 
 
 def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

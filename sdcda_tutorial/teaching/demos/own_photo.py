@@ -79,9 +79,9 @@ def photograph(name: str, content: bytes) -> np.ndarray:
             full = image_size(path, upright=True)
             size = _size_at(full, min(LONGEST, max(full)))
             return resize_image(read_image_at_least(path, size, upright=True)[0], size)
-        except InputError:  # its message names the temporary file
-            message = f"{name} cannot be read as a picture; choose a JPEG or PNG that other programs open"
-            raise InputError(message) from None
+        except InputError as error:
+            why = str(error).replace(str(path), "the file")  # its name is that of a temporary one
+            raise InputError(f"{name} cannot be read as a picture ({why})") from None
 
 
 def _size_at(size: tuple[int, ...], side: int) -> tuple[int, int]:

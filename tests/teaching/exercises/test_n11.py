@@ -226,6 +226,7 @@ def test_a_photograph_is_turned_upright_and_shrunk() -> None:
     [
         (b"", "a.jpg cannot be read as a picture"),
         (b"%PDF-1.7", "a.jpg cannot be read as a picture"),
+        (b"\0\0\0\x18ftypheic" + bytes(90), "a.jpg cannot be read as a picture .*HEIC cannot be read; save it as JPEG"),
         (a_file(half_bright(40, 60))[:500], "a.jpg cannot be read as a picture"),
         (b"0" * (MOST_BYTES + 1), "a.jpg has more than 10 MB"),
     ],
