@@ -9,7 +9,7 @@ from typing import Any
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.evaluation.feature_distance import alignment
 from sdcda_tutorial.experiments.benchmark_rows import run_folder
-from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.files import read_json, read_object, write_json
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, load_generators, translation_quality
 from sdcda_tutorial.training.checkpoints import load_counter, read_card
 
@@ -22,7 +22,7 @@ def measure_features_and_translation(checkpoint: Path, method: str, source: Crow
     data = {"source": source.describe(), "target": target.describe()}
 
     def once(path: Path, measure: Callable[[], dict[str, Any]], figure: str) -> None:
-        stored = read_json(path) if path.exists() else {}
+        stored = read_object(path) if path.exists() else {}
         if stored.get("data") != data or figure not in stored:  # an earlier version may not have known it
             write_json(path, measure() | {"data": data})
 
@@ -43,7 +43,7 @@ def collect_measurements(folder: Path, per_seed: Mapping[int, Any]) -> dict[str,
         features = {m: run_folder(of_seed, m) / "alignment.json" for m in methods}
         translations = {m: of_seed / f"{m}-translation/quality.json" for m in TRANSLATIONS}
         for name, paths in (("alignment", features), ("translation", translations)):
-            known = {method: read_json(path) for method, path in paths.items() if path.exists()}
+            known = {method: read_object(path) for method, path in paths.items() if path.exists()}
             if known:
                 found[name][str(seed)] = {m: {k: v for k, v in one.items() if k != "data"} for m, one in known.items()}
         if (of_seed / "mask_quality.json").exists():

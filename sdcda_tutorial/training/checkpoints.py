@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 from sdcda_tutorial import __version__
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, in_utf8
+from sdcda_tutorial.files import atomic_path, in_utf8, parse_json
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, make_counter
 
 T = TypeVar("T")
@@ -64,11 +64,11 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any]]]:
         raise InputError(f"checkpoint {path} does not exist; give a .safetensors file that training has written")
     try:
         with safe_open(path, framework="pt") as file:
-            card = current_names(dict(json.loads((file.metadata() or {})["card"])))
+            card = current_names(dict(parse_json((file.metadata() or {})["card"])))
             yield file, card
     except (SafetensorError, OSError) as error:
         raise InputError(f"checkpoint {path} is broken ({error}); restore it or train again") from None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise InputError(f"checkpoint {path} was not written by this package; it has no card in its header") from None
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
-from sdcda_tutorial.files import read_json, write_json, write_text
+from sdcda_tutorial.files import parse_json, read_object, write_json, write_text
 from sdcda_tutorial.training import checkpoints
 
 if TYPE_CHECKING:
@@ -72,8 +72,13 @@ class Log:
 
     def __init__(self, folder: Path, start: int, *, tensorboard: bool = False) -> None:
         self.path = folder / "metrics.jsonl"
-        text = self.path.read_text(encoding="utf-8") if start else ""
-        self.lines = [line for line in map(json.loads, text.splitlines()) if line["step"] <= start]
+        self.lines: list[dict[str, Any]] = []
+        for number, stored in enumerate(self.path.read_bytes().splitlines() if start else (), start=1):
+            try:
+                line = parse_json(stored)
+                self.lines += [line] if line["step"] <= start else []
+            except (ValueError, KeyError, TypeError):
+                raise InputError(f"{self.path} is damaged in line {number}; restore or remove that line") from None
         # TensorBoard hides what an earlier process wrote from purge_step on: no step shows twice.
         where = str(folder / "tensorboard")
         self._writer: Any = summary_writer()(where, purge_step=start + 1) if tensorboard else None
@@ -156,7 +161,7 @@ class RunFolder:
             return None
         if not resume:
             raise InputError(f"{self.folder} already holds a run; pass `resume` to go on, or choose another `folder`")
-        then, now = checkpoints.current_names(read_json(asked)), self.config
+        then, now = checkpoints.current_names(read_object(asked)), self.config
         changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
         if changed:
             key = changed[0]
