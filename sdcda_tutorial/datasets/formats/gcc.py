@@ -134,9 +134,9 @@ class GCC(CrowdDataset):
         mat, info = load_image_info(files.mat)
         row_column = points_of(files.mat, info["location"])
         attributes: dict[str, Any] = {}  # what a file leaves out is left out here
-        attributes.update(zip(["stated_count"], numbers_of(info.get("number")), strict=False))
-        attributes.update(zip(["hour", "minute"], numbers_of(mat.get("time_info")), strict=False))
-        attributes.update(zip(["weather"], numbers_of(mat.get("weather_info")), strict=False))
+        attributes.update(zip(["stated_count"], numbers_of(files.mat, info, "number"), strict=False))
+        attributes.update(zip(["hour", "minute"], numbers_of(files.mat, mat, "time_info"), strict=False))
+        attributes.update(zip(["weather"], numbers_of(files.mat, mat, "weather_info"), strict=False))
         attributes.update({} if files.listed is None else {"level": files.listed.level})
         mask = None if files.mask is None else _read_mask(files.mask, size)
         return Labels(points=row_column[:, ::-1] + 0.5, mask=mask, attributes=attributes)

@@ -59,7 +59,7 @@ class ShanghaiTech(CrowdDataset):
     def _labels(self, entry: Entry, size: Size) -> Labels:
         path: Path = entry.annotation
         _, info = load_image_info(path)
-        number = numbers_of(info.get("number"))
+        number = numbers_of(path, info, "number")
         return Labels(
             points=points_of(path, info["location"]), attributes={"stated_count": number[0]} if number else {}
         )
