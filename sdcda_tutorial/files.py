@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -112,14 +113,35 @@ def regular_file(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
     return path
 
 
+def parse_json(text: str | bytes) -> Any:
+    """As `json.loads`, for a text that somebody else may have written.
+
+    Raises:
+        ValueError: whatever is wrong with it, also nesting without end, and a key that is there twice, of which
+            `json.loads` would silently drop the first.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("brackets within brackets without end") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"{twice[:80]!r} is there twice")
+    return found
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read JSON, with a one-line `InputError` when the file is missing or broken."""
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is not readable JSON ({error}); restore or delete it") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import sys
@@ -11,10 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sdcda_tutorial import files
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, claim, put_in_place, read_json, write_json, write_text
+from sdcda_tutorial.files import (
+    atomic_path,
+    claim,
+    parse_json,
+    put_in_place,
+    read_json,
+    read_object,
+    write_json,
+    write_text,
+)
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals, umask and resource limits are POSIX")
 
@@ -157,6 +169,39 @@ def test_unreadable_json_is_one_line(tmp_path: Path, content: bytes | None) -> N
     with pytest.raises(InputError, match=r"config\.json") as caught:
         read_json(path)
     assert "\n" not in str(caught.value)
+
+
+TWICE, DEEP, LONG = '{"a": 1, "b": {"c": 1, "c": 2}}', "[" * 100_000, f'{{"a": {"9" * 5000}}}'
+
+
+@pytest.mark.parametrize(("content", "says"), [(TWICE, "'c' is there twice"), (DEEP, "brackets"), (LONG, "digits")])
+def test_json_that_python_cannot_read_or_half_reads_is_one_line(tmp_path: Path, content: str, says: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"config\.json is not readable JSON") as caught:
+        read_json(path)
+    assert says in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+LEAVES = st.none() | st.booleans() | st.floats() | st.integers() | st.text()
+
+
+@given(st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=9))
+@settings(max_examples=30, deadline=None)
+def test_whatever_python_writes_is_read_back(value: Any) -> None:
+    assert repr(parse_json(json.dumps(value))) == repr(value)  # as text, for NaN is not itself
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"a"'])
+def test_an_object_is_asked_for_where_one_is_needed(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InputError, match=r"config\.json holds no JSON object"):
+        read_object(tmp_path / "config.json")
+
+
+def test_a_mark_that_an_editor_puts_in_front_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("\ufeff{}", encoding="utf-8")
+    assert read_json(tmp_path / "config.json") == {}
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------

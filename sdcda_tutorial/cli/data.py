@@ -1,4 +1,4 @@
-"""`sdcda data`: make the mini world, check a copy of a real data set."""
+"""`sdcda data`: make the mini world or a set of one's own images, check a copy of a real data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from sdcda_tutorial.errors import InputError
 
-data_app = typer.Typer(help="Data sets: make the mini world, check a copy of a real one.")
+data_app = typer.Typer(help="Data sets: make the mini world, make one of your own images, check a copy of a real one.")
 
 
 @data_app.command("mini")
@@ -24,6 +24,29 @@ def data_mini(
     if seed != 0 and root.resolve() == MINI_ROOT.resolve():  # plain `mini` would draw that of seed 0 there anew
         raise InputError(f"{MINI_ROOT} is the world of seed 0; give another --root and name it mini-target:ROOT")
     typer.echo(f"the mini world is in {ensure_mini_world(root, seed=seed)}")
+
+
+@data_app.command("make")
+def data_make(
+    labels: Annotated[Path, typer.Argument(help="a .csv or .json file with the head points")],
+    images: Annotated[Path, typer.Argument(help="the folder of the images")],
+    out: Annotated[Path, typer.Argument(help="a new folder, or one that holds the other part")],
+    split: Annotated[str, typer.Option(help="train or test: the part that these images become")] = "train",
+) -> None:
+    """Make a data set of your own images and head points, to be named shanghaitech:OUT; the images are copied.
+
+    A CSV file has a line image,x,y for each head, and image,, for an image without people. A JSON file holds
+    {"image.jpg": [[x, y], ...], ...}. Points are in pixels: (0, 0) is the top left corner, x goes to the right.
+    """
+    from sdcda_tutorial.datasets.own_data import make_dataset
+
+    made = make_dataset(labels, images, out, split)
+    typer.echo(f"{made.folder} holds {made.images} images with {made.points} points; name it shanghaitech:{out}")
+    for image, number in made.outside.items():
+        typer.echo(f"note: {number} points of {image} lie outside it; they will not be counted")
+    if made.unlabelled:
+        few = ", ".join(made.unlabelled[:3]) + (", ..." if made.unlabelled[3:] else "")
+        typer.echo(f"note: {len(made.unlabelled)} images in {images} are not in {labels} and were left out: {few}")
 
 
 @data_app.command("check")

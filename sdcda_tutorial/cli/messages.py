@@ -18,6 +18,7 @@ ON_THE_COMMAND_LINE = {
     "pseudo_masks": "--masks",
     "vgg_weights": "--weights",
     "ensure_mini_world": "`sdcda data mini`",
+    "make_dataset": "`sdcda data make`",
     "write_pseudo_masks": "`sdcda masks`",
     "evaluate": "`sdcda evaluate`",
     "predict_density": "`sdcda predict`",

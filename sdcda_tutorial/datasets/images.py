@@ -71,6 +71,12 @@ def image_size(path: str | os.PathLike[str], *, upright: bool = False) -> tuple[
         return _oriented_size(image, upright)
 
 
+def orientation(path: str | os.PathLike[str]) -> int:
+    """EXIF orientation: 2 to 8 say how the picture is to be turned or mirrored, 1 that it is upright."""
+    with opened(path) as image:
+        return int(image.getexif().get(ORIENTATION, 1))
+
+
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """A file as a Pillow image that is not decoded yet; whatever goes wrong inside becomes an `InputError`.

@@ -9,7 +9,7 @@ from typing import Any
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.results import Results
-from sdcda_tutorial.files import write_text
+from sdcda_tutorial.files import parse_json, write_text
 from sdcda_tutorial.training.checkpoints import read_card, weights_digest
 
 
@@ -47,9 +47,9 @@ def read_cells(path: str | Path) -> list[dict[str, Any]]:
     cells = []
     for number, line in ((number, line) for number, line in enumerate(lines, start=1) if line):
         try:
-            cell = json.loads(line.decode("utf-8"))
+            cell = parse_json(line)
             sound = isinstance(cell["seed"], int) and isinstance(cell["method"], str)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             sound = False
         if not sound:
             raise InputError(

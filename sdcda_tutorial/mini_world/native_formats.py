@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
+from sdcda_tutorial.datasets.formats.matfiles import save_image_info
 from sdcda_tutorial.mini_world.drawing import Rendering
 from sdcda_tutorial.mini_world.scene import Scene, Split
 
@@ -66,11 +67,7 @@ def write_shanghaitech(root: Path, split: Split, number: int, scene: Scene, rend
     place = root / "part_B" / f"{split}_data"
     (place / "ground-truth").mkdir(parents=True, exist_ok=True)
     _save_jpeg(place / "images" / f"IMG_{number}.jpg", rendering)
-    record = np.empty((1, 1), dtype=[("location", object), ("number", object)])
-    record[0, 0] = scene.points, np.array([[len(scene.people)]], np.uint16)
-    cell = np.empty((1, 1), dtype=object)
-    cell[0, 0] = record
-    savemat(place / "ground-truth" / f"GT_IMG_{number}.mat", {"image_info": cell})
+    save_image_info(place / "ground-truth" / f"GT_IMG_{number}.mat", scene.points)
 
 
 def write_crowdhuman(root: Path, number: int, scene: Scene, rendering: Rendering) -> str:

@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 from sdcda_tutorial import __version__
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, in_utf8
+from sdcda_tutorial.files import atomic_path, in_utf8, parse_json
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, make_counter
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any], str | None]
         raise InputError(f"checkpoint {path} does not exist; give a .safetensors file that training has written")
     try:
         with safe_open(path, framework="pt") as file:
-            card = dict(json.loads((file.metadata() or {})["card"]))
+            card = dict(parse_json((file.metadata() or {})["card"]))
             written = card.pop(_DIGESTS, {"card": _card_digest(card), "tensors": None})
             if written["card"] != _card_digest(card):
                 raise _damaged(path, "its card is not the one that was written")
@@ -101,7 +101,7 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any], str | None]
         raise _damaged(path, str(error)) from None
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (KeyError, TypeError, ValueError):
         raise InputError(f"checkpoint {path} was not written by this package; it has no card in its header") from None
 
 

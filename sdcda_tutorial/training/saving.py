@@ -31,6 +31,7 @@ from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.files import (
     RECORDED_LATER,
     difference,
+    parse_json,
     read_json,
     read_object,
     without_contents,
@@ -86,9 +87,9 @@ def read_log(path: str | Path) -> list[dict[str, float]]:
     lines = []
     for number, line in enumerate(text.splitlines(), start=1):
         try:
-            values = dict(json.loads(line))
+            values = dict(parse_json(line))
             sound = isinstance(values["step"], int) and all(isinstance(value, int | float) for value in values.values())
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             sound = False
         if not sound:
             raise InputError(f"{path} is damaged in line {number}; restore it or train again") from None

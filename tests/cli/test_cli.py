@@ -33,7 +33,7 @@ from sdcda_tutorial.evaluation.results import Results, predict_density
 from sdcda_tutorial.experiments import presets
 from sdcda_tutorial.training.checkpoints import load, load_counter, save
 
-COMMANDS = ["doctor", "data mini", "masks", "train", "evaluate", "predict", "benchmark", "demo"]
+COMMANDS = ["doctor", "data mini", "data make", "masks", "train", "evaluate", "predict", "benchmark", "demo"]
 MODEL = "runs/mini/{}/model.safetensors"
 MODELS = {method: MODEL.format(method) for method in ("noadapt", "se", "fd", "se+fd")}
 PHOTOS = "data/mini/target/part_B/test_data/images"

@@ -9,13 +9,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.io
-from native_files import complaint, write_crowdhuman, write_gcc, write_picture, write_shanghaitech
+from native_files import complaint, write_crowdhuman, write_gcc, write_picture, write_qnrf, write_shanghaitech
 from PIL import Image
 
 from sdcda_tutorial.datasets import DATASET_NAMES, GCC, CrowdHuman, ImageFolder, Sample, ShanghaiTech, open_dataset
@@ -205,6 +206,77 @@ def test_gcc_failures(tmp_path: Path) -> None:
     complaint(lambda: GCC(tmp_path, "val"), "val")
 
 
+def test_gcc_of_any_case(tmp_path: Path) -> None:
+    """Other tools write .JPG, .PNG, .MAT; a second file of an image is not silently chosen or left."""
+    gcc_world(tmp_path)
+    for path in [
+        *tmp_path.rglob("*.jpg"),
+        *tmp_path.rglob("*.png"),
+        *tmp_path.rglob("*.mat"),
+        *tmp_path.rglob("*.raw"),
+    ]:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    data = GCC(tmp_path)
+    assert [sample.count for sample in data] == [1, 0, 1] and data[0].mask is not None
+    assert [path.suffix for path in data.image_paths] == [".JPG", ".JPG", ".PNG"]
+    assert [Path(one.path).stem for one in data.leftovers] == ["1532170935"]  # the loading screen
+    for folder, ending in (("mats", "mat"), ("jpgs", "jpeg"), ("segs", "raw")):
+        second = tmp_path / "scene_01_0" / folder / f"1534567890.{ending}"
+        second.write_bytes(b"another")
+        complaint(lambda: GCC(tmp_path), folder, "1534567890", "second file", "remove one of them")
+        second.unlink()
+
+
+@pytest.mark.parametrize(
+    "write", [lambda text: b"\xef\xbb\xbf" + text.encode(), lambda text: text.replace("\n", "\r\n").encode()]
+)
+def test_gcc_lists_of_other_editors(tmp_path: Path, write: Callable[[str], bytes]) -> None:
+    gcc_world(tmp_path)
+    path = tmp_path / "train.txt"
+    path.write_bytes(write(path.read_text()))
+    assert GCC(tmp_path, "train").names == ["scene_01_0/1534567890"] and GCC(tmp_path)[0].attributes["level"] == 2
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["9" * 5000, "1" * 10, "\u0662", "\u00b2", "-1", "1.0", "1_0"],
+    ids=["long", "ten", "arabic", "2", "-", ".", "_"],
+)
+@pytest.mark.parametrize("place", [0, 1, 2, 5])
+def test_gcc_lists_hold_plain_numbers(tmp_path: Path, number: str, place: int) -> None:
+    gcc_world(tmp_path)
+    fields = ["2", "18", "6", "scene_01_0", "1534567890", "2"]
+    fields[place] = number
+    (tmp_path / "train.txt").write_text(" ".join(fields), encoding="utf-8")
+    complaint(lambda: GCC(tmp_path, "train"), tmp_path / "train.txt", "line 1", "level hour weather")
+
+
+def test_gcc_lists_that_are_none(tmp_path: Path) -> None:
+    gcc_world(tmp_path)
+    lines = (tmp_path / "train.txt").read_text()
+    (tmp_path / "test.txt").unlink()
+    complaint(lambda: GCC(tmp_path, "test"), tmp_path / "test.txt", "train.txt beside it is another part")
+    for text in ("", "\n \n", "0 18 6 scene_49_1 1532170935 0\n"):  # the last has only the loading screen
+        (tmp_path / "train.txt").write_text(text)
+        complaint(lambda: GCC(tmp_path, "train"), tmp_path / "train.txt", "lists no images")
+    (tmp_path / "train.txt").write_text(lines, encoding="utf-16")
+    for split in ("train", None):
+        complaint(
+            lambda split=split: GCC(tmp_path, split), tmp_path / "train.txt", "no text in UTF-8", "save it as UTF-8"
+        )
+    (tmp_path / "train.txt").unlink()
+    (tmp_path / "train.txt").mkdir()
+    assert len(GCC(tmp_path)) == 3
+
+
+def test_gcc_mask_of_any_length_is_not_read(tmp_path: Path) -> None:
+    gcc_world(tmp_path)
+    mask = tmp_path / "scene_01_0" / "segs" / "1534567890.raw"
+    with open(mask, "ab") as file:
+        file.truncate(2**42)  # four terabytes, without a block on the disk
+    complaint(lambda: GCC(tmp_path)[0], mask, "another size")
+
+
 # --- CrowdHuman -------------------------------------------------------------------------------------------------------
 PEOPLE = {
     "ID": "273271,1a0d6000b9e1f5b7",
@@ -256,6 +328,59 @@ def test_crowdhuman_bad_line(tmp_path: Path, line: str) -> None:
     path = write_crowdhuman(tmp_path, [PEOPLE])
     path.write_text(path.read_text() + "\n" + line + "\n")
     complaint(lambda: CrowdHuman(tmp_path), path, "line 3")
+
+
+BOX = '{{"ID": "x", "gtboxes": [{{"tag": "person", "vbox": [1, 2, 3, {}]}}]}}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 100_000,
+        BOX.format("[" * 100_000),
+        BOX.format("9" * 5000),
+        BOX.format("1" + "0" * 400),
+        BOX.format("1e400"),
+        BOX.format("-Infinity"),
+        BOX.format("true"),
+        BOX.format('"4"'),
+        '{"ID": "x", "gtboxes": [{"tag": "person", "vbox": "1234"}]}',
+        '{"ID": "x", "gtboxes": [], "gtboxes": []}',
+        '{"ID": "x", "ID": "y", "gtboxes": []}',
+    ],
+    ids=range(11),
+)
+def test_crowdhuman_line_that_python_cannot_read_or_half_reads(tmp_path: Path, line: str) -> None:
+    path = write_crowdhuman(tmp_path, [PEOPLE])
+    path.write_text(path.read_text() + line + "\n")
+    complaint(lambda: CrowdHuman(tmp_path), path, "line 2")
+    assert CrowdHuman(tmp_path, strict=False).names == [PEOPLE["ID"]]
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x7f", "é", "群"])
+def test_crowdhuman_lines_end_where_they_end(tmp_path: Path, sign: str) -> None:
+    path = write_crowdhuman(tmp_path, [{"ID": f"a{sign}b", "gtboxes": []}, {**PEOPLE, "note": f"a{sign}b"}])
+    lines = [json.dumps(json.loads(line), ensure_ascii=False) for line in path.read_text().split("\n") if line]
+    for begin, end in (("", "\n"), ("\ufeff", "\n"), ("", "\r\n")):
+        path.write_bytes((begin + end.join(lines) + end).encode())
+        assert CrowdHuman(tmp_path).names == [f"a{sign}b", PEOPLE["ID"]]
+    path.write_text("\n".join([*lines, "\x0c"]), encoding="utf-8")  # a blank line, to Python
+    assert len(CrowdHuman(tmp_path)) == 2
+    path.write_text("\n".join([*lines, "{"]), encoding="utf-8")
+    complaint(lambda: CrowdHuman(tmp_path), path, "line 3")  # as an editor counts them
+    path.write_text("\n".join(lines), encoding="utf-16")
+    complaint(lambda: CrowdHuman(tmp_path), path, "no text in UTF-8")
+
+
+@pytest.mark.parametrize("ending", ["JPG", "Jpg", "jpeg", "JPEG"])
+def test_crowdhuman_of_any_case(tmp_path: Path, ending: str) -> None:
+    write_crowdhuman(tmp_path, [PEOPLE])
+    (picture,) = (tmp_path / "Images").iterdir()
+    other = picture.rename(picture.with_suffix(f".{ending}"))
+    data = CrowdHuman(tmp_path)
+    assert data.image_paths == [other] and data[0].count == 1 and not data.leftovers
+    picture.write_bytes(b"another")
+    complaint(lambda: CrowdHuman(tmp_path), "second file", str(PEOPLE["ID"]), "remove one of them")
 
 
 @pytest.mark.parametrize("id_", ["../secret", "../Images/person", "/etc/hostname", "a\0b", "", "."])
@@ -385,6 +510,69 @@ def test_read_image_needs_no_labels(tmp_path: Path) -> None:
     data = ShanghaiTech(tmp_path)
     mat.write_bytes(b"")
     assert data.read_image(0).shape == (37, 53, 3)
+
+
+def wrong_names(images: Path, names: str, number: int = 5) -> None:
+    for index in range(number):
+        write_picture(images / names.format(index), (20, 30))
+
+
+@pytest.mark.parametrize(
+    ("spec", "folder", "called"),
+    [
+        ("shanghaitech", "train_data/images", "IMG_n.jpg, with GT_IMG_n.mat in ground_truth"),
+        ("shanghaitech-b", "part_B/train_data/images", "IMG_n.jpg, with GT_IMG_n.mat in ground_truth"),
+        ("ucf-qnrf", "Train", "img_0001.jpg, with img_0001_ann.mat beside it"),
+        ("gcc", "scene_01_0/pngs", "scene_XX_Y/jpgs/<id>.jpg or scene_XX_Y/pngs/<id>.png"),
+    ],
+)
+def test_images_of_other_names_are_shown_the_pattern(tmp_path: Path, spec: str, folder: str, called: str) -> None:
+    images = tmp_path / folder
+    wrong_names(images, "frame_{}.webp")
+    (images.parent / "ground_truth").mkdir()
+    holds = f"{images.name} holds 5 others (frame_0.webp, frame_1.webp, frame_2.webp, ...)"
+    complaint(lambda: open_dataset(f"{spec}:{tmp_path}"), images, "no images found", called, holds, "`make_dataset`")
+    for path in images.iterdir():
+        path.unlink()
+    complaint(lambda: open_dataset(f"{spec}:{tmp_path}"), images, called, f"{images.name} is empty")
+
+
+def test_annotations_of_other_names_are_shown_the_pattern(tmp_path: Path) -> None:
+    for number in (1, 2):
+        mat = write_shanghaitech(tmp_path / "sha", number, XY)
+        mat.rename(mat.with_name(f"IMG_{number}.mat"))
+        mat = write_qnrf(tmp_path / "qnrf", number, XY)
+        mat.rename(mat.with_name(f"img_{number:04d}.mat"))
+    says = ("2 of 2 annotations are; ground_truth holds 2 others (IMG_1.mat, IMG_2.mat)",)
+    complaint(lambda: ShanghaiTech(tmp_path / "sha"), "GT_IMG_1.mat is missing", *says)
+    complaint(lambda: open_dataset(f"ucf-qnrf:{tmp_path / 'qnrf'}"), "img_0001_ann.mat is missing", "img_0001.mat")
+    path = write_crowdhuman(tmp_path, [{"ID": "a", "gtboxes": []}])
+    (tmp_path / "Images/a.jpg").rename(tmp_path / "Images/a.png")
+    complaint(lambda: CrowdHuman(tmp_path), "a.jpg is missing (1 of 1 images are; Images holds 1 others (a.png))")
+    path.write_text("\n\n")
+    complaint(lambda: CrowdHuman(tmp_path), path, "lists no images")
+
+
+@pytest.mark.parametrize(
+    ("file", "second"),
+    [
+        ("sha/train_data/images/IMG_1.jpg", "IMG_1.JPG"),
+        ("sha/train_data/images/IMG_1.jpg", "IMG_1.jpeg"),
+        ("sha/train_data/ground_truth/GT_IMG_1.mat", "GT_IMG_1.MAT"),
+        ("sha/train_data/ground_truth/GT_IMG_1.mat", "gt_IMG_1.mat"),
+        ("sha/train_data/ground_truth/GT_IMG_1.mat", "../ground-truth/GT_IMG_1.mat"),
+        ("qnrf/Train/img_0001.jpg", "img_0001.JPG"),
+        ("qnrf/Train/img_0001_ann.mat", "img_0001_ANN.mat"),
+    ],
+)
+def test_two_files_of_one_name(tmp_path: Path, file: str, second: str) -> None:
+    write_shanghaitech(tmp_path / "sha", 1, XY)
+    write_qnrf(tmp_path / "qnrf", 1, XY)
+    copy = (tmp_path / file).parent / second
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_bytes((tmp_path / file).read_bytes())
+    spec = "shanghaitech:{}/sha" if file.startswith("sha") else "ucf-qnrf:{}/qnrf"
+    complaint(lambda: open_dataset(spec.format(tmp_path)), "second file", "remove one of them", Path(second).name)
 
 
 # --- open_dataset -----------------------------------------------------------------------------------------------------

@@ -174,8 +174,14 @@ def test_a_damaged_list_of_cells_is_named(done: tuple[Path, tuple[object, ...], 
     command = [tmp_path / "out" if part == done[0] else part for part in done[1]]
     results = (tmp_path / "out/results.json").stat().st_mtime_ns
     assert "cells.jsonl is damaged in line 2; move it away" in run(*command).complaint
-    (tmp_path / "out/cells.jsonl").write_bytes(b"\xff\xfe")
-    assert "cells.jsonl is damaged in line 1" in run(*command).complaint
+    for content in (
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"seed": 1' + b"0" * 5000,
+        b'{"seed": 1, "method": "se", "seed": 2}',
+    ):
+        (tmp_path / "out/cells.jsonl").write_bytes(content)
+        assert "cells.jsonl is damaged in line 1" in run(*command).complaint
     assert (tmp_path / "out/results.json").stat().st_mtime_ns == results  # told before anything was done
     (tmp_path / "out/cells.jsonl").unlink()
     ran(*command)

@@ -21,6 +21,7 @@ from sdcda_tutorial import networks
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.networks import CrowdCounter, FeatureDiscriminator, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
+from sdcda_tutorial.training.saving import Log
 
 ARCHITECTURE = {"stride": 8, "width": 1 / 16, "counter": "authors", "label_factor": 10.0}
 CARD = {"kind": "adaptation", "architecture": {"counter": ARCHITECTURE}, "note": "λ"}
@@ -195,7 +196,8 @@ def test_files_of_another_kind(load: Callable[[Path], Any], path: Path) -> None:
     with pytest.raises(InputError, match="is broken") as caught:
         load(path)
     one_line(caught, path)
-    for metadata in (None, {"format": "pt"}, {"card": "no JSON"}):
+    cards = ["no JSON", "[" * 100_000, '{"a":' * 600 + "1" + "}" * 600, f'{{"step": {"9" * 5000}}}', '{"a": 1, "a": 2}']
+    for metadata in (None, {"format": "pt"}, *({"card": card} for card in cards)):
         save_file({"weight": torch.zeros(3)}, path, metadata=metadata)
         with pytest.raises(InputError, match="not written by this package") as caught:
             load(path)
@@ -321,3 +323,14 @@ def test_saving_twice_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
     shutil.copy(path, tmp_path / "first")
     checkpoints.save(path, *checkpoints.load(path))
     assert path.read_bytes() == (tmp_path / "first").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"step"', b"\xff", b"[" * 100_000, b'{"step": 1' + b"0" * 5000 + b"}", b"{}", b"[]"]
+)
+def test_a_damaged_log_is_named(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 9}\n')
+    with pytest.raises(InputError, match=r"metrics\.jsonl is damaged in line 2"):
+        Log(tmp_path, 5)
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n{"step": 9}\n')
+    assert Log(tmp_path, 5).lines == [{"step": 1}]

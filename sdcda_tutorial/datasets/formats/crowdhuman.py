@@ -8,7 +8,6 @@ Shao et al., "CrowdHuman: A Benchmark for Detecting Human in a Crowd", 2018. Lay
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from typing import Any
@@ -17,19 +16,23 @@ import numpy as np
 
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels
 from sdcda_tutorial.datasets.formats.folder_listing import (
+    by_name,
     existing_folder,
     find,
     is_file_name,
+    is_number,
     known_split,
     missing,
     read_lines,
+    shorten,
     strays,
 )
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import parse_json
 
 _LAYOUT = "CrowdHuman: annotation_train.odgt, annotation_val.odgt and the folder Images"
-_IMAGE = r"(.*)\.jpg"
+_IMAGE = r"(?i:(.*)\.jpe?g)"
 
 
 class CrowdHuman(CrowdDataset):
@@ -52,17 +55,18 @@ class CrowdHuman(CrowdDataset):
         folder = existing_folder(root, _LAYOUT)
         annotations = folder / f"annotation_{known_split(split, ('train', 'val'), 'CrowdHuman')}.odgt"
         pictures = folder / "Images"
-        entries, faults = [], []
+        listed: list[tuple[str, Labels]] = []
+        faults: list[Finding] = []
         for place, line in read_lines(annotations, f"expected {_LAYOUT}"):
             try:
-                id_, labels = _parse(place, line)
+                listed.append(_parse(place, line))
             except InputError as error:
                 faults.append(Finding(place, str(error)))
-            else:
-                entries.append(Entry(id_, pictures / f"{id_}.jpg", labels))
-        images = dict(find(pictures, _IMAGE))
-        faults += missing([entry.image for entry in entries if entry.name not in images], len(entries), "images")
-        there = [entry for entry in entries if entry.name in images]
+        if not listed and not faults:
+            raise InputError(f"{annotations} lists no images; fetch it again")
+        images = by_name(find(pictures, _IMAGE), faults)
+        faults += missing([pictures / f"{id_}.jpg" for id_, _ in listed if id_ not in images], len(listed), "images")
+        there = [Entry(id_, images[id_], labels) for id_, labels in listed if id_ in images]
         leftovers = strays(pictures, _IMAGE, "<ID>.jpg")
         super().__init__(f"crowdhuman:{folder}/{split}", there, faults, leftovers, **options)
 
@@ -74,8 +78,8 @@ class CrowdHuman(CrowdDataset):
 def _parse(place: str, line: str) -> tuple[str, Labels]:
     """ID and labels of one line, in stored pixels."""
     try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
+        entry = parse_json(line)
+    except ValueError as error:
         raise InputError(f"{place}: not JSON ({error}); fetch the file again") from None
     id_, people = (entry.get("ID"), entry.get("gtboxes")) if isinstance(entry, dict) else (None, None)
     if not isinstance(id_, str) or not isinstance(people, list) or not all(isinstance(one, dict) for one in people):
@@ -102,10 +106,8 @@ def _parse(place: str, line: str) -> tuple[str, Labels]:
 
 def _corners(place: str, person: dict[str, Any], key: str) -> tuple[float, float, float, float]:
     """A stored (x, y, width, height) as (x0, y0, x1, y1)."""
-    try:
-        x, y, width, height = (float(value) for value in person[key])
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{place}: {key} should be four numbers, found {person.get(key)!r}; fix the line") from None
-    if not np.isfinite((x, y, width, height)).all():
-        raise InputError(f"{place}: {key} holds NaN or infinity; fix the line")
+    box = person.get(key)
+    if not isinstance(box, list) or len(box) != 4 or not all(is_number(value) for value in box):
+        raise InputError(f"{place}: {key} should be four numbers, found {shorten(repr(box))}; fix the line")
+    x, y, width, height = map(float, box)
     return x, y, x + width, y + height

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, Entry, Finding
 from sdcda_tutorial.errors import InputError
@@ -33,17 +34,46 @@ def read_lines(path: Path, fix: str) -> list[tuple[str, str]]:
         InputError: the file is not there (an `AbsentPart`) or cannot be read; `fix` says what to do then.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8-sig")  # an editor may have put a mark in front
     except FileNotFoundError:
         raise AbsentPart(f"{path} does not exist; {fix}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); {fix}") from None
-    return [(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}); {fix}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8 ({error.reason}); save it as UTF-8, or fetch it again") from None
+    lines = enumerate(text.split("\n"), start=1)  # `splitlines` would also split at signs that may be within a line
+    return [(f"{path}, line {number}", line) for number, line in lines if line.strip()]
 
 
 def listing(folder: Path) -> list[str]:
     """Names in a folder, sorted; empty when there is no such folder. One system call instead of one per file."""
     return sorted(os.listdir(folder)) if folder.is_dir() else []
+
+
+def nothing_fits(folder: Path, spelling: str) -> InputError:
+    """The error for a folder without an image that is called as the format wants it: what lies there, the way out."""
+    return InputError(
+        f"{folder}: no images found, which should be called {spelling}; {holds(folder)}; rename them, "
+        "or let `make_dataset` make a set from a list of points"
+    )
+
+
+def holds(folder: Path) -> str:
+    """What a folder holds, in a few words."""
+    names = [shorten(name, 40) for name in listing(folder) if not name.startswith(".")]
+    few = ", ".join(names[:3]) + (", ..." if names[3:] else "")
+    return f"{folder.name} holds {len(names)} others ({few})" if names else f"{folder.name} is empty"
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """What a file holds where something else should be, as a message shows it."""
+    text = str(value)
+    return text if len(text) <= limit else f"{text[: limit - 4]} ..."
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value out of a JSON file is a number that can be a place in an image: none is a billion pixels wide."""
+    return type(value) in (int, float) and bool(abs(value) < 1e9)  # NaN is not smaller, and True is no number
 
 
 def is_file_name(name: str) -> bool:
@@ -61,9 +91,19 @@ def findings(paths: Iterable[Path], message: str, fault: bool = True) -> list[Fi
     return [Finding(str(path), f"{path} {message}", fault) for path in paths]
 
 
+def by_name(files: Iterable[tuple[str, Path]], faults: list[Finding]) -> dict[str, Path]:
+    """Files by the name of their image; a second one of that name (.jpg beside .JPG) goes to `faults`."""
+    first: dict[str, Path] = {}
+    for name, path in files:
+        if first.setdefault(name, path) != path:
+            faults += findings([path], f"is a second file for the image of {first[name]}; remove one of them")
+    return first
+
+
 def missing(paths: Sequence[Path], of: int, what: str) -> list[Finding]:
     """A fault for each of `paths`, which are those of the `of` expected files that are not there."""
-    return findings(paths, f"is missing ({len(paths)} of {of} {what} are); complete or re-extract the set")
+    instead = f"; {holds(paths[0].parent)}" if len(paths) == of > 0 else ""
+    return findings(paths, f"is missing ({len(paths)} of {of} {what} are{instead}); complete or re-extract the set")
 
 
 def without_image(annotations: Mapping[str, Path], images: Mapping[str, Path]) -> list[Finding]:
@@ -79,9 +119,11 @@ def strays(folder: Path, pattern: str, spelling: str) -> list[Finding]:
 
 
 def pairs(
-    images: list[tuple[str, Path]], annotations: Mapping[str, Path], place: Callable[[str], Path]
+    images: Iterable[tuple[str, Path]], annotations: Iterable[tuple[str, Path]], place: Callable[[str], Path]
 ) -> tuple[list[Entry], list[Finding], list[Finding]]:
     """Entries, faults and leftovers of images and annotations that share names; an annotation belongs at `place`."""
-    absent = [place(name) for name, _ in images if name not in annotations]
-    entries = [Entry(name, path, annotations[name]) for name, path in images if name in annotations]
-    return entries, missing(absent, len(images), "annotations"), without_image(annotations, dict(images))
+    faults: list[Finding] = []
+    pictures, mats = by_name(images, faults), by_name(annotations, faults)
+    faults += missing([place(name) for name in pictures if name not in mats], len(pictures), "annotations")
+    entries = [Entry(name, path, mats[name]) for name, path in pictures.items() if name in mats]
+    return entries, faults, without_image(mats, pictures)

@@ -11,6 +11,7 @@ Wang, Gao, Lin, Yuan, "Learning from Synthetic Data for Crowd Counting in the Wi
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,13 +20,16 @@ import numpy as np
 
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels
 from sdcda_tutorial.datasets.formats.folder_listing import (
+    by_name,
     existing_folder,
     find,
     findings,
     is_file_name,
     known_split,
     missing,
+    nothing_fits,
     read_lines,
+    shorten,
     strays,
     without_image,
 )
@@ -76,15 +80,17 @@ class GCC(CrowdDataset):
         bounds = None if rule is None else find_rule(rule)
         lists = {name: self.root / f"{name}.txt" for name in LISTS}
         there = [path for path in lists.values() if path.is_file()]
+        path = None if split is None or (split == "train" and not there) else lists[known_split(split, LISTS, "GCC")]
         faults: list[Finding] = []
         images: list[tuple[str, SceneDescription | None]]
-        if split is None or (split == "train" and not there):
-            in_lists = {scene.name: scene for path in there for scene in _read_list(path, faults)}
-            images = [(name, in_lists.get(name)) for name in _pictures(_scenes(self.root))]
-        else:
-            path = lists[known_split(split, LISTS, "GCC")]
+        if path is not None:
             images = [(scene.name, scene) for scene in _read_list(path, faults)]
+        else:
+            in_lists = {scene.name: scene for one in there for scene in _read_list(one, faults)}
+            images = [(name, in_lists.get(name)) for name in _pictures(_scenes(self.root))]
         images = [image for image in images if not image[0].endswith(LOADING_SCREEN)]
+        if not images and not faults:
+            raise InputError(f"{path} lists no images; fetch it again") if path else _without_pictures(self.root)
         entries = _find(self.root, images, faults)
         super().__init__(f"gcc:{self.root}", entries, faults, _leftovers(self.root) if split is None else (), **options)
         self._listed = self._entries
@@ -134,9 +140,9 @@ class GCC(CrowdDataset):
         mat, info = load_image_info(files.mat)
         row_column = points_of(files.mat, info["location"])
         attributes: dict[str, Any] = {}  # what a file leaves out is left out here
-        attributes.update(zip(["stated_count"], numbers_of(info.get("number")), strict=False))
-        attributes.update(zip(["hour", "minute"], numbers_of(mat.get("time_info")), strict=False))
-        attributes.update(zip(["weather"], numbers_of(mat.get("weather_info")), strict=False))
+        attributes.update(zip(["stated_count"], numbers_of(files.mat, info, "number"), strict=False))
+        attributes.update(zip(["hour", "minute"], numbers_of(files.mat, mat, "time_info"), strict=False))
+        attributes.update(zip(["weather"], numbers_of(files.mat, mat, "weather_info"), strict=False))
         attributes.update({} if files.listed is None else {"level": files.listed.level})
         mask = None if files.mask is None else _read_mask(files.mask, size)
         return Labels(points=row_column[:, ::-1] + 0.5, mask=mask, attributes=attributes)
@@ -148,15 +154,16 @@ def _read_list(path: Path, faults: list[Finding]) -> Iterator[SceneDescription]:
     Raises:
         InputError: the list is not there or cannot be read.
     """
-    for place, line in read_lines(path, "add the list, or use split=None for all scenes"):
+    others = [f"; {name}.txt beside it is another part" for name in LISTS if (path.parent / f"{name}.txt").is_file()]
+    for place, line in read_lines(path, "add the list" + "".join(others)):
         fields = line.split()
         level, hour, weather, folder, id_, count = fields if len(fields) == 6 else [""] * 6
         scene = folder.rstrip("/").rpartition("/")[2]  # NLT's lists have the authors' own folder in front
-        numbers = all(number.isdecimal() for number in (level, hour, weather, count))
+        numbers = all(re.fullmatch("[0-9]{1,9}", number) for number in (level, hour, weather, count))
         if numbers and is_file_name(scene) and is_file_name(id_):
             yield SceneDescription(int(level), int(hour), int(weather), int(count), f"{scene}/{id_}")
         else:
-            found = f"expected `level hour weather folder id count`, found {line!r}"
+            found = f"expected `level hour weather folder id count`, found {shorten(repr(line))}; fix the line"
             faults.append(Finding(place, f"{place}: {found}"))
 
 
@@ -169,21 +176,30 @@ def _camera(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _files(scenes: Iterable[Path], folder: str, ending: str) -> dict[str, Path]:
-    """Files of one kind by the name of their image."""
-    named = ((scene.name, one) for scene in scenes for one in find(scene / folder, rf"([^.].*)\{ending}"))
-    return {f"{scene}/{id_}": path for scene, (id_, path) in named}
+def _files(scenes: Iterable[Path], folder: str, ending: str, faults: list[Finding] | None = None) -> dict[str, Path]:
+    """Files of one kind by the name of their image; second files of an image go to `faults`."""
+    named = ((scene.name, one) for scene in scenes for one in find(scene / folder, rf"(?i:([^.].*)\.{ending})"))
+    return by_name(((f"{scene}/{id_}", path) for scene, (id_, path) in named), [] if faults is None else faults)
 
 
-def _pictures(scenes: list[Path]) -> dict[str, Path]:
+def _pictures(scenes: list[Path], faults: list[Finding] | None = None) -> dict[str, Path]:
     """Picture of every image by its name, sorted; a jpg where there is one, which takes a tenth of a png's space."""
-    return dict(sorted((_files(scenes, "pngs", ".png") | _files(scenes, "jpgs", ".jpg")).items()))
+    pictures = _files(scenes, "pngs", "png", faults) | _files(scenes, "jpgs", "jpe?g", faults)
+    return dict(sorted(pictures.items()))
+
+
+def _without_pictures(root: Path) -> InputError:
+    """The error for a GCC without an image: what lies in the first folder where images could be."""
+    folders = [scene / kind for scene in _scenes(root) for kind in ("jpgs", "pngs")]
+    folder = next((folder for folder in folders if folder.is_dir()), root)
+    return nothing_fits(folder, "scene_XX_Y/jpgs/<id>.jpg or scene_XX_Y/pngs/<id>.png")
 
 
 def _find(root: Path, images: list[tuple[str, SceneDescription | None]], faults: list[Finding]) -> list[Entry]:
     """The entries of all images whose files are there; each file that is not there is added to `faults`."""
     scenes = [root / camera for camera in dict.fromkeys(_camera(name) for name, _ in images)]
-    pictures, mats, masks = _pictures(scenes), _files(scenes, "mats", ".mat"), _files(scenes, "segs", ".raw")
+    pictures, mats = _pictures(scenes, faults), _files(scenes, "mats", "mat", faults)
+    masks = _files(scenes, "segs", "raw", faults)
     kinds = [("images (as jpg or png)", pictures, "jpgs", ".jpg"), ("annotations", mats, "mats", ".mat")]
     if any((scene / "segs").is_dir() for scene in scenes):  # a copy without any segs has no masks
         kinds.append(("masks", masks, "segs", ".raw"))
@@ -199,11 +215,11 @@ def _leftovers(root: Path) -> list[Finding]:
     """Annotations and masks without an image, strays among the images, and the loading screen."""
     scenes = _scenes(root)
     pictures = _pictures(scenes)
-    found = without_image(_files(scenes, "mats", ".mat"), pictures)
-    found += without_image(_files(scenes, "segs", ".raw"), pictures)
+    found = without_image(_files(scenes, "mats", "mat"), pictures)
+    found += without_image(_files(scenes, "segs", "raw"), pictures)
     for scene in scenes:
-        for kind in ("jpg", "png"):
-            found += strays(scene / f"{kind}s", rf".*\.{kind}", "<id>.jpg or <id>.png")
+        for kind, ending in (("jpgs", "jpe?g"), ("pngs", "png")):
+            found += strays(scene / kind, rf"(?i:.*\.{ending})", "<id>.jpg or <id>.png")
     black = [path for name, path in pictures.items() if name.endswith(LOADING_SCREEN)]
     return found + findings(black, "is not read: the black loading screen of GCC", fault=False)
 
@@ -211,12 +227,13 @@ def _leftovers(root: Path) -> list[Finding]:
 def _read_mask(path: Path, size: Size) -> np.ndarray:
     """A raw mask as (H, W) uint8 0/1; anything that is not zero is crowd (some tools write 255)."""
     try:
-        stored = np.fromfile(path, dtype=np.uint8)
+        length = path.stat().st_size  # looked at first: a file of any size is not worth reading
+        stored = np.fromfile(path, dtype=np.uint8) if length == size[0] * size[1] else None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}); fetch it again") from None
-    if stored.size != size[0] * size[1]:
+    if stored is None or stored.size != length:
         raise InputError(
-            f"{path} is a mask of another size: {stored.size} bytes for an image of {size[0]}×{size[1]} pixels; "
+            f"{path} is a mask of another size: {length} bytes for an image of {size[0]}×{size[1]} pixels; "
             "take image and mask from the same release"
         )
     mask: np.ndarray = (stored != 0).astype(np.uint8)

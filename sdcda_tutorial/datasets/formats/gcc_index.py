@@ -41,7 +41,7 @@ def read_index(root: Path, mats: Mapping[str, Path]) -> dict[str, MatEntry]:
     """
     cache = cache_file("gcc", root)
     known: dict[str, MatEntry] = {}
-    with suppress(InputError, AttributeError, TypeError, ValueError):  # no such file, or not one of ours
+    with suppress(InputError, AttributeError, TypeError, ValueError, OverflowError):  # no such file, or not one of ours
         known = {name: MatEntry(*map(int, entry)) for name, entry in read_json(cache).items()}
     stale = {name: path for name, path in mats.items() if not _is_fresh(known.get(name), path)}
     try:
@@ -65,7 +65,7 @@ def _is_fresh(entry: MatEntry | None, path: Path) -> bool:
 def _read_entry(path: Path) -> MatEntry:
     mat, info = load_image_info(path)
     status = path.stat()
-    clock, weather = numbers_of(mat.get("time_info")), numbers_of(mat.get("weather_info"))
+    clock, weather = numbers_of(path, mat, "time_info"), numbers_of(path, mat, "weather_info")
     if not clock or not weather:
         raise InputError(f"{path} has no time_info or no weather_info, which the rules ask for; use the full release")
     heads = points_of(path, info["location"])

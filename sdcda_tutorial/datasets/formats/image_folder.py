@@ -13,7 +13,7 @@ from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, list
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 class ImageFolder(CrowdDataset):
@@ -32,9 +32,9 @@ class ImageFolder(CrowdDataset):
 
     def __init__(self, root: str | os.PathLike[str], **options: Any) -> None:
         folder = existing_folder(root, "a folder of photographs")
-        names = [name for name in listing(folder) if name.lower().endswith(_ENDINGS) and not name.startswith(".")]
+        names = [name for name in listing(folder) if name.lower().endswith(ENDINGS) and not name.startswith(".")]
         if not names:
-            raise InputError(f"{folder} holds no photograph ({' '.join(_ENDINGS)}); name the folder they are in")
+            raise InputError(f"{folder} holds no photograph ({' '.join(ENDINGS)}); name the folder they are in")
         super().__init__(f"images:{folder}", [Entry(name, folder / name) for name in names], **options)
 
     def _labels(self, entry: Entry, size: Size) -> Labels:

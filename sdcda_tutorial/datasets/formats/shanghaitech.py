@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Entry, Labels
-from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, find, known_split, pairs, strays
+from sdcda_tutorial.datasets.formats.folder_listing import (
+    existing_folder,
+    find,
+    known_split,
+    nothing_fits,
+    pairs,
+    strays,
+)
 from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of, points_of
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
@@ -23,7 +30,7 @@ _LAYOUT = (
     "ShanghaiTech: part_A[_final] or part_B[_final], train_data or test_data in it, images and ground_truth in that"
 )
 _IMAGE = r"(?i:(IMG_.+)\.jpe?g)"  # mirrors hold stray PNGs and Thumbs.db among the images
-_MAT = r"GT_((?i:IMG_).+)\.mat"
+_MAT = r"(?i:GT_(IMG_.+)\.mat)"
 
 
 class ShanghaiTech(CrowdDataset):
@@ -51,7 +58,9 @@ class ShanghaiTech(CrowdDataset):
             raise InputError(f"{data} has no folder images or no ground_truth; expected {_LAYOUT}")
 
         images = sorted(find(data / "images", _IMAGE), key=lambda image: _by_number(image[0]))
-        mats = dict(mat for truth in truths for mat in find(truth, _MAT))
+        if not images:
+            raise nothing_fits(data / "images", f"IMG_n.jpg, with GT_IMG_n.mat in {truths[0].name}")
+        mats = [mat for truth in truths for mat in find(truth, _MAT)]
         entries, faults, orphans = pairs(images, mats, lambda name: truths[0] / f"GT_{name}.mat")
         leftovers = orphans + strays(data / "images", _IMAGE, "IMG_n.jpg")
         super().__init__(f"shanghaitech:{data}", entries, faults, leftovers, **options)
@@ -59,7 +68,7 @@ class ShanghaiTech(CrowdDataset):
     def _labels(self, entry: Entry, size: Size) -> Labels:
         path: Path = entry.annotation
         _, info = load_image_info(path)
-        number = numbers_of(info.get("number"))
+        number = numbers_of(path, info, "number")
         return Labels(
             points=points_of(path, info["location"]), attributes={"stated_count": number[0]} if number else {}
         )

@@ -13,7 +13,14 @@ import os
 from typing import Any
 
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Entry, Labels
-from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, find, known_split, pairs, strays
+from sdcda_tutorial.datasets.formats.folder_listing import (
+    existing_folder,
+    find,
+    known_split,
+    nothing_fits,
+    pairs,
+    strays,
+)
 from sdcda_tutorial.datasets.formats.matfiles import load_mat, points_of
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
@@ -53,8 +60,9 @@ class UCFQNRF(CrowdDataset):
             options.setdefault("max_side", MAX_SIDE)
         if options.get("max_side") is not None and options["max_side"] < _MULTIPLE:
             raise InputError(f"UCF-QNRF: max_side is at least {_MULTIPLE} pixels, or None for images as stored")
-        mats = dict(find(data, _MAT))
-        entries, faults, orphans = pairs(find(data, _IMAGE), mats, lambda name: data / f"{name}_ann.mat")
+        if not (images := find(data, _IMAGE)):
+            raise nothing_fits(data, "img_0001.jpg, with img_0001_ann.mat beside it")
+        entries, faults, orphans = pairs(images, find(data, _MAT), lambda name: data / f"{name}_ann.mat")
         leftovers = orphans + strays(data, f"{_IMAGE}|{_MAT}", "img_0001.jpg")
         super().__init__(f"ucf-qnrf:{data}", entries, faults, leftovers, **options)
 

@@ -1,0 +1,226 @@
+"""A set of one's own images and points: read back exactly, one line for everything wrong, and nothing half written."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import files, ran, refused
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from native_files import complaint, write_picture
+from PIL import Image
+
+from sdcda_tutorial.datasets import open_dataset, own_data
+from sdcda_tutorial.datasets.check import check
+from sdcda_tutorial.datasets.images import read_image
+from sdcda_tutorial.datasets.own_data import make_dataset
+
+CSV = "image,x,y\na.jpg,3.25,4\nb.png,,\na.jpg,0,19.5\n"
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of images, beside which a test works."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.jpg", "b.png", "IMG_7.JPG", "sub/c.jpeg"):
+        write_picture(tmp_path / "photos" / name, (20, 30))
+    return tmp_path / "photos"
+
+
+def make(text: str, name: str = "points.csv", out: str = "out", **options: Any) -> own_data.Made:
+    Path(name).write_text(text, encoding="utf-8")
+    return make_dataset(name, "photos", out, progress=False, **options)
+
+
+POINT = st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
+IMAGES = st.sampled_from(["a.jpg", "b.png", "IMG_7.JPG", "sub/c.jpeg"])
+
+
+@given(st.dictionaries(IMAGES, st.lists(POINT, max_size=4), min_size=1), st.sampled_from(["points.csv", "points.json"]))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_points_come_back_as_they_were(
+    photos: Path, tmp_path_factory: pytest.TempPathFactory, points: dict[str, list[tuple[float, float]]], name: str
+) -> None:
+    out = tmp_path_factory.mktemp("out")
+    lines = [f"{image},{x!r},{y!r}\n" for image, all_ in points.items() for x, y in all_ or [("", "")]]
+    text = "".join(lines).replace("''", "") if name.endswith("csv") else json.dumps(points)
+    made = make(text, name, str(out))
+    data = open_dataset(f"shanghaitech:{out}", "train")
+    assert made.images == len(data) == len(points) and made.points == sum(map(len, points.values()))
+    for image, wanted in points.items():
+        stem = Path(image).stem
+        labels = data.read_labels(data.names.index(stem if stem == "IMG_7" else f"IMG_{stem}"))
+        assert labels.points.tolist() == [list(point) for point in wanted]
+        assert labels.attributes == {"stated_count": len(wanted)}
+        assert made.outside.get(image, 0) == sum(not (0 <= x < 30 and 0 <= y < 20) for x, y in wanted)
+    if not made.outside:
+        assert check("shanghaitech", out, progress=False).ok
+
+
+def test_images_are_copied_and_only_other_formats_are_converted(photos: Path) -> None:
+    before = files(photos)
+    made = make(CSV + "IMG_7.JPG,1,1\n")
+    images = made.folder / "images"
+    assert sorted(path.name for path in images.iterdir()) == ["IMG_7.jpg", "IMG_a.jpg", "IMG_b.jpg"]
+    assert (images / "IMG_a.jpg").read_bytes() == (photos / "a.jpg").read_bytes()
+    with Image.open(images / "IMG_b.jpg") as picture:
+        assert picture.format == "JPEG"
+    difference = read_image(images / "IMG_b.jpg").astype(int) - read_image(photos / "b.png")
+    assert np.abs(difference).mean() < 5  # noise is the worst that JPEG can meet
+    (images / "IMG_a.jpg").write_bytes(b"")  # a link would reach the original
+    assert files(photos) == before
+
+
+def test_the_other_part_is_added_and_nothing_is_replaced(photos: Path) -> None:
+    make(CSV, split="test")
+    make("a.jpg,1,2\n")
+    assert [len(open_dataset("shanghaitech:out", split)) for split in ("train", "test")] == [1, 2]
+    before = files("out")
+    for split in ("train", "test"):
+        complaint(lambda split=split: make(CSV, split=split), "out already holds", f"{split}_data")
+    Path("mine").mkdir()
+    Path("mine/notes.txt").write_text("mine")
+    complaint(lambda: make(CSV, out="mine"), "mine already holds notes.txt")
+    complaint(lambda: make(CSV, out="points.csv"), "points.csv is a file")
+    complaint(lambda: make(CSV, out="new", split="val"), "no split 'val'", "train, test")
+    assert files("out") == before and not Path("new").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("a.jpg,3", "image,x,y, found a.jpg,3"),
+        ("a.jpg;3;4", "image,x,y, found a.jpg;3;4"),
+        ("a.jpg,3,4,5", "image,x,y, found a.jpg,3,4,5"),
+        ("a.jpg,3,", "image,x,y"),
+        ("a.jpg,three,4", "image,x,y, found a.jpg,three,4"),
+        ("a.jpg,nan,4", "image,x,y"),
+        ("a.jpg,1,-inf", "image,x,y"),
+        ("a.jpg,1e400,1", "image,x,y"),
+        ("a.jpg,1_0,1", "image,x,y"),
+        (f"a.jpg,{'9' * 5000},1", "image,x,y"),
+        ('"a.jpg,1,1', "end of data"),
+        ("a" * 200_000 + ",1,1", "field larger"),
+        ("gone.jpg,1,1", "gone.jpg does not exist"),
+        ("../secret.jpg,1,1", "is no name of a file in photos"),
+        (",1,1", "is a folder"),
+        ("sub,,", "is a folder"),
+        ("notes.txt,,", "cannot be decoded as an image"),
+        ("half.jpg,1,1", "half.jpg cannot be decoded"),
+        ("turned.jpg,1,1", "EXIF orientation 6"),
+        ("sub/a.jpg,,", "sub/a.jpg and a.jpg would both become IMG_a"),
+        ("IMG_B.jpg,,", "IMG_B.jpg and b.png would both become IMG_B"),
+        ("b.png,1,1", "b.png is said to be without people"),
+        ("huge.png,,", "huge.png cannot be decoded as an image"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_bad_line_is_named_and_nothing_is_left(photos: Path, line: str, says: str) -> None:
+    write_picture(photos.parent / "secret.jpg", (20, 30))
+    (photos / "notes.txt").write_text("no picture")
+    (photos / "half.jpg").write_bytes((photos / "a.jpg").read_bytes()[:500])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    write_picture(photos / "turned.jpg", (20, 30), exif=exif)
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)  # 10.8 GB of pixels
+    (photos / "huge.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    )
+    before = {name for name in files() if "points.csv" not in name}
+    message = complaint(lambda: make(CSV + line + "\n"), "points.csv, line", says)
+    assert "line 5" in message or "line 3: b.png is said" in message
+    assert {name for name in files() if "points.csv" not in name} == before and not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[]", "should hold"),
+        ("{}", "lists no images"),
+        ('{"a.jpg": 3}', "expected a list of points"),
+        ('{"a.jpg": [1, 2]}', "point 1 should be [x, y], found 1"),
+        ('{"a.jpg": [[1, 2], [3]]}', "point 2 should be [x, y], found [3]"),
+        ('{"a.jpg": [["1", "2"]]}', "point 1"),
+        ('{"a.jpg": [[true, 2]]}', "point 1"),
+        ('{"a.jpg": [[NaN, 2]]}', "point 1"),
+        ('{"a.jpg": [[1e400, 2]]}', "point 1"),
+        (f'{{"a.jpg": [[1{"0" * 400}, 2]]}}', "point 1"),
+        (f'{{"a.jpg": [[1{"0" * 5000}, 2]]}}', "not readable JSON"),
+        ('{"a.jpg": ' + "[" * 100_000, "not readable JSON"),
+        ('{"a.jpg": [], "a.jpg": [[1, 2]]}', "'a.jpg' is there twice"),
+        ('{"gone.jpg": []}', "gone.jpg does not exist"),
+        ('{"a\\u0000.jpg": []}', "is no name of a file"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_bad_json_is_named_and_nothing_is_left(photos: Path, text: str, says: str) -> None:
+    complaint(lambda: make(text, "points.json"), "points.json", says)
+    assert not Path("out").exists()
+
+
+def test_files_that_are_no_labels(photos: Path) -> None:
+    complaint(lambda: make(CSV, "points.txt"), "points.txt should be a .csv")
+    complaint(lambda: make_dataset("gone.csv", "photos", "out"), "gone.csv cannot be read")
+    complaint(lambda: make_dataset("gone.json", "photos", "out"), "gone.json does not exist")
+    complaint(lambda: make("", out="out"), "points.csv lists no images")
+    complaint(lambda: make_dataset("points.csv", "nowhere", "out"), "nowhere is not a folder")
+    Path("points.csv").write_text(CSV, encoding="utf-16")
+    complaint(lambda: make_dataset("points.csv", "photos", "out"), "points.csv is no text in UTF-8")
+    Path("folder.csv").mkdir()
+    complaint(lambda: make_dataset("folder.csv", "photos", "out"), "folder.csv cannot be read")
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("there", [False, True])
+def test_an_end_in_the_middle_leaves_nothing(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, there: bool
+) -> None:
+    write: Callable[..., None] = own_data.save_image_info
+
+    def write_one(path: Path, points: np.ndarray) -> None:
+        if "IMG_b" in path.name:
+            raise error
+        write(path, points)
+
+    monkeypatch.setattr(own_data, "save_image_info", write_one)
+    if there:
+        Path("out").mkdir()
+    if isinstance(error, OSError):
+        complaint(lambda: make(CSV), "cannot write out/train_data", "No space left")
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            make(CSV)
+    assert Path("out").exists() == there and not (there and any(Path("out").iterdir()))
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+def test_the_command_says_what_it_made_and_what_it_left_out(photos: Path) -> None:
+    Path("points.csv").write_text("\ufeffimage,x,y\r\n" + CSV[10:].replace("\n", "\r\n") + "a.jpg,30,4\r\n,,\r\n")
+    assert ran("data", "make", "points.csv", "photos", "out").splitlines() == [
+        "out/train_data holds 2 images with 3 points; name it shanghaitech:out",
+        "note: 1 points of a.jpg lie outside it; they will not be counted",
+        "note: 1 images in photos are not in points.csv and were left out: IMG_7.JPG",
+    ]
+    first, second = open_dataset("shanghaitech:out")
+    assert first.points.tolist() == [[3.25, 4], [0, 19.5]] and first.dropped == 1 and second.count == 0
+    assert "out already holds train_data" in refused("data", "make", "points.csv", "photos", "out")
+    ran("data", "make", "points.csv", "photos", "out", "--split", "test")
+    ran("data", "check", "shanghaitech", "out")
+
+
+def test_who_has_other_names_is_shown_the_way(photos: Path) -> None:
+    for folder in ("images", "ground_truth"):
+        Path("own/train_data", folder).mkdir(parents=True)
+    for number in range(5):
+        write_picture(Path("own/train_data/images", f"frame {number}.jpg"), (20, 30))
+    says = refused("data", "check", "shanghaitech", "own")
+    for part in ("own/train_data/images", "IMG_n.jpg", "GT_IMG_n.mat", "5", "frame 0.jpg", "`sdcda data make`"):
+        assert part in says
