@@ -88,7 +88,7 @@ def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
     """As `read_json`, of a JSON object; anything else is an `InputError` too."""
     value = read_json(path)
     if not isinstance(value, dict):
-        raise InputError(f"{path} is damaged: it holds no JSON object; restore or delete it")
+        raise InputError(f"{path} holds no JSON object; restore or delete it")
     return value
 
 

@@ -101,7 +101,7 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any], str | None]
         raise _damaged(path, str(error)) from None
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise InputError(f"checkpoint {path} was not written by this package; it has no card in its header") from None
 
 
