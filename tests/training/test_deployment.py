@@ -87,7 +87,7 @@ def test_a_program_that_counts_otherwise_is_not_written(tmp_path: Path, monkeypa
         def module(self) -> nn.Module:
             return nn.Conv2d(3, 1, 1)
 
-    monkeypatch.setattr(torch.export, "export", lambda *_: Wrong())
+    monkeypatch.setattr(torch.export, "export", lambda *_, **__: Wrong())
     with pytest.raises(InputError, match="does not export this counter exactly"):
         export_program(COUNTERS["paper"](), tmp_path / "counter.pt2", (16, 16))
     assert list(tmp_path.iterdir()) == []
