@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import stat
+import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -27,30 +28,100 @@ except ImportError:  # Windows has no such lock: there, two processes at once bo
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], *, new: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`; move it there when the block succeeds, delete it when it fails.
 
     The move is a rename within one folder, which the file system does in one step: a reader sees the old file or the
     new one, never a part. An `OSError` inside the block (disk full, no permission) becomes an `InputError` that
     names the file.
+
+    Args:
+        new: nothing may be there yet, not even what another process has just written.
+    Raises:
+        FileExistsError: something is there that was to be `new`.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    # As short for every name: the longest name that a disk allows can be written.
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:16]}{path.suffix[:16]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(exist_ok=False)  # an impossible place is refused before the work of the block
+        refuse_long_names(path)  # before the work of the block, as is an impossible place by the next line
+        temporary.touch(exist_ok=False)
         mode = temporary.stat().st_mode
         yield temporary
         os.chmod(temporary, mode)  # safetensors makes private files; this is what any new file of this user gets
         with open(temporary, "rb") as file:  # on disk before it gets its name: a power cut must not leave an empty file
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if new:
+            _link(temporary, path)
+        else:
+            os.replace(temporary, path)
     except OSError as error:
+        if new and isinstance(error, FileExistsError) and path.parent.is_dir():
+            raise
         reason = error.strerror or error
         raise InputError(f"cannot write {path}: {reason}; free some space or choose another folder") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """As a rename, but of two processes that make the same new file the second one gets a FileExistsError."""
+    try:
+        os.link(temporary, path)
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        os.replace(temporary, path)  # a file system without links (FAT)
+
+
+def refuse_long_names(path: str | os.PathLike[str]) -> None:
+    """Raise an InputError for a path, perhaps still to be made, with a name that is longer than its disk allows."""
+    there = _nearest(path)
+    for name in Path(path).absolute().relative_to(there).parts:
+        try:
+            os.lstat(there / name)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise InputError(
+                    f"cannot write {path}: a name of {len(os.fsencode(name))} bytes is longer than this disk allows "
+                    "(most allow 255); choose a shorter one"
+                ) from None
+
+
+def require_writable(folder: str | os.PathLike[str]) -> None:
+    """Raise an InputError where no file can be written below `folder`; it may be still to be made, and is not made.
+
+    For the beginning of long work, whose results go there at the end.
+    """
+    there = _nearest(folder)
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        reason = error.strerror if there.is_dir() else f"{there} is not a folder"
+        raise InputError(f"cannot write in {folder}: {reason}; choose another folder") from None
+    refuse_long_names(folder)
+
+
+def refuse_other_file(path: str | os.PathLike[str], beginning: str) -> None:
+    """Raise an InputError where a file cannot be written, or would replace one that does not begin so."""
+    path = Path(path)
+    require_writable(path.parent)
+    refuse_long_names(path)
+    if os.path.lexists(path):
+        if not path.is_file():
+            raise InputError(f"{path} is not a file that can be replaced; name a new one")
+        with open(path, "rb") as file:
+            found = file.read(len(beginning.encode()))
+        if not beginning.encode().startswith(found):
+            raise InputError(f"{path} holds something else, which would be lost; name a new file")
+
+
+def _nearest(path: str | os.PathLike[str]) -> Path:
+    """The path, or the nearest above it that exists."""
+    absolute = Path(path).absolute()
+    return next(place for place in (absolute, *absolute.parents) if os.path.lexists(place))
 
 
 def in_utf8(text: str) -> str:

@@ -7,7 +7,9 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,95 @@ def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot write"):
         write_text(tmp_path / "folder", "new")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 251 + ".txt", "x" * 255, "𝔸" * 62 + ".json", "λ" * 127, "a." + "b" * 253, ".hidden" * 36]
+)
+def test_the_longest_names_can_be_written(tmp_path: Path, name: str) -> None:
+    for text in ("old", "new"):
+        write_text(tmp_path / name, text)
+        assert only(tmp_path).read_text() == text and only(tmp_path).name == name
+    with atomic_path(tmp_path / name) as temporary:
+        assert temporary.name.startswith(".") and len(os.fsencode(temporary.name)) < 120
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "𝔸" * 64, "x" * 300 + "/text.txt", "a/b/" + "x" * 256])
+def test_a_name_that_is_too_long_is_told_before_the_work(tmp_path: Path, path: str) -> None:
+    long = max(len(part.encode()) for part in path.split("/"))
+    with pytest.raises(InputError, match=rf"a name of {long} bytes is longer than this disk allows \(most allow 255\)"):
+        files.refuse_long_names(tmp_path / path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match=r"cannot write"), atomic_path(tmp_path / path):
+        raise AssertionError("the work began")
+
+
+def test_a_new_file_replaces_none(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "text.txt"
+    with atomic_path(path, new=True) as temporary:
+        temporary.write_text("first")
+    with pytest.raises(FileExistsError), atomic_path(path, new=True) as temporary:
+        temporary.write_text("second")
+    assert only(path.parent).read_text() == "first"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write"), atomic_path(tmp_path / "file" / "b", new=True):
+        pass
+
+
+def test_of_many_that_make_the_same_new_file_one_does(tmp_path: Path) -> None:
+    path, together, made = tmp_path / "text.txt", threading.Barrier(8), []
+
+    def make(number: int) -> None:
+        with suppress(FileExistsError), atomic_path(path, new=True) as temporary:
+            temporary.write_text(str(number))
+            together.wait()
+        if path.read_text() == str(number):
+            made.append(number)
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1 and only(tmp_path).read_text() == str(made[0])
+
+
+def test_without_links_a_new_file_still_replaces_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(files.os, "link", no_links)  # as on FAT
+    test_a_new_file_replaces_none(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["folder", "folder/new/deep", "new"])
+def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path, place: str) -> None:
+    (tmp_path / "folder").mkdir()
+    files.require_writable(tmp_path / place)
+    assert only(tmp_path).name == "folder" and list((tmp_path / "folder").iterdir()) == []
+
+
+@posix
+@pytest.mark.parametrize("place", ["file", "file/below", "dangling", "x" * 300, "new/" + "x" * 300, "/proc/new"])
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) -> None:
+    if place.startswith("/proc") and not Path("/proc/self").exists():
+        pytest.skip("no /proc here")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="cannot write") as caught:
+        files.require_writable(tmp_path / place)
+    assert "\n" not in str(caught.value) and place in str(caught.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "dangling"}
+
+
+def test_only_a_file_of_the_same_kind_is_replaced(tmp_path: Path) -> None:
+    for name, text in {"ours": "head: 1", "empty": "", "cut": "hea", "other": "letter"}.items():
+        (tmp_path / name).write_text(text)
+    for name in ("ours", "empty", "cut", "new", "folder/new"):
+        files.refuse_other_file(tmp_path / name, "head: ")
+    for name in ("other", "", os.devnull, "other/below"):
+        with pytest.raises(InputError):
+            files.refuse_other_file(tmp_path / name, "head: ")
 
 
 @posix

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import time
 import warnings
@@ -13,6 +12,7 @@ import typer
 from sdcda_tutorial.cli import benchmark, data, doctor, evaluate, masks, predict, train
 from sdcda_tutorial.cli.messages import is_first_process, translate
 from sdcda_tutorial.errors import InputError, TrainingStopped
+from sdcda_tutorial.output import protect
 
 # torch takes seconds to import: commands import what they need when they run.
 app = typer.Typer(
@@ -29,10 +29,11 @@ app.add_typer(data.data_app, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; errors are one line on stderr, exit code 2 for bad input and 1 for a failed training."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a Western Windows has no λ, and no terminal has half a character
+    """Run the command line; errors are one line on stderr, exit code 2 for bad input and 1 for a failed training.
+
+    The work is done even where nobody reads what it prints (`| head`); what a full disk cannot take is told at the end.
+    """
+    output, _ = protect("stdout"), protect("stderr")
     warnings.formatwarning = _without_place
     asked = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -54,6 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _leave(f"{error.format_message()} (see {command} --help)", 2)
     if code == 130:  # newer versions of typer turn Ctrl-C into this
         _leave("interrupted; the same command goes on where it was, `sdcda train` with --resume", 130)
+    if output is not None:
+        sys.stdout.flush()
+        if output.trouble is not None:
+            _leave(f"all is done, but not all could be printed: {output.trouble.strerror}", 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -55,6 +55,7 @@ def benchmark(
     from sdcda_tutorial.experiments.benchmark import Benchmark
     from sdcda_tutorial.experiments.benchmark_rows import EARLY, GROUPS, titles
     from sdcda_tutorial.experiments.tables import difference_table, spread_table
+    from sdcda_tutorial.files import require_writable
 
     chosen = list(dict.fromkeys(GROUPS.get(methods) or (name.strip() for name in methods.split(","))))
     names, numbers = titles(chosen), _numbers(seeds)
@@ -65,6 +66,8 @@ def benchmark(
         raise InputError(
             f"the preset {preset} has no warm start, so there is no {EARLY}; name the --methods without it"
         )
+    for folder in (out, keep) if keep is not None else (out,):
+        require_writable(folder)
     data = _data(source, target, boxes, size)
     asked = Benchmark(chosen, settings, out, data, weights)
     found = asked.run(numbers, at_once=at_once, say=typer.echo)

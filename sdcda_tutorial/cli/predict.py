@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from sdcda_tutorial.cli.options import given
+from sdcda_tutorial.errors import InputError
+
+Region = Annotated[
+    str | None,
+    typer.Option(
+        help="count here too: a box x0,y0,x1,y1 or corners 'x,y x,y x,y ...' in pixels of the upright photograph as "
+        "it is stored"
+    ),
+]
+Area = Annotated[float | None, typer.Option(help="square metres of ground in the region: prints people per m²")]
+SaveMap = Annotated[
+    bool, typer.Option("--save-map", help="write the density map too: NAME.npy, and NAME-map.png in 16 bits")
+]
+AsJson = Annotated[str | None, typer.Option(metavar="FILE", help="write a record per photograph; - prints them")]
+AsCsv = Annotated[str | None, typer.Option(metavar="FILE", help="as --json, a line per photograph")]
 
 
 def predict(
@@ -13,16 +32,70 @@ def predict(
     checkpoint: Annotated[Path, typer.Option(help="model.safetensors of a run")],
     out: Annotated[Path, typer.Option(help="folder for the overlays")] = Path("build/predictions"),
     max_side: Annotated[int | None, typer.Option(min=1, help="shrink larger photographs to this many pixels")] = None,
+    region: Region = None,
+    area: Area = None,
+    save_map: SaveMap = False,
+    json: AsJson = None,
+    csv: AsCsv = None,
 ) -> None:
     """Count the people of any photograph and lay the density over it."""
-    from sdcda_tutorial.datasets.images import read_image_at_least
+    from sdcda_tutorial.datasets.images import image_size, read_image_at_least
     from sdcda_tutorial.evaluation import model_card
     from sdcda_tutorial.evaluation.pictures import save_overlay
-    from sdcda_tutorial.training.checkpoints import load_counter
+    from sdcda_tutorial.evaluation.regions import parse_region, refuse_beyond
+    from sdcda_tutorial.files import refuse_long_names, require_writable
+    from sdcda_tutorial.training.checkpoints import load_counter, weights_digest
 
+    corners = None if region is None else parse_region(region)
+    if area is not None and not (corners is not None and 0 < area < math.inf):
+        raise InputError("--area is the square metres, above 0, of a --region; give both")
+    _refuse_other_files(json, csv)
     counter, _ = load_counter(checkpoint)
-    for path in photo if len(photo) > 1 else []:
-        read_image_at_least(path, (1, 1))  # all are whole before anything is written: a JPEG's smallest decoding shows
+    require_writable(out)
     for path in photo:
-        typer.echo(f"{path}: {save_overlay(out, path, counter, max_side)}")
+        if len(photo) > 1:  # all are whole before anything is written: a JPEG's smallest decoding shows
+            read_image_at_least(path, (1, 1))
+        if corners is not None:
+            refuse_beyond(corners, image_size(path, upright=True), path)
+        refuse_long_names(out / f"{path.stem}{'-map' if save_map else ''}.png")
+    records, about = [], {"weights_sha256": weights_digest(checkpoint), **given(region=region)}
+    for path in photo:
+        record = save_overlay(out, path, counter, max_side, region=corners, with_map=save_map) | about
+        if area is not None:
+            record["people_per_m2"] = record["region_count"] / area
+        records.append(record)
+        typer.echo(_line(record), err="-" in (json, csv))
+    _write(records, json, csv)
     typer.echo(model_card.text(checkpoint), err=True)  # apart from the counts, which a program may read
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    parts = [f"{record['photo']}: {record['count']:.1f} people"]
+    if "region_count" in record:
+        parts.append(f"{record['region_count']:.1f} in the region")
+    if "people_per_m2" in record:
+        parts.append(f"{record['people_per_m2']:.3g} per m²")
+    return ", ".join([*parts, record["overlay"]])
+
+
+def _refuse_other_files(json: str | None, csv: str | None) -> None:
+    """Raise an InputError, before anything is counted, where the records cannot be written."""
+    from sdcda_tutorial.evaluation.records import BEGINNINGS
+    from sdcda_tutorial.files import refuse_other_file
+
+    if json is not None and json == csv:
+        raise InputError(f"--json and --csv are both {json}; name two files")
+    for name, file in (("json", json), ("csv", csv)):
+        if file not in (None, "-"):
+            refuse_other_file(file, BEGINNINGS[name])
+
+
+def _write(records: Sequence[Mapping[str, Any]], json: str | None, csv: str | None) -> None:
+    from sdcda_tutorial.evaluation.records import as_csv, as_json
+    from sdcda_tutorial.files import write_text
+
+    for file, as_text in ((json, as_json), (csv, as_csv)):
+        if file == "-":
+            typer.echo(as_text(records), nl=False)
+        elif file is not None:
+            write_text(file, as_text(records))

@@ -18,6 +18,7 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.evaluation import model_card
 from sdcda_tutorial.evaluation import pictures as plotting
 from sdcda_tutorial.evaluation.results import Results, evaluate
+from sdcda_tutorial.files import require_writable
 from sdcda_tutorial.metrics import Variant
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.prediction import predict_density
@@ -42,6 +43,7 @@ def compare(
     Returns:
         Title of each checkpoint -> its results.
     """
+    require_writable(out)
     fabric = (hardware or Hardware(precision="32-true")).launch()
     counters: dict[str, CrowdCounter] = {}
     options: dict[str, dict[str, Any]] = {}  # of `evaluate`

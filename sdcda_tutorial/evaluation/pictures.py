@@ -2,7 +2,9 @@
 
 import itertools
 import math
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Polygon
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor, nn
 
 from sdcda_tutorial.datasets.images import image_size, opened, read_image_at_least
@@ -21,6 +25,7 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.colours import DENSITY
+from sdcda_tutorial.evaluation.regions import count_in, refuse_beyond
 from sdcda_tutorial.files import atomic_path, file_digest, in_utf8
 from sdcda_tutorial.prediction import predict_density
 
@@ -81,8 +86,8 @@ def panel(samples: Sequence[Sample], truths: Sequence[Tensor], predictions: Mapp
 
 
 @matplotlib.rc_context(STYLE)
-def overlay(image: np.ndarray, density: Tensor) -> Figure:
-    """A photograph with the predicted density laid over it, and the count in the corner.
+def overlay(image: np.ndarray, density: Tensor, region: np.ndarray | None = None) -> Figure:
+    """A photograph with the predicted density laid over it, the count in the corner, and the outline of a region.
 
     A large one is reduced by a whole factor to at most `OVERLAY_SIDE` pixels: the mean of colours, the sum of people.
     """
@@ -101,6 +106,8 @@ def overlay(image: np.ndarray, density: Tensor) -> Figure:
     axis = figure.add_axes((0, 0, 1, 1))
     show_pixels(axis, image)
     show_pixels(axis, colours)
+    if region is not None:  # matplotlib's coordinates begin in the middle of the first pixel
+        axis.add_patch(Polygon(region / block - 0.5, fill=False, edgecolor="white", linewidth=1.5, linestyle="--"))
     axis.text(
         0.98, 0.97, f"{count:.1f} people", transform=axis.transAxes, ha="right", va="top",
         color="white", fontsize=14, fontweight="bold", bbox={"facecolor": "black", "alpha": 0.6, "linewidth": 0},
@@ -108,33 +115,107 @@ def overlay(image: np.ndarray, density: Tensor) -> Figure:
     return figure
 
 
-def save_overlay(out: Path, photo: Path, counter: nn.Module, max_side: int | None = None) -> str:
-    """Count the people in a photograph and write its `overlay` to `out`; returns the count and the overlay's path.
+def save_overlay(
+    out: Path,
+    photo: Path,
+    counter: nn.Module,
+    max_side: int | None = None,
+    *,
+    region: np.ndarray | None = None,
+    with_map: bool = False,
+) -> dict[str, Any]:
+    """Count the people in a photograph and write its `overlay` to `out`.
 
-    The overlay has the name of the photograph and replaces only an earlier overlay of the same photograph. If the name
-    is taken (by another photograph of that name, or a picture of the user's own) it becomes NAME-2.png and so on.
+    The overlay has the name of the photograph and replaces only an earlier overlay of the same photograph, also one by
+    another model or of another size: it shows the last count, and another folder keeps both. If the name is taken (by
+    another photograph of that name, or a picture of the user's own) it becomes NAME-2.png and so on.
 
     Args:
         max_side: a photograph whose longer side exceeds this is shrunk to it first.
+        region: (N, 2) corners of a polygon in pixels of the photograph, upright and as large as it is stored.
+        with_map: also write the density map beside the overlay, under the same conditions: NAME.npy, and NAME-map.png
+            (see `save_map`).
+    Returns:
+        photo, count, height and width in which it was counted; region_count where there is a `region`; the paths of
+        overlay, map and map_png.
+    Raises:
+        InputError: the photograph cannot be read, the region is not inside it, or the count is not a number.
     """
     size = image_size(photo, upright=True)
     scale = 1.0 if max_side is None else min(1.0, max_side / max(size))
     height, width = (max(1, round(side * scale)) for side in size)
     image = resize_image(read_image_at_least(photo, (height, width), upright=True)[0], (height, width))
     density = predict_density(counter, image)
-    origin = file_digest(photo)
+    count = float(density.sum(dtype=torch.float64))
+    if not math.isfinite(count):
+        raise InputError(
+            f"the count of {photo} is {count}: the weights of the model are broken; use another checkpoint"
+        )
+    record: dict[str, Any] = {"photo": str(photo), "count": count, "height": height, "width": width}
+    if region is not None:
+        refuse_beyond(region, size, photo)
+        region = region * (width / size[1], height / size[0])
+        record["region_count"] = count_in(density, region)
+    figure, digest = overlay(image, density, region), file_digest(photo)
+    description = f"{photo.name} with the predicted density: {count:.1f} people"
+    while "overlay" not in record:
+        path, new = _free(out, photo.stem, digest, with_map)
+        with suppress(FileExistsError):  # another process was faster with this name
+            save(figure, path, description, digest, new=new)
+            record["overlay"] = str(path)
+    if with_map:
+        record["map"], record["map_png"] = map(str, _map_paths(path))
+        save_map(density, *_map_paths(path), f"{photo.name}: people per pixel", _map_origin(digest))
+    return record
+
+
+def _free(out: Path, stem: str, digest: str, with_map: bool) -> tuple[Path, bool]:
+    """The first name of an overlay that overwrites no file but those of this photograph, and whether it is new."""
     numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
-    paths = (out / f"{photo.stem}{number}.png" for number in numbers)
-    path = next(path for path in paths if not path.exists() or origin_of(path) == origin)
-    count = f"{float(density.sum(dtype=torch.float64)):.1f} people"
-    save(overlay(image, density), path, f"{photo.name} with the predicted density: {count}", origin)
-    return f"{count}, {path}"
+    while True:
+        path = out / f"{stem}{next(numbers)}.png"
+        new = not os.path.lexists(path)
+        _, map_png = maps = _map_paths(path)
+        maps_free = origin_of(map_png) == _map_origin(digest) or not any(map(os.path.lexists, maps))
+        if (new or origin_of(path) == digest) and (maps_free or not with_map):
+            return path, new
 
 
-def save(figure: Figure, path: str | Path, description: str, origin: str | None = None) -> None:
-    """Write a PNG atomically, with a description for readers who cannot see it, and an `origin` for `origin_of`."""
+def _map_paths(overlay: Path) -> tuple[Path, Path]:
+    return overlay.with_suffix(".npy"), overlay.with_name(f"{overlay.stem}-map.png")
+
+
+def _map_origin(digest: str) -> str:
+    return f"map of {digest}"
+
+
+def save_map(density: Tensor, npy: Path, png: Path, description: str, origin: str | None = None) -> None:
+    """Write a density map (H, W), never negative, as float32 to `npy` and as 16-bit gray to `png`.
+
+    The PNG has a text "Scale": the sum of its pixels times this is the count, up to half the scale. So each pixel is
+    rounded together with those before it, and is right up to one scale.
+    """
+    values = density.numpy().astype(np.float64)
+    scale = float(values.max()) / 65534 or 1.0  # 65534: rounding together may add 1
+    pixels = np.diff(np.rint(values.cumsum() / scale), prepend=0).reshape(values.shape).astype(np.uint16)
+    texts = PngInfo()
+    for key, text in {"Description": in_utf8(description), "Scale": repr(scale), "Source": origin}.items():
+        if text is not None:
+            texts.add_text(key, text)
+    with atomic_path(png) as temporary:  # first: it says of which photograph both are
+        Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=texts)
+    with atomic_path(npy) as temporary, open(temporary, "wb") as file:
+        np.save(file, density.numpy())
+
+
+def save(figure: Figure, path: str | Path, description: str, origin: str | None = None, *, new: bool = False) -> None:
+    """Write a PNG atomically, with a description for readers who cannot see it, and an `origin` for `origin_of`.
+
+    Args:
+        new: as in `files.atomic_path`.
+    """
     metadata = {"Description": in_utf8(description), "Software": None, "Source": origin}
-    with atomic_path(path) as temporary, matplotlib.rc_context(STYLE):
+    with atomic_path(path, new=new) as temporary, matplotlib.rc_context(STYLE):
         figure.savefig(temporary, format="png", metadata=metadata)
 
 

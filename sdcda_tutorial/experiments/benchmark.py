@@ -31,7 +31,7 @@ from sdcda_tutorial.experiments.measurements import (
 from sdcda_tutorial.experiments.pipeline import Experiment
 from sdcda_tutorial.experiments.presets import Preset, split_run_name
 from sdcda_tutorial.experiments.statistics import summarise
-from sdcda_tutorial.files import folder_digest, read_object, write_json, write_text
+from sdcda_tutorial.files import folder_digest, read_object, require_writable, write_json, write_text
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.mini_world import ensure_mini_world
 from sdcda_tutorial.rivals.translation import TRANSLATIONS
@@ -108,6 +108,7 @@ class Benchmark:
         Args:
             at_once: seeds to train at the same time; see `run_seeds_in_parallel`.
         """
+        require_writable(self.folder)
         path, cells = self.folder / "results.json", self.folder / "cells.jsonl"
         stored = read_object(path) if path.exists() else {}
         then = stored.get("seeds")

@@ -23,6 +23,7 @@ from typing import Any
 from sdcda_tutorial.datasets import GCC, CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments.presets import Preset
+from sdcda_tutorial.files import require_writable
 from sdcda_tutorial.rivals.translated_source import refuse_other_layouts, translate
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, refuse_several_devices, train_translation
 from sdcda_tutorial.training.config import AdaptationConfig
@@ -85,6 +86,7 @@ class Experiment:
         folder = self.folder / self.preset.run_name(method)
         if (folder / "config.json").exists() and not resume:
             raise InputError(f"{folder} already holds a run; pass `resume` to go on, or choose another `folder`")
+        self._require_places(self.preset.run_name(method), self.preset.run_name("warm_start"))
         self.hardware.refuse_uneven(config.batch_size)
         if self.preset.warm_start is not None:
             self.hardware.refuse_uneven(self.preset.warm_start.batch_size, "warm start: ")
@@ -97,6 +99,7 @@ class Experiment:
             refuse_other_layouts(self.source)
             if self.target is None:
                 raise InputError("a translation leads from source to target; name one as `target`")
+            self._require_places(*(f"{method}-{part}" for part in ("translation", "source", "warm_start")))
 
     def check_mask_model(self) -> None:
         """As `check`, for the mask model."""
@@ -107,6 +110,13 @@ class Experiment:
             )
         if self.segmenter is None:
             self.hardware.refuse_uneven(self.preset.segmenter.batch_size, "mask model: ")
+        self._require_places("segmenter", "masks")
+
+    def _require_places(self, *parts: str) -> None:
+        """Raise an InputError where a part that is not there yet could not be written, hours from now."""
+        for folder in (self.folder / part for part in parts):
+            if not any(folder.glob("*")):
+                require_writable(folder)
 
     def warm_start(self, translation: str | None = None) -> Path | None:
         """Source-only training before the adaptation: the "early" baseline, and where every method begins.

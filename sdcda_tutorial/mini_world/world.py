@@ -25,7 +25,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import locked, put_in_place, read_json, write_json
+from sdcda_tutorial.files import locked, put_in_place, read_json, require_writable, write_json
 from sdcda_tutorial.mini_world.drawing import DEFAULT_STRENGTH, render
 from sdcda_tutorial.mini_world.native_formats import write_crowdhuman, write_gcc, write_shanghaitech
 from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
@@ -92,6 +92,7 @@ def ensure_mini_world(
         with locked(root.parent) as alone:
             if not _fits(root, seed, settings):  # another process may have made it while this one waited
                 _refuse_foreign(root)
+                require_writable(root)
                 prefix = f".{root.name}.making-"
                 for stale in root.parent.glob(f"{prefix}*") if alone else ():  # of a run that was killed
                     shutil.rmtree(stale, ignore_errors=True)

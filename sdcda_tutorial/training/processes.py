@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
+from sdcda_tutorial.output import protect
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -190,6 +191,7 @@ def _meeting_point(nodes: int) -> dict[str, str]:
 
 def _call(number: int, quiet: bool, outcomes: Path, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """In a new process: call the function and leave its error, or the first call's result, in the folder `outcomes`."""
+    protect("stdout"), protect("stderr")
     if quiet:  # bars of several processes would write over each other; the parent reports errors
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -613,6 +613,45 @@ def test_predict_reads_all_photographs_before_it_writes_one(trained: dict[str, s
         assert says in refused("predict", good, path, "--checkpoint", MODELS["se"])
 
 
+TRAINS = "sdcda_tutorial.training.loop.Training.finish"
+
+
+@pytest.mark.parametrize(
+    ("command", "long_work"),
+    [
+        (f"evaluate --checkpoint {MODELS['se']} --out mine", "sdcda_tutorial.evaluation.comparison.evaluate"),
+        ("masks --out mine", TRAINS),
+        ("masks --out half", TRAINS),
+        ("train --method se --out mine/below", TRAINS),
+        ("train --method se --out half", TRAINS),
+        ("train --method cyclegan --out half", TRAINS),
+        ("train --method noadapt --out half", TRAINS),
+        ("train --method noadapt --dry-run --out mine", TRAINS),
+        ("benchmark --seeds 1 --methods noadapt --out mine", "sdcda_tutorial.experiments.benchmark.mini_data"),
+        ("benchmark --seeds 1 --methods noadapt --keep mine", "sdcda_tutorial.experiments.benchmark.mini_data"),
+        ("demo --out mine", "sdcda_tutorial.experiments.demo.mini_data"),
+        ("data mini --root mine", "sdcda_tutorial.mini_world.world._write_world"),
+        ("data mini --root mine/below", "sdcda_tutorial.mini_world.world._write_world"),
+    ],
+)
+def test_a_file_in_the_place_of_a_folder_is_told_before_the_long_work(
+    trained: dict[str, str], home: Path, command: str, long_work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(*_: object, **__: object) -> None:
+        raise AssertionError("the long work began")
+
+    (home / "mine").write_text("dear")
+    (home / "half").mkdir(exist_ok=True)
+    for part in ("masks", "noadapt", "cyclegan-source"):  # what comes first could be made
+        (home / "half" / part).write_text("dear")
+    monkeypatch.setattr(long_work, begin)
+    assert re.search(
+        r"(mine|half\S*) (is not a folder|exists and is not)|cannot make .* in mine", refused(*command.split())
+    )
+    shutil.rmtree(home / "half")
+    (home / "mine").unlink()
+
+
 def test_a_foreign_folder_is_not_made_a_world(home: Path) -> None:
     (home / "mine").mkdir()
     (home / "mine/letter.txt").write_text("dear")

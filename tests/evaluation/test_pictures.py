@@ -175,6 +175,68 @@ class Constant(nn.Module):
         return torch.full_like(x[:, :1], self.value)
 
 
+def photograph(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(sample(seed, 0).image).save(path)
+    return path
+
+
+def test_an_overlay_is_a_record_of_the_count(tmp_path: Path) -> None:
+    photo, corners = photograph(tmp_path / "p.png"), np.array([(0, 0), (20, 0), (20, 30), (0, 30)])
+    found = plotting.save_overlay(tmp_path / "out", photo, Constant(0.01), region=corners)
+    assert found.pop("count") == pytest.approx(12) and found.pop("region_count") == pytest.approx(6)
+    overlay = str(tmp_path / "out/p.png")
+    assert found == {"photo": str(photo), "height": 30, "width": 40, "overlay": overlay}
+
+
+def test_the_outline_of_a_region_lies_where_it_was_asked_for() -> None:
+    corners = np.array([(2.0, 1.0), (8.0, 1.0), (8.0, 9.0)])
+    axis = plotting.overlay(np.zeros((10, 12, 3), dtype=np.uint8), torch.zeros(10, 12), corners).axes[0]
+    (outline,) = axis.patches
+    assert np.allclose(outline.get_xy()[:3], corners - 0.5)  # type: ignore[attr-defined]
+    assert axis.get_xlim() == (-0.5, 11.5) and axis.get_ylim() == (9.5, -0.5)
+
+
+def test_a_name_that_another_process_takes_meanwhile_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one writes while this one draws: another photograph's overlay stays, one of the same is replaced."""
+    one, two = photograph(tmp_path / "1/p.png", seed=1), photograph(tmp_path / "2/p.png", seed=2)
+    draw, out = plotting.overlay, tmp_path / "out"
+
+    def while_drawing(photo: Path, other: Path) -> dict[str, object]:
+        def slow(*arguments: object) -> Figure:
+            monkeypatch.setattr(plotting, "overlay", draw)
+            plotting.save_overlay(out, other, Constant(0.02))
+            return draw(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(plotting, "overlay", slow)
+        return plotting.save_overlay(out, photo, Constant(0.01))
+
+    assert while_drawing(one, other=two)["overlay"] == str(out / "p-2.png")
+    with Image.open(out / "p.png") as theirs, Image.open(out / "p-2.png") as ours:
+        assert "24.0 people" in theirs.info["Description"] and "12.0 people" in ours.info["Description"]
+    (out / "p-2.png").unlink()
+    assert while_drawing(one, other=one)["overlay"] == str(out / "p-2.png")
+    assert {path.name for path in out.iterdir()} == {"p.png", "p-2.png"}
+
+
+@pytest.mark.parametrize("people", [0.0, 1e-30, 0.3, 50.0])
+@pytest.mark.parametrize("shape", [(1, 1), (30, 40), (211, 307)])
+def test_a_map_in_16_bits_sums_up_to_the_count(tmp_path: Path, people: float, shape: tuple[int, int]) -> None:
+    density = torch.rand(shape) ** 8
+    density = density * (people / float(density.sum()))
+    plotting.save_map(density, tmp_path / "a.npy", tmp_path / "a.png", "λ", "0123")
+    assert np.array_equal(np.load(tmp_path / "a.npy"), density.numpy())
+    with Image.open(tmp_path / "a.png") as picture:
+        pixels, scale = np.asarray(picture).astype(np.float64), float(picture.info["Scale"])
+        assert (picture.info["Description"], plotting.origin_of(tmp_path / "a.png")) == ("λ", "0123")
+    count = float(density.sum(dtype=torch.float64))
+    assert pixels.sum() * scale == pytest.approx(count, abs=0.51 * scale)
+    assert np.abs(pixels * scale - density.numpy()).max() <= 1.001 * scale
+    assert people == 0 or scale <= float(density.max()) / 60_000
+
+
 @pytest.mark.parametrize(("images", "shown"), [(1, ["image 0"]), (2, ["image 0", "image 1"]), (11, [5, 7, 9])])
 def test_save_panel_shows_images_by_rank_of_error_each_once(tmp_path: Path, images: int, shown: list[object]) -> None:
     """Image n holds n heads and 0 are predicted, so n is its rank: no best and no worst case picked by hand."""

@@ -1,0 +1,37 @@
+"""A counter as a program of its own, for a camera, whose images have one size: it needs PyTorch, not this package."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import atomic_path
+from sdcda_tutorial.networks import CrowdCounter
+
+
+@torch.no_grad()
+def export_program(counter: CrowdCounter, path: str | Path, size: tuple[int, int]) -> None:
+    """Write a counter as a `torch.export` program, which `torch.export.load(path).module()` makes a function again.
+
+    It maps x, (1, 3, height, width) float32 RGB in [0, 1], to people per pixel, (1, 1, height, width), as the counter
+    does, and refuses images of another size. One size, because only so every counter is exact: the padding to the
+    stride, and the sweeps of SFCN, which are as many as the rows, become part of the program.
+
+    Args:
+        counter: on the device where the program will run.
+        path: ends in .pt2.
+        size: (height, width), of any number of pixels.
+    Raises:
+        InputError: the program does not give the map of the counter here, or cannot be written.
+    """
+    # In torch's own memory order: the archive does not keep that of convolutions.
+    counter = deepcopy(counter).eval().to(memory_format=torch.contiguous_format)
+    x = torch.rand(1, 3, *size, device=counter.E.mean.device)
+    program = torch.export.export(counter, (x,), strict=False)
+    if not torch.allclose(program.module()(x), counter(x), rtol=1e-4, atol=1e-7):
+        raise InputError(f"torch {torch.__version__} does not export this counter exactly; use another version")
+    with atomic_path(path) as temporary:
+        torch.export.save(program, temporary)

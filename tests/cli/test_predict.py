@@ -1,0 +1,272 @@
+"""`sdcda predict` as another program meets it: records, regions, maps, names, pipes, and places it cannot write to."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import files, ran, refused, run
+from PIL import Image
+
+from sdcda_tutorial.datasets.images import read_image
+from sdcda_tutorial.datasets.transforms import resize_image
+from sdcda_tutorial.evaluation.regions import count_in
+from sdcda_tutorial.prediction import predict_density
+from sdcda_tutorial.training.checkpoints import load, load_counter, save, weights_digest
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "data/checkpoints/se+fd.safetensors"
+OTHER = ROOT / "data/checkpoints/fd.safetensors"
+ODD = ['a, "b".png', "new\nline\r.png", "=1+2.png", "人群 λ.png", "caf\udce9.png"]
+linux = pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes, /proc, /dev/full")
+
+
+@pytest.fixture(autouse=True)
+def _at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def photograph(path: str, size: tuple[int, int] = (40, 56), seed: int = 0, **options: Any) -> Path:
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return Path(path)
+
+
+def predict(*arguments: object) -> str:
+    return ran("predict", "--checkpoint", MODEL, "--out", "out", *arguments)
+
+
+def read_csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+@linux
+@pytest.mark.slow
+def test_records_hold_what_is_printed_whatever_the_name() -> None:
+    photos = [photograph(name, seed=number) for number, name in enumerate(ODD)]
+    printed = predict(*photos, "--json", "new/a.json", "--csv", "a.csv")
+    records = json.loads(Path("new/a.json").read_text("ascii"))
+    rows = read_csv(Path("a.csv").read_bytes().decode("utf-8"))
+    assert [record["photo"] for record in records] == ODD
+    assert [row["photo"] for row in rows] == [*ODD[:-1], "caf\\udce9.png"]
+    counter, _ = load_counter(MODEL)
+    for record, row, photo in zip(records, rows, photos, strict=True):
+        count = float(predict_density(counter, read_image(photo)).double().sum())
+        assert record["count"] == pytest.approx(count, rel=1e-6) == float(row["count"])
+        assert (record["height"], record["width"]) == (40, 56) and Path(record["overlay"]).is_file()
+        assert record["weights_sha256"] == row["weights_sha256"] == weights_digest(MODEL)
+        assert f"{photo}: {count:.1f} people, {record['overlay']}\n" in printed
+
+
+def test_a_record_can_be_all_that_is_printed() -> None:
+    photo = photograph("a.png")
+    asked = ("predict", photo, "--checkpoint", MODEL, "--out", "out")
+    for option, read in (("--json", json.loads), ("--csv", read_csv)):
+        done = run(*asked, option, "-")
+        assert done.code == 0
+        (record,) = read(done.out)
+        assert record["overlay"] == "out/a.png" and f"a.png: {float(record['count']):.1f} people, " in done.err
+
+
+def test_records_replace_earlier_ones_and_nothing_else() -> None:
+    photo = photograph("a.png")
+    predict(photo, "--json", "a.json", "--csv", "a.csv")
+    before = Path("a.json").read_bytes(), Path("a.csv").read_bytes()
+    Path("a.csv").write_text("")  # as mktemp makes one
+    predict(photo, "--json", "a.json", "--csv", "a.csv")
+    assert (Path("a.json").read_bytes(), Path("a.csv").read_bytes()) == before
+    asked = ("predict", photo, "--checkpoint", MODEL, "--out", "out2")
+    for option, file, says in [
+        ("--json", "a.png", "a.png holds something else, which would be lost"),
+        ("--json", "a.csv", "a.csv holds something else"),
+        ("--csv", "a.json", "a.json holds something else"),
+        ("--csv", ".", "is not a file that can be replaced"),
+        ("--json", os.devnull, "is not a file that can be replaced"),
+        ("--json", "a.png/b.json", "a.png is not a folder"),
+        ("--json", "x" * 300, "a name of 300 bytes is longer than this disk allows"),
+    ]:
+        assert says in refused(*asked, option, file)
+    assert "--json and --csv are both x" in refused(*asked, "--json", "x", "--csv", "x")
+    assert not Path("out2").exists()
+
+
+def test_a_count_that_is_no_number_is_refused() -> None:
+    tensors, card = load(MODEL)
+    tensors["counter.C.head.bias"].fill_(float("nan"))
+    save("broken.safetensors", tensors, card)
+    photo = photograph("a.png")
+    says = refused("predict", photo, "--checkpoint", "broken.safetensors", "--json", "-")
+    assert "the count of a.png is nan: the weights of the model are broken" in says
+
+
+# --- regions ----------------------------------------------------------------------------------------------------------
+def test_people_in_a_region_of_the_photograph_as_it_is_stored_and_upright() -> None:
+    sideways = Image.Exif()
+    sideways[0x0112] = 6  # a quarter: stored 60x90, upright 90x60
+    photo = photograph("a.png", (60, 90), exif=sideways)
+    counter, _ = load_counter(MODEL)
+    image = read_image(photo, upright=True)
+    assert image.shape == (90, 60, 3)
+    corners = np.array([(10, 5), (60, 80.5), (20, 90)])
+    asked = ("--region", "10,5 60,80.5 20,90", "--area", "2.5", "--json", "-")
+    for side, size in ((None, (90, 60)), (45, (45, 30))):
+        (record,) = json.loads(predict(photo, *asked, *(() if side is None else ("--max-side", side))))
+        density = predict_density(counter, resize_image(image, size))
+        wanted = count_in(density, corners * (size[0] / 90))
+        assert (record["height"], record["width"]) == size
+        assert record["region_count"] == pytest.approx(wanted, rel=1e-6)
+        assert record["people_per_m2"] == pytest.approx(wanted / 2.5, rel=1e-6)
+        assert 0 < record["region_count"] < record["count"] and record["region"] == "10,5 60,80.5 20,90"
+    whole = predict(photo, "--region", "0,0,60,90")
+    count = float(predict_density(counter, image).sum())
+    assert whole == f"a.png: {count:.1f} people, {count:.1f} in the region, out/a.png\n"
+
+
+def test_a_senseless_region_is_refused_before_anything_is_counted() -> None:
+    asked = ("predict", photograph("a.png"), photograph("b.png", (56, 40)), "--checkpoint", MODEL)
+    for options, says in [
+        (("--region", "1,2"), "--region is a box x0,y0,x1,y1"),
+        (("--region", "0,0,50,40"), "corner 50,0 of --region is not in b.png, which is 40x56 pixels"),
+        (("--region", "-1,0,5,4"), "corner -1,0 of --region is not in a.png"),
+        (("--area", "5"), "--area is the square metres, above 0, of a --region"),
+        (("--region", "0,0,5,5", "--area", "0"), "--area is the square metres, above 0"),
+        (("--region", "0,0,5,5", "--area", "nan"), "--area is the square metres, above 0"),
+    ]:
+        assert says in refused(*asked, *options)
+
+
+# --- maps -------------------------------------------------------------------------------------------------------------
+def test_the_map_is_written_for_programs_and_for_eyes() -> None:
+    photo = photograph("a.png", (41, 57))
+    (record,) = json.loads(predict(photo, "--save-map", "--json", "-"))
+    assert (record["map"], record["map_png"]) == ("out/a.npy", "out/a-map.png")
+    density = np.load("out/a.npy")
+    assert density.dtype == np.float32 and density.shape == (41, 57)
+    assert density.sum(dtype=np.float64) == pytest.approx(record["count"], rel=1e-9)
+    with Image.open("out/a-map.png") as picture:
+        assert picture.mode.startswith("I") and picture.size == (57, 41)
+        pixels, scale = np.asarray(picture).astype(np.float64), float(picture.info["Scale"])
+    assert pixels.sum() * scale == pytest.approx(record["count"], abs=scale)
+    assert np.abs(pixels * scale - density).max() <= scale * 1.001 and pixels.max() > 65000
+
+
+def test_maps_replace_only_maps_of_the_same_photograph() -> None:
+    one = photograph("a.png", seed=1)
+    predict(one, "--save-map")
+    predict(one, "--save-map")
+    assert {path.name for path in Path("out").iterdir()} == {"a.png", "a.npy", "a-map.png"}
+    two, three = photograph("b.png", seed=2), photograph("c.png", seed=3)
+    Path("out/b.npy").write_text("mine")
+    Path("out/c-map.png").write_text("mine")
+    same = Path("a-map.png")  # a copy of `one`, whose overlay would have the name of the map of `one`
+    same.write_bytes(one.read_bytes())
+    records = json.loads(predict(two, three, same, "--save-map", "--json", "-"))
+    assert [Path(record["map"]).name for record in records] == ["b-2.npy", "c-2.npy", "a-map-2.npy"]
+    assert Path("out/b.npy").read_text() == Path("out/c-map.png").read_text() == "mine"
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
+@pytest.mark.parametrize("stem", ["x" * 250, "λ" * 125, "𝔸" * 62 + "xx"])
+def test_long_names_are_written_and_longer_ones_are_told_before(stem: str) -> None:
+    photo, two = photograph(f"one/{stem}.png", seed=1), photograph(f"two/{stem}.png", seed=2)
+    predict(photo)
+    assert [path.name for path in Path("out").iterdir()] == [f"{stem}.png"]
+    says = run("predict", two, "--checkpoint", MODEL, "--out", "out").complaint
+    assert "a name of 256 bytes is longer than this disk allows" in says and f"{stem}-2.png" in says
+    asked = ("predict", photograph("a.png"), photo, "--checkpoint", MODEL, "--out", "new/folder", "--save-map")
+    assert "a name of 258 bytes is longer than this disk allows" in refused(*asked)
+
+
+def test_one_name_twice_in_a_call_gives_two_overlays() -> None:
+    one, two = photograph("a/p.png", seed=1), photograph("b/p.png", seed=2)
+    assert [line.rpartition(", ")[2] for line in predict(one, two).splitlines()] == ["out/p.png", "out/p-2.png"]
+
+
+@pytest.mark.slow
+def test_another_model_replaces_the_overlay_of_the_same_photograph() -> None:
+    photo = photograph("a.png")
+    predict(photo)
+    before = Path("out/a.png").read_bytes()
+    ran("predict", photo, "--checkpoint", OTHER, "--out", "out")
+    assert Path("out/a.png").read_bytes() != before and len(list(Path("out").iterdir())) == 1
+
+
+# --- places that cannot be written to ---------------------------------------------------------------------------------
+@linux
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/new", "x" * 300])
+def test_a_place_that_cannot_be_is_told_before_the_counting(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("counted first")
+
+    Path("file").write_text("mine")
+    photo = photograph("a.png")
+    monkeypatch.setattr("sdcda_tutorial.prediction.predict_density", never)
+    monkeypatch.setattr("sdcda_tutorial.evaluation.pictures.predict_density", never)
+    says = refused("predict", photo, "--checkpoint", MODEL, "--out", place)
+    assert says.startswith("sdcda: cannot write ") and place[:20] in says
+    assert {*files()} == {"file", "a.png"}
+
+
+# --- pipes ------------------------------------------------------------------------------------------------------------
+def program(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "sdcda_tutorial", *map(str, arguments)]
+    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_who_reads_one_line_gets_all_the_overlays(unbuffered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    photos = [photograph(f"{name}.png") for name in "abc"]
+    process = program("predict", *photos, "--checkpoint", MODEL, "--out", "out", stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline().startswith(b"a.png: ")
+    process.stdout.close()
+    told = process.stderr.read()
+    assert process.wait() == 0 and told.startswith(b"model card of "), told
+    assert {path.name for path in Path("out").iterdir()} == {"a.png", "b.png", "c.png"}
+
+
+@linux
+@pytest.mark.slow
+def test_a_full_disk_behind_the_output_is_told_when_all_is_done() -> None:
+    photos = [photograph(f"{name}.png") for name in "ab"]
+    with open("/dev/full", "w") as full:
+        process = program("predict", *photos, "--checkpoint", MODEL, "--out", "out", stdout=full)
+        told = process.communicate()[1].decode()
+    last = told.splitlines()[-1]
+    assert process.returncode == 2 and "Traceback" not in told
+    assert last == "sdcda: all is done, but not all could be printed: No space left on device"
+    assert {path.name for path in Path("out").iterdir()} == {"a.png", "b.png"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
+@pytest.mark.parametrize(
+    ("command", "code", "told"),
+    [
+        ("--help >&-", 0, ""),
+        ("--help | true", 0, ""),
+        ("--help >/dev/full", 2, "sdcda: all is done, but not all could be printed: No space left on device\n"),
+        ("--help 2>&-", 0, ""),
+        ("nosuch 2>/dev/full", 2, ""),
+        ("nosuch 2>&- >&-", 2, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full(command: str, code: int, told: str) -> None:
+    words, redirection = command.split(" ", 1)
+    line = f'"{sys.executable}" -m sdcda_tutorial {words} {redirection}; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert (done.returncode, done.stderr) == (code, told)
