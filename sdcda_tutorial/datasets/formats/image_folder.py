@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Labels
-from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, listing
+from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, holds, listing
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 
@@ -34,7 +34,9 @@ class ImageFolder(CrowdDataset):
         folder = existing_folder(root, "a folder of photographs")
         names = [name for name in listing(folder) if name.lower().endswith(ENDINGS) and not name.startswith(".")]
         if not names:
-            raise InputError(f"{folder} holds no photograph ({' '.join(ENDINGS)}); name the folder they are in")
+            raise InputError(
+                f"{folder} holds no photograph ({' '.join(ENDINGS)}); {holds(folder)}; name the folder they are in"
+            )
         super().__init__(f"images:{folder}", [Entry(name, folder / name) for name in names], **options)
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
