@@ -53,10 +53,15 @@ class Results:
         return mean([row.count for row in self.rows])
 
     def totals(self) -> dict[str, float | None]:
-        """Every metric that was measured, rounded, None where it is undefined; the mean count; how many images."""
+        """Every metric that was measured, rounded, None where it is undefined; the mean count; how many images.
+
+        A mean over fewer images than there are says of how many, as "psnr_images": the others have no finite value.
+        """
         known = [name for name, metric in METRICS.items() if metric.of_rows or name in self.rows[0].figures]
         rounded = {name: round(getattr(self, name), 4) for name in [*known, "mean_count"]}
-        return {name: _or_none(value) for name, value in rounded.items()} | {"images": len(self.rows)}
+        of = {f"{name}_images": METRICS[name].images(self.rows) for name in known} | {"images": len(self.rows)}
+        fewer = {name: number for name, number in of.items() if name == "images" or number < len(self.rows)}
+        return {name: _or_none(value) for name, value in rounded.items()} | fewer
 
     def to_json(self, path: str | Path) -> None:
         """Write totals, rows and origin atomically; a value that is not finite becomes null: JSON has no NaN."""
