@@ -10,7 +10,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -59,6 +59,19 @@ def image_size(path: str | os.PathLike[str], *, upright: bool = False) -> tuple[
     """(height, width) from the header alone; the pixels are not decoded, so damage further on is not seen."""
     with _opened(path) as image:
         return _oriented_size(image, upright)
+
+
+def stored_size(path: str | os.PathLike[str]) -> tuple[tuple[int, int], int]:
+    """(height, width) of the stored pixels, and the EXIF orientation: 1 upright, else 2 to 8, turned or mirrored.
+
+    From the header alone: a PNG that has its tag behind the pixels counts as upright.
+    """
+    with _opened(path) as image:
+        size, tag = (image.height, image.width), 1
+        if image.format != "PNG" or image.info.keys() & {"exif", "Raw profile type exif"}:
+            with suppress(Exception):  # damaged tags, over which Pillow stumbles: viewers ignore them
+                tag = image.getexif().get(_ORIENTATION, 1)
+        return size, tag if tag in range(2, 9) else 1
 
 
 @contextmanager
