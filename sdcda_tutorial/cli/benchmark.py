@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sdcda_tutorial.cli import options
+from sdcda_tutorial.cli.messages import tell_of
 from sdcda_tutorial.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def benchmark(
             f"the preset {preset} has no warm start, so there is no {EARLY}; name the --methods without it"
         )
     data = _data(source, target, boxes, size)
+    if data is not None:
+        tell_of({"source": data.source, "boxes": data.boxes, "target": data.target, "test": data.tests["target"]})
     asked = Benchmark(chosen, settings, out, data, weights)
     found = asked.run(numbers, at_once=at_once, say=typer.echo)
     if keep is not None:

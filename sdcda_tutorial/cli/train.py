@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sdcda_tutorial.cli import options
-from sdcda_tutorial.cli.messages import say, translate
+from sdcda_tutorial.cli.messages import say, tell_of, translate
 from sdcda_tutorial.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def train(
         hardware=hardware, records=records,
     )  # fmt: skip
     experiment.check(method, config, resume=resume)
+    tell_of({"source": experiment.source, "boxes": experiment.boxes, "target": experiment.target})
     if dry_run:
         say(translate(hardware.run(rehearse, experiment, method, resume=resume)))
     else:
