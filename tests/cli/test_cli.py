@@ -638,10 +638,13 @@ TELLING = {
 def test_points_that_are_not_counted_are_told_once(broken: Path, tmp_path: Path, command: str) -> None:
     options, parts = TELLING[command]
     numbers = [relabel(broken / f"part_B/{part}_data", all_but_one_outside) for part in parts]
-    told = notes(run(command, *options.split(), "--out", tmp_path / "out"))
+    done = run(command, *options.split(), "--out", tmp_path / "out")
+    told = notes(done)
     expected = [f"{part}_data: {sum(n) - len(n)} of {sum(n)}" for part, n in zip(parts, numbers, strict=True)]
     assert [line.partition(" points lie outside")[0].rpartition("/")[2] for line in told] == expected
     assert all("and are not counted" in line and "GT_IMG_1.mat" in line for line in told)
+    outside = sum(numbers[-1]) - len(numbers[-1])
+    assert (f"without {outside} annotated points" in done.out) == (command == "evaluate")
 
 
 def test_of_sound_data_nothing_is_told(trained: dict[str, str], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +311,15 @@ def test_means_of_all_images_are_no_matter_of_a_line(results: Results) -> None:
     assert "finite" not in table({"": whole}) and "psnr_images" not in whole.totals()
     exact = evaluate(Known([SPIKE.draw(SAMPLES[0])]), SAMPLES[:1], kernel=SPIKE, progress=False)
     assert table({"exact": exact}).endswith(" exact: PSNR over 0 of 1 images, where it is finite.")
+
+
+def test_points_that_were_not_counted_stay_with_the_results(tmp_path: Path) -> None:
+    part = [replace(SAMPLES[0], dropped=3), replace(SAMPLES[1], dropped=4)]
+    evaluate(Known(MAPS), part, kernel=SPIKE, progress=False).to_json(tmp_path / "found.json")
+    found = Results.from_json(tmp_path / "found.json")
+    assert found.about["points_outside"] == 7
+    legend = table({"": found}).splitlines()[-1]
+    assert "1.0 people each on average, without 7 annotated points that lie outside their images. back" in legend
 
 
 def test_mask_quality_by_hand(tmp_path: Path) -> None:
