@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sdcda_tutorial.cli import options
+from sdcda_tutorial.cli.messages import tell_of
 from sdcda_tutorial.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def benchmark(
     for folder in (out, keep) if keep is not None else (out,):
         require_writable(folder)
     data = _data(source, target, boxes, size)
+    if data is not None:
+        tell_of({"source": data.source, "boxes": data.boxes, "target": data.target, "test": data.tests["target"]})
     asked = Benchmark(chosen, settings, out, data, weights)
     found = asked.run(numbers, at_once=at_once, say=typer.echo)
     if keep is not None:

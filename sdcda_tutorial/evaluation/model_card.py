@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.evaluation.metric_table import METRICS
+from sdcda_tutorial.evaluation.metric_table import METRICS, partly
 from sdcda_tutorial.files import CONTENTS
 from sdcda_tutorial.training import checkpoints
 
@@ -102,7 +102,7 @@ def _measured(card: Mapping[str, Any]) -> list[str]:
     lines = []
     for test, part in parts:  # a card from before a metric was added lacks it
         figures = (f"{m.heading} {m.text(test[m.name])}" for m in shown if test.get(m.name) is not None)
-        lines.append(f"{', '.join(figures)} on {part}")
+        lines.append(f"{', '.join(figures)} on {part}" + (f"; {partly(test)}" if partly(test) else ""))
     return lines
 
 
