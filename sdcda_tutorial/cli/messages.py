@@ -54,10 +54,12 @@ def say(text: str) -> None:
 
 def tell_of(used: Mapping[Role, CrowdDataset | None]) -> None:
     """Print on stderr, once, what a user should know of data sets before they are used, by role: see `survey`."""
-    from sdcda_tutorial.datasets.survey import survey
+    from sdcda_tutorial.datasets.survey import survey_once
 
     first = is_first_process()
     # Every process looks: an error that only one of them had would leave the others waiting for it.
-    lines = [line for role, data in used.items() if data is not None for line in survey(data, role, progress=first)]
+    lines = [
+        line for role, data in used.items() if data is not None for line in survey_once(data, role, progress=first)
+    ]
     for line in dict.fromkeys(lines) if first else ():
         typer.echo(f"note: {' '.join(translate(line).split())}", err=True)

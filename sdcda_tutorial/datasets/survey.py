@@ -7,6 +7,7 @@ from 0 to 1, every head twice, a picture that viewers turn. No loss and no metri
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,11 +15,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
+from sdcda_tutorial import __version__
+from sdcda_tutorial.datasets.contents import joined
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Finding, Labels
 from sdcda_tutorial.datasets.formats.gcc import LOADING_SCREEN
 from sdcda_tutorial.datasets.images import stored_size
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import cache_file, in_utf8, read_object, write_json
 
 Role = Literal["source", "boxes", "target", "test"]  # what a data set is used for
 
@@ -27,6 +31,7 @@ _SWAPPED = 0.05  # of the points: as many are clearly outside in 95 % of 432 rea
 # Of 612 real images none has more than 5 % of its points at the place of another one, and in none do all points keep
 # to this share of width and height at any corner.
 _REPEATED, _CORNER = 0.1, 0.6
+LARGE = 2000  # images: to survey so many takes seconds
 _CLUTTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # what systems leave in folders
 
 
@@ -111,6 +116,23 @@ def survey(data: CrowdDataset, role: Role = "test", *, progress: bool = True) ->
         )
     kinds = [*_uncounted(facts, role), *strange(facts, role)]
     return [*_left_out(data), *(one.of(data, len(facts)).message for one in kinds if one.images)]
+
+
+def survey_once(data: CrowdDataset, role: Role, *, progress: bool = True) -> list[str]:
+    """As `survey`; what was said of the same contents of a large set before is kept in the user's cache folder."""
+    if len(data) < LARGE:
+        return survey(data, role, progress=progress)
+    leftovers = joined(in_utf8(one.message) for one in data.leftovers)
+    of = data.describe(labelled=role != "target") | {"name": in_utf8(data.name), "role": role, "leftovers": leftovers}
+    of["version"], cache = __version__, cache_file("survey", f"{data.name} {role}")
+    with suppress(InputError, KeyError, TypeError):  # no such file, or not one of ours
+        stored = read_object(cache)
+        if stored["of"] == of:
+            return [str(line) for line in stored["lines"]]
+    lines = survey(data, role, progress=progress)
+    with suppress(InputError):  # without a cache it takes longer the next time, and nothing is wrong
+        write_json(cache, {"of": of, "lines": lines})
+    return lines
 
 
 def facts_of(data: CrowdDataset, index: int, labels: Labels | None) -> Facts:

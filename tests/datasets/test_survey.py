@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from native_files import complaint, write_crowdhuman, write_gcc, write_picture, write_qnrf, write_shanghaitech
 from PIL import Image
 
 from sdcda_tutorial.datasets import CrowdDataset, open_dataset
-from sdcda_tutorial.datasets.survey import Role, survey
+from sdcda_tutorial.datasets import survey as surveys
+from sdcda_tutorial.datasets.survey import Role, survey, survey_once
 
 SIZE = (36, 64)
 CROWD = np.random.default_rng(0).uniform((1, 1), (63, 35), (40, 2))  # (x, y) all over the image
@@ -223,3 +226,27 @@ def test_of_a_target_no_label_is_read_and_no_mask_of_any_set(tmp_path: Path) -> 
     gcc = open_dataset(f"gcc:{tmp_path / 'gcc'}", None)
     assert survey(gcc, "source") == []
     complaint(lambda: gcc[0], "another size")
+
+
+def test_a_large_set_is_surveyed_once(mini_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(surveys, "LARGE", 1)
+    root = shutil.copytree(mini_world / "target", tmp_path / "target")
+    read: list[int] = []
+
+    def told() -> list[str]:
+        data = open_dataset(f"shanghaitech-b:{root}", "test")
+        labels = data.read_labels
+        data.read_labels = lambda index, **options: (read.append(index), labels(index, **options))[1]  # type: ignore[assignment]
+        return survey_once(data, "test")
+
+    assert told() == [] and read
+    read.clear()
+    assert told() == [] and not read
+    mat = sorted((root / "part_B/test_data").glob("*/*.mat"))[0]
+    scipy.io.savemat(mat, {"image_info": {"location": np.full((2, 2), 1e4), "number": 2}})
+    assert "2 of " in told()[0] and read
+    read.clear()
+    assert "2 of " in told()[0] and not read
+    next((tmp_path / "cache").rglob("survey_*.json")).write_text("{")
+    assert "2 of " in told()[0] and read
