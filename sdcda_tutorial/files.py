@@ -17,11 +17,6 @@ from sdcda_tutorial.errors import InputError
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock: there, two processes at once both do the work, and one result stays
-    fcntl = None  # type: ignore[assignment]
-
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -32,7 +27,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     names the file.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:16]}{path.suffix}")  # `locks` knows it by this name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)  # an impossible place is refused before the work of the block
@@ -144,20 +139,6 @@ def claim(
         write_json(folder / provenance, {**origin, "date": datetime.date.today().isoformat()})
     if fabric is not None:
         fabric.barrier()  # no process makes anything before the file is there
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """Let one process at a time in, where the system can (True); the lock is on `folder` itself and leaves no file."""
-    if fcntl is None:
-        yield False
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield True
-    finally:
-        os.close(handle)
 
 
 def put_in_place(made: Path, root: Path, *, replace: bool = False) -> None:

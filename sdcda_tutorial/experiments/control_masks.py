@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from sdcda_tutorial.datasets.batches import crowd_mask
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import claim, folder_digest
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.training.mask_model import PROVENANCE, origin_of_masks
 
 # name -> what the masks are
@@ -39,11 +41,12 @@ def write_control_masks(kind: str, target: CrowdDataset, predicted: str | Path, 
         raise InputError("there is no other image whose mask could be given to the only one; name more target images")
     origin = {"control": kind, "predicted": folder_digest(predicted), "predicted_by": origin_of_masks(predicted)}
     origin |= {"growth": GROWTH, "target": target.describe()}
-    claim(folder, origin, PROVENANCE, what="masks")
-    for index, name in enumerate(target.names):
-        path = masks.path_of(folder, name)
-        if not path.exists():
-            masks.write_png(path, _mask(kind, target, predicted, index))
+    paths = [masks.path_of(folder, name) for name in target.names]
+    with one_writer(folder, wait=math.inf, also={path.parent for path in paths}):
+        claim(folder, origin, PROVENANCE, what="masks")
+        for index, path in enumerate(paths):
+            if not path.exists():
+                masks.write_png(path, _mask(kind, target, predicted, index))
     return folder
 
 

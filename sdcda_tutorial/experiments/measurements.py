@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.evaluation.feature_distance import alignment
 from sdcda_tutorial.experiments.benchmark_rows import run_folder
 from sdcda_tutorial.files import read_json, write_json
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, load_generators, translation_quality
 from sdcda_tutorial.training.checkpoints import load_counter, read_card
 
@@ -24,7 +26,9 @@ def measure_features_and_translation(checkpoint: Path, method: str, source: Crow
     def once(path: Path, measure: Callable[[], dict[str, Any]], figure: str) -> None:
         stored = read_json(path) if path.exists() else {}
         if stored.get("data") != data or figure not in stored:  # an earlier version may not have known it
-            write_json(path, measure() | {"data": data})
+            measured = measure() | {"data": data}
+            with one_writer(path.parent, wait=math.inf):
+                write_json(path, measured)
 
     if method in TRANSLATIONS:
         run = checkpoint.parent.parent / f"{method}-translation"

@@ -23,6 +23,7 @@ from sdcda_tutorial.datasets.batches import Batches, micro_batches
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.files import claim, read_json
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
 from sdcda_tutorial.prediction import PASS_PIXELS
 from sdcda_tutorial.training import checkpoints
@@ -151,7 +152,8 @@ def write_pseudo_masks(
 ) -> Path:
     """Predict the crowd mask of every target image and write it as NAME.png to `folder`, which is returned.
 
-    A mask that exists from the same checkpoint and options is kept, so an interrupted run continues where it was.
+    A mask that exists from the same checkpoint and options is kept, so an interrupted run continues where it was. While
+    another process writes masks there, this one waits.
 
     Args:
         checkpoint: mask model, from `train_segmenter`.
@@ -170,7 +172,6 @@ def write_pseudo_masks(
     segmenter.to(fabric.device).to(memory_format=torch.channels_last)
     about = {"target": target.describe(), "threshold": threshold, "dilate": dilate}
     origin = {"weights_sha256": checkpoints.weights_digest(checkpoint), **about}
-    claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
 
     def write(index: int) -> None:
         path = masks.path_of(folder, target.names[index])
@@ -178,7 +179,10 @@ def write_pseudo_masks(
             probability = crowd_probability(segmenter, target.read_image(index))
             masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))
 
-    shared_out(write, len(target), fabric, bar="pseudo-masks")
+    places = {masks.path_of(folder, name).parent for name in target.names}
+    with one_writer(folder, wait=math.inf, fabric=fabric, also=places):
+        claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
+        shared_out(write, len(target), fabric, bar="pseudo-masks")
     return folder
 
 
