@@ -57,6 +57,7 @@ def benchmark(
     from sdcda_tutorial.experiments.benchmark_rows import EARLY, GROUPS, titles
     from sdcda_tutorial.experiments.tables import difference_table, spread_table
     from sdcda_tutorial.files import require_writable
+    from sdcda_tutorial.locks import one_writer
 
     chosen = list(dict.fromkeys(GROUPS.get(methods) or (name.strip() for name in methods.split(","))))
     names, numbers = titles(chosen), _numbers(seeds)
@@ -73,11 +74,12 @@ def benchmark(
     if data is not None:
         tell_of({"source": data.source, "boxes": data.boxes, "target": data.target, "test": data.tests["target"]})
     asked = Benchmark(chosen, settings, out, data, weights)
-    found = asked.run(numbers, at_once=at_once, say=typer.echo)
+    with one_writer(out):
+        found = asked.run(numbers, at_once=at_once, say=typer.echo)
+        asked.save_pictures(found)
     if keep is not None:
         about = "mini world" if data is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
         asked.export_models(numbers[0], keep, about)
-    asked.save_pictures(found)
     typer.echo(spread_table(found, names))
     if found["differences"]:
         typer.echo("\n" + difference_table(found, names))

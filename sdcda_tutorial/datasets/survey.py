@@ -22,7 +22,8 @@ from sdcda_tutorial.datasets.formats.gcc import LOADING_SCREEN
 from sdcda_tutorial.datasets.images import stored_size
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import cache_file, in_utf8, read_object, write_json
+from sdcda_tutorial.files import cache_file, in_utf8, read_object
+from sdcda_tutorial.locks import write_cache
 
 Role = Literal["source", "boxes", "target", "test"]  # what a data set is used for
 
@@ -131,7 +132,7 @@ def survey_once(data: CrowdDataset, role: Role, *, progress: bool = True) -> lis
             return [str(line) for line in stored["lines"]]
     lines = survey(data, role, progress=progress)
     with suppress(InputError):  # without a cache it takes longer the next time, and nothing is wrong
-        write_json(cache, {"of": of, "lines": lines})
+        write_cache(cache, {"of": of, "lines": lines})
     return lines
 
 
