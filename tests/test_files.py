@@ -19,16 +19,8 @@ from hypothesis import strategies as st
 
 from sdcda_tutorial import files
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import (
-    atomic_path,
-    claim,
-    parse_json,
-    put_in_place,
-    read_json,
-    read_object,
-    write_json,
-    write_text,
-)
+from sdcda_tutorial.files import atomic_path, parse_json, put_in_place, read_json, read_object, write_json, write_text
+from sdcda_tutorial.guards.provenance import claim
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals, umask and resource limits are POSIX")
 

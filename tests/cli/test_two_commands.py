@@ -21,7 +21,7 @@ from sdcda_tutorial.cli import main
 from sdcda_tutorial.datasets import open_dataset
 from sdcda_tutorial.evaluation import comparison, model_card
 from sdcda_tutorial.experiments.cell_records import read_cells, write_cells
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.training.checkpoints import read_card, weights_digest
 
 pytestmark = [

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path, write_text
-from sdcda_tutorial.locks import one_writer, remove_leftovers, write_cache
+from sdcda_tutorial.guards.locks import one_writer, remove_leftovers, write_cache
 
 pytestmark = pytest.mark.alone
 
