@@ -28,7 +28,6 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import in_utf8
 from sdcda_tutorial.guards.provenance import CONTENTS
 
-
 MOST_PIXELS = 100_000_000  # of a size to resize to: memory would hold hardly one image of more
 
 
