@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -268,6 +269,18 @@ def test_fitting_world_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     root = ensure_mini_world(tmp_path / "mini", settings=TINY, progress=False)
     monkeypatch.setattr(mini_world, "_write_world", lambda *_: pytest.fail("made again"))
     assert ensure_mini_world(root, settings=TINY, progress=False) == root
+
+
+def test_a_world_made_at_another_time_is_the_same_one(
+    tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "asctime", lambda *_: "Mon Jan  1 00:00:00 2001")  # scipy dates a .mat by it
+    again = ensure_mini_world(tmp_path / "again", settings=TINY, progress=False)
+    worlds = [
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (tiny_world, again)
+    ]
+    assert worlds[0] == worlds[1]
 
 
 @pytest.mark.slow
