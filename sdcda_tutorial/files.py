@@ -21,11 +21,6 @@ from sdcda_tutorial.errors import InputError
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock: there, two processes at once both do the work, and one result stays
-    fcntl = None  # type: ignore[assignment]
-
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str], *, new: bool = False) -> Iterator[Path]:
@@ -41,7 +36,7 @@ def atomic_path(path: str | os.PathLike[str], *, new: bool = False) -> Iterator[
         FileExistsError: something is there that was to be `new`.
     """
     path = Path(path)
-    # As short for every name: the longest name that a disk allows can be written.
+    # As short for every name: the longest name that a disk allows can be written. `locks` knows it by this form.
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex[:16]}{path.suffix[:16]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -307,20 +302,6 @@ def claim(
         write_json(folder / provenance, {**origin, **known, **origin})
     if fabric is not None:
         fabric.barrier()  # no process makes anything before the file is there
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """Let one process at a time in, where the system can (True); the lock is on `folder` itself and leaves no file."""
-    if fcntl is None:
-        yield False
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield True
-    finally:
-        os.close(handle)
 
 
 def put_in_place(made: Path, root: Path, *, replace: bool = False) -> None:

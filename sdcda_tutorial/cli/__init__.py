@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import warnings
@@ -11,6 +12,7 @@ import typer
 
 from sdcda_tutorial.cli import benchmark, data, doctor, evaluate, masks, predict, train
 from sdcda_tutorial.cli.messages import is_first_process, translate
+from sdcda_tutorial.endings import in_order
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.output import protect
 
@@ -31,19 +33,23 @@ app.add_typer(data.data_app, name="data")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors are one line on stderr, exit code 2 for bad input and 1 for a failed training.
 
-    The work is done even where nobody reads what it prints (`| head`); what a full disk cannot take is told at the end.
+    Ctrl-C, SIGTERM and SIGHUP end it in order, with 128 + the signal's number (130, 143, 129). The work is done even
+    where nobody reads what it prints (`| head`); what a full disk cannot take is told at the end.
     """
     output, _ = protect("stdout"), protect("stderr")
     warnings.formatwarning = _without_place
     asked = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(args=asked or ["--help"], prog_name="sdcda", standalone_mode=False)
+        with in_order():
+            code = app(args=asked or ["--help"], prog_name="sdcda", standalone_mode=False)
     except (InputError, OSError) as error:  # whatever a file or a disk does that nobody foresaw
         _leave(str(error), 2)
     except TrainingStopped as error:
         _leave(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+    except SystemExit as end:  # from `in_order`
+        code = end.code
     except Exception as error:
         # typer's own usage errors, whichever class its version gives them: they can format themselves.
         if not hasattr(error, "format_message"):
@@ -53,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         command = getattr(getattr(error, "ctx", None), "command_path", "sdcda")
         _leave(f"{error.format_message()} (see {command} --help)", 2)
-    if code == 130:  # newer versions of typer turn Ctrl-C into this
-        _leave("interrupted; the same command goes on where it was, `sdcda train` with --resume", 130)
+    if code in (129, 130, 143):  # newer versions of typer turn Ctrl-C into 130
+        _leave("interrupted; the same command goes on where it was, `sdcda train` with --resume", code)
     if output is not None:
         sys.stdout.flush()
         if output.trouble is not None:
@@ -74,5 +80,6 @@ def _leave(message: str, code: int) -> None:
         from sdcda_tutorial.training.processes import GRACE
 
         time.sleep(GRACE)
-    typer.echo("sdcda: " + " ".join(translate(message).split()), err=True)
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        typer.echo("sdcda: " + " ".join(translate(message).split()), err=True)
     sys.exit(code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sdcda_tutorial.cli import options
+from sdcda_tutorial.cli.messages import tell_of
 from sdcda_tutorial.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def benchmark(
     from sdcda_tutorial.experiments.benchmark_rows import EARLY, GROUPS, titles
     from sdcda_tutorial.experiments.tables import difference_table, spread_table
     from sdcda_tutorial.files import require_writable
+    from sdcda_tutorial.locks import one_writer
 
     chosen = list(dict.fromkeys(GROUPS.get(methods) or (name.strip() for name in methods.split(","))))
     names, numbers = titles(chosen), _numbers(seeds)
@@ -69,12 +71,15 @@ def benchmark(
     for folder in (out, keep) if keep is not None else (out,):
         require_writable(folder)
     data = _data(source, target, boxes, size)
+    if data is not None:
+        tell_of({"source": data.source, "boxes": data.boxes, "target": data.target, "test": data.tests["target"]})
     asked = Benchmark(chosen, settings, out, data, weights)
-    found = asked.run(numbers, at_once=at_once, say=typer.echo)
+    with one_writer(out):
+        found = asked.run(numbers, at_once=at_once, say=typer.echo)
+        asked.save_pictures(found)
     if keep is not None:
         about = "mini world" if data is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
         asked.export_models(numbers[0], keep, about)
-    asked.save_pictures(found)
     typer.echo(spread_table(found, names))
     if found["differences"]:
         typer.echo("\n" + difference_table(found, names))

@@ -63,10 +63,11 @@ def data_check(
     Exit code 1: a file is missing from a pair, is broken, or says something wrong; the table says which.
     Exit code 2: no such data set or folder.
     """
+    from sdcda_tutorial.cli.messages import translate
     from sdcda_tutorial.datasets.check import check
 
     names = ["mini-source", "mini-target", "mini-third"] if name == "mini" else [name]
     reports = [check(one, root, full=full) for one in names]
-    typer.echo("\n\n".join(report.table() for report in reports))
+    typer.echo("\n\n".join(translate(report.table()) for report in reports))
     if not all(report.ok for report in reports):
         raise typer.Exit(1)

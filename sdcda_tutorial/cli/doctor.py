@@ -12,8 +12,8 @@ from typing import NamedTuple
 import typer
 
 PACKAGES = (
-    "torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "scipy", "pillow", "safetensors", "matplotlib",
-    "seaborn", "ipywidgets", "tqdm", "typer", "rich",
+    "torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "scipy", "pillow", "safetensors", "filelock",
+    "matplotlib", "seaborn", "ipywidgets", "tqdm", "typer", "rich",
 )  # fmt: skip
 IMPORTED_AS = {"pillow": "PIL", "lightning-fabric": "lightning_fabric"}
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sdcda_tutorial.cli import options
-from sdcda_tutorial.cli.messages import is_first_process, say
+from sdcda_tutorial.cli.messages import is_first_process, say, tell_of
 from sdcda_tutorial.errors import InputError
 
 
@@ -29,6 +29,7 @@ def evaluate(
         raise InputError(f"variant is standard or authors, not {variant!r}")
     dataset = options.open_data(target, "target", split, size)
     hardware = options.choose_hardware("32-true", devices=devices)
+    tell_of({"test": dataset})
     results = hardware.run(compare, checkpoint, dataset, out, variant, {"split": split}, hardware)
     say(table(results))
     if is_first_process():  # the only process that may write into a card

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sdcda_tutorial.cli import options
-from sdcda_tutorial.cli.messages import say
+from sdcda_tutorial.cli.messages import say, tell_of
 from sdcda_tutorial.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def masks(
         segmenter=segmenter, vgg_weights=weights, seed=seed, hardware=hardware, records=records,
     )  # fmt: skip
     experiment.check_mask_model()
+    tell_of({"boxes": experiment.boxes, "target": data})
     say(f"the pseudo-masks are in {hardware.run(experiment.pseudo_masks)}")
 
 

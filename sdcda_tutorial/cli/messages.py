@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from sdcda_tutorial.datasets import CrowdDataset
+    from sdcda_tutorial.datasets.survey import Role
 
 _OPTIONS = (
     "accumulate", "batch_size", "boxes", "checkpoint_activations", "compile", "devices", "masks", "max_side", "nodes",
@@ -20,6 +26,7 @@ ON_THE_COMMAND_LINE = {
     "ensure_mini_world": "`sdcda data mini`",
     "make_dataset": "`sdcda data make`",
     "write_pseudo_masks": "`sdcda masks`",
+    "check": "`sdcda data check`",
     "evaluate": "`sdcda evaluate`",
     "predict_density": "`sdcda predict`",
 }
@@ -43,3 +50,16 @@ def say(text: str) -> None:
     """Print the text once, whatever the number of processes."""
     if is_first_process():
         typer.echo(text)
+
+
+def tell_of(used: Mapping[Role, CrowdDataset | None]) -> None:
+    """Print on stderr, once, what a user should know of data sets before they are used, by role: see `survey`."""
+    from sdcda_tutorial.datasets.survey import survey_once
+
+    first = is_first_process()
+    # Every process looks: an error that only one of them had would leave the others waiting for it.
+    lines = [
+        line for role, data in used.items() if data is not None for line in survey_once(data, role, progress=first)
+    ]
+    for line in dict.fromkeys(lines) if first else ():
+        typer.echo(f"note: {' '.join(translate(line).split())}", err=True)

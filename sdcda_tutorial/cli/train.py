@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sdcda_tutorial.cli import options
-from sdcda_tutorial.cli.messages import say, translate
+from sdcda_tutorial.cli.messages import say, tell_of, translate
 from sdcda_tutorial.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ def train(
         precision, devices=devices, nodes=nodes, workers=workers, accumulate=accumulate, compile=compile,
         checkpoint_activations=checkpoint_activations,
     )  # fmt: skip
-    lengths = options.given(steps=steps, batch_size=batch_size, warm=warm_steps, translation=translation_steps)
-    settings = _change_lengths(settings, method, **lengths)
+    settings = _change_lengths(settings, method, warm_steps, translation_steps, steps=steps, batch_size=batch_size)
     settings = _change_lambdas(settings, method, lambda_s=lambda_s, lambda_t=lambda_t, lambda_d=lambda_d)
     config = settings.method(method)
     own_masks = _needs_own_masks(config, masks, segmenter, boxes)
@@ -90,6 +89,7 @@ def train(
         hardware=hardware, records=records,
     )  # fmt: skip
     experiment.check(method, config, resume=resume)
+    tell_of({"source": experiment.source, "boxes": experiment.boxes, "target": experiment.target})
     if dry_run:
         say(translate(hardware.run(rehearse, experiment, method, resume=resume)))
     else:
@@ -97,7 +97,7 @@ def train(
 
 
 def _change_lengths(
-    settings: Preset, method: str, *, warm: int | None = None, translation: int | None = None, **lengths: Any
+    settings: Preset, method: str, warm: int | None, translation: int | None, **lengths: int | None
 ) -> Preset:
     """The preset with other numbers of steps and images; an InputError for one that would change nothing."""
     from sdcda_tutorial.rivals.translation import TRANSLATIONS
@@ -108,10 +108,10 @@ def _change_lengths(
     if translation is not None and method not in TRANSLATIONS:
         raise InputError(f"--translation-steps: the method {method} translates nothing; drop the option")
     if warm_start is not None:
-        changes = options.given(steps=warm, batch_size=lengths.get("batch_size"))
+        changes = options.given(steps=warm, batch_size=lengths["batch_size"])
         warm_start = None if warm == 0 else replace(warm_start, **changes)
     translated = replace(settings.translation, **options.given(steps=translation))
-    adaptation = replace(settings.adaptation, **lengths)
+    adaptation = replace(settings.adaptation, **options.given(**lengths))
     return replace(settings, warm_start=warm_start, adaptation=adaptation, translation=translated)
 
 

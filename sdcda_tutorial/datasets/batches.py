@@ -24,6 +24,7 @@ from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import color_jitter, random_crop, random_flip, random_scaled_crop
 from sdcda_tutorial.density import Kernel, density_map
+from sdcda_tutorial.endings import end_with_parent
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.networks import image_batch
 
@@ -172,6 +173,7 @@ class Batches(Dataset[Batch]):
                 num_workers=workers,
                 pin_memory=pin_memory,
                 prefetch_factor=4 if workers else None,
+                worker_init_fn=end_with_parent,
             )
         )
         return _one_line_errors(loaded) if workers else loaded

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,9 +23,10 @@ from tqdm.auto import tqdm
 from sdcda_tutorial.datasets import locate, open_dataset
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Finding
 from sdcda_tutorial.datasets.formats.gcc import LISTS, LOADING_SCREEN
-from sdcda_tutorial.datasets.images import image_size
+from sdcda_tutorial.datasets.survey import Facts, facts_of, outside, places_of, strange
 from sdcda_tutorial.errors import InputError
 
+ALIKE = 100  # findings of one kind that a table lists; a report holds all
 SAMPLE = 50  # images of a part that are opened, evenly spread, unless all are
 PUBLISHED: dict[str, dict[str | None, int | None]] = {  # images of each part; None where nothing was published
     "gcc": {None: 15_212},
@@ -39,8 +42,6 @@ PUBLISHED: dict[str, dict[str | None, int | None]] = {  # images of each part; N
 }
 GCC_PEOPLE, GCC_FOLDERS = 7_625_843, 400
 _BLACK = 16  # of 255: a picture is black when 99 % of its values are below
-_CLEARLY = 0.02  # of a side: a point that far outside is no matter of rounding
-_SWAPPED = 0.05  # of the points: as many are clearly outside in 95 % of 432 real images whose x and y one swaps
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,16 @@ class Report:
             published = "" if tally.published is None else f"{tally.published:,}"
             numbers.add_row(tally.what, f"{tally.found:,}", published, tally.verdict)
         findings = Table("", "file", "", box=None)
+        alike: Counter[str] = Counter()
         for finding in [*self.faults, *self.notes]:
             what = finding.message.removeprefix(finding.path).lstrip(" :")
-            findings.add_row("fault" if finding.fault else "note", finding.path, what)
+            kind = re.sub(r"\d+", "n", what)
+            alike[kind] += 1
+            if alike[kind] <= ALIKE:
+                findings.add_row("fault" if finding.fault else "note", finding.path, what)
+        for kind, number in alike.items():
+            if number > ALIKE:
+                findings.add_row("", f"and {number - ALIKE:,} more files", kind)
         # As wide as it takes: a path that is cut or broken over lines can be neither read nor copied.
         text = io.StringIO()
         console = Console(file=text, width=10_000, markup=False, emoji=False, highlight=False, no_color=True)
@@ -165,10 +173,13 @@ def check(
             continue
         cameras = len({path.parents[1] for path in part.image_paths})
         sample = range(len(part)) if full else _spread(len(part))
+        known_of: list[Facts] = []
         for index in tqdm(sample, desc=split or name, unit="image", disable=not progress):
-            findings, heads = _examine(part, index)
+            findings, facts = _examine(part, index)
             report.findings += findings
-            people += heads
+            known_of += facts
+        report.findings += [one.of(part, len(sample)) for one in strange(known_of) if one.images and loader != "images"]
+        people += sum(one.points for one in known_of)
         report.opened += len(sample)
     if loader == "gcc":
         report.tallies.append(Tally("camera folders", cameras, GCC_FOLDERS if name == "gcc" else None))
@@ -183,8 +194,8 @@ def _spread(number: int) -> list[int]:
     return sorted({round(place) for place in np.linspace(0, number - 1, min(SAMPLE, number))})
 
 
-def _examine(data: CrowdDataset, index: int) -> tuple[list[Finding], int]:
-    """What is wrong with one image and its labels, and how many heads it has."""
+def _examine(data: CrowdDataset, index: int) -> tuple[list[Finding], list[Facts]]:
+    """What is wrong with one image and its labels, and what `survey` asks of it; nothing where it cannot be read."""
     files = data.files(index)
     findings: dict[Finding, None] = {}  # in order, each once: a header that is broken breaks image and labels
 
@@ -199,31 +210,40 @@ def _examine(data: CrowdDataset, index: int) -> tuple[list[Finding], int]:
         tell(str(error))
     try:
         labels = data.read_labels(index)
-        height, width = image_size(files[0], upright=data.upright)
+        facts = facts_of(data, index, labels)
     except InputError as error:
         tell(str(error))
-        return list(findings), 0
-    by_hand = len(files) > 1  # CrowdHuman's heads are centres of boxes, and a body may be seen whose head is not
-    about = files[1] if by_hand else files[0]
-    points = labels.points
+        return list(findings), []
+    points, size = labels.points, facts.size
     stated = labels.attributes.get("stated_count", len(points))
     if stated != len(points):
-        tell(f"{about} states {stated} people and holds {len(points)} points; fetch it again")
-
-    outside = _outside(points, width, height)
-    if outside.any():
-        margin = _CLEARLY * np.array([width, height])
-        clearly = _outside(points + margin, width + 2 * margin[0], height + 2 * margin[1]).mean()
-        share = f"{about} has {outside.sum()} of {len(points)} points outside its {height}×{width} image"
-        if by_hand and clearly >= _SWAPPED and not _outside(points[:, ::-1], width, height).any():
-            tell(f"{share} and none when x and y (column and row) are swapped: fix their order")
-        elif by_hand and clearly > 0.5:
-            tell(f"{share}; is it the annotation of another image, or of another size?")
-        else:
-            tell(f"{share}; they are not counted", fault=False)
-    return list(findings), len(points)
+        tell(f"{facts.file} states {stated} people and holds {len(points)} points; fetch it again")
+    if facts.why and len(labels.boxes):
+        lost = int(outside(places_of(labels), size).sum())
+        tell(f"{facts.file} has {lost} of {facts.boxes} boxes outside its {size[0]}×{size[1]} image{facts.why}")
+    elif facts.outside:
+        what = facts.why or "; they are not counted"
+        share = f"{facts.outside} of {facts.points} points outside its {size[0]}×{size[1]} image"
+        tell(f"{facts.file} has {share}{what}", fault=bool(facts.why))
+    if labels.mask is not None and (way := _mirrored(points[~outside(points, size)], labels.mask)):
+        tell(f"{facts.file} has its heads off the crowd of the mask, and on it when they are {way}; fetch it again")
+    return list(findings), [facts]
 
 
-def _outside(points: np.ndarray, width: float, height: float) -> np.ndarray:
-    """(N,) whether each of (N, 2) points (x, y) lies outside [0, width) × [0, height)."""
-    return np.asarray(np.any((points < 0) | (points >= np.array([width, height])), axis=1))
+def _mirrored(points: np.ndarray, mask: np.ndarray) -> str:
+    """How three or more points (x, y) must be turned to lie on the crowd of their mask; empty if it is not that."""
+    if len(points) < 3:
+        return ""
+    x, y = points.astype(int).T
+    right, low = mask.shape[1] - 1, mask.shape[0] - 1
+    ways = {
+        "": (y, x),
+        "mirrored left to right": (y, right - x),
+        "mirrored upside down": (low - y, x),
+        "turned by 180°": (low - y, right - x),
+    }
+    if max(x) <= low and max(y) <= right:
+        ways["swapped, x with y"] = (x, y)
+    shares = {way: float(mask[place].mean()) for way, place in ways.items()}
+    best = max(shares, key=lambda way: shares[way])
+    return best if shares[""] < 0.5 and shares[best] > 0.9 else ""

@@ -16,7 +16,8 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import cache_file, file_digest, in_utf8, read_json, write_json
+from sdcda_tutorial.files import cache_file, file_digest, in_utf8, read_json
+from sdcda_tutorial.locks import write_cache
 
 WORTH_KEEPING = 2**26  # bytes: less is read again within a tenth of a second
 _SETTLED = 2 * 10**9  # nanoseconds: a file changed so lately could change again without a sign of it in its times
@@ -49,7 +50,7 @@ def file_digests(paths: Iterable[Path], of: str) -> dict[Path, str]:
     if size >= WORTH_KEEPING:
         settled = {path: status for path, status in found.items() if max(status[1:3]) < now - _SETTLED}
         with suppress(InputError):  # without a cache it takes longer the next time, and nothing is wrong
-            write_json(cache, {str(path): [status, digests[path]] for path, status in settled.items()})
+            write_cache(cache, {str(path): [status, digests[path]] for path, status in settled.items()})
     return digests
 
 

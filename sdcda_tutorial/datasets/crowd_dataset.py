@@ -153,10 +153,16 @@ class CrowdDataset(Sequence[Sample]):
         """Image `index` as its sample has it, (H, W, 3) uint8, without looking at any label."""
         return self._decode(self._entries[operator.index(index)])[0]
 
-    def read_labels(self, index: int) -> Labels:
-        """Labels of image `index` as in its files: in stored pixels, with whatever lies outside."""
+    def read_labels(self, index: int, *, mask: bool = True) -> Labels:
+        """Labels of image `index` as in its files: in stored pixels, with whatever lies outside.
+
+        Args:
+            mask: read the mask too, where there is one; it takes much longer than all the rest.
+        """
         entry = self._entries[operator.index(index)]
-        return self._labels(entry, image_size(entry.image, upright=self.upright))
+        size = image_size(entry.image, upright=self.upright)
+        labels = self._labels(entry, size)
+        return replace(labels, mask=self._mask(entry, size)) if mask else labels
 
     def files(self, index: int) -> list[Path]:
         """Files that belong to image `index` alone: the picture first, then its annotation."""
@@ -193,7 +199,11 @@ class CrowdDataset(Sequence[Sample]):
 
     @abstractmethod
     def _labels(self, entry: Entry, size: Size) -> Labels:
-        """Labels of one image, whose file holds `size` (height, width) pixels."""
+        """Labels of one image, whose file holds `size` (height, width) pixels; without the mask."""
+
+    def _mask(self, entry: Entry, size: Size) -> np.ndarray | None:
+        """Its mask, (H, W) uint8, where the data set has masks."""
+        return None
 
     def _load(self, entry: Entry) -> Sample:
         image, stored = self._decode(entry)
@@ -203,7 +213,7 @@ class CrowdDataset(Sequence[Sample]):
             image=image,
             points=keep_inside(labels.points[inside], stored),
             boxes=clip_boxes(labels.boxes, stored),
-            mask=labels.mask,
+            mask=self._mask(entry, stored),
             name=entry.name,
             dropped=int((~inside).sum()),
             attributes=labels.attributes,

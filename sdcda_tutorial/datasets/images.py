@@ -71,10 +71,17 @@ def image_size(path: str | os.PathLike[str], *, upright: bool = False) -> tuple[
         return _oriented_size(image, upright)
 
 
-def orientation(path: str | os.PathLike[str]) -> int:
-    """EXIF orientation: 2 to 8 say how the picture is to be turned or mirrored, 1 that it is upright."""
+def stored_size(path: str | os.PathLike[str]) -> tuple[tuple[int, int], int]:
+    """(height, width) of the stored pixels, and the EXIF orientation: 1 upright, else 2 to 8, turned or mirrored.
+
+    From the header alone: a PNG that has its tag behind the pixels counts as upright.
+    """
     with opened(path) as image:
-        return int(image.getexif().get(ORIENTATION, 1))
+        size, tag = (image.height, image.width), 1
+        if image.format != "PNG" or image.info.keys() & {"exif", "Raw profile type exif"}:
+            with suppress(Exception):  # damaged tags, over which Pillow stumbles: viewers ignore them
+                tag = image.getexif().get(ORIENTATION, 1)
+        return size, tag if tag in range(2, 9) else 1
 
 
 @contextmanager

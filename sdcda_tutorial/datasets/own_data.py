@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, is_number, known_split, listing, shorten
 from sdcda_tutorial.datasets.formats.image_folder import ENDINGS
 from sdcda_tutorial.datasets.formats.matfiles import save_image_info
-from sdcda_tutorial.datasets.images import orientation, read_image
+from sdcda_tutorial.datasets.images import read_image, stored_size
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import path_inside, put_in_place, read_json
 
@@ -109,7 +109,7 @@ def _write_image(one: _Listed, root: Path, target: Path) -> tuple[int, int]:
     try:
         path = path_inside(root, one.image)
         picture = read_image(path)  # all of it: damage shows here, not in a training
-        turned = orientation(path)
+        turned = stored_size(path)[1]
     except InputError as error:
         raise InputError(f"{one.place}: {error}") from None
     if turned in range(2, 9):

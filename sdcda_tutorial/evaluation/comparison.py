@@ -19,6 +19,7 @@ from sdcda_tutorial.evaluation import model_card
 from sdcda_tutorial.evaluation import pictures as plotting
 from sdcda_tutorial.evaluation.results import Results, evaluate
 from sdcda_tutorial.files import require_writable
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.metrics import Variant
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.prediction import predict_density
@@ -42,6 +43,8 @@ def compare(
         hardware: where to count; several processes share the images.
     Returns:
         Title of each checkpoint -> its results.
+    Raises:
+        InputError: another process is evaluating to `out`, or as in `evaluate`.
     """
     require_writable(out)
     fabric = (hardware or Hardware(precision="32-true")).launch()
@@ -55,12 +58,13 @@ def compare(
         origin = {"title": title, "weights_sha256": weights_digest(path), "chosen": chosen}
         origin |= {"data": dataset.describe(), "versions": versions(), **about}
         options[title] = {"kernel": kernel, "about": origin, "variant": variant, "fabric": fabric}
-    results = {title: evaluate(counter, dataset, **options[title]) for title, counter in counters.items()}
-    if fabric.is_global_zero:
-        for title, found in results.items():
-            found.to_json(out / f"{title}.json")
-            found.to_csv(out / f"{title}.csv")
-        save_panel(out / "panel.png", dataset, results, counters, next(iter(options.values()))["kernel"])
+    with one_writer(out, fabric=fabric):  # all the time: files of two evaluations must not be mixed
+        results = {title: evaluate(counter, dataset, **options[title]) for title, counter in counters.items()}
+        if fabric.is_global_zero:
+            for title, found in results.items():
+                found.to_json(out / f"{title}.json")
+                found.to_csv(out / f"{title}.csv")
+            save_panel(out / "panel.png", dataset, results, counters, next(iter(options.values()))["kernel"])
     return results
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -77,9 +77,21 @@ class Metric:
             return self.of_rows(rows)
         return mean([row.figures.get(self.name, math.nan) for row in rows])
 
+    def images(self, rows: Sequence[Row]) -> int:
+        """How many images the total is of: for a mean over images, those where the value is finite."""
+        of_image = self.of_image is not None
+        return sum(math.isfinite(row.figures.get(self.name, math.nan)) for row in rows) if of_image else len(rows)
+
     def text(self, total: float | None) -> str:
         """A total as tables show it."""
         return "–" if total is None or math.isnan(total) else f"{total:{self.form}}"
+
+
+def partly(totals: Mapping[str, Any]) -> str:
+    """Which means leave out images, with how many they are of: "PSNR over 3, SSIM over 4 of 5 images"; else empty."""
+    counts = {metric.heading: totals.get(f"{name}_images") for name, metric in METRICS.items()}
+    parts = ", ".join(f"{heading} over {number}" for heading, number in counts.items() if number is not None)
+    return parts and f"{parts} of {totals['images']} images"
 
 
 def mean(values: Sequence[float]) -> float:

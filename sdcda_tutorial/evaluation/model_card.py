@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.evaluation.metric_table import METRICS
+from sdcda_tutorial.evaluation.metric_table import METRICS, partly
 from sdcda_tutorial.files import CONTENTS
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.training import checkpoints
+
+WAIT = 10.0  # seconds: enough for any number of evaluations, while a training would go on for hours
 
 
 def add_test(path: Path, weights: str, figures: Mapping[str, Any]) -> str | None:
     """Add the results of an evaluation to the card of a model in a run folder; they replace earlier ones on that data.
 
-    A model anywhere else (made by `checkpoints.export`, or a copy) is left as it is.
+    A model anywhere else (made by `checkpoints.export`, or a copy) is left as it is. Another evaluation that is adding
+    its own is waited for.
 
     Args:
         weights: `checkpoints.weights_digest` of the model that was measured.
@@ -31,17 +35,18 @@ def add_test(path: Path, weights: str, figures: Mapping[str, Any]) -> str | None
     file = path.resolve()  # a link stays a link
     if not (file.parent / "config.json").exists():
         return None
-    tensors, card = checkpoints.load(file)
-    if checkpoints.weights_digest(file) != weights:
-        return f"{path} was trained on meanwhile: these figures are of the model before and not in the card"
     if not os.access(file, os.W_OK):  # an atomic write renames, so it would replace the file all the same
         return f"{path} is read-only: these figures are not in its card"
-    same = ("data", "split", "variant")
-    others = [test for test in card.get("tests", []) if any(test.get(key) != figures[key] for key in same)]
     try:
-        checkpoints.save(file, tensors, {**card, "tests": [*others, dict(figures)]})
+        with one_writer(file.parent, wait=WAIT):
+            tensors, card = checkpoints.load(file)
+            if checkpoints.weights_digest(file) != weights:
+                return f"{path} was trained on meanwhile: these figures are of the model before and not in the card"
+            same = ("data", "split", "variant")
+            others = [test for test in card.get("tests", []) if any(test.get(key) != figures[key] for key in same)]
+            checkpoints.save(file, tensors, {**card, "tests": [*others, dict(figures)]})
     except InputError as error:
-        return f"these figures are not in the card: {error}"
+        return f"these figures are not in the card: {str(error).partition(';')[0]}"  # without advice about a `folder`
     return None
 
 
@@ -102,7 +107,7 @@ def _measured(card: Mapping[str, Any]) -> list[str]:
     lines = []
     for test, part in parts:  # a card from before a metric was added lacks it
         figures = (f"{m.heading} {m.text(test[m.name])}" for m in shown if test.get(m.name) is not None)
-        lines.append(f"{', '.join(figures)} on {part}")
+        lines.append(f"{', '.join(figures)} on {part}" + (f"; {partly(test)}" if partly(test) else ""))
     return lines
 
 

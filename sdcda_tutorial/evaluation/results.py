@@ -37,7 +37,8 @@ class Results:
 
     Attributes:
         rows: one per image, in the order of the data set.
-        about: data set, checkpoint, kernel, seeds, versions: how to reproduce these figures.
+        about: data set, checkpoint, kernel, seeds, versions: how to reproduce these figures. Where annotated points lie
+            outside their images, which are in no count, "points_outside" says how many.
     """
 
     rows: list[Row]
@@ -53,10 +54,15 @@ class Results:
         return mean([row.count for row in self.rows])
 
     def totals(self) -> dict[str, float | None]:
-        """Every metric that was measured, rounded, None where it is undefined; the mean count; how many images."""
+        """Every metric that was measured, rounded, None where it is undefined; the mean count; how many images.
+
+        A mean over fewer images than there are says of how many, as "psnr_images": the others have no finite value.
+        """
         known = [name for name, metric in METRICS.items() if metric.of_rows or name in self.rows[0].figures]
         rounded = {name: round(getattr(self, name), 4) for name in [*known, "mean_count"]}
-        return {name: _or_none(value) for name, value in rounded.items()} | {"images": len(self.rows)}
+        of = {f"{name}_images": METRICS[name].images(self.rows) for name in known} | {"images": len(self.rows)}
+        fewer = {name: number for name, number in of.items() if name == "images" or number < len(self.rows)}
+        return {name: _or_none(value) for name, value in rounded.items()} | fewer
 
     def to_json(self, path: str | Path) -> None:
         """Write totals, rows and origin atomically; a value that is not finite becomes null: JSON has no NaN."""
@@ -122,18 +128,21 @@ def evaluate(
     refuse_unlabelled(dataset)
     kernel = kernel or DensityKernel()
 
-    def measure(index: int) -> Row:
+    def measure(index: int) -> tuple[Row, int]:
         sample = dataset[index]
         predicted, truth = predict_density(model, sample.image), kernel.draw(sample)
         background = float(metrics.on_background(predicted, truth).sum())
         total = float(predicted.sum(dtype=torch.float64))
         figures = {name: m.of_image(predicted, truth, variant) for name, m in METRICS.items() if m.of_image}
-        return Row(sample.name, sample.count, total, background, total - background - sample.count, figures)
+        row = Row(sample.name, sample.count, total, background, total - background - sample.count, figures)
+        return row, sample.dropped
 
-    rows = shared_out(measure, len(dataset), fabric, bar="evaluate" if progress else None)
-    if not rows:
+    measured = shared_out(measure, len(dataset), fabric, bar="evaluate" if progress else None)
+    if not measured:
         raise InputError("the data set to evaluate on is empty")
-    return Results(rows, {**(about or {}), "kernel": asdict(kernel), "variant": variant})
+    rows, dropped = zip(*measured, strict=True)
+    found = {**(about or {}), "kernel": asdict(kernel), "variant": variant}
+    return Results(list(rows), found | ({"points_outside": sum(dropped)} if any(dropped) else {}))
 
 
 def refuse_unlabelled(dataset: Sequence[Sample]) -> None:

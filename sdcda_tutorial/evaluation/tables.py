@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sdcda_tutorial.evaluation.metric_table import METRICS
+from sdcda_tutorial.evaluation.metric_table import METRICS, partly
 from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.markdown import markdown_table
 
@@ -15,8 +15,12 @@ def table(results: Mapping[str, Results]) -> str:
     shown = [m for m in METRICS.values() if m.shown != "files" and any(m.name in one for one in totals)]
     rows = [[title, *(m.text(getattr(found, m.name)) for m in shown)] for title, found in results.items()]
     first = next(iter(results.values()))
+    outside = first.about.get("points_outside")
+    fewer = {title: partly(one) for title, one in zip(results, totals, strict=True)}
     return (
         markdown_table(["method", *(metric.heading for metric in shown)], rows)
-        + f"\n{len(first.rows)} images, {first.mean_count:.1f} people each on average. background: people predicted "
-        "where nobody is; crowd: people predicted too many (+) or too few (-) where there are some."
+        + f"\n{len(first.rows)} images, {first.mean_count:.1f} people each on average"
+        + (f", without {outside} annotated points that lie outside their images" if outside else "")
+        + ". background: people predicted where nobody is; crowd: people predicted too many (+) or too few (-) where "
+        "there are some." + "".join(f" {title}: {part}, where it is finite." for title, part in fewer.items() if part)
     )

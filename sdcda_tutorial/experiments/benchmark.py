@@ -7,6 +7,7 @@ spread over seeds. Finished parts are kept: a benchmark that was interrupted goe
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,7 @@ from sdcda_tutorial.experiments.pipeline import Experiment
 from sdcda_tutorial.experiments.presets import Preset, split_run_name
 from sdcda_tutorial.experiments.statistics import summarise
 from sdcda_tutorial.files import folder_digest, read_object, require_writable, write_json, write_text
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.mini_world import ensure_mini_world
 from sdcda_tutorial.rivals.translation import TRANSLATIONS
@@ -107,8 +109,14 @@ class Benchmark:
 
         Args:
             at_once: seeds to train at the same time; see `run_seeds_in_parallel`.
+        Raises:
+            InputError: another process runs a benchmark in this folder, or a method lacks something.
         """
         require_writable(self.folder)
+        with one_writer(self.folder):
+            return self._run(seeds, at_once, say)
+
+    def _run(self, seeds: Sequence[int], at_once: int, say: Say) -> dict[str, Any]:
         path, cells = self.folder / "results.json", self.folder / "cells.jsonl"
         stored = read_object(path) if path.exists() else {}
         then = stored.get("seeds")
@@ -132,7 +140,8 @@ class Benchmark:
 
     def _run_in_own_folder(self, seed: int, say: Say = print) -> Measured:
         folder = self.folder / f"seed_{seed}"
-        return self.run_seed(seed, folder, self._data_of(seed), lambda line: say(f"seed {seed}: {line}"))
+        with one_writer(folder):
+            return self.run_seed(seed, folder, self._data_of(seed), lambda line: say(f"seed {seed}: {line}"))
 
     def run_seed(self, seed: int, folder: Path, data: SeedData, say: Say) -> Measured:
         """Train the methods in `folder` (see `pipeline`) and evaluate them on the test images.
@@ -190,8 +199,9 @@ class Benchmark:
             for domain in ("source", "target"):
                 if (run / f"{domain}.json").exists():
                     about[f"{domain}_test"] = Results.from_json(run / f"{domain}.json").totals()
-            export(run / "model.safetensors", out / f"{name}.safetensors", about)
-            write_text(out / f"{name}.jsonl", (run / "metrics.jsonl").read_text(encoding="utf-8"))
+            with one_writer(out, wait=math.inf):
+                export(run / "model.safetensors", out / f"{name}.safetensors", about)
+                write_text(out / f"{name}.jsonl", (run / "metrics.jsonl").read_text(encoding="utf-8"))
 
     def save_pictures(self, found: Mapping[str, Any]) -> None:
         """Pictures of the finished benchmark in its folder: those of `figures`, and Fig. 2 with the first seed's."""
@@ -219,7 +229,8 @@ def _evaluate(checkpoint: Path, test: CrowdDataset, kernel: DensityKernel, about
         counter, card = load_counter(checkpoint)
         about = {**about, **of, "chosen": card["chosen"]}
         found = evaluate(counter, test, kernel=kernel, about=about, progress=False)
-        found.to_json(path)
+        with one_writer(path.parent, wait=math.inf):
+            found.to_json(path)
     return found
 
 

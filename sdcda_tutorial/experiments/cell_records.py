@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.files import parse_json, write_text
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.training.checkpoints import read_card, weights_digest
 
 
@@ -24,18 +26,20 @@ def write_cells(
     Raises:
         InputError: the file holds something else.
     """
-    cells = {(cell["seed"], cell["method"]): cell for cell in read_cells(path)}
+    new = {}
     folder = next(iter(checkpoints.values())).parent.parent
     runs = {model: weights_digest(model) for model in sorted(folder.glob("*/model.safetensors"))}
     for method, checkpoint in checkpoints.items():
-        cells[seed, method] = {
+        new[seed, method] = {
             "seed": seed,
             "method": method,
             "figures": {domain: found.totals() for domain, found in results[method].items()},
             "data": {domain: found.about["data"] for domain, found in results[method].items()},
             "made_from": _made_from(checkpoint, runs),
         }
-    write_text(path, "".join(json.dumps(cell, ensure_ascii=False) + "\n" for _, cell in sorted(cells.items())))
+    with one_writer(path.parent, wait=math.inf):
+        cells = {(cell["seed"], cell["method"]): cell for cell in read_cells(path)} | new
+        write_text(path, "".join(json.dumps(cell, ensure_ascii=False) + "\n" for _, cell in sorted(cells.items())))
 
 
 def read_cells(path: str | Path) -> list[dict[str, Any]]:

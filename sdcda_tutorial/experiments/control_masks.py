@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sdcda_tutorial.datasets.batches import crowd_mask
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import claim, folder_digest
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.training.mask_model import PROVENANCE, is_whole, origin_of_masks
 
 # name -> what the masks are
@@ -41,11 +43,12 @@ def write_control_masks(kind: str, target: CrowdDataset, predicted: str | Path, 
     origin: dict[str, Any] = {"control": kind}
     origin |= {"predicted": folder_digest(predicted), "predicted_by": origin_of_masks(predicted)}
     origin |= {"growth": GROWTH, "target": target.describe(labelled=kind == "perfect")}
-    claim(folder, origin, PROVENANCE, what="masks")
-    for index, name in enumerate(target.names):
-        path = masks.path_of(folder, name)
-        if not is_whole(path):
-            masks.write_png(path, _mask(kind, target, predicted, index))
+    paths = [masks.path_of(folder, name) for name in target.names]
+    with one_writer(folder, wait=math.inf, also={path.parent for path in paths}):
+        claim(folder, origin, PROVENANCE, what="masks")
+        for index, path in enumerate(paths):
+            if not is_whole(path):
+                masks.write_png(path, _mask(kind, target, predicted, index))
     return folder
 
 

@@ -12,12 +12,18 @@ from sdcda_tutorial.experiments.benchmark import Benchmark, mini_data, provenanc
 from sdcda_tutorial.experiments.benchmark_rows import titles
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.files import require_writable, write_json, write_text
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.training.checkpoints import load_counter
 
 
 def run_demo(seed: int, out: Path, say: Callable[[str], None]) -> None:
     """Train and measure both, write the table, the JSON and the panel to `out`, and print the table with `say`."""
     require_writable(out)
+    with one_writer(out):
+        _run_demo(seed, out, say)
+
+
+def _run_demo(seed: int, out: Path, say: Callable[[str], None]) -> None:
     names = titles(("noadapt", "se+fd"))
     data = mini_data(MINI_ROOT if seed == 0 else out / "world", seed)
     checkpoints, measured = Benchmark(tuple(names), MINI, out).run_seed(seed, out, data, say)

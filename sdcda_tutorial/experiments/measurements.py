@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.evaluation.feature_distance import alignment
 from sdcda_tutorial.experiments.benchmark_rows import run_folder
 from sdcda_tutorial.files import read_object, write_json
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, load_generators, translation_quality
 from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
 
@@ -36,7 +38,9 @@ def measure_once(path: Path, of: Mapping[str, Any], measure: Callable[[], dict[s
     """Write to `path` what `measure()` finds, unless it is there, `of` the same, with the `figure` of this version."""
     stored = read_object(path) if path.exists() else {}
     if figure not in stored or any(stored.get(key) != value for key, value in of.items()):
-        write_json(path, {**measure(), **of})
+        measured = {**measure(), **of}
+        with one_writer(path.parent, wait=math.inf):
+            write_json(path, measured)
 
 
 def _figures(path: Path) -> dict[str, Any]:

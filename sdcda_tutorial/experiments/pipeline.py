@@ -1,6 +1,7 @@
 """From data to a trained counter: mask model, pseudo-masks, warm start, adaptation, in one folder.
 
-What several methods share is made once, when the first of them needs it, and found again by the next:
+What several methods share is made once, when the first of them needs it, and found again by the next; while another
+process makes it, this one waits:
 
     FOLDER/segmenter/     the mask model              FOLDER/noadapt/   a run per method,
     FOLDER/masks/         the target's pseudo-masks   FOLDER/se+fd/     see `training.saving`
@@ -16,6 +17,8 @@ With another counter than the paper's the folders of warm start and method begin
 
 from __future__ import annotations
 
+import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from sdcda_tutorial.datasets import GCC, CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments.presets import Preset
 from sdcda_tutorial.files import require_writable
+from sdcda_tutorial.locks import PATIENCE, one_writer
 from sdcda_tutorial.rivals.translated_source import refuse_other_layouts, translate
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, refuse_several_devices, train_translation
 from sdcda_tutorial.training.config import AdaptationConfig
@@ -75,17 +79,25 @@ class Experiment:
         config = config or self.preset.method(method)
         self.check(method, config, resume=resume)
         translation = method if method in TRANSLATIONS else None
-        return self._adapt(
-            method, translation, self.target if config.needs_target else None, config,
-            pseudo_masks=self.pseudo_masks() if config.weights.needs_pseudo_masks else None,
-            init=self.warm_start(translation), resume=resume, description=method,
-        )  # fmt: skip
+        with self._alone(self.preset.run_name(method), wait=PATIENCE):  # before the long parts that it rests on
+            return self._adapt(
+                method, translation, self.target if config.needs_target else None, config,
+                pseudo_masks=self.pseudo_masks() if config.weights.needs_pseudo_masks else None,
+                init=self.warm_start(translation), resume=resume, description=method,
+            )  # fmt: skip
+
+    def _alone(self, part: str, *, wait: float = math.inf) -> AbstractContextManager[Any]:
+        """Hold the folder of a part, for all processes of this training; a rehearsal writes nothing."""
+        if self.rehearsal is not None:
+            return nullcontext()
+        return one_writer(self.folder / part, wait=wait, fabric=self.hardware.launch())
 
     def check(self, method: str, config: AdaptationConfig, *, resume: bool = False) -> None:
         """Raise an InputError for what can be known before processes are started and the long parts begin."""
         folder = self.folder / self.preset.run_name(method)
         if (folder / "config.json").exists() and not resume:
-            raise InputError(f"{folder} already holds a run; pass `resume` to go on, or choose another `folder`")
+            with one_writer(folder):  # a run that is still going on is said first: it cannot be resumed
+                raise InputError(f"{folder} already holds a run; pass `resume` to go on, or choose another `folder`")
         self._require_places(self.preset.run_name(method), self.preset.run_name("warm_start"))
         self.hardware.refuse_uneven(config.batch_size)
         if self.preset.warm_start is not None:
@@ -127,7 +139,8 @@ class Experiment:
         if self.preset.warm_start is None:
             return None
         name = "warm_start" if translation is None else f"{translation}-warm_start"
-        model = self._adapt(name, translation, None, self.preset.warm_start, resume=True, description="warm start")
+        with self._alone(self.preset.run_name(name)):
+            model = self._adapt(name, translation, None, self.preset.warm_start, resume=True, description="warm start")
         return model if self.rehearsal is None or model.exists() else None
 
     def _adapt(
@@ -148,7 +161,8 @@ class Experiment:
         if translation not in self._translated:
             config = replace(self.preset.translation.method(translation), seed=self.seed)
             folder = self.folder / f"{translation}-translation"
-            model = train_translation(self.source, self.target, config, folder, resume=True, **self._shared)
+            with self._alone(folder.name):
+                model = train_translation(self.source, self.target, config, folder, resume=True, **self._shared)
             folder = self.folder / f"{translation}-source"
             if self.rehearsal is not None and not self.rehearsal.finds_translated(self.source, folder):
                 return self._translated.setdefault(translation, self.source)
@@ -170,9 +184,10 @@ class Experiment:
         if model is None:
             assert self.boxes is not None, "see `check_mask_model`"
             own = self.folder / "segmenter"
-            model = train_segmenter(
-                self.boxes, settings, own, vgg_weights=self.vgg_weights, resume=True, **self._shared
-            )  # fmt: skip
+            with self._alone(own.name):
+                model = train_segmenter(
+                    self.boxes, settings, own, vgg_weights=self.vgg_weights, resume=True, **self._shared
+                )  # fmt: skip
         if self.rehearsal is not None and not self.rehearsal.finds_masks(model, self.target, folder):
             return None
         return write_pseudo_masks(

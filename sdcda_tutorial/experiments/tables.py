@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sdcda_tutorial.evaluation.metric_table import METRICS
+from sdcda_tutorial.evaluation.metric_table import METRICS, partly
 from sdcda_tutorial.experiments.statistics import MAE_PERCENT
 from sdcda_tutorial.markdown import markdown_table
 
@@ -27,7 +27,10 @@ def spread_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:
         for method, row in zip(of_target, rows, strict=True):
             row.append(_plus_minus(summary[f"{method} / source"][MAE_PERCENT.name], MAE_PERCENT.digits))
     seeds = ", ".join(map(str, found["seeds"]))
-    return markdown_table(header, rows) + f"\nmean ± standard deviation over seeds {seeds}"
+    cells = [cell for cell in found.get("cells", []) if cell["domain"] == "target"]
+    parts = sorted({partly(cell) for cell in cells} - {""})
+    fewer = f"; of runs {', or '.join(parts)}, where it is finite" if parts else ""
+    return markdown_table(header, rows) + f"\nmean ± standard deviation over seeds {seeds}{fewer}"
 
 
 def difference_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> str:

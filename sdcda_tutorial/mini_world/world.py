@@ -9,6 +9,7 @@ A world is made in a temporary folder beside `root` and moved there when complet
 from __future__ import annotations
 
 import hashlib
+import math
 import multiprocessing
 import os
 import shutil
@@ -24,8 +25,10 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from sdcda_tutorial.endings import end_with_parent, left_to_the_parent
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import locked, put_in_place, read_json, require_writable, write_json
+from sdcda_tutorial.files import put_in_place, read_json, require_writable, write_json
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.mini_world.drawing import DEFAULT_STRENGTH, render
 from sdcda_tutorial.mini_world.native_formats import write_crowdhuman, write_gcc, write_shanghaitech
 from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
@@ -89,7 +92,7 @@ def ensure_mini_world(
         return root
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with locked(root.parent) as alone:
+        with one_writer(root, wait=math.inf, beside=True) as alone:
             if not _fits(root, seed, settings):  # another process may have made it while this one waited
                 _refuse_foreign(root)
                 require_writable(root)
@@ -180,9 +183,13 @@ def _run(make: Callable[[_Image], _Made], images: list[_Image], workers: int, pr
     bar = partial(tqdm, total=len(images), desc="mini world", unit="image", disable=not progress)
     if workers > 1 and len(images) > 4 * _CHUNK:
         os.environ[_PARENT] = str(os.getpid())
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        spawn = multiprocessing.get_context("spawn")
+        with left_to_the_parent():
+            pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_parent)
         try:
-            return list(bar(pool.map(make, images, chunksize=_CHUNK)))
+            with left_to_the_parent():  # they start with the first task
+                made = pool.map(make, images, chunksize=_CHUNK)
+            return list(bar(made))
         except (BrokenProcessPool, PermissionError):
             pass
         finally:

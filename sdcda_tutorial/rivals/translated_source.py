@@ -6,6 +6,7 @@ byte for byte.
 
 from __future__ import annotations
 
+import math
 import shutil
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path, claim, forgetting_contents, is_from, path_inside, put_in_place
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.networks import image_batch
 from sdcda_tutorial.pixels import as_rgb
 from sdcda_tutorial.rivals.cyclegan import Generator
@@ -37,7 +39,7 @@ def translate(
     """Translate the images of `source` into the target domain, write them with their labels to `out` and return that.
 
     `out` appears when it is complete. Until then the files are in a hidden folder beside it, and an interrupted
-    translation continues where it was.
+    translation continues where it was. While another process writes it, this one waits.
 
     Args:
         checkpoint: model.safetensors of a translation's run.
@@ -61,19 +63,20 @@ def translate(
         "source": source.describe(),
         "weights": card["config"]["weights"],
     }
-    if is_from(out, origin, TRANSLATED, what="translated images"):
-        return out
-    claim(making, origin, TRANSLATED, what="translated images", fabric=fabric)
-    shared_out(partial(_write_image, generator, source, making), len(source), fabric, bar="translate")
-    fabric.barrier()
-    if fabric.is_global_zero:
-        for name in LISTS:
-            _copy_list(source.root / f"{name}.txt", making / f"{name}.txt", set(source.names))
-        try:
-            put_in_place(making, out)
-        except OSError as error:
-            raise InputError(f"cannot move {making} to {out}: {error.strerror or error}; move it by hand") from None
-    fabric.barrier()
+    with one_writer(out, wait=math.inf, fabric=fabric, also=making.glob("**"), beside=True):
+        if is_from(out, origin, TRANSLATED, what="translated images"):
+            return out
+        claim(making, origin, TRANSLATED, what="translated images", fabric=fabric)
+        shared_out(partial(_write_image, generator, source, making), len(source), fabric, bar="translate")
+        fabric.barrier()
+        if fabric.is_global_zero:
+            for name in LISTS:
+                _copy_list(source.root / f"{name}.txt", making / f"{name}.txt", set(source.names))
+            try:
+                put_in_place(making, out)
+            except OSError as error:
+                raise InputError(f"cannot move {making} to {out}: {error.strerror or error}; move it by hand") from None
+        fabric.barrier()
     return out
 
 

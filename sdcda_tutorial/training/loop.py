@@ -21,6 +21,7 @@ from sdcda_tutorial.datasets.batches import Batches, default_workers
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import TrainingStopped
 from sdcda_tutorial.files import forgetting_contents
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.training.saving import RunFolder
 
 LOG_EVERY = 10  # steps
@@ -68,6 +69,11 @@ class Training:
             InputError: the folder is in use, or holds another run.
             TrainingStopped: a loss, a weight or the validation error became NaN or infinite.
         """
+        folder = self.run.folder
+        with one_writer(folder, fabric=self.run.fabric, also=[folder / "previews"]):
+            return self._finish(resume)
+
+    def _finish(self, resume: bool) -> Path:
         run, start = self.run, self.run.begin(resume)
         bar = tqdm(
             range(start, self.steps), initial=start, total=self.steps, desc=self.description, unit="step",

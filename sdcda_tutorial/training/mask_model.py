@@ -24,6 +24,7 @@ from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import IMAGES, claim, forgetting_contents, in_utf8, read_object
+from sdcda_tutorial.locks import one_writer
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
 from sdcda_tutorial.pixels import as_rgb
 from sdcda_tutorial.prediction import PASS_PIXELS
@@ -155,7 +156,8 @@ def write_pseudo_masks(
 ) -> Path:
     """Predict the crowd mask of every target image and write it as NAME.png to `folder`, which is returned.
 
-    A mask that exists from the same checkpoint and options is kept, so an interrupted run continues where it was.
+    A mask that exists from the same checkpoint and options is kept, so an interrupted run continues where it was. While
+    another process writes masks there, this one waits.
 
     Args:
         checkpoint: mask model, from `train_segmenter`.
@@ -175,7 +177,6 @@ def write_pseudo_masks(
     about = {"target": target.describe(labelled=False), "threshold": threshold, "dilate": dilate}
     images = dict(zip(map(in_utf8, target.names), target.digests(labelled=False), strict=True))
     origin = {"weights_sha256": checkpoints.weights_digest(checkpoint), **about, IMAGES: images}
-    claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
 
     def write(index: int) -> None:
         path = masks.path_of(folder, target.names[index])
@@ -185,7 +186,10 @@ def write_pseudo_masks(
             probability = crowd_probability(segmenter, image)
             masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))
 
-    shared_out(write, len(target), fabric, bar="pseudo-masks")
+    places = {masks.path_of(folder, name).parent for name in target.names}
+    with one_writer(folder, wait=math.inf, fabric=fabric, also=places):
+        claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
+        shared_out(write, len(target), fabric, bar="pseudo-masks")
     return folder
 
 

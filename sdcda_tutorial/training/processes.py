@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from sdcda_tutorial.endings import end_with_parent, left_to_the_parent
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.output import protect
 
@@ -83,7 +83,7 @@ def call_in_processes(
                         number, arguments = waiting.pop()
                         call = (number, place > 0, Path(outcomes), function, arguments)
                         running[place] = number, context.Process(target=_call, args=call)
-                        with _deaf_to_interrupts(), _environment(environment):
+                        with left_to_the_parent(), _environment(environment):
                             running[place][1].start()
                 connection.wait([process.sentinel for _, process in running.values()])
                 for place, (number, process) in list(running.items()):
@@ -194,7 +194,7 @@ def _call(number: int, quiet: bool, outcomes: Path, function: Callable[..., Any]
     protect("stdout"), protect("stderr")
     if quiet:  # bars of several processes would write over each other; the parent reports errors
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent(clear=outcomes)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a file half written is cleared away
     outcome: Any
     try:
@@ -216,13 +216,6 @@ def _call(number: int, quiet: bool, outcomes: Path, function: Callable[..., Any]
             torch.distributed.destroy_process_group()
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
     """Processes started here have these variables."""
@@ -234,19 +227,6 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
         for name in values.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started here ignore Ctrl-C, which a terminal sends to all: their parent does not, and ends them."""
-    if threading.current_thread() is not threading.main_thread():  # others may not touch signals, nor do they get any
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def outcome_of(folder: Path, failure: str | None) -> Any:

@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -656,6 +656,104 @@ def test_a_foreign_folder_is_not_made_a_world(home: Path) -> None:
     (home / "mine").mkdir()
     (home / "mine/letter.txt").write_text("dear")
     assert "mine exists and is not a mini world" in refused("data", "mini", "--root", "mine")
+
+
+# --- what is known of labels and files --------------------------------------------------------------------------------
+def relabel(data: Path, change: Callable[[np.ndarray], np.ndarray]) -> list[int]:
+    """Change the points of every annotation; the number of points in each."""
+    numbers = []
+    for mat in sorted(data.rglob("GT_*.mat")):
+        points = change(scipy.io.loadmat(mat)["image_info"][0, 0][0, 0]["location"])
+        info = np.empty((1, 1), dtype=[("location", "O"), ("number", "O")])
+        info["location"][0, 0], info["number"][0, 0] = points, len(points)
+        scipy.io.savemat(mat, {"image_info": info})
+        numbers.append(len(points))
+    return numbers
+
+
+def all_but_one_outside(points: np.ndarray) -> np.ndarray:
+    moved: np.ndarray = points + 500 * (np.arange(len(points)) > 0)[:, None]
+    return moved
+
+
+def notes(done: Done) -> list[str]:
+    assert done.code == 0, done.err
+    return [line for line in done.err.replace("\r", "\n").split("\n") if line.startswith("note: ")]
+
+
+TELLING = {
+    "evaluate": (f"--checkpoint {MODELS['se']} --target shanghaitech-b:broken", ["test"]),
+    "train": ("--method noadapt --warm-steps 0 --source shanghaitech-b:broken", ["train"]),
+    "masks": ("--boxes shanghaitech-b:broken --target mini-target:data/mini", ["train"]),
+    "benchmark": (
+        "--seeds 1 --methods noadapt --source shanghaitech-b:broken --target shanghaitech-b:broken --boxes mini",
+        ["train", "test"],  # of the target's part to adapt to no label is read
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(name, marks=[pytest.mark.slow] * (name == "benchmark")) for name in TELLING]
+)
+def test_points_that_are_not_counted_are_told_once(broken: Path, tmp_path: Path, command: str) -> None:
+    options, parts = TELLING[command]
+    numbers = [relabel(broken / f"part_B/{part}_data", all_but_one_outside) for part in parts]
+    done = run(command, *options.split(), "--out", tmp_path / "out")
+    told = notes(done)
+    expected = [f"{part}_data: {sum(n) - len(n)} of {sum(n)}" for part, n in zip(parts, numbers, strict=True)]
+    assert [line.partition(" points lie outside")[0].rpartition("/")[2] for line in told] == expected
+    assert all("and are not counted" in line and "GT_IMG_1.mat" in line for line in told)
+    outside = sum(numbers[-1]) - len(numbers[-1])
+    assert (f"without {outside} annotated points" in done.out) == (command == "evaluate")
+
+
+def test_of_sound_data_nothing_is_told(trained: dict[str, str], tmp_path: Path) -> None:
+    assert notes(run("evaluate", "--checkpoint", MODELS["se"], "--out", tmp_path / "evaluation")) == []
+    assert notes(run("train", "--method", "fd", "--warm-steps", 0, "--out", tmp_path / "runs")) == []
+
+
+def test_labels_of_the_target_are_not_read_for_training(broken: Path, tmp_path: Path) -> None:
+    for mat in broken.rglob("GT_*.mat"):
+        mat.write_bytes(b"")
+    target = ("--target", f"shanghaitech-b:{broken}")
+    assert notes(run("train", "--method", "fd", "--warm-steps", 0, *target, "--out", tmp_path)) == []
+
+
+def test_where_nobody_is_there_is_nothing_to_learn(broken: Path, tmp_path: Path) -> None:
+    relabel(broken, lambda points: np.zeros((0, 2)))
+    data = f"shanghaitech-b:{broken}"
+    for command in (("train", "--method", "noadapt", "--source", data), ("masks", "--boxes", data)):
+        says = refused(*command, "--out", "new")
+        assert f"{broken}" in says and "nobody is labelled in its 4 images" in says
+    (line,) = notes(run("evaluate", "--checkpoint", MODELS["se"], "--target", data, "--out", tmp_path))
+    assert "nobody is labelled, in 5 of 5 images" in line
+
+
+def test_photographs_left_out_are_told(trained: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    photograph(folder / "a.jpg", (128, 128))
+    for name in ("b.heic", "c.heic", "d.tif"):
+        shutil.copy(folder / "a.jpg", folder / name)
+    target = ("--target", f"images:{folder}", "--out", tmp_path / "out")
+    for command in (("train", "--method", "fd", "--warm-steps", 0), ("masks", "--boxes", "mini")):
+        (line,) = notes(run(*command, *target))
+        assert (
+            "1 images are used; files left out: 3: b.heic and 1 more (" in line and "`sdcda data check` lists" in line
+        )
+    checked = ran("data", "check", f"images:{folder}")
+    assert all(f"{folder / name} " in checked for name in ("b.heic", "c.heic", "d.tif"))
+
+
+def test_a_picture_that_predict_turns_and_evaluate_does_not_is_told(broken: Path, tmp_path: Path) -> None:
+    upside_down = Image.Exif()
+    upside_down[0x0112] = 3
+    picture = broken / "part_B/test_data/images/IMG_2.jpg"
+    with Image.open(picture) as image:
+        image.copy().save(picture, exif=upside_down)
+    target = ("--target", f"shanghaitech-b:{broken}")
+    (line,) = notes(run("evaluate", "--checkpoint", MODELS["se"], *target, "--out", tmp_path))
+    assert f"(EXIF orientation 3) and used as they are stored, in 1 of 5 images, first {picture};" in line
+    assert "`sdcda predict`" in line
 
 
 # --- failures on the way ----------------------------------------------------------------------------------------------

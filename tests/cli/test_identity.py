@@ -37,6 +37,13 @@ def out(tmp_path: Path) -> Path:
     return Path(shutil.copytree("made", tmp_path / "out"))
 
 
+def complaint_of(*arguments: object) -> str:
+    """As `refused`, below what else is told."""
+    before, done = files(), run(*arguments)
+    assert done.code == 2 and done.out == "" and files() == before, done.err
+    return done.complaint
+
+
 def other_frames(folder: Path, of: Path = Path("data/mini/target/part_B/train_data/images")) -> Path:
     """The same names, and other pictures of the same size."""
     folder.mkdir(parents=True)
@@ -86,7 +93,7 @@ def test_a_run_is_of_its_images_and_of_the_labels_it_learnt_from(out: Path, tmp_
     corrected = scipy.io.loadmat(mat)
     corrected["image_info"]["location"][0, 0] = np.array([[3, 4]])
     scipy.io.savemat(mat, {key: value for key, value in corrected.items() if not key.startswith("__")})
-    assert f"{out}/se/config.json was started with source_data: other contents" in refused(*SE, out, *own)
+    assert f"{out}/se/config.json was started with source_data: other contents" in complaint_of(*SE, out, *own)
 
 
 def test_what_methods_share_is_not_shared_between_data(tmp_path: Path) -> None:
@@ -163,13 +170,6 @@ def test_figures_are_of_the_model_and_the_data_that_are_there(tmp_path: Path) ->
 
 
 # --- a finished run is opened before it is believed -------------------------------------------------------------------
-def complaint_of(*arguments: object) -> str:
-    """As `refused`, below the bar of a mask model that is ready."""
-    before, done = files(), run(*arguments)
-    assert done.code == 2 and done.out == "" and files() == before, done.err
-    return done.complaint
-
-
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

@@ -56,7 +56,7 @@ def test_every_word_is_one_of_the_program() -> None:
         if word.startswith("--"):
             assert word in options
         else:
-            assert re.fullmatch(r"`sdcda (\w+)( mini| make)?`", word)[1] in commands
+            assert re.fullmatch(r"`sdcda (\w+)( mini| make| check)?`", word)[1] in commands
 
 
 def test_known_words_are_replaced_and_others_stay() -> None:

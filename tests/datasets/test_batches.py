@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,3 +233,35 @@ def test_missing_and_misfitting_masks_are_named(target: CrowdDataset, tmp_path: 
     masks.write_png(masks.path_of(tmp_path, target.names[0]), np.zeros((10, 20)))
     with pytest.raises(InputError, match=rf"{target.names[2]}\.png is 20x10 but its image is 256x192"):
         PseudoMasked(target, tmp_path)[2]
+
+
+# --- killed -----------------------------------------------------------------------------------------------------------
+def load_for_ever(note: Path) -> None:
+    batches = make().from_step(0, 10**6, workers=2)
+    next(batches)
+    note.with_suffix(".part").write_text(" ".join(str(worker.pid) for worker in multiprocessing.active_children()))
+    note.with_suffix(".part").rename(note)
+    time.sleep(600)
+
+
+def ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.mark.alone
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_workers_end_at_once_with_a_killed_training(tmp_path: Path, start: Callable[..., Any]) -> None:
+    process = start(load_for_ever, tmp_path / "workers")
+    while not (tmp_path / "workers").exists():
+        assert process.is_alive()
+        time.sleep(0.02)
+    workers = [int(pid) for pid in (tmp_path / "workers").read_text().split()]
+    assert len(workers) == 2 and not any(map(ended, workers))
+    os.kill(process.pid, signal.SIGKILL)
+    end = time.monotonic() + 2  # by itself PyTorch looks every five seconds
+    while not all(map(ended, workers)):
+        assert time.monotonic() < end
+        time.sleep(0.02)

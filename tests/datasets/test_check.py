@@ -271,6 +271,88 @@ def test_a_crowd_on_one_side_of_a_wide_image_shows_that_it_is_swapped(tmp_path: 
     assert "has 2 of 20 points outside its 36×64 image and none when x and y" in report.faults[0].message
 
 
+# --- labels that mean something else than they seem -------------------------------------------------------------------
+def turn(picture: Path, orientation: int) -> None:
+    """The same pixels with a tag that says how a viewer shall turn them."""
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    with Image.open(picture) as image:
+        image.copy().save(picture, exif=tags)
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_points_of_a_viewer_that_turns_the_picture(tmp_path: Path, orientation: int) -> None:
+    """To swap x and y, as it was told before, would mirror them."""
+    write_shanghaitech(tmp_path, 1, np.array([[3, 55], [20, 41], [35, 63]]), size=SIZE)
+    turn(tmp_path / "train_data/images/IMG_1.jpg", orientation)
+    report = look("shanghaitech", tmp_path)
+    (fault,) = report.faults
+    assert "3 of 3 points outside its 36×64 image and none when the picture is turned" in fault.message
+    assert f"EXIF orientation {orientation}" in fault.message and "exiftran" in fault.message
+    assert "swapped" not in report.table()
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4])
+def test_a_turned_picture_of_the_same_size_is_noted(tmp_path: Path, orientation: int) -> None:
+    """Nothing in the points shows whether they were made in a viewer."""
+    shanghaitech(tmp_path)
+    turn(tmp_path / "part_B/train_data/images/IMG_2.jpg", orientation)
+    report = look("shanghaitech-b", tmp_path)
+    (note,) = report.notes
+    assert report.ok and f"(EXIF orientation {orientation})" in note.message and "IMG_2.jpg" in note.message
+
+
+def test_heads_that_lie_mirrored_in_their_mask(tmp_path: Path) -> None:
+    mask = np.zeros(SIZE)
+    mask[3:12, 5:20] = 1
+    heads = np.array([[4, 6], [5, 17], [10, 9], [11, 19]])  # (row, column)
+    last = np.array(SIZE) - 1
+    ways = {
+        "left to right": (heads[:, 0], last[1] - heads[:, 1]),
+        "upside down": (last[0] - heads[:, 0], heads[:, 1]),
+        "turned by 180°": tuple((last - heads).T),
+        "swapped": (heads[:, 1], heads[:, 0]),
+    }
+    write_gcc(tmp_path, "scene_00_0", "1500000000", heads, size=SIZE, mask=mask)
+    for number, way in enumerate(ways.values(), start=1):
+        write_gcc(tmp_path, "scene_00_0", f"150000000{number}", np.stack(way, axis=1), size=SIZE, mask=mask)
+    faults = told(look("gcc", tmp_path))
+    assert len(faults) == len(ways)
+    for number, way in enumerate(ways, start=1):
+        assert way in faults[f"150000000{number}.mat"]
+
+
+def test_a_set_whose_points_are_there_twice_or_run_from_0_to_1_is_at_fault(tmp_path: Path) -> None:
+    for split, points in (("train", np.repeat(XY, 2, axis=0)), ("test", XY / (64, 36))):
+        for number in (1, 2, 3):
+            write_shanghaitech(tmp_path / "part_B", number, points, size=SIZE, split=split)
+    report = look("shanghaitech-b", tmp_path)
+    twice, unit = report.faults
+    assert "12 of 24 points repeat another" in twice.message and "in 3 of 3 images" in twice.message
+    assert "are they coordinates from 0 to 1?" in unit.message and "in 3 of 3 images" in unit.message
+    assert report.notes == [] and not report.ok
+
+
+def test_boxes_with_x_and_y_swapped(tmp_path: Path) -> None:
+    people = [{"tag": "person", "vbox": [2, 50, 9, 8], "hbox": [2, 50, 4, 4]}] * 2
+    write_crowdhuman(tmp_path, [{"ID": "a", "gtboxes": people}])
+    (fault,) = look("crowdhuman", tmp_path).faults
+    assert "a.jpg has 2 of 2 boxes outside its 40×60 image and none when x and y" in fault.message
+
+
+def test_a_table_stays_short_where_everything_is_wrong_in_the_same_way(tmp_path: Path) -> None:
+    for number in range(check_module.ALIKE + 3):
+        (tmp_path / f"{number}.heic").touch()
+    write_picture(tmp_path / "a.jpg", SIZE)
+    (tmp_path / "b.tif").touch()
+    report = look("images", tmp_path)
+    assert len(report.notes) == check_module.ALIKE + 4 and report.ok
+    lines = report.table().splitlines()
+    assert sum(".heic " in line for line in lines) == check_module.ALIKE + 1
+    assert any("and 3 more files" in line and ".heic is none of .jpg" in line for line in lines)
+    assert any(f"{tmp_path / 'b.tif'} " in line for line in lines)
+
+
 # --- sample and whole -------------------------------------------------------------------------------------------------
 def test_a_sample_is_spread_over_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_module, "SAMPLE", 3)

@@ -77,7 +77,7 @@ def test_shanghaitech_a_has_small_gray_files(tmp_path: Path) -> None:
 
 
 def test_shanghaitech_failures(tmp_path: Path) -> None:
-    complaint(lambda: ShanghaiTech(tmp_path / "nowhere"), tmp_path / "nowhere", "part_A")
+    complaint(lambda: ShanghaiTech(tmp_path / "nowhere"), tmp_path / "nowhere", "part_A", "`make_dataset`")
     complaint(lambda: ShanghaiTech(tmp_path), tmp_path / "train_data")
     mats = [write_shanghaitech(tmp_path, number, XY) for number in range(1, 9)]
     complaint(lambda: ShanghaiTech(tmp_path, split="val"), "val", "train, test")
@@ -413,7 +413,9 @@ def test_image_folder(tmp_path: Path) -> None:
     assert data.names == ["a.PNG", "a.webp", "b.jpg", "c.bmp", "d.jpeg"]
     assert all(sample.size == (20, 30) and sample.count == 0 for sample in data)
     (tmp_path / "empty").mkdir()
-    complaint(lambda: ImageFolder(tmp_path / "empty"), tmp_path / "empty")
+    complaint(lambda: ImageFolder(tmp_path / "empty"), tmp_path / "empty", "empty is empty")
+    (tmp_path / "empty" / "notes.txt").write_text("no picture")
+    complaint(lambda: ImageFolder(tmp_path / "empty"), "no photograph (.jpg", "empty holds 1 others (notes.txt)")
     complaint(lambda: ImageFolder(tmp_path / "nowhere"), tmp_path / "nowhere")
 
 

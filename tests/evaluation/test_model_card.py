@@ -166,3 +166,7 @@ def test_a_figure_that_is_undefined_is_left_out(model: Path) -> None:
     assert lines(model_card.text(model), "measured") == [
         "MAE 1.23, MSE 2.00, SSIM 0.500, GAME(1) 3.00 on test, X, 1 images at 2x3 (names n), 2000-01-01"
     ]
+    figures |= {"psnr": 20.0, "psnr_images": 1, "images": 2}
+    assert model_card.add_test(model, weights, {**about, **figures}) is None
+    (line,) = lines(model_card.text(model), "measured")
+    assert ", PSNR 20.00, " in line and line.endswith(", 2000-01-01; PSNR over 1 of 2 images")

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,9 @@ def test_totals_by_hand(results: Results) -> None:
     assert (results.psnr, results.ssim) == (results.rows[0].psnr, results.rows[0].ssim)
     totals = results.totals()
     assert totals["images"] == 2 and totals["mse"] == round(math.sqrt(5), 4)
-    assert set(totals) == {"mae", "mse", "psnr", "ssim", "background", "crowd", "mean_count", "images", *GAME}
+    fewer = {"psnr_images": 1, "ssim_images": 1}
+    assert set(totals) == {"mae", "mse", "psnr", "ssim", "background", "crowd", "mean_count", "images", *GAME, *fewer}
+    assert fewer.items() <= totals.items()
     assert totals["game0"] == results.mae and totals["game1"] == totals["game3"] == results.game2 == 2.5
 
 
@@ -298,6 +301,25 @@ def test_table_by_hand(results: Results) -> None:
     assert first == f"| NoAdapt       {figures}"
     assert second.startswith("| SE+FD, longer | 2.00 |")
     assert legend.startswith("2 images, 1.0 people each on average.")
+    parts = "PSNR over 1, SSIM over 1 of 2 images, where it is finite."
+    assert legend.endswith(f"where there are some. NoAdapt: {parts} SE+FD, longer: {parts}")
+
+
+def test_means_of_all_images_are_no_matter_of_a_line(results: Results) -> None:
+    """Exact maps have an infinite PSNR, empty ones none: either is left out of the mean, and only that is told."""
+    whole = evaluate(Known(MAPS), SAMPLES[:1], kernel=SPIKE, progress=False)
+    assert "finite" not in table({"": whole}) and "psnr_images" not in whole.totals()
+    exact = evaluate(Known([SPIKE.draw(SAMPLES[0])]), SAMPLES[:1], kernel=SPIKE, progress=False)
+    assert table({"exact": exact}).endswith(" exact: PSNR over 0 of 1 images, where it is finite.")
+
+
+def test_points_that_were_not_counted_stay_with_the_results(tmp_path: Path) -> None:
+    part = [replace(SAMPLES[0], dropped=3), replace(SAMPLES[1], dropped=4)]
+    evaluate(Known(MAPS), part, kernel=SPIKE, progress=False).to_json(tmp_path / "found.json")
+    found = Results.from_json(tmp_path / "found.json")
+    assert found.about["points_outside"] == 7
+    legend = table({"": found}).splitlines()[-1]
+    assert "1.0 people each on average, without 7 annotated points that lie outside their images. back" in legend
 
 
 def test_mask_quality_by_hand(tmp_path: Path) -> None:

@@ -96,6 +96,12 @@ def test_images_without_people_have_no_percentage() -> None:
     assert [summary[name]["mean"] for name in ("mae", "psnr", "mae_percent_of_mean_count")] == [1.0, None, None]
 
 
+def test_the_table_says_of_how_many_images_a_mean_is() -> None:
+    rows = [Row("", 1, 1.0, 0.0, 0.0, FIGURES), Row("", 0, 1.0, 1.0, 0.0, {"psnr": float("nan"), "ssim": 1.0})]
+    found = summarise({seed: {"se": {"target": Results(rows)}} for seed in (1, 2)}, same_images=True)
+    assert spread_table(found, {}).endswith(" over seeds 1, 2; of runs PSNR over 1 of 2 images, where it is finite")
+
+
 def test_every_image_is_kept(found: dict[str, Any]) -> None:
     assert [one.tolist() for one in counts(found, "se", "count")] == list(TRUE.values())
     assert [one.tolist() for one in counts(found, "se")] == [[11, 19], [1, 35]]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -351,7 +353,6 @@ def test_interruption_leaves_the_old_world_and_nothing_else(
 
 @pytest.mark.slow
 def test_leftovers_of_a_killed_run_are_cleared(tmp_path: Path) -> None:
-    pytest.importorskip("fcntl")
     (tmp_path / ".mini.making-abc" / "new" / "source").mkdir(parents=True)
     ensure_mini_world(tmp_path / "mini", settings=TINY, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["mini"]
@@ -372,6 +373,78 @@ def test_worker_processes_make_the_same_world(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     root = ensure_mini_world(tmp_path / "mini", settings=TINY, progress=False)
     assert json.loads((root / "manifest.json").read_text())["geometry"] == TINY_GEOMETRY
+
+
+# --- ended from outside -----------------------------------------------------------------------------------------------
+def family(parent: int) -> list[int]:
+    """The processes that a process has started, and theirs, as Linux knows them."""
+    tasks = Path(f"/proc/{parent}/task").glob("*/children")
+    children = [int(number) for task in tasks for number in task.read_text().split()]
+    return [*children, *(further for child in children for further in family(child))]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def until(true: Callable[[], object], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.alone
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize(
+    ("how", "to_all", "code"),
+    [
+        (signal.SIGKILL, False, -signal.SIGKILL),
+        (signal.SIGTERM, False, 143),
+        (signal.SIGTERM, True, 143),  # as `timeout` and a cluster send it
+        (signal.SIGHUP, True, 129),  # as a terminal that is closed
+        (signal.SIGINT, True, 130),  # as a terminal does at Ctrl-C
+    ],
+)
+def test_who_ends_the_command_ends_its_workers(tmp_path: Path, how: int, to_all: bool, code: int) -> None:
+    """And nothing stays of the world in the making; after a kill the next one clears it away."""
+    package = str(Path(mini_world.__file__).parents[2])
+    program = (
+        "import os, signal; os.cpu_count = lambda: 2\n"
+        "from sdcda_tutorial.cli import main\n"
+        "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "    main(['data', 'mini', '--root', 'world'])\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    (tmp_path / "here").mkdir()
+    command = subprocess.Popen(
+        [sys.executable, "../program.py"], cwd=tmp_path / "here", env={**os.environ, "PYTHONPATH": package},
+        start_new_session=True, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    started: list[int] = []
+    try:
+        until(lambda: next((tmp_path / "here").rglob("*.jpg"), None))  # they are at work
+        started = family(command.pid)
+        assert len(started) >= 2
+        (os.killpg if to_all else os.kill)(command.pid, how)
+        _, err = command.communicate(timeout=30)
+        assert command.returncode == code
+        until(lambda: not any(alive(pid) for pid in started), seconds=5)
+        if how == signal.SIGKILL:
+            ensure_mini_world(tmp_path / "here/world", settings=TINY, progress=False)
+            assert [path.name for path in (tmp_path / "here").iterdir()] == ["world"]
+        else:
+            assert list((tmp_path / "here").iterdir()) == []
+            last = err.replace("\r", "\n").splitlines()[-1]
+            assert last.startswith("sdcda: interrupted; the same command") and "Traceback" not in err
+    finally:
+        command.kill()
+        for pid in filter(alive, started):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.slow

@@ -157,6 +157,7 @@ def assert_same_run(folder: Path, reference: Path) -> None:
     for card in cards:
         assert len(card.pop("date")) == 10 and card.pop("seconds") >= 0
     assert cards[0] == cards[1]
+    assert not list(folder.rglob(".*"))  # neither a lock nor what a killed writer left
     for name in (LOG, CONFIG):
         assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
 
@@ -872,15 +873,18 @@ def test_masks_are_kept_and_missing_ones_made(
     gone = data.target.names[2:4]
     for name in gone:
         masks.path_of(folder, name).unlink()
-    (folder / ".IMG_5.x1y2.png").write_bytes(b"half")  # what a kill in the middle of writing leaves
+    left = (folder / f".tmp-{'0a' * 8}.png", folder / ".IMG_5.01234abc.png")  # by a kill: now, and in earlier versions
+    for path in (*left, folder / ".IMG_5.x1y2.png"):
+        path.write_bytes(b"half")
     (folder / "notes.txt").write_text("mine")
     written, write = [], masks.write_png
     monkeypatch.setattr(masks, "write_png", lambda path, mask: (written.append(path.stem), write(path, mask)))
     write_pseudo_masks(mask_model, data.target, folder, threshold=0.5)
     assert written == gone
     assert {name: text for name, text in content(folder).items() if name in before} == before
-    assert (folder / "notes.txt").read_text() == "mine"
-    assert folder_digest(folder) == digest  # neither the leftovers nor the notes are masks
+    assert (folder / "notes.txt").read_text() == "mine" and (folder / ".IMG_5.x1y2.png").read_bytes() == b"half"
+    assert not any(path.exists() for path in left)
+    assert folder_digest(folder) == digest  # neither what has a dot nor the notes are masks
     written.clear()
     write_pseudo_masks(mask_model, data.target, folder, threshold=0.5)
     assert not written

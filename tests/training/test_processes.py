@@ -155,11 +155,13 @@ SCRIPT = """
     import signal, sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
+    from sdcda_tutorial.endings import in_order
     from test_processes import in_processes, sleep
     if __name__ == "__main__":
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what it runs in the background deaf
         try:
-            in_processes(2, 1, sleep, Path({folder!r}))
+            with in_order():
+                in_processes(2, 1, sleep, Path({folder!r}))
         except KeyboardInterrupt:
             print("interrupted")
             sys.exit(130)
@@ -167,30 +169,36 @@ SCRIPT = """
 
 
 @posix
-@pytest.mark.parametrize("how", ["ctrl-c", "interrupt", "kill"])
-def test_who_ends_the_command_ends_all_its_processes(how: str, tmp_path: Path) -> None:
-    folder, script = tmp_path / "notes", tmp_path / "script.py"
+@pytest.mark.parametrize(
+    ("how", "to_all", "code"),
+    [
+        (signal.SIGINT, True, 130),  # as a terminal does it at Ctrl-C
+        (signal.SIGTERM, False, 143),
+        (getattr(signal, "SIGHUP", None), True, 129),
+        (getattr(signal, "SIGKILL", None), False, -9),
+    ],
+)
+def test_who_ends_the_command_ends_all_its_processes(how: int, to_all: bool, code: int, tmp_path: Path) -> None:
+    folder, script, room = tmp_path / "notes", tmp_path / "script.py", tmp_path / "tmp"
     folder.mkdir()
+    room.mkdir()
     script.write_text(textwrap.dedent(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder))))
     # A session of its own, so that a signal to the group does not reach pytest.
     command = subprocess.Popen(
-        [sys.executable, str(script)], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, str(script)], start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env={**os.environ, "TMPDIR": str(room)},
+    )  # fmt: skip
     with at_most(60):
         while len(list(tmp_path.glob("half-*"))) < 2:
             assert command.poll() is None, command.communicate()
             time.sleep(0.02)
-        if how == "ctrl-c":
-            os.killpg(command.pid, signal.SIGINT)  # as a terminal does it
-        else:
-            os.kill(command.pid, signal.SIGINT if how == "interrupt" else signal.SIGKILL)
+        (os.killpg if to_all else os.kill)(command.pid, how)
         out, err = command.communicate(timeout=60)
         assert gone(folder, 2)
-    assert err == ""
-    if how == "kill":
-        assert command.returncode == -signal.SIGKILL
-    else:
-        assert command.returncode == 130 and out == "interrupted\n"
+    assert err == "" and command.returncode == code
+    assert list(room.iterdir()) == []  # nor does what they tell each other stay
+    if code > 0:
+        assert out == ("interrupted\n" if how == signal.SIGINT else "")
         assert not list(tmp_path.glob("half-*"))  # they left in order
 
 

@@ -144,8 +144,11 @@ class GCC(CrowdDataset):
         attributes.update(zip(["hour", "minute"], numbers_of(files.mat, mat, "time_info"), strict=False))
         attributes.update(zip(["weather"], numbers_of(files.mat, mat, "weather_info"), strict=False))
         attributes.update({} if files.listed is None else {"level": files.listed.level})
-        mask = None if files.mask is None else _read_mask(files.mask, size)
-        return Labels(points=row_column[:, ::-1] + 0.5, mask=mask, attributes=attributes)
+        return Labels(points=row_column[:, ::-1] + 0.5, attributes=attributes)
+
+    def _mask(self, entry: Entry, size: Size) -> np.ndarray | None:
+        path: Path | None = entry.annotation.mask
+        return None if path is None else _read_mask(path, size)
 
 
 def _read_list(path: Path, faults: list[Finding]) -> Iterator[SceneDescription]:

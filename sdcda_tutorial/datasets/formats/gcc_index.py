@@ -16,7 +16,8 @@ from tqdm.auto import tqdm
 
 from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of, points_of
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import cache_file, read_json, write_json
+from sdcda_tutorial.files import cache_file, read_json
+from sdcda_tutorial.locks import write_cache
 
 
 class MatEntry(NamedTuple):
@@ -50,7 +51,7 @@ def read_index(root: Path, mats: Mapping[str, Path]) -> dict[str, MatEntry]:
     finally:
         if stale:  # after an interruption or a damaged file too: what was read need not be read again
             with suppress(InputError):  # without a cache it takes longer the next time, and nothing is wrong
-                write_json(cache, known)
+                write_cache(cache, known)
     return {name: known[name] for name in mats}
 
 

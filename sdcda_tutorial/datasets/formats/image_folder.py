@@ -6,10 +6,11 @@ Adaptation needs no more: the target's labels are never used in training.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
-from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Labels
-from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, listing
+from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset, Entry, Finding, Labels
+from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, holds, listing
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 
@@ -32,10 +33,26 @@ class ImageFolder(CrowdDataset):
 
     def __init__(self, root: str | os.PathLike[str], **options: Any) -> None:
         folder = existing_folder(root, "a folder of photographs")
-        names = [name for name in listing(folder) if name.lower().endswith(ENDINGS) and not name.startswith(".")]
+        there = listing(folder)
+        names = [name for name in there if name.lower().endswith(ENDINGS) and not name.startswith(".")]
         if not names:
-            raise InputError(f"{folder} holds no photograph ({' '.join(ENDINGS)}); name the folder they are in")
-        super().__init__(f"images:{folder}", [Entry(name, folder / name) for name in names], **options)
+            raise InputError(
+                f"{folder} holds no photograph ({' '.join(ENDINGS)}); {holds(folder)}; name the folder they are in"
+            )
+        skipped = [_not_read(folder / name) for name in sorted({*there} - {*names})]
+        super().__init__(f"images:{folder}", [Entry(name, folder / name) for name in names], (), skipped, **options)
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
         return Labels()
+
+
+def _not_read(path: Path) -> Finding:
+    """A note about something in the folder that is taken for no photograph."""
+    if path.is_dir():
+        why = "a folder in the folder; move its photographs up, or name it as a data set of its own"
+    elif path.name.startswith("."):
+        why = "hidden, since its name begins with a dot; rename it if it is a photograph"
+    else:
+        ending = path.suffix or "a name without ending"
+        why = f"{ending} is none of {' '.join(ENDINGS)}; save it as a JPEG or PNG if it is a photograph"
+    return Finding(str(path), f"{path} is not read: {why}", fault=False)

@@ -27,7 +27,8 @@ from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 
 _LAYOUT = (
-    "ShanghaiTech: part_A[_final] or part_B[_final], train_data or test_data in it, images and ground_truth in that"
+    "ShanghaiTech: part_A[_final] or part_B[_final], train_data or test_data in it, images and ground_truth in that; "
+    "`make_dataset` writes one from a list of points"
 )
 _IMAGE = r"(?i:(IMG_.+)\.jpe?g)"  # mirrors hold stray PNGs and Thumbs.db among the images
 _MAT = r"(?i:GT_(IMG_.+)\.mat)"
