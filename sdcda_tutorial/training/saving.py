@@ -34,6 +34,7 @@ from sdcda_tutorial.files import (
     parse_json,
     read_json,
     read_object,
+    regular_file,
     without_contents,
     write_json,
     write_text,
@@ -81,7 +82,7 @@ def read_log(path: str | Path) -> list[dict[str, float]]:
         InputError: a line is damaged; it is named.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        text = Path(regular_file(path)).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}; restore it or train again") from None
     lines = []

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import regular_file
 
 _LARGEST = 2**26  # bytes of a file, also when it is unpacked: four million points
 _TOO_LARGE = f"more than {_LARGEST >> 20} MiB"
@@ -42,13 +43,15 @@ def load_mat(path: Path, key: str) -> dict[str, Any]:
             message lists the variables there are).
     """
     try:
-        with open(path, "rb") as file:
+        with open(regular_file(path), "rb") as file:
             data = file.read(_LARGEST + 1)
         variables = _variables(data)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; every image needs its annotation") from None
     except NotImplementedError:
         raise InputError(f"{path} is a MATLAB 7.3 file, which cannot be read here; save it again with -v7") from None
+    except InputError:
+        raise
     except Exception as error:  # on damaged bytes numpy, zlib and scipy raise whatever they stumble over
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is not a readable .mat file ({reason}); fetch it again") from error
