@@ -51,7 +51,7 @@ check: lint  ## lint and the fast tests, for every commit: about a minute
 test: $(VENV)/.stamp-dev  ## run all tests and notebooks; a part of the tests: make test PYTEST_ARGS=tests/test_losses.py
 	@[ -z "$(PYTEST_ARGS)" ] || $(BIN)/python -m pytest $(PYTEST_ARGS)
 	@[ -n "$(PYTEST_ARGS)" ] || $(PARALLEL) -m "not alone"
-	@[ -n "$(PYTEST_ARGS)" ] || $(BIN)/python -m pytest -m alone
+	@[ -n "$(PYTEST_ARGS)" ] || $(PARALLEL) -m alone
 	@[ -n "$(PYTEST_ARGS)" ] || $(PARALLEL) --nbval notebooks
 
 lint: $(VENV)/.stamp-dev  ## check style, formatting, types and the direction of imports (ruff, mypy, import-linter)

@@ -25,16 +25,8 @@ from sdcda_tutorial.datasets.images import read_image
 from sdcda_tutorial.datasets.own_data import make_dataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments.cell_records import read_cells
-from sdcda_tutorial.files import (
-    atomic_path,
-    claim,
-    parse_json,
-    put_in_place,
-    read_json,
-    read_object,
-    write_json,
-    write_text,
-)
+from sdcda_tutorial.files import atomic_path, parse_json, put_in_place, read_json, read_object, write_json, write_text
+from sdcda_tutorial.guards.provenance import claim
 from sdcda_tutorial.networks import FeatureExtractor
 from sdcda_tutorial.training.checkpoints import load_counter
 from sdcda_tutorial.training.imagenet_weights import load_imagenet_weights

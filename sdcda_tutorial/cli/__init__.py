@@ -12,9 +12,9 @@ import typer
 
 from sdcda_tutorial.cli import benchmark, data, doctor, evaluate, masks, predict, train
 from sdcda_tutorial.cli.messages import is_first_process, translate
-from sdcda_tutorial.endings import in_order
 from sdcda_tutorial.errors import InputError, TrainingStopped
-from sdcda_tutorial.output import protect
+from sdcda_tutorial.guards.endings import in_order
+from sdcda_tutorial.guards.output import protect
 
 # torch takes seconds to import: commands import what they need when they run.
 app = typer.Typer(

@@ -57,7 +57,7 @@ def benchmark(
     from sdcda_tutorial.experiments.benchmark_rows import EARLY, GROUPS, titles
     from sdcda_tutorial.experiments.tables import difference_table, spread_table
     from sdcda_tutorial.files import require_writable
-    from sdcda_tutorial.locks import one_writer
+    from sdcda_tutorial.guards.locks import one_writer
 
     chosen = list(dict.fromkeys(GROUPS.get(methods) or (name.strip() for name in methods.split(","))))
     names, numbers = titles(chosen), _numbers(seeds)

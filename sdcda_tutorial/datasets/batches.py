@@ -24,8 +24,8 @@ from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import color_jitter, random_crop, random_flip, random_scaled_crop
 from sdcda_tutorial.density import Kernel, density_map
-from sdcda_tutorial.endings import end_with_parent
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.guards.endings import end_with_parent
 from sdcda_tutorial.networks import image_batch
 
 SOURCE, TARGET = 0, 1  # streams of random numbers, so that the two domains of a run get different crops

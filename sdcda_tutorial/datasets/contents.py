@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import cache_file, file_digest, in_utf8, read_json
-from sdcda_tutorial.locks import write_cache
+from sdcda_tutorial.guards.locks import write_cache
 
 WORTH_KEEPING = 2**26  # bytes: less is read again within a tenth of a second
 _SETTLED = 2 * 10**9  # nanoseconds: a file changed so lately could change again without a sign of it in its times

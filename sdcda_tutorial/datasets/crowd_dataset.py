@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import operator
 from abc import abstractmethod
 from collections import Counter
@@ -24,7 +25,10 @@ from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes, keep_inside, resize_image, resize_labels
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import CONTENTS, in_utf8
+from sdcda_tutorial.files import in_utf8
+from sdcda_tutorial.guards.provenance import CONTENTS
+
+MOST_PIXELS = 100_000_000  # of a size to resize to: memory would hold hardly one image of more
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,8 @@ class CrowdDataset(Sequence[Sample]):
             raise InputError(f"{name}: give size or max_side, not both")
         if (size is not None and min(size) < 1) or (max_side is not None and max_side < 1):
             raise InputError(f"{name}: size and max_side are in pixels, at least 1")
+        if size is not None and math.prod(size) > MOST_PIXELS:
+            raise InputError(f"{name}: a size of {size[0]}×{size[1]} is over {MOST_PIXELS:,} pixels; make it smaller")
         self.size = None if size is None else (int(size[0]), int(size[1]))
         self.max_side = max_side
         self._cache: dict[str, Sample] | None = {} if cache else None

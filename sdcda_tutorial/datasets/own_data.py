@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -29,6 +28,7 @@ from sdcda_tutorial.datasets.formats.matfiles import save_image_info
 from sdcda_tutorial.datasets.images import read_image, stored_size
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import path_inside, put_in_place, read_json, regular_file
+from sdcda_tutorial.guards.locks import one_writer
 
 
 class Made(NamedTuple):
@@ -79,11 +79,12 @@ def make_dataset(
     listed = _read_labels(labels)
     targets = _targets(listed)
     outside = {}
-    new = not out.exists()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".making-", dir=out) as hidden:
+        with one_writer(out), TemporaryDirectory(prefix=".making-", dir=out) as hidden:
             made = Path(hidden, part)
+            for stale in out.glob(".making-*"):  # of a command that was killed
+                if stale != made.parent:
+                    shutil.rmtree(stale, ignore_errors=True)
             for folder in ("images", "ground_truth"):
                 (made / folder).mkdir(parents=True)
             for one in tqdm(listed, unit="image", disable=not progress):
@@ -95,10 +96,6 @@ def make_dataset(
             put_in_place(made, out / part)
     except OSError as error:
         raise InputError(f"cannot write {out / part}: {error.strerror or error}; choose another folder") from error
-    finally:
-        if new:
-            with suppress(OSError):  # it is not empty: all went well
-                out.rmdir()
     files = {os.path.normpath(one.image) for one in listed}
     others = [name for name in listing(root) if name.lower().endswith(ENDINGS) and name not in files]
     return Made(out / part, len(listed), sum(len(one.points) for one in listed), outside, others)

@@ -23,7 +23,7 @@ from sdcda_tutorial.datasets.images import stored_size
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import cache_file, in_utf8, read_object
-from sdcda_tutorial.locks import write_cache
+from sdcda_tutorial.guards.locks import write_cache
 
 Role = Literal["source", "boxes", "target", "test"]  # what a data set is used for
 

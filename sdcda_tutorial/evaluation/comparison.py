@@ -19,7 +19,7 @@ from sdcda_tutorial.evaluation import model_card
 from sdcda_tutorial.evaluation import pictures as plotting
 from sdcda_tutorial.evaluation.results import Results, evaluate
 from sdcda_tutorial.files import require_writable
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.metrics import Variant
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.prediction import predict_density

@@ -13,8 +13,8 @@ from typing import Any
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, partly
-from sdcda_tutorial.files import CONTENTS
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.guards.locks import one_writer
+from sdcda_tutorial.guards.provenance import CONTENTS
 from sdcda_tutorial.training import checkpoints
 
 WAIT = 10.0  # seconds: enough for any number of evaluations, while a training would go on for hours

@@ -27,7 +27,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.evaluation.regions import count_in, refuse_beyond
 from sdcda_tutorial.files import atomic_path, file_digest, in_utf8
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.prediction import predict_density
 
 OVERLAY_SIDE = 2000  # pixels of the longer side; drawn at 1200, so no detail is lost

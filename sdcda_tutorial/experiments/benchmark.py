@@ -33,7 +33,7 @@ from sdcda_tutorial.experiments.pipeline import Experiment
 from sdcda_tutorial.experiments.presets import Preset, split_run_name
 from sdcda_tutorial.experiments.statistics import summarise
 from sdcda_tutorial.files import folder_digest, read_object, require_writable, write_json, write_text
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.mini_world import ensure_mini_world
 from sdcda_tutorial.rivals.translation import TRANSLATIONS

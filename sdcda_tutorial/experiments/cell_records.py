@@ -11,7 +11,7 @@ from typing import Any
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.files import parse_json, regular_file, write_text
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.training.checkpoints import read_card, weights_digest
 
 

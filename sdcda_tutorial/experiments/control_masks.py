@@ -13,8 +13,9 @@ from sdcda_tutorial import masks
 from sdcda_tutorial.datasets.batches import crowd_mask
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import claim, folder_digest
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.files import folder_digest
+from sdcda_tutorial.guards.locks import one_writer
+from sdcda_tutorial.guards.provenance import claim
 from sdcda_tutorial.training.mask_model import PROVENANCE, is_whole, origin_of_masks
 
 # name -> what the masks are

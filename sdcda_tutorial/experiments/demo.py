@@ -12,7 +12,7 @@ from sdcda_tutorial.experiments.benchmark import Benchmark, mini_data, provenanc
 from sdcda_tutorial.experiments.benchmark_rows import titles
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.files import require_writable, write_json, write_text
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.training.checkpoints import load_counter
 
 

@@ -11,7 +11,7 @@ from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.evaluation.feature_distance import alignment
 from sdcda_tutorial.experiments.benchmark_rows import run_folder
 from sdcda_tutorial.files import read_object, write_json
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, load_generators, translation_quality
 from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
 

@@ -27,7 +27,7 @@ from sdcda_tutorial.datasets import GCC, CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments.presets import Preset
 from sdcda_tutorial.files import require_writable
-from sdcda_tutorial.locks import PATIENCE, one_writer
+from sdcda_tutorial.guards.locks import PATIENCE, one_writer
 from sdcda_tutorial.rivals.translated_source import refuse_other_layouts, translate
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, refuse_several_devices, train_translation
 from sdcda_tutorial.training.config import AdaptationConfig

@@ -25,10 +25,10 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from sdcda_tutorial.endings import end_with_parent, left_to_the_parent
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import put_in_place, read_json, require_writable, write_json
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.guards.endings import end_with_parent, left_to_the_parent
+from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.mini_world.drawing import DEFAULT_STRENGTH, render
 from sdcda_tutorial.mini_world.native_formats import write_crowdhuman, write_gcc, write_shanghaitech
 from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator

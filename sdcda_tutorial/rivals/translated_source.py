@@ -20,8 +20,9 @@ from sdcda_tutorial.datasets.formats.gcc import GCC, LISTS, TRANSLATED
 from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, claim, forgetting_contents, is_from, path_inside, put_in_place
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.files import atomic_path, path_inside, put_in_place
+from sdcda_tutorial.guards.locks import one_writer
+from sdcda_tutorial.guards.provenance import claim, forgetting_contents, is_from
 from sdcda_tutorial.networks import image_batch
 from sdcda_tutorial.pixels import as_rgb
 from sdcda_tutorial.rivals.cyclegan import Generator

@@ -20,8 +20,8 @@ from tqdm.auto import tqdm
 from sdcda_tutorial.datasets.batches import Batches, default_workers
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import TrainingStopped
-from sdcda_tutorial.files import forgetting_contents
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.guards.locks import one_writer
+from sdcda_tutorial.guards.provenance import forgetting_contents
 from sdcda_tutorial.training.saving import RunFolder
 
 LOG_EVERY = 10  # steps

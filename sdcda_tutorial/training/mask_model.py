@@ -23,8 +23,9 @@ from sdcda_tutorial.datasets.batches import Batches, micro_batches
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import IMAGES, claim, forgetting_contents, in_utf8, read_object
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.files import in_utf8, read_object
+from sdcda_tutorial.guards.locks import one_writer
+from sdcda_tutorial.guards.provenance import IMAGES, claim, forgetting_contents
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
 from sdcda_tutorial.pixels import as_rgb
 from sdcda_tutorial.prediction import PASS_PIXELS

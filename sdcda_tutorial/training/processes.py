@@ -23,9 +23,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sdcda_tutorial.endings import end_with_parent, left_to_the_parent
 from sdcda_tutorial.errors import InputError, TrainingStopped
-from sdcda_tutorial.output import protect
+from sdcda_tutorial.guards.endings import end_with_parent, left_to_the_parent
+from sdcda_tutorial.guards.output import protect
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

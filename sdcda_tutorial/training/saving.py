@@ -28,17 +28,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
-from sdcda_tutorial.files import (
-    RECORDED_LATER,
-    difference,
-    parse_json,
-    read_json,
-    read_object,
-    regular_file,
-    without_contents,
-    write_json,
-    write_text,
-)
+from sdcda_tutorial.files import parse_json, read_json, read_object, regular_file, write_json, write_text
+from sdcda_tutorial.guards.provenance import RECORDED_LATER, difference, without_contents
 from sdcda_tutorial.training import checkpoints
 
 if TYPE_CHECKING:

@@ -383,6 +383,7 @@ def test_names_and_signs_leave_the_program_on_every_machine(encoding: str, tmp_p
         ("train --size 0x10", "--size is HEIGHTxWIDTH"),
         ("masks --size ²x10", "--size is HEIGHTxWIDTH"),
         ("evaluate --checkpoint x --size 10x10x10", "--size is HEIGHTxWIDTH"),
+        ("train --size 99999x99999", "a size of 99999×99999 is over 100,000,000 pixels"),
         ("evaluate --checkpoint x --variant nosuch", "variant is standard or authors"),
         ("evaluate --checkpoint x --split nosuch", "no split 'nosuch'"),
         ("predict x --checkpoint x --max-side 0", "--max-side"),

@@ -21,7 +21,8 @@ from sdcda_tutorial.cli import main
 from sdcda_tutorial.datasets import open_dataset
 from sdcda_tutorial.evaluation import comparison, model_card
 from sdcda_tutorial.experiments.cell_records import read_cells, write_cells
-from sdcda_tutorial.locks import one_writer
+from sdcda_tutorial.guards import locks
+from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.training.checkpoints import read_card, weights_digest
 
 pytestmark = [
@@ -40,14 +41,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def hold(folder: Path, seconds: float) -> None:
+def hold(folder: Path) -> None:
     with one_writer(folder):
         Path(f"{folder}-held").touch()
-        time.sleep(seconds)
+        appear(Path(f"{folder}-released"))
 
 
 def appear(path: Path) -> None:
-    for _ in range(1000):
+    for _ in range(3000):
         if path.exists():
             return
         time.sleep(0.02)
@@ -56,8 +57,8 @@ def appear(path: Path) -> None:
 
 @pytest.fixture
 def held(start: Callable[..., Any]) -> Callable[..., Any]:
-    def begin(folder: Path | str, seconds: float = 60.0) -> Any:
-        process = start(hold, Path(folder), seconds)
+    def begin(folder: Path | str) -> Any:
+        process = start(hold, Path(folder))
         appear(Path(f"{folder}-held"))
         return process
 
@@ -118,8 +119,16 @@ def test_a_run_in_training_is_refused_and_when_it_has_ended_it_goes_on(
 
 # --- waited for -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("part", ["warm_start", "segmenter", "masks"])
-def test_parts_that_methods_share_are_waited_for(part: str, tmp_path: Path, held: Callable[..., Any]) -> None:
-    process = held(tmp_path / part, 3.0)
+def test_parts_that_methods_share_are_waited_for(
+    part: str, tmp_path: Path, held: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = held(tmp_path / part)
+
+    def say(*words: str, **options: Any) -> None:  # the holder ends when this process has said that it waits
+        print(*words, **options)
+        Path(f"{tmp_path / part}-released").touch()
+
+    monkeypatch.setattr(locks, "print", say, raising=False)
     done = run("train", "--method", "se", "--out", tmp_path)
     assert done.code == 0, done.err
     assert f"another process is writing to {tmp_path / part}; waiting for it\n" in done.err

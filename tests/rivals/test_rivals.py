@@ -18,7 +18,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments import pipeline as experiment
 from sdcda_tutorial.experiments.benchmark_rows import GROUPS, METHOD_TITLES
 from sdcda_tutorial.experiments.presets import COUNTERS, METHODS, MINI, PAPER, PHOTOS, split_run_name
-from sdcda_tutorial.files import without_contents
+from sdcda_tutorial.guards.provenance import without_contents
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.paper import TABLE_1
 from sdcda_tutorial.rivals.sfcn import SFCN

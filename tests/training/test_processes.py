@@ -155,7 +155,7 @@ SCRIPT = """
     import signal, sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
-    from sdcda_tutorial.endings import in_order
+    from sdcda_tutorial.guards.endings import in_order
     from test_processes import in_processes, sleep
     if __name__ == "__main__":
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what it runs in the background deaf

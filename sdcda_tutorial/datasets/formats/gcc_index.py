@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from sdcda_tutorial.datasets.formats.matfiles import load_image_info, numbers_of, points_of
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import cache_file, read_json
-from sdcda_tutorial.locks import write_cache
+from sdcda_tutorial.guards.locks import write_cache
 
 
 class MatEntry(NamedTuple):

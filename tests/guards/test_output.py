@@ -24,7 +24,8 @@ def test_what_is_read_arrives_in_order_and_whole(unbuffered: str, monkeypatch: p
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     process = script(
-        "import sys; from sdcda_tutorial.output import protect; print('first'); protect('stdout'), protect('stderr')\n"
+        "import sys; from sdcda_tutorial.guards.output import protect\n"
+        "print('first'); protect('stdout'), protect('stderr')\n"
         "for number in range(20_000): print(number, 'λ \\udce9')\n"
         "print('last', file=sys.stderr)"
     )
@@ -35,7 +36,7 @@ def test_what_is_read_arrives_in_order_and_whole(unbuffered: str, monkeypatch: p
 
 def test_what_nobody_reads_is_dropped() -> None:
     process = script(
-        "import sys; from sdcda_tutorial.output import protect; protect('stdout')\n"
+        "import sys; from sdcda_tutorial.guards.output import protect; protect('stdout')\n"
         "for number in range(20_000): print(number, flush=number % 100 == 0)\n"
         "print('all is done', file=sys.stderr)"
     )

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 PATIENCE = 1.0  # seconds that a process which was just killed may take to be gone
 _POLL = 0.1  # seconds
 # What `files.atomic_path` calls a file in the making; the second form, .STEM.8 DIGITS.SUFFIX, is that of versions
-# before 2027. There a letter is wanted among the digits: .notes.20261129.txt is somebody's own.
+# before 2027. There a letter is wanted among the digits: .notes.20261129.txt is somebody's own. Between them stands
+# what safetensors calls a file while it writes it.
 _LEFTOVER = re.compile(
-    r"\.tmp-[0-9a-f]{16}(\.[^.]+)?|\..+\.(?=\d*[a-f])[0-9a-f]{8}\.(csv|jpe?g|jsonl?|mat|md|png|raw|safetensors|txt)"
+    r"\.tmp-[0-9a-f]{16}(\.[^.]+)?|\.tmp[0-9A-Za-z]{6}|"
+    r"\..+\.(?=\d*[a-f])[0-9a-f]{8}\.(csv|jpe?g|jsonl?|mat|md|png|raw|safetensors|txt)"
 )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sdcda_tutorial.endings import in_order
+from sdcda_tutorial.guards.endings import in_order
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path, write_text
-from sdcda_tutorial.locks import one_writer, remove_leftovers, write_cache
+from sdcda_tutorial.guards.locks import one_writer, remove_leftovers, write_cache
 
 pytestmark = pytest.mark.alone
 
@@ -149,7 +149,7 @@ def test_a_file_system_without_locks_is_said_and_nothing_is_removed(
 
 
 # --- what a killed writer left ----------------------------------------------------------------------------------------
-OURS = [f".tmp-{'0a' * 8}", f".tmp-{'0a' * 8}.json", ".last.1b2c3d4e.safetensors", ".IMG_1.00000a00.png"]
+OURS = [f".tmp-{'0a' * 8}", ".tmpgSqWHm", f".tmp-{'0a' * 8}.json", ".last.1b2c3d4e.safetensors", ".IMG_1.00000a00.png"]
 MINE = [
     ".gitkeep", ".DS_Store", ".lock", ".tmp", ".tmp-notes.txt", f".tmp-{'0a' * 8}.tar.gz", f".tmp-{'0a' * 7}.json",
     f"tmp-{'0a' * 8}.json", ".notes.20261129.txt", ".model.1b2c3d4e.bak", ".last.1B2C3D4E.safetensors",
