@@ -21,7 +21,7 @@ UV     := $(LOWEST)/uv/bin/uv
 START := notebooks/00_start_here.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab check test lint notebooks sync colab test-browser test-lowest clean
+.PHONY: help setup demo lab check test lint notebooks sync colab test-browser test-lowest campaign clean
 
 help:  ## show this list
 	@echo "sdcda_tutorial: learn to count crowds across domains"
@@ -85,6 +85,9 @@ test-lowest:  ## run the fast tests with the oldest packages that pyproject.toml
 	@$(UV) pip install --quiet --python $(LOWEST)/venv --no-deps -e .
 	@$(UV) pip list --python $(LOWEST)/venv
 	@$(PARALLEL) -m "not slow and not alone" $(PYTEST_ARGS)
+
+campaign: $(VENV)/.stamp-dev  ## try to break the commands for 20 minutes; other figures: make campaign ARGS="--seed 1"
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/campaign/run.py $(ARGS)
 
 clean:  ## remove build/ and the caches; keeps runs/, data/ and the environment
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

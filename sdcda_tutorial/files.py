@@ -203,7 +203,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """Read JSON, with a one-line `InputError` when the file is missing or broken."""
     path = Path(path)
     try:
-        return parse_json(path.read_text(encoding="utf-8-sig"))
+        return parse_json(Path(regular_file(path)).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (OSError, ValueError) as error:
@@ -241,7 +241,7 @@ def file_digest(path: str | Path) -> str:
     """First 16 hexadecimal digits of the SHA-256 of a file: enough to see that two are not the same."""
     digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with open(regular_file(path), "rb") as file:
             while block := file.read(2**20):
                 digest.update(block)
         return digest.hexdigest()[:16]
@@ -253,5 +253,5 @@ def folder_digest(folder: Path) -> str:
     """As `file_digest`, of all PNGs below a folder and their names."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("[!.]*.png")):  # a dot begins what a killed writer left behind
-        digest.update(os.fsencode(path.relative_to(folder)) + path.read_bytes())
+        digest.update(os.fsencode(path.relative_to(folder)) + Path(regular_file(path)).read_bytes())
     return digest.hexdigest()[:16]

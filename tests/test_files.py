@@ -16,11 +16,21 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from native_files import complaint
 
-from sdcda_tutorial import files
+from sdcda_tutorial import files, masks
+from sdcda_tutorial.datasets.formats.folder_listing import read_lines
+from sdcda_tutorial.datasets.formats.matfiles import load_mat
+from sdcda_tutorial.datasets.images import read_image
+from sdcda_tutorial.datasets.own_data import make_dataset
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.experiments.cell_records import read_cells
 from sdcda_tutorial.files import atomic_path, parse_json, put_in_place, read_json, read_object, write_json, write_text
 from sdcda_tutorial.guards.provenance import claim
+from sdcda_tutorial.networks import FeatureExtractor
+from sdcda_tutorial.training.checkpoints import load_counter
+from sdcda_tutorial.training.imagenet_weights import load_imagenet_weights
+from sdcda_tutorial.training.saving import read_log
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals, umask and resource limits are POSIX")
 
@@ -334,3 +344,37 @@ def test_a_claim_is_written_once_and_refuses_what_is_made_from_something_else(tm
     (tmp_path / "theirs/1.png").write_text("")
     with pytest.raises(InputError, match=r"something else than masks, or ones without a provenance\.json"):
         make("theirs", weights="abc")
+
+
+# --- pipes ------------------------------------------------------------------------------------------------------------
+READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "json": ("x.json", read_json),
+    "digest of a file": ("x.jpg", files.file_digest),
+    "digest of a folder": ("x.png", lambda path: files.folder_digest(path.parent)),
+    "list": ("train.txt", lambda path: read_lines(path, "fix it")),
+    "mat": ("x.mat", lambda path: load_mat(path, "annPoints")),
+    "log": ("metrics.jsonl", read_log),
+    "cells": ("cells.jsonl", read_cells),
+    "points": ("x.csv", lambda path: make_dataset(path, path.parent, path.parent / "out")),
+    "mask": ("x.png", masks.read_png),
+    "photograph": ("x.jpg", read_image),
+    "checkpoint": ("x.safetensors", load_counter),
+    "weights": ("vgg16_bn.pth", lambda path: load_imagenet_weights(FeatureExtractor(), path)),
+}
+
+
+@posix
+@pytest.mark.parametrize("kind", READERS)
+def test_nobody_waits_for_the_writer_of_a_pipe(kind: str, tmp_path: Path) -> None:
+    name, read = READERS[kind]
+    os.mkfifo(tmp_path / name)
+    # Who opens it all the same gets an end of file from here, where it would wait for ever.
+    writer = threading.Thread(target=lambda: open(tmp_path / name, "wb").close())
+    writer.start()
+    try:
+        complaint(lambda: read(tmp_path / name))
+        writer.join(0.05)
+        assert writer.is_alive(), "somebody has opened the pipe"
+    finally:
+        os.close(os.open(tmp_path / name, os.O_RDONLY | os.O_NONBLOCK))
+        writer.join()

@@ -93,9 +93,11 @@ def _refuse_other_files(json: str | None, csv: str | None) -> None:
 def _write(records: Sequence[Mapping[str, Any]], json: str | None, csv: str | None) -> None:
     from sdcda_tutorial.evaluation.records import as_csv, as_json
     from sdcda_tutorial.files import write_text
+    from sdcda_tutorial.guards.locks import one_writer
 
     for file, as_text in ((json, as_json), (csv, as_csv)):
         if file == "-":
             typer.echo(as_text(records), nl=False)
         elif file is not None:
-            write_text(file, as_text(records))
+            with one_writer(Path(file).parent, wait=math.inf):
+                write_text(file, as_text(records))

@@ -27,7 +27,7 @@ from sdcda_tutorial.datasets.formats.image_folder import ENDINGS
 from sdcda_tutorial.datasets.formats.matfiles import save_image_info
 from sdcda_tutorial.datasets.images import read_image, stored_size
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import path_inside, put_in_place, read_json
+from sdcda_tutorial.files import path_inside, put_in_place, read_json, regular_file
 from sdcda_tutorial.guards.locks import one_writer
 
 
@@ -149,7 +149,7 @@ def _from_csv(path: Path) -> Iterator[_Listed]:
     listed: dict[str, _Listed] = {}
     without: dict[str, str] = {}  # image without people: where that is said
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open(regular_file(path), encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
             for row in rows:
                 place = f"{path}, line {rows.line_num}"

@@ -27,6 +27,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.colours import DENSITY
 from sdcda_tutorial.evaluation.regions import count_in, refuse_beyond
 from sdcda_tutorial.files import atomic_path, file_digest, in_utf8
+from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.prediction import predict_density
 
 OVERLAY_SIDE = 2000  # pixels of the longer side; drawn at 1200, so no detail is lost
@@ -158,14 +159,15 @@ def save_overlay(
         record["region_count"] = count_in(density, region)
     figure, digest = overlay(image, density, region), file_digest(photo)
     description = f"{photo.name} with the predicted density: {count:.1f} people"
-    while "overlay" not in record:
-        path, new = _free(out, photo.stem, digest, with_map)
-        with suppress(FileExistsError):  # another process was faster with this name
-            save(figure, path, description, digest, new=new)
-            record["overlay"] = str(path)
-    if with_map:
-        record["map"], record["map_png"] = map(str, _map_paths(path))
-        save_map(density, *_map_paths(path), f"{photo.name}: people per pixel", _map_origin(digest))
+    with one_writer(out, wait=math.inf):  # not while it counts: several commands may fill one folder
+        while "overlay" not in record:
+            path, new = _free(out, photo.stem, digest, with_map)
+            with suppress(FileExistsError):  # where there are no locks, another process was faster with this name
+                save(figure, path, description, digest, new=new)
+                record["overlay"] = str(path)
+        if with_map:
+            record["map"], record["map_png"] = map(str, _map_paths(path))
+            save_map(density, *_map_paths(path), f"{photo.name}: people per pixel", _map_origin(digest))
     return record
 
 

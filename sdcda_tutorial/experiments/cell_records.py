@@ -10,7 +10,7 @@ from typing import Any
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.results import Results
-from sdcda_tutorial.files import parse_json, write_text
+from sdcda_tutorial.files import parse_json, regular_file, write_text
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.training.checkpoints import read_card, weights_digest
 
@@ -45,7 +45,7 @@ def write_cells(
 def read_cells(path: str | Path) -> list[dict[str, Any]]:
     """The cells of a file, in its order; none if there is no file yet, an InputError for a damaged line."""
     try:
-        lines = Path(path).read_bytes().split(b"\n") if Path(path).exists() else []
+        lines = Path(regular_file(path)).read_bytes().split(b"\n") if Path(path).exists() else []
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     cells = []

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.io import savemat
 
-from sdcda_tutorial.datasets.formats.matfiles import save_image_info
+from sdcda_tutorial.datasets.formats.matfiles import save_image_info, write_mat
 from sdcda_tutorial.mini_world.drawing import Rendering
 from sdcda_tutorial.mini_world.scene import Scene, Split
 
@@ -42,7 +41,7 @@ def write_gcc(root: Path, serial: int, scene: Scene, rendering: Rendering) -> st
     (place / "segs" / f"{name}.raw").write_bytes(rendering.mask.tobytes())
     height, width = scene.size
     pixels = np.floor(scene.points[:, ::-1]).astype(np.int32)  # (N, 2) row, column
-    savemat(
+    write_mat(
         place / "mats" / f"{name}.mat",
         {
             "image_info": {"location": pixels if len(pixels) else np.zeros((0, 0)), "number": len(pixels)},

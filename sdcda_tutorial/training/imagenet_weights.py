@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import file_digest
+from sdcda_tutorial.files import file_digest, regular_file
 from sdcda_tutorial.networks import FeatureExtractor
 
 
@@ -44,7 +44,7 @@ def load_imagenet_weights(E: FeatureExtractor, weights_file: str | Path | None =
         if weights_file is None:
             state = weights.get_state_dict(progress=True, check_hash=True)
         else:
-            state = torch.load(weights_file, map_location="cpu", weights_only=True)
+            state = torch.load(regular_file(weights_file), map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         if weights_file is not None and not isinstance(error, OSError):  # torch's advice is to load it unsafely

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
-from sdcda_tutorial.files import parse_json, read_json, read_object, write_json, write_text
+from sdcda_tutorial.files import parse_json, read_json, read_object, regular_file, write_json, write_text
 from sdcda_tutorial.guards.provenance import RECORDED_LATER, difference, without_contents
 from sdcda_tutorial.training import checkpoints
 
@@ -73,7 +73,7 @@ def read_log(path: str | Path) -> list[dict[str, float]]:
         InputError: a line is damaged; it is named.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        text = Path(regular_file(path)).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}; restore it or train again") from None
     lines = []

@@ -100,6 +100,15 @@ def test_records_replace_earlier_ones_and_nothing_else() -> None:
     assert not Path("out2").exists()
 
 
+def test_what_a_killed_command_left_half_written_goes() -> None:
+    left = [Path(f"{folder}/.tmp-0123456789abcdef.{ending}") for folder, ending in (("out", "png"), ("new", "json"))]
+    for path in left:
+        path.parent.mkdir()
+        path.write_text("half")
+    predict(photograph("a.png"), "--json", "new/a.json")
+    assert sorted(map(str, files())) == ["a.png", "new/a.json", "out/a.png"]
+
+
 def test_a_count_that_is_no_number_is_refused() -> None:
     tensors, card = load(MODEL)
     tensors["counter.C.head.bias"].fill_(float("nan"))

@@ -273,6 +273,18 @@ def test_fitting_world_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert ensure_mini_world(root, settings=TINY, progress=False) == root
 
 
+def test_a_world_made_at_another_time_is_the_same_one(
+    tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "asctime", lambda *_: "Mon Jan  1 00:00:00 2001")  # scipy dates a .mat by it
+    again = ensure_mini_world(tmp_path / "again", settings=TINY, progress=False)
+    worlds = [
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (tiny_world, again)
+    ]
+    assert worlds[0] == worlds[1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["seed", "settings", "version", "missing file", "broken settings"])
 def test_world_that_does_not_fit_is_made_again(tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, Entry, Finding
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import regular_file
 
 
 def existing_folder(root: str | os.PathLike[str], layout: str) -> Path:
@@ -34,7 +35,7 @@ def read_lines(path: Path, fix: str) -> list[tuple[str, str]]:
         InputError: the file is not there (an `AbsentPart`) or cannot be read; `fix` says what to do then.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # an editor may have put a mark in front
+        text = Path(regular_file(path)).read_text(encoding="utf-8-sig")  # an editor may have put a mark in front
     except FileNotFoundError:
         raise AbsentPart(f"{path} does not exist; {fix}") from None
     except OSError as error:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import regular_file
 
 _LARGEST = 2**26  # bytes of a file, also when it is unpacked: four million points
 _TOO_LARGE = f"more than {_LARGEST >> 20} MiB"
@@ -42,13 +43,15 @@ def load_mat(path: Path, key: str) -> dict[str, Any]:
             message lists the variables there are).
     """
     try:
-        with open(path, "rb") as file:
+        with open(regular_file(path), "rb") as file:
             data = file.read(_LARGEST + 1)
         variables = _variables(data)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; every image needs its annotation") from None
     except NotImplementedError:
         raise InputError(f"{path} is a MATLAB 7.3 file, which cannot be read here; save it again with -v7") from None
+    except InputError:
+        raise
     except Exception as error:  # on damaged bytes numpy, zlib and scipy raise whatever they stumble over
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is not a readable .mat file ({reason}); fetch it again") from error
@@ -111,13 +114,23 @@ def numbers_of(path: Path, fields: dict[str, Any], key: str) -> list[int]:
 
 def save_image_info(path: Path, points: np.ndarray) -> None:
     """Write (N, 2) points (x, y) and their number as ShanghaiTech has them: a struct in a cell."""
-    from scipy.io import savemat
-
     record = np.empty((1, 1), dtype=[("location", object), ("number", object)])
     record[0, 0] = points, np.array([[len(points)]], np.uint32)
     cell = np.empty((1, 1), dtype=object)
     cell[0, 0] = record
-    savemat(path, {"image_info": cell})
+    write_mat(path, {"image_info": cell})
+
+
+def write_mat(path: Path, variables: dict[str, Any]) -> None:
+    """Write variables to a .mat file without its date of creation: what holds the same is the same file, at any time.
+
+    Data is known by digests of its files, and a mini world that is drawn again is the same one.
+    """
+    from scipy.io import savemat
+
+    savemat(path, variables)
+    with open(path, "r+b") as file:
+        file.write(b"MATLAB 5.0 MAT-file, written by sdcda_tutorial".ljust(116))  # MATLAB's field for any text
 
 
 def _is_real(value: Any) -> bool:
