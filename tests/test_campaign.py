@@ -72,9 +72,6 @@ def test_dates_make_no_difference_and_all_else_does(tmp_path: Path) -> None:
 
 
 # --- parts, with a program that is sound or not -----------------------------------------------------------------------
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="its processes are forks")
-
-
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[commands.Lab]:
     """A lab of one file, and commands that write FOLDER/a and FOLDER/b: "write FOLDER TEXT HOW"."""

@@ -20,6 +20,7 @@ from sdcda_tutorial.files import cache_file, file_digest, in_utf8, read_json
 from sdcda_tutorial.guards.locks import write_cache
 
 WORTH_KEEPING = 2**26  # bytes: less is read again within a tenth of a second
+_TO_OPEN = 2**15  # bytes that are read in the time that it takes to open a file
 _SETTLED = 2 * 10**9  # nanoseconds: a file changed so lately could change again without a sign of it in its times
 
 Status = list[int]  # size, time of change, time of any change, inode
@@ -36,18 +37,18 @@ def file_digests(paths: Iterable[Path], of: str) -> dict[Path, str]:
     found = {path: _status(path) for path in paths}
     cache = cache_file("contents", of)
     known: dict[str, tuple[Status, str]] = {}
-    if sum(size for size, *_ in found.values()) >= WORTH_KEEPING:
+    if _cost(found.values()) >= WORTH_KEEPING:
         with suppress(InputError, AttributeError, TypeError, ValueError):  # no such file, or not one of ours
             known = {name: (status, str(digest)) for name, (status, digest) in read_json(cache).items()}
     kept = {path: known.get(in_utf8(str(path))) for path in found}
     digests = {path: one[1] for path, one in kept.items() if one is not None and one[0] == found[path]}
     stale = [path for path in found if path not in digests]
-    size, now = sum(found[path][0] for path in stale), time.time_ns()
+    long, now = _cost(found[path] for path in stale) >= WORTH_KEEPING, time.time_ns()
     with ThreadPoolExecutor() as threads:  # the digest leaves Python's lock to others
         read = threads.map(file_digest, stale)
-        bar = tqdm(stale, desc="contents of the data", unit="file", disable=size < WORTH_KEEPING)
+        bar = tqdm(stale, desc="contents of the data", unit="file", disable=not long)
         digests |= dict(zip(bar, read, strict=True))
-    if size >= WORTH_KEEPING:
+    if long:
         settled = {path: status for path, status in found.items() if max(status[1:3]) < now - _SETTLED}
         with suppress(InputError):  # without a cache it takes longer the next time, and nothing is wrong
             write_cache(cache, {str(path): [status, digests[path]] for path, status in settled.items()})
@@ -57,6 +58,10 @@ def file_digests(paths: Iterable[Path], of: str) -> dict[Path, str]:
 def joined(digests: Iterable[str]) -> str:
     """One digest of several, in their order."""
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
+
+
+def _cost(files: Iterable[Status]) -> int:
+    return sum(size + _TO_OPEN for size, *_ in files)
 
 
 def _status(path: Path) -> Status:

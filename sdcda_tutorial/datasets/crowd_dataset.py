@@ -159,14 +159,15 @@ class CrowdDataset(Sequence[Sample]):
         """Image `index` as its sample has it, (H, W, 3) uint8, without looking at any label."""
         return self._decode(self._entries[operator.index(index)])[0]
 
-    def read_labels(self, index: int, *, mask: bool = True) -> Labels:
+    def read_labels(self, index: int, *, mask: bool = True, size: Size | None = None) -> Labels:
         """Labels of image `index` as in its files: in stored pixels, with whatever lies outside.
 
         Args:
             mask: read the mask too, where there is one; it takes much longer than all the rest.
+            size: (height, width) of the picture's file, where that is known already.
         """
         entry = self._entries[operator.index(index)]
-        size = image_size(entry.image, upright=self.upright)
+        size = size or image_size(entry.image, upright=self.upright)
         labels = self._labels(entry, size)
         return replace(labels, mask=self._mask(entry, size)) if mask else labels
 

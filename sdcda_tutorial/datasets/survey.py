@@ -106,7 +106,9 @@ def survey(data: CrowdDataset, role: Role = "test", *, progress: bool = True) ->
         return _left_out(data)
     facts = []
     for index in tqdm(range(len(data)), "labels", unit="image", delay=3, leave=False, disable=not progress):
-        facts.append(facts_of(data, index, None if role == "target" else data.read_labels(index, mask=False)))
+        header = stored_size(data.files(index)[0])
+        labels = None if role == "target" else data.read_labels(index, mask=False, size=header[0])
+        facts.append(facts_of(data, index, labels, header))
     counted = sum(one.points - one.outside for one in facts)
     crowd = counted + sum(one.boxes - one.lost + one.ignored for one in facts) * (role == "boxes")
     if role in ("source", "boxes") and not crowd:
@@ -136,14 +138,15 @@ def survey_once(data: CrowdDataset, role: Role, *, progress: bool = True) -> lis
     return lines
 
 
-def facts_of(data: CrowdDataset, index: int, labels: Labels | None) -> Facts:
-    """What is known of image `index`; without labels, what the picture alone says."""
+def facts_of(data: CrowdDataset, index: int, labels: Labels | None, header: tuple[Size, int] | None = None) -> Facts:
+    """What is known of image `index`; without labels, what the picture alone says, whose `stored_size` is `header`."""
     picture, *annotation = data.files(index)
-    size, turned = stored_size(picture)
+    size, turned = header or stored_size(picture)
     facts = Facts(picture, [*annotation, picture][0], size, turned)
     if labels is None:
         return facts
     points, boxes, places = labels.points, labels.boxes, places_of(labels)
+    beyond = outside(places, size).any()
     return replace(
         facts,
         points=len(points),
@@ -155,7 +158,7 @@ def facts_of(data: CrowdDataset, index: int, labels: Labels | None) -> Facts:
         reach=float(np.abs(places).max(initial=0)),
         cornered=len(places) > 2 and bool((places <= _CORNER * np.array(size[::-1])).all()),
         misstated=labels.attributes.get("stated_count", len(points)) != len(points),
-        why=why_outside(places, size, turned),
+        why=why_outside(places, size, turned) if beyond else "",
     )
 
 
