@@ -72,6 +72,9 @@ def test_dates_make_no_difference_and_all_else_does(tmp_path: Path) -> None:
 
 
 # --- parts, with a program that is sound or not -----------------------------------------------------------------------
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="its processes are forks")
+
+
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[commands.Lab]:
     """A lab of one file, and commands that write FOLDER/a and FOLDER/b: "write FOLDER TEXT HOW"."""
@@ -95,7 +98,7 @@ def program(arguments: list[str]) -> None:
                 with open(name, "w") as file:
                     file.write("h")
                     file.flush()
-                    time.sleep(0.2)
+                    time.sleep(0.6)
                     file.write(text)
     elif not Path("runs/mini/se+fd/x").is_file():
         refuse("sdcda: x is missing")
@@ -103,6 +106,7 @@ def program(arguments: list[str]) -> None:
         Path("read").write_text(Path("runs/mini/se+fd/x").read_text(errors="replace"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["sound", "in place"])
 def test_a_killed_writer_that_leaves_a_part_is_seen(
     how: str, lab: commands.Lab, monkeypatch: pytest.MonkeyPatch
@@ -112,14 +116,16 @@ def test_a_killed_writer_that_leaves_a_part_is_seen(
     assert [fault for fault in tried.faults if "another" in fault] == ([] if how == "sound" else ["a is another"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["sound", "in place"])
 def test_a_mixture_of_two_results_is_seen(how: str, lab: commands.Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "PAIRS", [((), f"write one '{how}'", f"write other '{how}'")])
-    monkeypatch.setattr(random.Random, "choice", lambda self, _: 0.5)
+    monkeypatch.setattr(random.Random, "choice", lambda self, _: 0.2)  # within the first of two files
     (tried,) = commands.pairs(0, random.Random(0), lab)
     assert bool(tried.faults) == (how != "sound")
 
 
+@pytest.mark.slow
 def test_a_damaged_run_that_is_used_is_seen(lab: commands.Lab) -> None:
     tried = [one for number in (0, 1, 3, 4, 6, 7) for one in commands.damaged(number, random.Random(number), lab)]
     assert any(one.refused and not one.faults for one in tried), tried
@@ -135,6 +141,7 @@ def read_carelessly(path: Path) -> bytes:
     return data
 
 
+@pytest.mark.slow
 def test_what_a_mutation_does_is_seen(lab: commands.Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     (lab.finished / "file").write_bytes(b"x" * 1000)
     monkeypatch.setattr(inputs, "KINDS", {"file": ("file", read_carelessly, "all")})

@@ -364,7 +364,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
 
 
 @posix
-@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k == "weights")) for k in READERS])
 def test_nobody_waits_for_the_writer_of_a_pipe(kind: str, tmp_path: Path) -> None:
     name, read = READERS[kind]
     os.mkfifo(tmp_path / name)
