@@ -27,7 +27,7 @@ from sdcda_tutorial.datasets.formats.image_folder import ENDINGS
 from sdcda_tutorial.datasets.formats.matfiles import save_image_info
 from sdcda_tutorial.datasets.images import read_image, stored_size
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import path_inside, put_in_place, read_json, regular_file
+from sdcda_tutorial.files import in_one_line, path_inside, put_in_place, read_json, regular_file
 from sdcda_tutorial.guards.locks import one_writer
 
 
@@ -130,7 +130,8 @@ def _targets(listed: list[_Listed]) -> dict[str, str]:
         targets[image] = stem if re.match(r"(?i:IMG_).", stem) else f"IMG_{stem}"
         first = taken.setdefault(targets[image].casefold(), image)  # some systems do not tell a from A
         if first != image:
-            raise InputError(f"{place}: {image} and {first} would both become {targets[image]}; rename one of them")
+            both = f"{in_one_line(image)} and {in_one_line(first)} would both become {in_one_line(targets[image])}"
+            raise InputError(f"{place}: {both}; rename one of them")
     return targets
 
 
@@ -172,7 +173,8 @@ def _from_csv(path: Path) -> Iterator[_Listed]:
         raise InputError(f"{path}, line {rows.line_num}: {error}; fix the line") from None
     for image, place in without.items():
         if listed[image].points:
-            raise InputError(f"{place}: {image} is said to be without people, and has points in other lines; fix it")
+            named = in_one_line(image)
+            raise InputError(f"{place}: {named} is said to be without people, and has points in other lines; fix it")
     yield from listed.values()
 
 
@@ -187,7 +189,7 @@ def _point(place: str, fields: list[str]) -> tuple[float, float] | None:
             return point
     except ValueError:
         pass
-    raise InputError(f"{place}: expected image,x,y, found {shorten(','.join(fields))}; fix the line")
+    raise InputError(f"{place}: expected image,x,y, found {in_one_line(shorten(','.join(fields)))}; fix the line")
 
 
 def _from_json(path: Path) -> Iterator[_Listed]:

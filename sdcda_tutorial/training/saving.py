@@ -94,11 +94,16 @@ class Log:
 
     Args:
         start: the run goes on after this step; lines of later steps, which a killed run may have left, are cut off.
+        wanted: the digest that the log had after this step; None: it is not known.
+    Raises:
+        InputError: the log is missing, damaged, or of another run.
     """
 
-    def __init__(self, folder: Path, start: int, *, tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path, start: int, *, wanted: str | None = None, tensorboard: bool = False) -> None:
         self.path = folder / "metrics.jsonl"
         self.lines = [line for line in read_log(self.path) if line["step"] <= start] if start else []
+        if wanted not in (None, self.digest()):
+            raise InputError(f"{self.path} is not the log of this run up to step {start}; restore it or train again")
         # TensorBoard hides what an earlier process wrote from purge_step on: no step shows twice.
         where = str(folder / "tensorboard")
         self._writer: Any = summary_writer()(where, purge_step=start + 1) if tensorboard else None
@@ -113,6 +118,9 @@ class Log:
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in self.lines))
         if self._writer:
             self._writer.flush()
+
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.lines).encode()).hexdigest()[:16]
 
     def close(self) -> None:
         if self._writer:
@@ -162,13 +170,13 @@ class RunFolder:
         self.fabric.barrier()
         self._asked = self._asked_digest()
         self.best: dict[str, Any] = {"step": 0, "validation": None}
-        step, self._seconds = 0, 0.0
+        step, self._seconds, self._logged = 0, 0.0, None
         if last is not None:
             step = checkpoints.build(partial(self._restore, last), last)
             self._require_chosen_model(step)
         self._began = self._saved = time.perf_counter()
         tensorboard = self.records.tensorboard and self.fabric.is_global_zero
-        self.log = Log(self.folder, step, tensorboard=tensorboard)
+        self.log = Log(self.folder, step, wanted=self._logged, tensorboard=tensorboard)
         return step
 
     def _restore(self, last: Path) -> int:
@@ -182,6 +190,7 @@ class RunFolder:
             self.fabric.strategy.precision.load_state_dict(state["precision"])
         best = state["best"]
         self.best, self._seconds = {**best, "step": int(best["step"])}, float(state["seconds"])
+        self._logged = state.get("log_sha256")  # earlier versions did not record it
         if best["validation"] is not None:
             self.best["validation"] = float(best["validation"])
         return int(state["step"])
@@ -273,7 +282,7 @@ class RunFolder:
         tensors = checkpoints.module_tensors(self.modules) | checkpoints.optimizer_tensors(self.optimizers)
         self._require_finite_weights(tensors, step)
         state: dict[str, Any] = {"step": step, "best": self.best, "seconds": self._trained_for()}
-        state["config_sha256"] = self._asked
+        state["config_sha256"], state["log_sha256"] = self._asked, self.log.digest()
         state["precision"] = self.fabric.strategy.precision.state_dict()
         checkpoints.save(self.last_path, tensors, {**self.card, "state": state})
 

@@ -100,6 +100,7 @@ def test_the_other_part_is_added_and_nothing_is_replaced(photos: Path) -> None:
         ("a.jpg;3;4", "image,x,y, found a.jpg;3;4"),
         ("a.jpg,3,4,5", "image,x,y, found a.jpg,3,4,5"),
         ("a.jpg,3,", "image,x,y"),
+        ("a.jpg,3\x0c20", r"found 'a.jpg,3\x0c20'"),  # a form feed ends a line too
         ("a.jpg,three,4", "image,x,y, found a.jpg,three,4"),
         ("a.jpg,nan,4", "image,x,y"),
         ("a.jpg,1,-inf", "image,x,y"),
@@ -156,6 +157,7 @@ def test_a_bad_line_is_named_and_nothing_is_left(photos: Path, line: str, says: 
         ('{"a.jpg": ' + "[" * 100_000, "not readable JSON"),
         ('{"a.jpg": [], "a.jpg": [[1, 2]]}', "'a.jpg' is there twice"),
         ('{"gone.jpg": []}', "gone.jpg does not exist"),
+        ('{"a.jpg": [], "x\\n/a.jpg": []}', r"'x\n/a.jpg' and a.jpg would both become IMG_a"),
         ('{"a\\u0000.jpg": []}', "is no name of a file"),
     ],
     ids=lambda text: text[:20],

@@ -509,6 +509,19 @@ def test_a_run_killed_at_any_time_ends_as_the_unbroken_one(
     assert_same_run(folder, unbroken[kind].folder)
 
 
+@pytest.mark.parametrize("how", ["empty", "shorter", "of another run"])
+def test_a_run_does_not_go_on_with_another_log(
+    how: str, data: Data, tmp_path: Path, unbroken: dict[str, Unbroken]
+) -> None:
+    folder = Path(shutil.copytree(unbroken["se+fd"].folder, tmp_path / "run"))
+    lines = (folder / LOG).read_text().splitlines(keepends=True)
+    other = {"empty": [], "shorter": lines[1:], "of another run": [lines[0].replace("0.", "1."), *lines[1:]]}[how]
+    (folder / LOG).write_text("".join(other))
+    with pytest.raises(InputError, match=r"metrics\.jsonl is not the log of this run up to step \d+; restore it"):
+        train("se+fd", data, folder, resume=True)
+    assert (folder / LOG).read_text() == "".join(other)
+
+
 def test_worker_processes_change_nothing(data: Data, tmp_path: Path, unbroken: dict[str, Unbroken]) -> None:
     adapt(data.source, data.target, SE_FD, tmp_path / "run", pseudo_masks=data.masks, hardware=replace(CPU, workers=1))
     assert_same_run(tmp_path / "run", unbroken["se+fd"].folder)
