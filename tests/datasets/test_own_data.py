@@ -60,7 +60,9 @@ def test_the_points_come_back_as_they_were(
         assert labels.points.tolist() == [list(point) for point in wanted]
         assert labels.attributes == {"stated_count": len(wanted)}
         assert made.outside.get(image, 0) == sum(not (0 <= x < 30 and 0 <= y < 20) for x, y in wanted)
-    if not made.outside:
+    # Points outside, twice or within a pixel of the corner are right to be told.
+    sound = all(len({*one}) == len(one) and all(max(point) > 1.5 for point in one) for one in points.values())
+    if sound and not made.outside:
         assert check("shanghaitech", out, progress=False).ok
 
 
