@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import tempfile
+import unicodedata
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -158,9 +159,9 @@ def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def in_one_line(path: str | os.PathLike[str]) -> str:
-    """The path for a message: in quotes and escaped where a line ends within it."""
+    """The path for a message: in quotes and escaped where it holds what ends a line or commands a terminal."""
     name = os.fsdecode(path)
-    return name if len(f"{name}.".splitlines()) == 1 else repr(name)
+    return repr(name) if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name) else name
 
 
 def regular_file(path: str | os.PathLike[str]) -> str | os.PathLike[str]:

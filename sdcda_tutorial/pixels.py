@@ -21,8 +21,15 @@ _TURNS = {
     2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE, 6: _T.ROTATE_270,
     7: _T.TRANSVERSE, 8: _T.ROTATE_90,
 }  # fmt: skip
+_ROUNDING = 1e-3  # by which floats may leave their range
 _DARK = 64  # of 255: 16 bits that stay below are more likely 14 or 12, whose white is 63 or 15
+_VISIBLE = 8  # of 255: nobody sees what is less opaque, and everywhere so it is a mistake of who made the file
 _FIX = "save it with 8 bits per colour, so that other programs show it right"
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether a picture that is not decoded yet has more than 8 bits per colour; of colours, only its file knows."""
+    return image.mode == "F" or image.mode.startswith("I") or ";16" in str(getattr(image, "tile", ""))
 
 
 def to_rgb(image: Image.Image, name: str, *, upright: bool = False) -> np.ndarray:
@@ -38,10 +45,11 @@ def to_rgb(image: Image.Image, name: str, *, upright: bool = False) -> np.ndarra
     Returns:
         (H, W, 3) uint8 RGB, writable and contiguous.
     Raises:
-        InputError: which value is white is not known: other floats, other integers, or 16 bits that look black.
+        InputError: which value is white is not known (other floats, other integers, or 16 bits that look black), or
+            nothing of the picture can be seen.
     """
     tags = getattr(image, "tag_v2", {})
-    deep = image.mode == "F" or image.mode.startswith("I") or ";16" in str(getattr(image, "tile", ""))
+    deep = bool(image.info.get("deep")) or is_deep(image)
     if (image.mode == "I" and image.format != "PPM") or _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
         raise InputError(f"{name} holds signed or 32-bit integers, and no one knows which is white; {_FIX}")
     if tags.get(_KIND, 0) & _REDUCED:
@@ -54,6 +62,8 @@ def to_rgb(image: Image.Image, name: str, *, upright: bool = False) -> np.ndarra
         image = _to_8_bits(image, name, tags.get(_BITS, (16,))[0], tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
     if image.has_transparency_data:
         seen = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
+        if np.asarray(seen.getchannel("A")).max() < _VISIBLE:
+            raise InputError(f"{name} is wholly transparent; save it without its alpha channel")
         image = Image.new("RGB", image.size, "white")
         image.paste(seen, mask=seen)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
@@ -63,15 +73,17 @@ def _to_8_bits(image: Image.Image, name: str, bits: int, negative: bool) -> Imag
     """Gray floats and integers of `bits` bits as 8-bit gray; colours, which Pillow has cut to 8 bits, as they are."""
     gray = len(image.getbands()) == 1
     values = np.asarray(image if gray else image.convert("RGB"))
+    scaled = False
     if image.mode == "F":
-        if not 0 <= values.min() <= values.max() <= 1:  # a NaN is neither
-            found = f"{name} holds floats from {values.min():g} to {values.max():g}"
+        if not -_ROUNDING <= values.min() <= values.max() <= 1 + _ROUNDING:  # a NaN is neither
+            found = f"{name} holds floats from {values.min():.9g} to {values.max():.9g}"
             raise InputError(f"{found}, and only 0 for black to 1 for white are known; scale them, or {_FIX}")
-        values = (255 * values).round()
+        values = (255 * values.clip(0, 1)).round()
     elif gray:  # Pillow's own conversion would clip everything above 255 to white
+        scaled = bits == 16 and not ((values % 257).any() and (values % 256).any())  # from 8 bits, however dark
         values = values >> (bits - 8)
-    if values.max() < _DARK:
-        found = f"{name} is almost black (brightest {values.max():.0f} of 255)"
+    if not scaled and (bright := np.percentile(values, 99.9)) < _DARK:  # a few hot pixels prove nothing
+        found = f"{name} is almost black (brightest {bright:.0f} of 255)"
         raise InputError(f"{found}: are its values 12 or 14 bits in 16? Scale them to the full range, or {_FIX}")
     if "transparency" in image.info:  # Pillow would compare the 16 bits of that colour with 8
         raise InputError(f"{name} has a transparent colour of 16 bits; {_FIX}")

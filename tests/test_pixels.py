@@ -296,7 +296,29 @@ def test_samples_and_batches_refuse_it_too(what: str) -> None:
     complaint(lambda: image_batch(PIXELS), "(B, H, W, 3) uint8 RGB, not (6, 5, 3) uint8")
 
 
-@given(st.integers(0, 255), st.integers(0, 255))
+@given(st.integers(0, 255), st.integers(8, 255))
 def test_transparency_mixes_with_white(colour: int, alpha: int) -> None:
     pixels = as_rgb(np.array([[[colour, colour, colour, alpha]]], np.uint8))
     assert abs(int(pixels[0, 0, 0]) - (255 + (colour - 255) * alpha / 255)) <= 1
+
+
+def test_a_picture_of_which_nothing_can_be_seen_is_refused() -> None:
+    image = COLOURS.convert("RGBA")
+    for alpha in (0, 1, 7):
+        image.putalpha(alpha)
+        for kind in ("PNG", "TIFF"):
+            complaint(lambda kind=kind: read(through(kind, image)), "wholly transparent", "alpha channel")
+
+
+def test_a_dark_picture_is_taken_where_its_16_bits_are_scaled_8_and_hot_pixels_prove_nothing() -> None:
+    dark = (GRAY.astype(np.uint16) // 5)[:40]
+    for factor in (256, 257):
+        np.testing.assert_array_equal(read(Image.fromarray(dark * factor))[..., 0], dark)
+    twelve = np.full((200, 200), 4000, np.uint16)
+    twelve[7, 9] = 65535
+    complaint(lambda: read(Image.fromarray(twelve)), *NO_WHITE, "almost black")
+
+
+def test_floats_may_be_off_by_rounding() -> None:
+    values = np.array([[-0.0005, 0.5, 1.0000001]], np.float32)
+    assert read(Image.fromarray(values))[0, :, 0].tolist() == [0, 128, 255]

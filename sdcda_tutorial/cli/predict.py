@@ -11,6 +11,7 @@ import typer
 
 from sdcda_tutorial.cli.options import given
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import in_one_line
 
 Region = Annotated[
     str | None,
@@ -47,8 +48,8 @@ def predict(
     from sdcda_tutorial.training.checkpoints import load_counter, weights_digest
 
     corners = None if region is None else parse_region(region)
-    if area is not None and not (corners is not None and 0 < area < math.inf):
-        raise InputError("--area is the square metres, above 0, of a --region; give both")
+    if area is not None and not (corners is not None and 1e-6 <= area < math.inf):
+        raise InputError("--area is the square metres, a millionth or more, of a --region; give both")
     _refuse_other_files(json, csv)
     counter, _ = load_counter(checkpoint)
     require_writable(out)
@@ -70,12 +71,12 @@ def predict(
 
 
 def _line(record: Mapping[str, Any]) -> str:
-    parts = [f"{record['photo']}: {record['count']:.1f} people"]
+    parts = [f"{in_one_line(record['photo'])}: {record['count']:.1f} people"]
     if "region_count" in record:
         parts.append(f"{record['region_count']:.1f} in the region")
     if "people_per_m2" in record:
         parts.append(f"{record['people_per_m2']:.3g} per m²")
-    return ", ".join([*parts, record["overlay"]])
+    return ", ".join([*parts, in_one_line(record["overlay"])])
 
 
 def _refuse_other_files(json: str | None, csv: str | None) -> None:
@@ -83,11 +84,13 @@ def _refuse_other_files(json: str | None, csv: str | None) -> None:
     from sdcda_tutorial.evaluation.records import BEGINNINGS
     from sdcda_tutorial.files import refuse_other_file
 
-    if json is not None and json == csv:
+    if None not in (json, csv) and Path(str(json)).resolve() == Path(str(csv)).resolve():
         raise InputError(f"--json and --csv are both {json}; name two files")
     for name, file in (("json", json), ("csv", csv)):
         if file not in (None, "-"):
             refuse_other_file(file, BEGINNINGS[name])
+        if file is not None and Path(file).suffix in (".png", ".npy"):
+            raise InputError(f"--{name} {file} would be taken for an overlay or a map; name it FILE.{name}")
 
 
 def _write(records: Sequence[Mapping[str, Any]], json: str | None, csv: str | None) -> None:

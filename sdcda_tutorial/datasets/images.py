@@ -20,7 +20,7 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import in_one_line, regular_file
-from sdcda_tutorial.pixels import ORIENTATION, to_rgb
+from sdcda_tutorial.pixels import ORIENTATION, is_deep, to_rgb
 
 # What a file begins with that Pillow does not know, or not in every version and of every kind.
 _BEGINNINGS = {
@@ -96,6 +96,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")
             # By a file: what Pillow maps into memory by a path it gives scrambled, where a TIFF says that it is turned.
             with open(regular_file(path), "rb") as file, _open(file) as image:
+                image.info["deep"] = is_deep(image)  # now: to look for its EXIF decodes a PNG, which forgets this
                 yield image
     except InputError:
         raise

@@ -25,10 +25,12 @@ from tqdm.auto import tqdm
 from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, is_number, known_split, listing, shorten
 from sdcda_tutorial.datasets.formats.image_folder import ENDINGS
 from sdcda_tutorial.datasets.formats.matfiles import save_image_info
-from sdcda_tutorial.datasets.images import read_image, stored_size
+from sdcda_tutorial.datasets.images import read_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import in_one_line, path_inside, put_in_place, read_json, regular_file
 from sdcda_tutorial.guards.locks import one_writer
+
+_JPEG_SIDE = 65_500  # pixels: no JPEG has a longer one
 
 
 class Made(NamedTuple):
@@ -106,14 +108,16 @@ def _write_image(one: _Listed, root: Path, target: Path) -> tuple[int, int]:
     try:
         path = path_inside(root, one.image)
         picture = read_image(path)  # all of it: damage shows here, not in a training
-        turned = stored_size(path)[1]
+        upright = read_image(path, upright=True)
     except InputError as error:
         raise InputError(f"{one.place}: {error}") from None
-    if turned in range(2, 9):
+    if not np.array_equal(picture, upright):
         raise InputError(
-            f"{one.place}: {path} is to be turned (EXIF orientation {turned}), but points are in stored pixels; "
+            f"{one.place}: {path} is to be turned (by its EXIF orientation), but points are in stored pixels; "
             "save it upright, without this tag, and mark its heads there"
         )
+    if max(picture.shape) > _JPEG_SIDE:
+        raise InputError(f"{one.place}: {path} has more than {_JPEG_SIDE:,} pixels on a side; cut or shrink it")
     if path.suffix.lower() in (".jpg", ".jpeg"):
         shutil.copyfile(path, target)
     else:
@@ -155,9 +159,7 @@ def _from_csv(path: Path) -> Iterator[_Listed]:
             for row in rows:
                 place = f"{path}, line {rows.line_num}"
                 fields = [field.strip() for field in row]
-                if not any(fields) or (
-                    rows.line_num == 1 and [field.lower() for field in fields] == ["image", "x", "y"]
-                ):
+                if not any(fields) or (not listed and [field.lower() for field in fields] == ["image", "x", "y"]):
                     continue
                 point = _point(place, fields)
                 one = listed.setdefault(fields[0], _Listed(place, fields[0], []))
@@ -189,7 +191,9 @@ def _point(place: str, fields: list[str]) -> tuple[float, float] | None:
             return point
     except ValueError:
         pass
-    raise InputError(f"{place}: expected image,x,y, found {in_one_line(shorten(','.join(fields)))}; fix the line")
+    found = ",".join(fields)
+    fix = "separate the three with commas" if re.search("[;\t]", found) else "fix the line"
+    raise InputError(f"{place}: expected image,x,y, found {in_one_line(shorten(found))}; {fix}")
 
 
 def _from_json(path: Path) -> Iterator[_Listed]:

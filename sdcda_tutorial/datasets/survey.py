@@ -112,6 +112,10 @@ def survey(data: CrowdDataset, role: Role = "test", *, progress: bool = True) ->
     counted = sum(one.points - one.outside for one in facts)
     crowd = counted + sum(one.boxes - one.lost + one.ignored for one in facts) * (role == "boxes")
     if role in ("source", "boxes") and not crowd:
+        points = _total(facts, "points")
+        if points and points == _total(facts, "outside"):
+            why = next((one.why for one in facts if one.why), "; are x and y right?")
+            raise InputError(f"{data.name}: all {points} points lie outside their images, first {facts[0].file}{why}")
         found = ", ".join(f"{what}: {_total(facts, what)}" for what in ("points", "outside", "boxes"))
         raise InputError(
             f"{data.name}: nobody is labelled in its {len(facts)} images ({found}), first {facts[0].file}, so there is "

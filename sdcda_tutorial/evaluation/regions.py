@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -21,16 +22,27 @@ def parse_region(text: str) -> np.ndarray:
         numbers = np.array(words, dtype=np.float64)
     except ValueError:
         numbers = np.empty((0, 2))
-    if numbers.shape == (1, 4):
-        x0, y0, x1, y1 = numbers[0]
+    return _corners(numbers, repr(text))
+
+
+def _corners(region: ArrayLike, text: str) -> np.ndarray:
+    """The (N, 2) corners of a box of four numbers or of a polygon, which `text` calls so in a message."""
+    numbers = np.asarray(region, dtype=np.float64)
+    if numbers.shape in ((4,), (1, 4)):
+        x0, y0, x1, y1 = numbers.ravel()
         numbers = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)] if x0 < x1 and y0 < y1 else [(x0, y0)])
     if numbers.ndim != 2 or numbers.shape[1] != 2 or len(numbers) < 3 or not np.isfinite(numbers).all():
         raise InputError(
             f"`region` is a box x0,y0,x1,y1 with x0 < x1 and y0 < y1, or three and more corners 'x,y x,y x,y', "
-            f"not {text!r}"
+            f"not {text}"
         )
+    if (numbers[0] == numbers[-1]).all():  # closed by its first corner
+        numbers = numbers[:-1]
     if _sides_cross(numbers):
-        raise InputError(f"`region`: sides of {text!r} cross each other; give the corners in their order around it")
+        raise InputError(f"`region`: sides of {text} cross each other; give the corners in their order around it")
+    (x, y), (next_x, next_y) = numbers.T, np.roll(numbers, -1, axis=0).T
+    if len(np.unique(numbers, axis=0)) < len(numbers) or np.sum(x * next_y - next_x * y) == 0:
+        raise InputError(f"`region`: {text} has a corner twice or encloses nothing; give each corner around it once")
     return numbers
 
 
@@ -57,21 +69,22 @@ def refuse_beyond(corners: ArrayLike, size: Sequence[int], what: object) -> None
 def count_in(density: Tensor, corners: ArrayLike) -> float:
     """The people of a density map inside a polygon, such as `count_in(density, [(0, 0), (100, 0), (100, 50)])`.
 
+    A box is `count_in(density, (x0, y0, x1, y1))`.
     Exact, where the people of a pixel are spread evenly over its square: a pixel counts by the share of its area.
 
     Args:
         density: (H, W), people per pixel.
         corners: (N, 2), x to the right and y down, in pixels from the corner of the map; its first ends at (1, 1).
     Raises:
-        InputError: a corner is not in the map.
+        InputError: these are no corners around a region, or one is not in the map.
     """
-    corners = np.asarray(corners, dtype=np.float64).reshape(-1, 2)
-    refuse_beyond(corners, density.shape, "the map")
-    corners = np.clip(corners, 0, density.shape[::-1])
-    x0, y0 = np.floor(corners.min(axis=0)).astype(int)
-    x1, y1 = np.ceil(corners.max(axis=0)).astype(int)
-    shares = coverage(corners - (x0, y0), (y1 - y0, x1 - x0))
-    return float(np.einsum("ij,ij->", shares, density[y0:y1, x0:x1].numpy()))
+    people, polygon = torch.as_tensor(density).detach().cpu().numpy(), _corners(corners, str(corners))
+    refuse_beyond(polygon, people.shape, "the map")
+    polygon = np.clip(polygon, 0, people.shape[::-1])
+    x0, y0 = np.floor(polygon.min(axis=0)).astype(int)
+    x1, y1 = np.ceil(polygon.max(axis=0)).astype(int)
+    shares = coverage(polygon - (x0, y0), (y1 - y0, x1 - x0))
+    return float(np.einsum("ij,ij->", shares, people[y0:y1, x0:x1]))
 
 
 def coverage(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:

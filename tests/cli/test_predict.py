@@ -147,9 +147,9 @@ def test_a_senseless_region_is_refused_before_anything_is_counted() -> None:
         (("--region", "1,2"), "--region is a box x0,y0,x1,y1"),
         (("--region", "0,0,50,40"), "corner 50,0 of --region is not in b.png, which is 40x56 pixels"),
         (("--region", "-1,0,5,4"), "corner -1,0 of --region is not in a.png"),
-        (("--area", "5"), "--area is the square metres, above 0, of a --region"),
-        (("--region", "0,0,5,5", "--area", "0"), "--area is the square metres, above 0"),
-        (("--region", "0,0,5,5", "--area", "nan"), "--area is the square metres, above 0"),
+        (("--area", "5"), "--area is the square metres, a millionth or more, of a --region"),
+        (("--region", "0,0,5,5", "--area", "0"), "--area is the square metres, a millionth or more"),
+        (("--region", "0,0,5,5", "--area", "nan"), "--area is the square metres, a millionth or more"),
     ]:
         assert says in refused(*asked, *options)
 
@@ -279,3 +279,19 @@ def test_streams_that_are_closed_or_full(command: str, code: int, told: str) -> 
         ["bash", "-c", line], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     assert (done.returncode, done.stderr) == (code, told)
+
+
+def test_records_and_areas_that_would_lose_something_are_refused(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "a.jpg")
+    asked = ("predict", photo, "--checkpoint", MODEL, "--out", tmp_path / "out")
+    assert "name two files" in refused(*asked, "--json", tmp_path / "r.x", "--csv", f"{tmp_path}/./r.x")
+    assert "overlay or a map" in refused(*asked, "--json", tmp_path / "out/a.png")
+    assert "--area" in refused(*asked, "--region", "0,0,10,10", "--area", "1e-320", "--json", tmp_path / "r.json")
+    assert "encloses nothing" in refused(*asked, "--region", "0,0 10,10 20,20")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")
+def test_no_name_commands_the_terminal(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "n\n\x1b[31mRED.jpg")
+    said = ran("predict", photo, "--checkpoint", MODEL, "--out", tmp_path / "out")
+    assert said.count("\n") == 1 and "\x1b" not in said and "x1b[31mRED" in said

@@ -209,7 +209,7 @@ def test_nothing_is_said_of_a_file_that_can_be_read(
     """Pillow warns of sizes, palettes and tags, with the path of its own file."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Image.new("P", (150, 100)).save(tmp_path / "x.png", transparency=bytes([0, 1, 2]))
+        Image.new("P", (150, 100)).save(tmp_path / "x.png", transparency=bytes([90, 1, 2]))
         corners().save(tmp_path / "x.tif", tiffinfo={270: "a text"})
         content = (tmp_path / "x.tif").read_bytes()
         (tmp_path / "x.tif").write_bytes(content.replace(b"a text", b"").ljust(100))
@@ -223,3 +223,19 @@ def test_nothing_is_said_of_a_file_that_can_be_read(
                     assert path.suffix == ".tif"
     said = capfd.readouterr()
     assert said.out == said.err == ""
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_12_bits_of_colour_in_16_are_refused_by_every_reader(upright: bool, tmp_path: Path) -> None:
+    """Looking for the EXIF of a PNG decodes it, and Pillow then no longer says that it had 16 bits."""
+    values = np.random.default_rng(0).integers(0, 4096, (40, 30, 3)).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 30, 40, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    parts = [struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks]
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    for read in (READERS[0], READERS[2]):
+        complaint(lambda read=read: read(tmp_path / "x.png", upright=upright), "almost black")

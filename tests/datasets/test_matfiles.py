@@ -273,3 +273,14 @@ def test_no_file_takes_the_memory(tmp_path: Path) -> None:
     with open(path, "ab") as file:
         file.truncate(10 * 2**30)  # without a block on the disk
     complaint(lambda: load_mat(path, "annPoints"), path, "more than 64 MiB")
+
+
+def test_variables_may_be_compressed_one_by_one(tmp_path: Path) -> None:
+    """After compressed bytes of an odd number the next variable is not aligned."""
+    from scipy.io.matlab._mio5 import MatFile5Writer
+
+    for length in range(1, 12):
+        with open(tmp_path / "x.mat", "wb") as file:
+            MatFile5Writer(file, do_compression=True).put_variables({"first": np.arange(length * 7.0)[None]})
+            MatFile5Writer(file, do_compression=False).put_variables({"annPoints": np.ones((3, 2))}, write_header=False)
+        assert load_mat(tmp_path / "x.mat", "annPoints")["annPoints"].tolist() == [[1, 1]] * 3

@@ -117,7 +117,7 @@ def test_the_other_part_is_added_and_nothing_is_replaced(photos: Path) -> None:
         ("sub,,", "is a folder"),
         ("notes.txt,,", "cannot be decoded as an image"),
         ("half.jpg,1,1", "half.jpg cannot be decoded"),
-        ("turned.jpg,1,1", "EXIF orientation 6"),
+        ("turned.jpg,1,1", "EXIF orientation"),
         ("sub/a.jpg,,", "sub/a.jpg and a.jpg would both become IMG_a"),
         ("IMG_B.jpg,,", "IMG_B.jpg and b.png would both become IMG_B"),
         ("b.png,1,1", "b.png is said to be without people"),
@@ -228,3 +228,19 @@ def test_who_has_other_names_is_shown_the_way(photos: Path) -> None:
     says = refused("data", "check", "shanghaitech", "own")
     for part in ("own/train_data/images", "IMG_n.jpg", "GT_IMG_n.mat", "5", "frame 0.jpg", "`sdcda data make`"):
         assert part in says
+
+
+def test_what_spreadsheets_write_and_what_no_jpeg_can_hold(photos: Path, tmp_path: Path) -> None:
+    assert make("\n\nimage,x,y\na.jpg,1,2\n", out=str(tmp_path / "blank")).points == 1
+    complaint(lambda: make("image;x;y\na.jpg;1;2\n"), "line 1", "commas")
+    Image.new("L", (65_501, 8)).save(photos / "wide.png")
+    complaint(lambda: make("wide.png,1,2\n"), "wide.png", "65,500")
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    Image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30)).save(photos / "late.png", exif=tags)
+    content = (photos / "late.png").read_bytes()
+    at = content.index(b"eXIf") - 4
+    size = 12 + int.from_bytes(content[at : at + 4], "big")
+    end = content.index(b"IEND") - 4  # the tag behind the pixels
+    (photos / "late.png").write_bytes(content[:at] + content[at + size : end] + content[at : at + size] + content[end:])
+    complaint(lambda: make("late.png,1,2\n"), "late.png", "EXIF")

@@ -136,9 +136,12 @@ def test_a_stated_number_that_is_another(tmp_path: Path) -> None:
 # --- nobody -----------------------------------------------------------------------------------------------------------
 def test_nobody_is_nothing_to_learn_from(tmp_path: Path) -> None:
     nobody = np.zeros((0, 2))
-    for data in (shanghaitech(tmp_path / "a", nobody, nobody), shanghaitech(tmp_path / "b", CROWD + 99, nobody)):
+    for data, says in (
+        (shanghaitech(tmp_path / "a", nobody, nobody), "nobody is labelled in its 2 images"),
+        (shanghaitech(tmp_path / "b", CROWD + 99, nobody), "all 40 points lie outside their images"),
+    ):
         for role in ("source", "boxes"):
-            complaint(lambda: survey(data, role), data.name, "nobody is labelled in its 2 images", "GT_IMG_1.mat")  # noqa: B023
+            complaint(lambda: survey(data, role), data.name, says, "GT_IMG_1.mat")  # noqa: B023
         assert survey(data, "target") == []
     one_line(shanghaitech(tmp_path / "a", nobody, nobody), "nobody is labelled, in 2 of 2 images")
 

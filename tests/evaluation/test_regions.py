@@ -75,7 +75,7 @@ def test_one_pixel_by_hand() -> None:
         ("1,2,3,4", [(1, 2), (3, 2), (3, 4), (1, 4)]),
         (" 1, 2 ,3.5,4 ", [(1, 2), (3.5, 2), (3.5, 4), (1, 4)]),
         ("0,0 5,0 5,1e1", [(0, 0), (5, 0), (5, 10)]),
-        ("0,0  5,0\n5,5 0,5 0,0", [(0, 0), (5, 0), (5, 5), (0, 5), (0, 0)]),
+        ("0,0  5,0\n5,5 0,5 0,0", [(0, 0), (5, 0), (5, 5), (0, 5)]),
     ],
 )
 def test_a_region_is_read(text: str, corners: list[tuple[float, float]]) -> None:
@@ -101,3 +101,16 @@ def test_a_region_beyond_the_image_is_refused() -> None:
     refuse_beyond(corners, SIZE, "a.jpg")
     complaint(lambda: refuse_beyond(corners, SIZE[::-1], "a.jpg"), "9,0 of `region` is not in a.jpg", "7x9 pixels")
     complaint(lambda: count_in(torch.ones(SIZE), [(-1, 0), (3, 0), (3, 3)]), "-1,0 of `region` is not in the map")
+
+
+def test_the_same_regions_are_refused_in_python_as_on_the_command_line() -> None:
+    density = torch.ones(20, 30)
+    assert count_in(density, (2, 3, 12, 8)) == pytest.approx(50) == count_in(density.numpy(), [2, 3, 12, 8])
+    closed = [(0, 0), (10, 0), (10, 10), (0, 10), (0, 0)]
+    assert count_in(density, closed) == pytest.approx(100)
+    hole = [(0, 0), (20, 0), (20, 18), (0, 18), (0, 0), (5, 5), (5, 9), (9, 9), (9, 5), (5, 5)]
+    for corners in ([], [(0, 0), (1, 1)], [(0, 0), (5, 5), (9, 9)], [(0, 0), (9, 9), (9, 0), (0, 9)], hole,
+                    [(0, 0), (float("nan"), 1), (2, 2)], (5, 5, 5, 9)):  # fmt: skip
+        complaint(lambda corners=corners: count_in(density, corners), "`region`")
+    for text in ("0,0 10,10 20,20", "0,0 9,9 9,0 0,9"):
+        complaint(lambda text=text: parse_region(text), "`region`", text)

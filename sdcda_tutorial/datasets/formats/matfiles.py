@@ -201,7 +201,7 @@ def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
         if size > end - start:
             raise ValueError(f"an element of {size} bytes in a place for {end - start}")
         yield kind, data[start : start + size]
-        at = start + size if kind == _COMPRESSED else math.ceil((start + size) / 8) * 8
+        at = end if end == at + 8 else start + size + (0 if kind == _COMPRESSED else -size % 8)
 
 
 def _matrix(body: memoryview, order: str) -> tuple[str, Any]:
