@@ -24,6 +24,7 @@ _TO_OPEN = 2**15  # bytes that are read in the time that it takes to open a file
 _SETTLED = 2 * 10**9  # nanoseconds: a file changed so lately could change again without a sign of it in its times
 
 Status = list[int]  # size, time of change, time of any change, inode
+_KNOWN: dict[Path, tuple[Status, str]] = {}  # what this process has read or found in the cache
 
 
 def file_digests(paths: Iterable[Path], of: str) -> dict[Path, str]:
@@ -37,22 +38,29 @@ def file_digests(paths: Iterable[Path], of: str) -> dict[Path, str]:
     found = {path: _status(path) for path in paths}
     cache = cache_file("contents", of)
     known: dict[str, tuple[Status, str]] = {}
-    if _cost(found.values()) >= WORTH_KEEPING:
+    if _cost(status for path, status in found.items() if not _is_known(path, status)) >= WORTH_KEEPING:
         with suppress(InputError, AttributeError, TypeError, ValueError):  # no such file, or not one of ours
             known = {name: (status, str(digest)) for name, (status, digest) in read_json(cache).items()}
-    kept = {path: known.get(in_utf8(str(path))) for path in found}
-    digests = {path: one[1] for path, one in kept.items() if one is not None and one[0] == found[path]}
+            _KNOWN.update({path: known[name] for path in found if (name := in_utf8(str(path.absolute()))) in known})
+    digests = {path: _KNOWN[path][1] for path, status in found.items() if _is_known(path, status)}
     stale = [path for path in found if path not in digests]
     long, now = _cost(found[path] for path in stale) >= WORTH_KEEPING, time.time_ns()
     with ThreadPoolExecutor() as threads:  # the digest leaves Python's lock to others
         read = threads.map(file_digest, stale)
         bar = tqdm(stale, desc="contents of the data", unit="file", disable=not long)
         digests |= dict(zip(bar, read, strict=True))
-    if long:
-        settled = {path: status for path, status in found.items() if max(status[1:3]) < now - _SETTLED}
+    for path in stale:
+        if all(not now - _SETTLED < changed <= now for changed in found[path][1:3]):
+            _KNOWN[path] = found[path], digests[path]
+    if long:  # beside what is known of other parts of the set
+        settled = {str(path.absolute()): _KNOWN[path] for path, status in found.items() if _is_known(path, status)}
         with suppress(InputError):  # without a cache it takes longer the next time, and nothing is wrong
-            write_cache(cache, {str(path): [status, digests[path]] for path, status in settled.items()})
+            write_cache(cache, {**known, **settled})
     return digests
+
+
+def _is_known(path: Path, status: Status) -> bool:
+    return path in _KNOWN and _KNOWN[path][0] == status
 
 
 def joined(digests: Iterable[str]) -> str:

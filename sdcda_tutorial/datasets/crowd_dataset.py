@@ -121,6 +121,7 @@ class CrowdDataset(Sequence[Sample]):
         self.size = None if size is None else (int(size[0]), int(size[1]))
         self.max_side = max_side
         self._cache: dict[str, Sample] | None = {} if cache else None
+        self._digests: dict[bool, dict[str, str]] = {}  # labelled or not -> name -> digest; shared by subsets
 
     @property
     def image_paths(self) -> list[Path]:
@@ -183,13 +184,20 @@ class CrowdDataset(Sequence[Sample]):
         return chosen
 
     def digests(self, *, labelled: bool = True) -> list[str]:
-        """Digest of what every sample is read from: its picture and, unless `labelled` is off, its labels."""
+        """Digest of what every sample is read from: its picture and, unless `labelled` is off, its labels.
+
+        Of a set that keeps its samples in memory it is what they were read from, whatever the files hold since.
+        """
+        known = self._digests.setdefault(labelled, {}) if self.cached else {}
+        if all(name in known for name in self.names):
+            return [known[name] for name in self.names]
         files = [self.files(index)[: None if labelled else 1] for index in range(len(self))]
         of = file_digests(itertools.chain.from_iterable(files), self.name)
         digests = [[of[path] for path in own] for own in files]
         for own, entry in zip(digests, self._entries, strict=True):
             own += [entry.annotation.digest()] if labelled and isinstance(entry.annotation, Labels) else []
-        return [joined(own) for own in digests]
+        known |= {name: joined(own) for name, own in zip(self.names, digests, strict=True)}
+        return [known[name] for name in self.names]
 
     def describe(self, *, labelled: bool = True) -> dict[str, Any]:
         """What a checkpoint says about its data: format, number, size, names and contents (as digests).

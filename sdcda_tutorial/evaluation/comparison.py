@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import math
 from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import nn
 from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import model_card
 from sdcda_tutorial.evaluation import pictures as plotting
 from sdcda_tutorial.evaluation.results import Results, evaluate
@@ -60,6 +62,9 @@ def compare(
         options[title] = {"kernel": kernel, "about": origin, "variant": variant, "fabric": fabric}
     with one_writer(out, fabric=fabric):  # all the time: files of two evaluations must not be mixed
         results = {title: evaluate(counter, dataset, **options[title]) for title, counter in counters.items()}
+        for path, found in zip(checkpoints, results.values(), strict=True):
+            if not math.isfinite(found.mae):
+                raise InputError(f"a count of {path} is not a number: its weights are broken; use another checkpoint")
         if fabric.is_global_zero:
             for title, found in results.items():
                 found.to_json(out / f"{title}.json")

@@ -14,7 +14,7 @@ from typing import Any
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, partly
 from sdcda_tutorial.guards.locks import one_writer
-from sdcda_tutorial.guards.provenance import CONTENTS
+from sdcda_tutorial.guards.provenance import CONTENTS, difference
 from sdcda_tutorial.training import checkpoints
 
 WAIT = 10.0  # seconds: enough for any number of evaluations, while a training would go on for hours
@@ -43,7 +43,8 @@ def add_test(path: Path, weights: str, figures: Mapping[str, Any]) -> str | None
             if checkpoints.weights_digest(file) != weights:
                 return f"{path} was trained on meanwhile: these figures are of the model before and not in the card"
             same = ("data", "split", "variant")
-            others = [test for test in card.get("tests", []) if any(test.get(key) != figures[key] for key in same)]
+            asked = {key: figures[key] for key in same}
+            others = [t for t in card.get("tests", []) if difference({key: t.get(key) for key in same}, asked)]
             checkpoints.save(file, tensors, {**card, "tests": [*others, dict(figures)]})
     except InputError as error:
         return f"these figures are not in the card: {str(error).partition(';')[0]}"  # without advice about a `folder`

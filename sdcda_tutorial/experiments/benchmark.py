@@ -225,7 +225,8 @@ def _evaluate(checkpoint: Path, test: CrowdDataset, kernel: DensityKernel, about
     path = checkpoint.parent / f"{about['domain']}.json"
     of = {"weights_sha256": weights_digest(checkpoint), "data": test.describe()}  # either may have changed since
     found = Results.from_json(path) if path.exists() else None
-    if found is None or any(found.about.get(key) != value for key, value in of.items()):
+    whole = found is not None and [row.name for row in found.rows] == test.names and math.isfinite(found.mae)
+    if found is None or not whole or any(found.about.get(key) != value for key, value in of.items()):
         counter, card = load_counter(checkpoint)
         about = {**about, **of, "chosen": card["chosen"]}
         found = evaluate(counter, test, kernel=kernel, about=about, progress=False)

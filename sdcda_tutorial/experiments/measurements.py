@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sdcda_tutorial.datasets import CrowdDataset
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.feature_distance import alignment
 from sdcda_tutorial.experiments.benchmark_rows import run_folder
 from sdcda_tutorial.files import read_object, write_json
@@ -60,6 +62,8 @@ def collect_measurements(folder: Path, per_seed: Mapping[int, Any]) -> dict[str,
                 found[name][str(seed)] = known
         if (of_seed / "mask_quality.json").exists():
             found["mask_quality"][str(seed)] = _figures(of_seed / "mask_quality.json")
-        runs = sorted(of_seed.glob("*/last.safetensors"))  # their own records say how long each took
-        found["seconds"][str(seed)] = {run.parent.name: read_card(run)["state"]["seconds"] for run in runs}
+        found["seconds"][str(seed)] = {}
+        for run in sorted(of_seed.glob("*/last.safetensors")):  # their own records say how long each took
+            with suppress(InputError, KeyError, TypeError):  # it is none of ours
+                found["seconds"][str(seed)][run.parent.name] = read_card(run)["state"]["seconds"]
     return found

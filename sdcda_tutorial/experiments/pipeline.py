@@ -167,8 +167,13 @@ class Experiment:
             if self.rehearsal is not None and not self.rehearsal.finds_translated(self.source, folder):
                 return self._translated.setdefault(translation, self.source)
             translate(model, self.source, folder, hardware=self.hardware)
-            written = GCC(folder, size=self.source.size, max_side=self.source.max_side)
-            place = {name: index for index, name in enumerate(written.names)}
+            try:
+                written = GCC(folder, size=self.source.size, max_side=self.source.max_side)
+                place = {name: index for index, name in enumerate(written.names)}
+                if lost := [name for name in self.source.names if name not in place]:
+                    raise InputError(f"{len(lost)} images are missing, first {lost[0]}")
+            except InputError as error:
+                raise InputError(f"{folder} is damaged ({error}); remove it, and it is translated again") from None
             in_order = written.subset(place[name] for name in self.source.names)  # so the same ones are held out
             self._translated[translation] = in_order.cache_if_small()
         return self._translated[translation]

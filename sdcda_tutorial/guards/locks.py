@@ -1,7 +1,7 @@
 """One process at a time writes to a folder; what a killed one left half-written there is removed.
 
-The lock is the operating system's, on a file `.lock`: it ends with its process, however that ends, so none is ever
-stale. The file goes with the lock; one that a kill left behind is used again.
+The lock is the operating system's, on a file `.sdcda-lock`: it ends with its process, however that ends, so none is
+ever stale. The file goes with the lock; one that a kill left behind is used again.
 """
 
 from __future__ import annotations
@@ -23,15 +23,10 @@ from sdcda_tutorial.files import write_json
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+NAME = ".sdcda-lock"
 PATIENCE = 1.0  # seconds that a process which was just killed may take to be gone
 _POLL = 0.1  # seconds
-# What `files.atomic_path` calls a file in the making; the second form, .STEM.8 DIGITS.SUFFIX, is that of versions
-# before 2027. There a letter is wanted among the digits: .notes.20261129.txt is somebody's own. Between them stands
-# what safetensors calls a file while it writes it.
-_LEFTOVER = re.compile(
-    r"\.tmp-[0-9a-f]{16}(\.[^.]+)?|\.tmp[0-9A-Za-z]{6}|"
-    r"\..+\.(?=\d*[a-f])[0-9a-f]{8}\.(csv|jpe?g|jsonl?|mat|md|png|raw|safetensors|txt)"
-)
+_LEFTOVER = re.compile(r"\.tmp-[0-9a-f]{16}(\.[^.]+)?")  # what `files.atomic_path` calls a file in the making
 
 
 @contextmanager
@@ -55,12 +50,12 @@ def one_writer(
         wait: seconds to wait for another process; `math.inf`: as long as it takes.
         fabric: where several processes fill the folder together, all of them call this, and the first one has the lock.
         also: folders to which only the holder of this lock writes; they are cleared likewise.
-        beside: the lock's file is .NAME.lock beside `folder`, which appears in one piece and is left as it is.
+        beside: the lock's file is .NAME.sdcda-lock beside `folder`, which appears in one piece and is left as it is.
     Raises:
         InputError: another process is still writing.
     """
     whole = Path(os.path.realpath(folder))
-    lock = FileLock(whole.with_name(f".{whole.name}.lock") if beside else whole / ".lock", is_singleton=True)
+    lock = FileLock(whole.with_name(f".{whole.name}.sdcda-lock") if beside else whole / NAME, is_singleton=True)
     first, new = fabric is None or fabric.is_global_zero, not whole.exists()
     end, told = time.monotonic() + wait, time.monotonic() + PATIENCE
     while True:
@@ -74,8 +69,10 @@ def one_writer(
             print(f"another process is writing to {folder}; waiting for it", file=sys.stderr, flush=True)
             told = float("inf")
         time.sleep(_POLL)
+    ours = None
     try:
         if held and first:
+            ours = os.stat(lock.lock_file)  # somebody may remove it, and another process then have one of its own there
             for place in also if beside else {whole, *also}:
                 remove_leftovers(place)
         yield bool(held)
@@ -84,7 +81,8 @@ def one_writer(
             if lock.lock_counter == 1:
                 # While it is ours; who has opened it meanwhile finds it without a name, and opens a new one.
                 with suppress(OSError):
-                    os.unlink(lock.lock_file)
+                    if ours is not None and os.path.samestat(os.stat(lock.lock_file), ours):
+                        os.unlink(lock.lock_file)
                     if new and not beside:
                         whole.rmdir()  # refuses a folder that is not empty
             lock.release()

@@ -28,6 +28,10 @@ def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         old, new = then.get(key), now.get(key)
         if old == new or (key in RECORDED_LATER and key not in then):
             continue
+        if (
+            key == IMAGES and isinstance(old, dict) and isinstance(new, dict)
+        ):  # of which one that was broken may be unknown
+            new = {name: digest for name, digest in new.items() if name in old}
         if isinstance(old, dict) and isinstance(new, dict):
             if inner := difference(old, new):
                 return f"{key}: {inner}"
@@ -46,13 +50,18 @@ def without_contents(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def forgetting_contents(path: Path) -> Iterator[None]:
-    """Read data in this block. If it is broken, `path` forgets its contents: the fixed data may go on from there."""
+def forgetting_contents(path: Path, image: str | None = None) -> Iterator[None]:
+    """Read data in this block. If it is broken, `path` forgets its contents: the fixed data may go on from there.
+
+    Where it knows the images one by one, it forgets only the broken `image`.
+    """
     try:
         yield
     except InputError:
         with suppress(InputError):
-            write_json(path, without_contents(read_object(path)))
+            known = read_object(path)
+            images = {name: digest for name, digest in known.get(IMAGES, {}).items() if name != image}
+            write_json(path, without_contents(known) | ({IMAGES: images} if image and images else {}))
         raise
 
 

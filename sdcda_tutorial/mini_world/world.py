@@ -47,6 +47,7 @@ _LISTS: dict[tuple[Domain, Split], str | None] = {  # of each part, where its fo
     ("target", "test"): None,
     ("third", "train"): "annotation_train.odgt",
 }
+_CLUTTER = ("Thumbs.db", "desktop.ini")  # what systems leave in folders
 _PARENT = "SDCDA_MINI_WORLD_PARENT"
 
 
@@ -136,9 +137,10 @@ def _count_files(root: Path) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for domain in DOMAINS:
         for folder, _, names in os.walk(root / domain):
-            if names:
-                parts = Path(folder).relative_to(root).parts
-                counts["/".join(part for part in parts if not part.startswith("scene_"))] += len(names)
+            parts = Path(folder).relative_to(root).parts
+            ours = [name for name in names if not name.startswith(".") and name not in _CLUTTER]
+            if ours:
+                counts["/".join(part for part in parts if not part.startswith("scene_"))] += len(ours)
     return dict(counts)
 
 
@@ -150,6 +152,11 @@ def _refuse_foreign(root: Path) -> None:
             f"{root} exists and is not a mini world ({MANIFEST} is missing or foreign); "
             "choose another folder or move it away"
         )
+    own = _manifest(root).get("files")
+    if isinstance(own, dict) and (
+        more := [folder for folder, number in _count_files(root).items() if number > own.get(folder, 0)]
+    ):
+        raise InputError(f"{root / more[0]} holds files that are not the mini world's; move them away")
 
 
 def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: int, progress: bool) -> None:

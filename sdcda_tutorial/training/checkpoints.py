@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -35,11 +35,8 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # In the card: safetensors would write a second entry of the header before or after the first, as it happens.
     signed = {**card, _DIGESTS: {"card": _card_digest(card), "tensors": _tensors_digest(contiguous)}}
-    with atomic_path(path) as temporary:
-        try:
-            save_file(contiguous, temporary, metadata={"card": _text(signed)})
-        except SafetensorError as error:  # a full disk reaches us as this
-            raise OSError(str(error)) from error
+    with atomic_path(path) as temporary:  # by ourselves: safetensors would leave a file of its own behind, if killed
+        temporary.write_bytes(serialise(contiguous, metadata={"card": _text(signed)}))
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -182,7 +182,7 @@ def write_pseudo_masks(
     def write(index: int) -> None:
         path = masks.path_of(folder, target.names[index])
         if not is_whole(path):
-            with forgetting_contents(folder / PROVENANCE):
+            with forgetting_contents(folder / PROVENANCE, in_utf8(target.names[index])):
                 image = target.read_image(index)
             probability = crowd_probability(segmenter, image)
             masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))

@@ -18,6 +18,7 @@ import math
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -166,7 +167,8 @@ class RunFolder:
         self.fabric.barrier()  # every process has looked before the first one writes
         known = read_json(self.config_path) if self.config_path.exists() else None
         if self.fabric.is_global_zero and known != self.config:  # or it is of a version that knew less of the data
-            write_json(self.config_path, self.config)
+            with suppress(InputError) if known is not None else nullcontext():  # a finished run may be read-only
+                write_json(self.config_path, self.config)
         self.fabric.barrier()
         self._asked = self._asked_digest()
         self.best: dict[str, Any] = {"step": 0, "validation": None}

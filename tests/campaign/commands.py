@@ -69,7 +69,7 @@ class Lab:
             time.sleep(0.001)
         half.kill()  # after the first of two steps
         half.end()
-        (self.finished / "runs/mini/fd/.lock").unlink(missing_ok=True)  # which the next one would remove
+        (self.finished / "runs/mini/fd/.sdcda-lock").unlink(missing_ok=True)  # which the next one would remove
 
     @contextmanager
     def home(self, *names: str) -> Iterator[Path]:

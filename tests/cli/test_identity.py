@@ -289,3 +289,89 @@ def test_the_log_that_demos_replay_names_a_damaged_line(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "density": 0.5}\n{"step": 2,\n')
     with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged in line 2"):
         read_log(tmp_path / "metrics.jsonl")
+
+
+# --- what an attack found ---------------------------------------------------------------------------------------------
+def test_masks_of_the_images_before_are_not_kept_beside_a_broken_one(tmp_path: Path) -> None:
+    first, second = (other_frames(tmp_path / name) for name in ("first", "second"))
+    for path in sorted(second.iterdir())[:3]:
+        Image.fromarray(np.zeros((96, 112, 3), np.uint8)).save(path)
+    asked = ("masks", "--segmenter", "made/segmenter/model.safetensors", "--out", tmp_path / "out", "--target")
+    last = sorted(first.iterdir())[-1]
+    whole = last.read_bytes()
+    cut(last)
+    assert str(last) in complaint_of_masks(*asked, f"images:{first}")
+    shutil.copytree(first, tmp_path / "kept")
+    for path in second.iterdir():
+        shutil.copy(path, first)
+    assert "other contents" in refused(*asked, f"images:{first}") or "images_sha256" in refused(
+        *asked, f"images:{first}"
+    )
+    for path in (tmp_path / "kept").iterdir():
+        shutil.copy(path, first)
+    last.write_bytes(whole)  # mended: it goes on
+    ran(*asked, f"images:{first}")
+
+
+def complaint_of_masks(*arguments: object) -> str:
+    done = run(*arguments)
+    assert done.code == 2
+    return done.complaint
+
+
+@pytest.mark.slow
+def test_a_translated_source_that_is_damaged_says_how_to_go_on(tmp_path: Path) -> None:
+    asked = ("train", "--method", "cyclegan", "--out", tmp_path)
+    ran(*asked)
+    picture = sorted((tmp_path / "cyclegan-source").glob("*/jpgs/*.jpg"))[0]
+    picture.unlink()
+    complaint = complaint_of(*asked, "--resume")
+    assert (
+        f"{tmp_path / 'cyclegan-source'} is damaged" in complaint
+        and "remove it, and it is translated again" in complaint
+    )
+
+
+def test_a_cached_set_is_known_by_what_it_was_read_from(tmp_path: Path) -> None:
+    world = Path(shutil.copytree("data/mini", tmp_path / "world"))
+    data = open_dataset(f"mini-target:{world}", "test", cache=True)
+    before, sample = data.describe(), data[0]
+    mat = sorted((world / "target/part_B/test_data").glob("ground*/*.mat"))[0]
+    mat.write_bytes(b"changed")
+    assert data.describe() == before and data[0] is sample
+    assert data.subset([0]).describe()["contents_sha256"] != before["contents_sha256"]
+    assert open_dataset(f"mini-target:{world}", "test").describe() != before
+
+
+def test_nobodys_file_in_a_world_is_removed(tmp_path: Path) -> None:
+    ran("data", "mini", "--root", tmp_path / "world")
+    (tmp_path / "world/target/.DS_Store").touch()
+    before = files(tmp_path / "world")
+    ran("data", "mini", "--root", tmp_path / "world")
+    assert files(tmp_path / "world") == before
+    (tmp_path / "world/target/notes.txt").write_text("mine")
+    assert "holds files that are not the mini world's" in refused("data", "mini", "--root", tmp_path / "world")
+
+
+def test_a_model_of_nans_is_not_evaluated(tmp_path: Path) -> None:
+    tensors, card = checkpoints.load("made/se/model.safetensors")
+    broken = {name: tensor * float("nan") if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    checkpoints.save(tmp_path / "nan.safetensors", broken, card)
+    complaint = complaint_of("evaluate", "--checkpoint", tmp_path / "nan.safetensors", "--out", tmp_path / "e")
+    assert "nan.safetensors is not a number" in complaint
+
+
+def test_splits_of_a_set_share_what_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("sdcda_tutorial.datasets.contents.WORTH_KEEPING", 1)
+    monkeypatch.setattr("sdcda_tutorial.datasets.contents._SETTLED", 0)
+    world = Path(shutil.copytree("data/mini", tmp_path / "world"))
+    opened: list[Path] = []
+    digest = checkpoints.hashlib.sha256
+    read = lambda path: (opened.append(path), digest(path.read_bytes()).hexdigest()[:16])[1]  # noqa: E731
+    monkeypatch.setattr("sdcda_tutorial.datasets.contents.file_digest", read)
+    for _ in range(2):
+        monkeypatch.setattr("sdcda_tutorial.datasets.contents._KNOWN", {})  # another process
+        for split in ("train", "test"):
+            open_dataset(f"mini-source:{world}", split).describe()
+    assert len(opened) == len(set(opened)) == 30

@@ -19,6 +19,7 @@ from PIL import Image
 from sdcda_tutorial.datasets.images import read_image
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.evaluation.regions import count_in
+from sdcda_tutorial.files import in_one_line
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training.checkpoints import load, load_counter, save, weights_digest
 
@@ -65,7 +66,7 @@ def test_records_hold_what_is_printed_whatever_the_name() -> None:
         assert record["count"] == pytest.approx(count, rel=1e-6) == float(row["count"])
         assert (record["height"], record["width"]) == (40, 56) and Path(record["overlay"]).is_file()
         assert record["weights_sha256"] == row["weights_sha256"] == weights_digest(MODEL)
-        assert f"{photo}: {count:.1f} people, {record['overlay']}\n" in printed
+        assert f"{in_one_line(photo)}: {count:.1f} people, {in_one_line(record['overlay'])}\n" in printed
 
 
 def test_a_record_can_be_all_that_is_printed() -> None:

@@ -149,9 +149,11 @@ def test_a_file_system_without_locks_is_said_and_nothing_is_removed(
 
 
 # --- what a killed writer left ----------------------------------------------------------------------------------------
-OURS = [f".tmp-{'0a' * 8}", ".tmpgSqWHm", f".tmp-{'0a' * 8}.json", ".last.1b2c3d4e.safetensors", ".IMG_1.00000a00.png"]
+OURS = [f".tmp-{'0a' * 8}", f".tmp-{'0a' * 8}.json"]
 MINE = [
-    ".gitkeep", ".DS_Store", ".lock", ".tmp", ".tmp-notes.txt", f".tmp-{'0a' * 8}.tar.gz", f".tmp-{'0a' * 7}.json",
+    ".last.1b2c3d4e.safetensors", ".IMG_1.00000a00.png",  # as earlier versions called them, and others may
+    ".gitkeep", ".DS_Store", ".lock", ".sdcda-lock", ".tmp", ".tmpbackup", ".tmp-notes.txt",
+    f".tmp-{'0a' * 8}.tar.gz", f".tmp-{'0a' * 7}.json",
     f"tmp-{'0a' * 8}.json", ".notes.20261129.txt", ".model.1b2c3d4e.bak", ".last.1B2C3D4E.safetensors",
     "a.1b2c3d4e.png", "last.safetensors", ".hidden.json", ".tmp-" + "z" * 16,
 ]  # fmt: skip
