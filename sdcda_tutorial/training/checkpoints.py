@@ -35,8 +35,13 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # In the card: safetensors would write a second entry of the header before or after the first, as it happens.
     signed = {**card, _DIGESTS: {"card": _card_digest(card), "tensors": _tensors_digest(contiguous)}}
-    with atomic_path(path) as temporary:  # by ourselves: safetensors would leave a file of its own behind, if killed
-        temporary.write_bytes(serialise(contiguous, metadata={"card": _text(signed)}))
+    with atomic_path(path) as temporary:
+        save_file(contiguous, temporary, {"card": _text(signed)})
+
+
+def save_file(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """As that of safetensors, which writes to a file of its own first; if killed, it would leave that behind."""
+    path.write_bytes(serialise(dict(tensors), metadata=metadata))
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from sdcda_tutorial import networks
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.networks import CrowdCounter, FeatureDiscriminator, SemanticExtractor
 from sdcda_tutorial.training import checkpoints
+from sdcda_tutorial.training.checkpoints import save_file
 from sdcda_tutorial.training.saving import Log
 
 ARCHITECTURE = {"stride": 8, "width": 1 / 16, "counter": "authors", "label_factor": 10.0}
@@ -264,11 +264,11 @@ def test_a_counter_without_s_is_no_segmenter(path: Path) -> None:
 def test_disk_full_keeps_the_old_checkpoint(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = path.read_bytes()
 
-    def full(file: Path, content: bytes) -> None:
-        file.write_text("half")
+    def full(tensors: Any, file: Path, metadata: Any = None) -> None:
+        Path(file).write_bytes(b"half")
         raise OSError(28, "No space left")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(checkpoints, "save_file", full)
     with pytest.raises(InputError, match=r"cannot write .*No space left") as caught:
         checkpoints.save(path, {"a": torch.zeros(3)}, {})
     one_line(caught, path)
