@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,3 +108,12 @@ def refused(*arguments: object) -> str:
     assert done.err == f"{done.complaint}\n"
     assert files() == before
     return done.complaint
+
+
+def appear(path: Path) -> None:
+    """Wait for a file by which another process says that it has come so far."""
+    for _ in range(3000):
+        if path.exists():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{path} did not appear")

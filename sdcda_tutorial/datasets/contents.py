@@ -16,7 +16,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import cache_file, file_digest, in_utf8, read_json
+from sdcda_tutorial.files import cache_file, file_digest, read_json
 from sdcda_tutorial.guards.locks import write_cache
 
 WORTH_KEEPING = 2**26  # bytes: less is read again within a tenth of a second
@@ -41,7 +41,7 @@ def file_digests(paths: Iterable[Path], of: str) -> dict[Path, str]:
     if _cost(status for path, status in found.items() if not _is_known(path, status)) >= WORTH_KEEPING:
         with suppress(InputError, AttributeError, TypeError, ValueError):  # no such file, or not one of ours
             known = {name: (status, str(digest)) for name, (status, digest) in read_json(cache).items()}
-            _KNOWN.update({path: known[name] for path in found if (name := in_utf8(str(path.absolute()))) in known})
+            _KNOWN.update({path: known[name] for path in found if (name := str(path.absolute())) in known})
     digests = {path: _KNOWN[path][1] for path, status in found.items() if _is_known(path, status)}
     stale = [path for path in found if path not in digests]
     long, now = _cost(found[path] for path in stale) >= WORTH_KEEPING, time.time_ns()

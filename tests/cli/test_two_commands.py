@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import files, ran, refused, run, small_home
+from command_line import appear, files, ran, refused, run, small_home
 
 from sdcda_tutorial import losses
 from sdcda_tutorial.cli import main
@@ -45,14 +45,6 @@ def hold(folder: Path) -> None:
     with one_writer(folder):
         Path(f"{folder}-held").touch()
         appear(Path(f"{folder}-released"))
-
-
-def appear(path: Path) -> None:
-    for _ in range(3000):
-        if path.exists():
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{path} did not appear")
 
 
 @pytest.fixture

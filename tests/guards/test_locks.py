@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import appear
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,14 +37,6 @@ def write_half_and_die(path: Path) -> None:
     with one_writer(path.parent), atomic_path(path) as temporary:
         temporary.write_text("ha")
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def appear(path: Path) -> None:
-    for _ in range(600):
-        if path.exists():
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{path} did not appear")
 
 
 @pytest.fixture
