@@ -9,6 +9,13 @@ ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "
 SOURCE, TARGET = BLUE, VERMILION  # the two domains, as in method.svg
 HEADS = SKY  # marks on images and maps
 
+# One colour for each method in every figure. The paper's is the strong one; its parts stand beside it, rivals are warm,
+# and counters that never saw the target are grey. None is a colour of the domains.
+METHODS = {
+    "noadapt-early": LIGHT, "noadapt": GREY, "s-source": BLACK, "fd": PURPLE, "se": SKY, "se+fd": GREEN,
+    "cyclegan": ORANGE, "se-cyclegan": "#A0522D",
+}  # fmt: skip
+
 DENSITY = "magma"  # density maps, and other values from 0 up: probabilities, absolute differences
 FEATURES = "cividis"  # channels of f
 DIFFERENCE = "PuOr_r"  # predicted less true: orange is too many, purple too few
