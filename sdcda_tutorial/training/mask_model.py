@@ -23,7 +23,7 @@ from sdcda_tutorial.datasets.batches import Batches, micro_batches
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import in_utf8, read_object
+from sdcda_tutorial.files import file_digest, in_utf8, read_object, write_json
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.guards.provenance import IMAGES, claim, forgetting_contents
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
@@ -38,7 +38,7 @@ from sdcda_tutorial.training.processes import average_buffers, shared_out
 from sdcda_tutorial.training.rehearsal import Rehearsal
 from sdcda_tutorial.training.saving import Records, RunFolder
 
-PROVENANCE = "provenance.json"
+PROVENANCE, MASKS = "provenance.json", "masks_sha256"  # the file about masks, and in it image -> digest of its mask
 
 
 class Segmenter(nn.Module):
@@ -157,8 +157,8 @@ def write_pseudo_masks(
 ) -> Path:
     """Predict the crowd mask of every target image and write it as NAME.png to `folder`, which is returned.
 
-    A mask that exists from the same checkpoint and options is kept, so an interrupted run continues where it was. While
-    another process writes masks there, this one waits.
+    A mask that exists from the same checkpoint and options is kept, so an interrupted run continues where it was; one
+    that was changed since is refused. While another process writes masks there, this one waits.
 
     Args:
         checkpoint: mask model, from `train_segmenter`.
@@ -169,7 +169,7 @@ def write_pseudo_masks(
         dilate: pixels by which the crowd grows to every side, for the same reason.
         hardware: the precision is float32 in any case.
     Raises:
-        InputError: no segmenter in the checkpoint, or the folder holds masks of another origin.
+        InputError: no segmenter in the checkpoint, or the folder holds masks of another origin, or changed ones.
     """
     folder = Path(folder)
     fabric = (hardware or Hardware()).launch()
@@ -179,18 +179,28 @@ def write_pseudo_masks(
     images = dict(zip(map(in_utf8, target.names), target.digests(labelled=False), strict=True))
     origin = {"weights_sha256": checkpoints.weights_digest(checkpoint), **about, IMAGES: images}
 
-    def write(index: int) -> None:
-        path = masks.path_of(folder, target.names[index])
+    def write(index: int) -> str:
+        path, name = masks.path_of(folder, target.names[index]), in_utf8(target.names[index])
         if not is_whole(path):
-            with forgetting_contents(folder / PROVENANCE, in_utf8(target.names[index])):
+            with forgetting_contents(folder / PROVENANCE, name):
                 image = target.read_image(index)
             probability = crowd_probability(segmenter, image)
             masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))
+        elif known.get(name, digest := file_digest(path)) != digest:
+            raise InputError(
+                f"{path} is not the mask that was written there; remove it to have it made again, or keep masks of "
+                "your own in another folder"
+            )
+        return file_digest(path)
 
     places = {masks.path_of(folder, name).parent for name in target.names}
     with one_writer(folder, wait=math.inf, fabric=fabric, also=places):
         claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
-        shared_out(write, len(target), fabric, bar="pseudo-masks")
+        noted = read_object(folder / PROVENANCE).get(MASKS)
+        known = noted if isinstance(noted, dict) else {}  # nothing was noted in earlier versions
+        digests = shared_out(write, len(target), fabric, bar="pseudo-masks")
+        if fabric.is_global_zero and (made := dict(zip(images, digests, strict=True))) != known:
+            write_json(folder / PROVENANCE, read_object(folder / PROVENANCE) | {MASKS: made})
     return folder
 
 
@@ -206,7 +216,8 @@ def is_whole(path: Path) -> bool:
 def origin_of_masks(folder: str | Path) -> dict[str, Any] | None:
     """What `write_pseudo_masks` has noted of the masks of a folder as a whole; None for masks from elsewhere."""
     provenance = Path(folder) / PROVENANCE
-    return {k: v for k, v in read_object(provenance).items() if k != IMAGES} if provenance.exists() else None
+    about = read_object(provenance) if provenance.exists() else None
+    return about and {key: value for key, value in about.items() if key not in (IMAGES, MASKS)}
 
 
 def refuse_masks_of_other_images(folder: str | Path, target: CrowdDataset) -> None:

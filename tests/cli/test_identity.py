@@ -221,6 +221,17 @@ def test_a_damaged_mask_is_made_again(damage: str, out: Path) -> None:
     assert np.array_equal(masks.read_png(path), whole)
 
 
+def test_a_mask_that_was_changed_is_not_taken_for_the_one_that_was_made(out: Path) -> None:
+    path = out / "masks/IMG_2.png"
+    whole = path.read_bytes()
+    masks.write_png(path, 1 - masks.read_png(path))
+    assert f"{path} is not the mask that was written there; remove it" in complaint_of("masks", "--out", out)
+    ran(*SE, out.parent / "another", "--masks", out / "masks")  # masks of one's own are no fault
+    path.unlink()
+    ran("masks", "--out", out)
+    assert path.read_bytes() == whole
+
+
 @pytest.mark.slow
 def test_damaged_files_of_a_run_are_named(out: Path) -> None:
     log = out / "se/metrics.jsonl"
