@@ -70,7 +70,7 @@ notebooks: $(VENV)/.stamp-dev  ## run the notebooks anew and store their outputs
 colab: $(VENV)/.stamp-dev  ## stamp badge and set-up cell for Colab: make colab REPO=owner/name
 	@$(BIN)/python tools/notebooks.py colab --repo "$(REPO)"
 
-test-browser: $(VENV)/.stamp-dev $(VENV)/.stamp-lab  ## run every notebook in JupyterLab and move every demo (needs Chromium)
+test-browser: $(VENV)/.stamp-dev $(VENV)/.stamp-lab  ## open every notebook in JupyterLab and move every demo (needs Chromium)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -v -rP tests/browser $(PYTEST_ARGS)
 
 test-lowest: BIN := $(LOWEST)/venv/bin

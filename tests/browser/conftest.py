@@ -37,6 +37,10 @@ SETTINGS = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-cells", action="store_true", help="run the cells, too, that no demo needs")
+
+
 @dataclass
 class Lab:
     """A running JupyterLab; its files are copies, so that what is run here overwrites nothing that is kept."""

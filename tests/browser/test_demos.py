@@ -1,4 +1,8 @@
-"""Every notebook, as stored and as run in JupyterLab; every control of every demo, moved with the keyboard."""
+"""Every notebook as stored in JupyterLab; every control of every demo, moved with the keyboard.
+
+Only the cells that the demos need are run, since `pytest --nbval notebooks` has run them all; `--all-cells` runs them
+in the browser, too.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from demo_cells import cells_for, leave_out_the_rest
 from moving import OUTPUT, Opened
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,9 +63,14 @@ def stored_faults(notebook: Opened, stored: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_and_its_demos_follow_their_controls(path: Path, show: Callable[..., Opened]) -> None:
+def test_notebook_runs_and_its_demos_follow_their_controls(
+    path: Path, show: Callable[..., Opened], lab: Any, request: pytest.FixtureRequest
+) -> None:
     began = time.monotonic()
     stored = nbformat.read(path, as_version=4)
+    if not request.config.getoption("all_cells"):
+        leave_out_the_rest(stored)
+        nbformat.write(stored, lab.notebooks / path.name)
     notebook = show(path.name)
     faults = [f"before it is run: {fault}" for fault in stored_faults(notebook, stored)]
     opened = time.monotonic()
@@ -75,6 +85,16 @@ def test_notebook_runs_and_its_demos_follow_their_controls(path: Path, show: Cal
     if faults:
         notebook.page.screenshot(path=PICTURES / f"{path.stem}-failed.png")
     assert not faults, "\n".join(faults)
+
+
+def test_the_cells_that_a_demo_needs() -> None:
+    cells = [
+        "import numpy as np\nnotebook.begin()", "x = [1]\ny = 2", "for x_ in (1, 2):\n    print(x_)", "x.append(y)",
+        "x = 0", "y = [x for x in range(3)]", "def f(a):\n    b = a\n    return b + x", "b = 5",
+        "demo(f, y[0], np.ones(2))",
+    ]  # fmt: skip
+    assert cells_for({8}, cells) == {0, 4, 5, 6, 8}
+    assert cells_for({3}, cells) == {0, 1, 3}
 
 
 def made(folder: Path, cells: list[Any]) -> str:
