@@ -175,6 +175,15 @@ def test_sync_keeps_outputs_of_what_did_not_change(folder: Path) -> None:
     assert three.metadata.tags == ["nbval-ignore-output"]
 
 
+def test_sync_takes_metadata_of_a_cell_whose_code_stays(folder: Path) -> None:
+    text, line = folder / "01_title.py", '# %% sdcda={"tolerance": {"rel": 0.05}} tags=["a"]\nprint(1)'
+    for new, metadata in ((line, {"sdcda": {"tolerance": {"rel": 0.05}}, "tags": ["a"]}), ("# %%\nprint(1)", {})):
+        text.write_text(TEXT.replace("# %%\nprint(1)", new), encoding="utf-8")
+        tool.sync(text)
+        one = cells(folder)[2]
+        assert one.metadata == metadata and one.outputs[0].text == "output 2\n" and one.execution_count == 2
+
+
 def test_sync_keeps_outputs_of_a_cell_that_moved(folder: Path) -> None:
     text = folder / "01_title.py"
     text.write_text(TEXT.replace("# %%\nprint(1)\n\n", "") + "\n# %%\nprint(1)\n", encoding="utf-8")
@@ -338,7 +347,7 @@ def test_a_notebook_that_oversteps_its_budget_fails(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbval", "-p", "stub", "-rA", "-s", "notebooks"],
         cwd=tmp_path, capture_output=True, text=True, timeout=300,
-        env={**os.environ, "PYTHONPATH": str(tmp_path), "SDCDA_TIME_SLACK": "3"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]), "SDCDA_TIME_SLACK": "3"},
     )  # fmt: skip
     out = done.stdout
     assert "world wanted in data/mini" in out

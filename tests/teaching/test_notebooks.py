@@ -18,6 +18,7 @@ import pytest
 from tools_of_notebooks import tool
 
 from sdcda_tutorial.teaching.exercises import EXERCISES, MODULES
+from sdcda_tutorial.teaching.tolerance import tolerance_of
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
@@ -50,6 +51,11 @@ def outputs(name: str) -> list[Any]:
 
 def tags(cell: Any) -> list[str]:
     return list(cell.metadata.get("tags", []))
+
+
+def metadata(cell: Any) -> dict[str, Any]:
+    """Tags, tolerance and the like; without what jupytext notes about blank lines of the text."""
+    return {key: value for key, value in cell.metadata.items() if key != "lines_to_next_cell"}
 
 
 def text_of(output: Any) -> str:
@@ -101,7 +107,7 @@ def test_every_notebook_has_its_text_and_its_solution() -> None:
 @every_notebook
 def test_text_and_notebook_say_the_same(name: str) -> None:
     text = jupytext.read(FOLDER / "text" / name.replace(".ipynb", ".py"))
-    said, kept = ([(c.cell_type, c.source, tags(c)) for c in book.cells] for book in (text, load(name)))
+    said, kept = ([(c.cell_type, c.source, metadata(c)) for c in book.cells] for book in (text, load(name)))
     assert said == kept, "run `make sync`, then `make notebooks`"
     assert text.metadata.get("sdcda") == load(name).metadata.get("sdcda")
 
@@ -132,6 +138,15 @@ def test_most_cells_are_compared(name: str) -> None:
     ignored = sum("nbval-ignore-output" in tags(cell) for cell in code_cells(name))
     assert ignored <= len(code_cells(name)) / 3
     assert not any(tag.startswith("nbval-skip") for cell in code_cells(name) for tag in tags(cell))
+
+
+@every_notebook
+def test_tolerances_are_stated_where_they_count(name: str) -> None:
+    for cell in load(name).cells:
+        tolerance = tolerance_of(cell.metadata)
+        if tolerance is not None:
+            assert cell.cell_type == "code" and "nbval-ignore-output" not in tags(cell), cell.source
+            assert any(re.search("[0-9]", text_of(output)) for output in cell.outputs), cell.source
 
 
 @every_notebook
