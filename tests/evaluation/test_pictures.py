@@ -237,6 +237,7 @@ def test_a_map_in_16_bits_sums_up_to_the_count(tmp_path: Path, people: float, sh
     assert people == 0 or scale <= float(density.max()) / 60_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("images", "shown"), [(1, ["image 0"]), (2, ["image 0", "image 1"]), (11, [5, 7, 9])])
 def test_save_panel_shows_images_by_rank_of_error_each_once(tmp_path: Path, images: int, shown: list[object]) -> None:
     """Image n holds n heads and 0 are predicted, so n is its rank: no best and no worst case picked by hand."""
