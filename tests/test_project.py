@@ -26,7 +26,7 @@ else:  # pytest brings tomli where Python has no tomllib
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sdcda_tutorial"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-TEXTS = ["README.md", "CONTRIBUTING.md"]
+TEXTS = ["README.md", "CONTRIBUTING.md", "docs/command_line.md", "docs/results.md"]
 COMMAND_TEXTS = [
     *TEXTS,
     "data/README.md",
