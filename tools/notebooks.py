@@ -1,5 +1,7 @@
 """Make the notebooks of their text pairs: `sync` copies the text over, `execute` runs it, `colab` stamps a repository.
 
+`budget` prints how long the notebooks are, beside how long they may be.
+
 The text (notebooks/text/NAME.py, jupytext's percent format) is what one edits; the notebook (notebooks/NAME.ipynb) is
 the text with outputs. Solutions are in a folder `solutions` of either.
 """
@@ -12,6 +14,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import jupytext
 import nbformat
@@ -44,6 +47,33 @@ if "google.colab" in sys.modules:
         print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
 """
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
+
+
+class Budget(NamedTuple):
+    """What a notebook may cost its reader at most: words of prose, minutes with all exercises, seconds to execute."""
+
+    words: int | None
+    minutes: int | None
+    seconds: int
+
+
+BUDGETS = {
+    "00": Budget(900, 15, 15),
+    "01": Budget(850, 30, 15),
+    "02": Budget(1000, 40, 60),
+    "03": Budget(1100, 40, 20),
+    "04": Budget(950, 35, 45),
+    "05": Budget(1000, 40, 30),
+    "06": Budget(1300, 45, 20),
+    "07": Budget(1000, 40, 45),
+    "08": Budget(1200, 60, 120),
+    "09": Budget(1500, 50, 45),
+    "10": Budget(1400, 50, 60),
+    "11": Budget(1500, 50, 20),
+    "A": Budget(1200, 40, 20),
+    "B": Budget(None, None, 5),  # to look things up in
+}
+BOOLEANS, WIDTH = 6, 100  # printed True and False, characters in a line: at most
 
 
 def texts() -> list[Path]:
@@ -135,14 +165,65 @@ def stamp(text: Path, repository: str) -> None:
     sync(text)
 
 
+def words_of_prose(notebook: NotebookNode) -> int:
+    """Words in the prose of a notebook, without formulas, code and tables."""
+    words = 0
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|```.*?```|`[^`]*`", " ", cell.source, flags=re.S)
+            lines = [line for line in text.splitlines() if not line.lstrip().startswith("|")]
+            words += len(re.findall(r"[A-Za-z][A-Za-z'’-]*", "\n".join(lines)))
+    return words
+
+
+def printed(notebook: NotebookNode) -> list[str]:
+    """Texts that the cells printed; captions, tables and code that are displayed are not among them."""
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    plain = [o.data["text/plain"] for o in outputs if set(o.get("data", {})) == {"text/plain"}]
+    return [output.text for output in outputs if output.output_type == "stream"] + plain
+
+
+def printed_booleans(notebook: NotebookNode) -> int:
+    return sum(len(re.findall(r"\b(?:True|False)\b", text)) for text in printed(notebook))
+
+
+def wide_lines(notebook: NotebookNode) -> list[str]:
+    """Lines of code and printed lines that are too long; what `check` says of an answer is a sentence and may wrap."""
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    lines = [line for text in code + printed(notebook) for line in text.splitlines()]
+    return [line for line in lines if len(line) > WIDTH and not re.match(r"[✔✘…] \d+\.\d+: ", line)]
+
+
+def print_budgets() -> bool:
+    """Print what each notebook costs and may cost; True if all keep their budgets."""
+    good = True
+    print("notebook                     words      of  minutes  of  seconds   of  booleans  wide lines")
+    for path in map(notebook_of, sorted(TEXTS.glob("*.py"))):
+        notebook, budget = nbformat.read(path, as_version=4), BUDGETS[path.stem.partition("_")[0]]
+        stated = notebook.metadata.get("sdcda", {})
+        found = (words_of_prose(notebook), stated.get("minutes"), stated.get("seconds"))
+        booleans, wide = printed_booleans(notebook), len(wide_lines(notebook))
+        over = [
+            limit is not None and (value is None or value > limit) for value, limit in zip(found, budget, strict=True)
+        ]
+        bad = any(over) or booleans > BOOLEANS or wide > 0
+        shown = ["-" if value is None else str(value) for pair in zip(found, budget, strict=True) for value in pair]
+        row = "".join(value.rjust(width) for value, width in zip(shown, (7, 8, 9, 4, 9, 5), strict=True))
+        print(f"{path.stem:27}{row}{booleans:10}{wide:12}{'  over' if bad else ''}")
+        good = good and not bad
+    return good
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["sync", "execute", "colab"])
+    parser.add_argument("command", choices=["sync", "execute", "colab", "budget"])
     parser.add_argument("names", nargs="*", help="notebooks, such as 01 or solutions/06; all of them by default")
     parser.add_argument("--repo", default="", help="OWNER/NAME for the Colab badges; empty takes them away")
     arguments = parser.parse_args()
     if arguments.repo and not re.fullmatch(r"[\w.-]+/[\w.-]+", arguments.repo):
         sys.exit(f"REPO is OWNER/NAME, not {arguments.repo!r}")
+    if arguments.command == "budget":
+        sys.exit(not print_budgets())
     chosen = [
         text
         for text in texts()

@@ -19,7 +19,7 @@ from typing import Any
 import jupytext
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from tools_of_notebooks import tool
 
 from sdcda_tutorial import density, losses, metrics, networks
@@ -201,6 +201,90 @@ def test_sync_twice_changes_nothing(folder: Path) -> None:
     nbformat.validate(book)
     assert book.metadata.kernelspec.name == "python3" and book.metadata.sdcda.seconds == 5
     assert len({cell.id for cell in book.cells}) == len(book.cells)
+
+
+# `budget`
+
+PROSE = """\
+# Three words here
+
+Four-letter words don't count `code here` twice, $x + y$ neither.
+
+| a table | of words |
+|---|---|
+
+$$
+F = a \\text{formula}
+$$
+
+```bash
+make test
+```
+"""
+
+
+def measured() -> Any:
+    return new_notebook(
+        metadata={"sdcda": {"minutes": 9, "seconds": 5}},
+        cells=[
+            new_markdown_cell(PROSE),
+            new_code_cell(
+                "x = True\n" + "y" * 101,
+                outputs=[
+                    new_output("stream", text=f"True, False and Truely\n{'z' * 100}\n"),
+                    new_output("stream", text="z" * 102 + "\n✔ 1.2: " + "z" * 102),
+                    new_output("execute_result", data={"text/plain": "(True, 1)"}),
+                    new_output("display_data", data={"text/markdown": "`True`", "text/plain": "True" + "z" * 102}),
+                    new_output("display_data", data={"image/jpeg": "", "text/plain": "True" + "z" * 102}),
+                ],
+            ),
+        ],
+    )
+
+
+def test_words_booleans_and_wide_lines_by_hand() -> None:
+    """Three words in the title; Four-letter, words, don't, count, twice, neither."""
+    assert tool.words_of_prose(measured()) == 3 + 6
+    assert tool.printed_booleans(measured()) == 3
+    assert tool.wide_lines(measured()) == ["y" * 101, "z" * 102]
+
+
+@pytest.mark.parametrize(
+    ("change", "good"),
+    [
+        ({}, True),
+        ({"minutes": 16}, False),
+        ({"minutes": None}, False),
+        ({"seconds": 16}, False),
+        ({"words": 901}, False),
+        ({"words": 900}, True),
+        ({"booleans": 7}, False),
+        ({"wide": 101}, False),
+    ],
+)
+def test_budgets_are_printed(
+    change: dict[str, Any],
+    good: bool,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (folder / "01_title.py").rename(folder / "00_title.py")
+    book = new_notebook(
+        metadata={"sdcda": {"minutes": change.get("minutes", 15), "seconds": change.get("seconds", 15)}},
+        cells=[
+            new_markdown_cell("word " * change.get("words", 3)),
+            new_code_cell(
+                "x" * change.get("wide", 100), outputs=[new_output("stream", text="True " * change.get("booleans", 6))]
+            ),
+        ],
+    )
+    tool.write(book, tool.notebook_of(folder / "00_title.py"))
+    with pytest.raises(SystemExit) as stopped:
+        run_tool(monkeypatch, "budget")
+    assert stopped.value.code == (0 if good else 1)
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("00_title")]
+    assert row.endswith("over") is not good and str(change.get("words", 3)) in row.split()
 
 
 # `colab`

@@ -22,12 +22,15 @@ from sdcda_tutorial.teaching.tolerance import tolerance_of
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
-NOTEBOOKS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("[0-9]*.ipynb"))
+LESSONS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("[0-9]*.ipynb"))
+APPENDICES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("[A-Z]_*.ipynb"))
+NOTEBOOKS = LESSONS + APPENDICES
 SOLUTIONS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("solutions/[0-9]*.ipynb"))
 ALL = NOTEBOOKS + SOLUTIONS
 
 every_notebook = pytest.mark.parametrize("name", ALL)
-every_lesson = pytest.mark.parametrize("name", NOTEBOOKS)
+every_lesson = pytest.mark.parametrize("name", LESSONS)
+every_lesson_and_appendix = pytest.mark.parametrize("name", NOTEBOOKS)
 SHOWING = {"print", "display", "show", "code", "check"}  # calls that leave an output behind
 ABSOLUTE = re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|srv|mnt|private|var|opt)/\w|\b[A-Z]:\\\w")
 
@@ -47,6 +50,11 @@ def prose(name: str) -> list[str]:
 
 def outputs(name: str) -> list[Any]:
     return [output for cell in code_cells(name) for output in cell.outputs]
+
+
+def number_of(name: str) -> str:
+    """ "06" of a lesson, "A" of an appendix."""
+    return Path(name).stem.partition("_")[0]
 
 
 def tags(cell: Any) -> list[str]:
@@ -100,8 +108,10 @@ def exercises(name: str) -> list[str]:
 def test_every_notebook_has_its_text_and_its_solution() -> None:
     texts = sorted(path.relative_to(FOLDER / "text").as_posix() for path in (FOLDER / "text").rglob("*.py"))
     assert sorted(name.replace(".ipynb", ".py") for name in ALL) == texts
-    assert [f"solutions/{name}" for name in NOTEBOOKS] == SOLUTIONS
-    assert [int(name[:2]) for name in NOTEBOOKS] == [*range(12)]
+    assert [f"solutions/{name}" for name in LESSONS] == SOLUTIONS
+    assert [int(name[:2]) for name in LESSONS] == [*range(12)]
+    assert APPENDICES == ["A_controls.ipynb", "B_ledger.ipynb"]
+    assert [number_of(name) for name in NOTEBOOKS] == list(tool.BUDGETS)
 
 
 @every_notebook
@@ -165,13 +175,14 @@ def test_links_and_images_resolve(name: str) -> None:
     assert broken == []
 
 
-@every_lesson
+@every_lesson_and_appendix
 def test_previous_and_next_are_linked_above_and_below(name: str) -> None:
     place = NOTEBOOKS.index(name)
     near = [NOTEBOOKS[i] for i in (place - 1, place + 1) if 0 <= i < len(NOTEBOOKS)]
     for cell in (prose(name)[0], prose(name)[-1]):
-        assert [link for link in re.findall(r"\]\(([^)]+)\)", cell) if link in NOTEBOOKS] == near
-    assert f"solutions/{name}" in links(name)
+        (line,) = [line for line in cell.splitlines() if re.match(r"\[← |\[.* →\]", line)]
+        assert re.findall(r"\]\(([^)]+)\)", line) == near
+    assert name in APPENDICES or f"solutions/{name}" in links(name)
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)
@@ -184,13 +195,19 @@ def test_the_set_up_cell_is_that_of_the_tool(name: str) -> None:
     """Unstamped: no repository and no badge, which would lead to somebody else's copy."""
     cell = code_cells(name)[0]
     assert cell.source == tool.BOOTSTRAP.format(repo="").rstrip("\n") and tags(cell) == ["colab"]
+    assert len(cell.source.splitlines()) <= 3, "no wall before the first word"
     assert cell.outputs == [], "outside Colab it does nothing"
     assert "colab-badge" not in "".join(prose(name))
 
 
+@pytest.mark.parametrize("name", APPENDICES)
+def test_an_appendix_says_what_it_is(name: str) -> None:
+    assert re.match(f"# (Appendix )?{number_of(name)} · ", prose(name)[0])
+
+
 @every_lesson
 def test_a_lesson_says_what_it_is_for(name: str) -> None:
-    number, top, last = name[:2], " ".join(prose(name)[0].split()), prose(name)[-1]
+    number, top, last = number_of(name), " ".join(prose(name)[0].split()), prose(name)[-1]
     assert top.startswith(f"# {number} · ")
     for part in ("**After this notebook you can**", "**Time**", "**You need**"):
         assert top.count(part) == 1, part
@@ -198,6 +215,48 @@ def test_a_lesson_says_what_it_is_for(name: str) -> None:
     assert "## Take away" in last and "## Exercises" in text
     leaves_open = r"not (prove|show|say|mean|explain|know|tell)|(no|not a) proof|nothing about"
     assert re.search(leaves_open, " ".join(text.replace("*", "").split())), "what does a result not prove?"
+
+
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name != "B_ledger.ipynb"])
+def test_one_box_says_what_this_does_not_show(name: str) -> None:
+    """Just before the take-aways; three points at most, as a list or in a few sentences."""
+    text = "\n\n".join(prose(name))
+    assert len(re.findall("what this does not show", text, flags=re.I)) == 1
+    found = re.search(r"^> \*\*What this does not show\.?\*\*((?:.*\n>)*.*)\n\s*## (Take away)?", text, flags=re.M)
+    assert found, "a block quote that begins with **What this does not show.**, then the next heading"
+    assert found[2] or name in APPENDICES, "the next heading is Take away"
+    box = re.sub(r"^> ?", "", found[1].strip(), flags=re.M)
+    points = re.findall(r"^ *(?:[-*]|\d\.) ", box, flags=re.M)
+    sentences = re.findall(r"[.?!]\W*(?=\s|$)", re.sub(r"^ *\d\. ", "", box, flags=re.M))
+    assert len(points) <= 3 and len(sentences) <= 6, box
+
+
+@every_lesson
+def test_three_take_aways(name: str) -> None:
+    below = prose(name)[-1].partition("## Take away")[2]
+    assert len(re.findall(r"^(?:[-*]|\d\.) ", below, flags=re.M)) == 3
+
+
+@every_lesson_and_appendix
+def test_length_and_time_are_within_the_budget(name: str) -> None:
+    book, budget = load(name), tool.BUDGETS[number_of(name)]
+    assert budget.words is None or tool.words_of_prose(book) <= budget.words
+    assert tool.printed_booleans(book) <= tool.BOOLEANS, "print the figures instead"
+    assert book.metadata["sdcda"]["seconds"] <= budget.seconds
+    if budget.minutes is not None:
+        minutes = book.metadata["sdcda"]["minutes"]
+        assert 1 <= minutes <= budget.minutes
+        assert re.findall(r"\*\*Time\*\*:? (?:about )?(\d+) minutes", prose(name)[0]) == [str(minutes)]
+
+
+@every_lesson
+def test_exercises_leave_time_to_read(name: str) -> None:
+    assert sum(EXERCISES[number].minutes for number in exercises(name)) < load(name).metadata["sdcda"]["minutes"]
+
+
+@every_notebook
+def test_no_line_is_wide(name: str) -> None:
+    assert tool.wide_lines(load(name)) == []
 
 
 @every_lesson
