@@ -17,8 +17,8 @@ PARALLEL = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 LOWEST := build/lowest
 UV     := $(LOWEST)/uv/bin/uv
 
-# What JupyterLab opens first.
-START := notebooks/00_start_here.ipynb
+# What JupyterLab opens first: a copy of the reader's own, see tools/reader_copies.py.
+START := work/00_start_here.ipynb
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab check test lint notebooks sync colab test-browser test-lowest campaign clean
@@ -36,7 +36,8 @@ setup: $(VENV)/.stamp-run  ## create the virtual environment and install the pac
 demo: $(VENV)/.stamp-run  ## train with and without adaptation on the mini world; table and pictures in build/demo
 	@$(BIN)/sdcda demo --out build/demo
 
-lab: $(VENV)/.stamp-lab  ## open the notebooks in JupyterLab
+lab: $(VENV)/.stamp-lab  ## open your own copies of the notebooks (work/) in JupyterLab
+	@$(BIN)/python tools/reader_copies.py
 	@set --; \
 	if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
 		echo "No display here: open the address with ?token= that JupyterLab prints below. Ctrl-C twice ends it."; \
