@@ -26,26 +26,15 @@ NOTEBOOKS, TEXTS = ROOT / "notebooks", ROOT / "notebooks" / "text"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 INTERACTIVE = "Interactive: run this cell to move the controls."
 
-# The first code cell of every notebook. It needs nothing of the package: on Colab it is what installs it.
+# The first code cell of every notebook, folded in Colab and in JupyterLab. What it does on Colab is in colab.py.
 BOOTSTRAP = """\
-import sys
-
-REPO = "{repo}"  # OWNER/NAME on GitHub, stamped by `make colab`
-if "google.colab" in sys.modules:
-    import os, subprocess
-    assert REPO, "this copy names no repository: whoever shares it stamps it with `make colab REPO=OWNER/NAME`"
-    folder, address = "/content/" + REPO.split("/")[1], "https://github.com/" + REPO
-    if not os.path.isdir(folder):
-        subprocess.run(["git", "clone", "-q", "--depth=1", address, folder], check=True)
-    os.chdir(folder)
-    import torch, torchvision
-    with open("/content/keep.txt", "w") as file:  # Colab's own PyTorch fits its GPU and stays as it is
-        file.write(f"torch=={{torch.__version__}}\\ntorchvision=={{torchvision.__version__}}\\n")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-c", "/content/keep.txt", "-e", "."], check=True)
-    sys.path.insert(0, os.getcwd())  # what was just installed is not seen by a Python that is running
-    if not torch.cuda.is_available():
-        print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
+# @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) {{ display-mode: "form" }}
+REPO = {repo}
+if "colab" in str(get_ipython()): exec(get_ipython().find_user_code(REPO + "/raw/{branch}/colab.py"))
 """
+BOOTSTRAP_METADATA = 'cellView="form" jupyter={"source_hidden": true} tags=["colab"]'
+# Without a repository Colab shows a field to fill in, and says that this sentence is not the address of a file.
+ASK = '"name the repository, such as https://github.com/ada/crowds"  # @param {type: "string"}'
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
 
 
@@ -93,11 +82,17 @@ def sync(text: Path) -> None:
     for index, cell in enumerate(new.cells):
         cell.id = f"{index:02d}-{cell.cell_type}"  # the same in every run, so that a difference is one of content
         cell.metadata.pop("lines_to_next_cell", None)
-        old = next((c for c in kept if c.cell_type == "code" and c.source == cell.source), None)
+        old = next((c for c in kept if c.cell_type == "code" and _same_code(c, cell)), None)
         if cell.cell_type == "code" and old is not None:
             kept.remove(old)
             cell.outputs, cell.execution_count = old.outputs, old.execution_count
     write(new, path)
+
+
+def _same_code(one: NotebookNode, other: NotebookNode) -> bool:
+    """Set-up cells count as the same, stamped or not: outside Colab they do nothing."""
+    set_up = all("colab" in cell.metadata.get("tags", []) for cell in (one, other))
+    return one.source == other.source or set_up
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
@@ -139,13 +134,18 @@ def _is_progress_bar(output: NotebookNode) -> bool:
     return output.output_type == "display_data" and WIDGET in output.get("data", {})
 
 
-def stamp(text: Path, repository: str) -> None:
-    """Write the repository into the bootstrap cell and set (or take away) the Colab badge."""
+def bootstrap(repository: str = "", branch: str = "HEAD") -> str:
+    """Source of the set-up cell; without a repository it asks for one. HEAD is a repository's default branch."""
+    return BOOTSTRAP.format(repo=f'"https://github.com/{repository}"' if repository else ASK, branch=branch)
+
+
+def stamp(text: Path, repository: str, branch: str) -> None:
+    """Write the repository into the set-up cell and set (or take away) the Colab badge."""
     old = text.read_text(encoding="utf-8")
     new = re.sub(r"^# \[!\[Open in Colab\].*\n#\n", "", old, flags=re.M)
     if repository:
         place = notebook_of(text).relative_to(ROOT).as_posix()
-        address = f"https://colab.research.google.com/github/{repository}/blob/main/{place}"
+        address = f"https://colab.research.google.com/github/{repository}/blob/{branch}/{place}"
         new = re.sub(
             r"^(# # .*\n#\n)",
             lambda title: f"{title[1]}# {BADGE.format(address=address)}\n#\n",
@@ -153,16 +153,23 @@ def stamp(text: Path, repository: str) -> None:
             count=1,
             flags=re.M,
         )
-    cell = '# %% tags=["colab"]\n'
+    header = f"# %% {BOOTSTRAP_METADATA}\n"
+    cell = bootstrap(repository, branch) if repository else bootstrap()
     new = re.sub(
-        f"^{re.escape(cell)}.*?(?=^# %%)",
-        lambda _: cell + BOOTSTRAP.format(repo=repository) + "\n",
-        new,
-        flags=re.M | re.S,
+        r'^# %% [^\n]*tags=\["colab"\][^\n]*\n.*?(?=^# %%)', lambda _: f"{header}{cell}\n", new, flags=re.M | re.S
     )
     if new != old:
         text.write_text(new, encoding="utf-8")
     sync(text)
+
+
+def stamp_loader(branch: str) -> None:
+    """Write into colab.py which branch it clones."""
+    path = ROOT / "colab.py"
+    old = path.read_text(encoding="utf-8")
+    new = re.sub(r'^BRANCH = "[^"]*"', f'BRANCH = "{branch}"', old, count=1, flags=re.M)
+    if new != old:
+        path.write_text(new, encoding="utf-8")
 
 
 def words_of_prose(notebook: NotebookNode) -> int:
@@ -218,10 +225,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=["sync", "execute", "colab", "budget"])
     parser.add_argument("names", nargs="*", help="notebooks, such as 01 or solutions/06; all of them by default")
-    parser.add_argument("--repo", default="", help="OWNER/NAME for the Colab badges; empty takes them away")
+    parser.add_argument("--repo", default="", help="OWNER/NAME on GitHub, for Colab; empty takes it away")
+    parser.add_argument("--branch", default="main", help="branch that Colab opens and clones")
     arguments = parser.parse_args()
     if arguments.repo and not re.fullmatch(r"[\w.-]+/[\w.-]+", arguments.repo):
         sys.exit(f"REPO is OWNER/NAME, not {arguments.repo!r}")
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", arguments.branch):
+        sys.exit(f"BRANCH is the name of a branch, not {arguments.branch!r}")
     if arguments.command == "budget":
         sys.exit(not print_budgets())
     chosen = [
@@ -231,9 +241,11 @@ def main() -> None:
     ]
     if not chosen:
         sys.exit(f"no notebook of that name; known are {', '.join(text.stem for text in texts())}")
+    if arguments.command == "colab":
+        stamp_loader(arguments.branch if arguments.repo else "")
     for text in chosen:
         if arguments.command == "colab":
-            stamp(text, arguments.repo)
+            stamp(text, arguments.repo, arguments.branch)
         else:
             {"sync": sync, "execute": execute}[arguments.command](text)
 

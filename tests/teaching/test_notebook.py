@@ -1,12 +1,10 @@
-"""How notebooks are made and shown: source without docstrings, text to notebook, Colab's first cell, budgets."""
+"""How notebooks are made and shown: source without docstrings, text to notebook, stamps for Colab, budgets."""
 
 from __future__ import annotations
 
 import ast
-import builtins
 import importlib.util
 import inspect
-import io
 import os
 import shutil
 import subprocess
@@ -152,6 +150,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     text = tmp_path / "notebooks" / "text" / "01_title.py"
     text.parent.mkdir(parents=True)
     text.write_text(TEXT, encoding="utf-8")
+    shutil.copy(ROOT / "colab.py", tmp_path)
     tool.sync(text)
     run = nbformat.read(tool.notebook_of(text), as_version=4)
     for number, cell in enumerate((c for c in run.cells if c.cell_type == "code"), start=1):
@@ -296,19 +295,29 @@ def run_tool(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 
 
 def test_stamp_and_back_gives_the_same_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = folder / "01_title.py"
+    text, loader = folder / "01_title.py", tool.ROOT / "colab.py"
     run_tool(monkeypatch, "colab")
-    plain = text.read_bytes()
-    assert b'REPO = ""' in plain and b"old =" not in plain and b"colab-badge" not in plain
-    for repository in ("ada/crowds", "grace.h/crowd-count_2"):
-        run_tool(monkeypatch, "colab", "--repo", repository)
+    plain, plain_loader = text.read_bytes(), loader.read_bytes()
+    assert b"name the repository" in plain and b"old =" not in plain and b"colab-badge" not in plain
+    for repository, branch in (("ada/crowds", "main"), ("grace.h/crowd-count_2", "next/1.0")):
+        run_tool(monkeypatch, "colab", "--repo", repository, "--branch", branch)
         stamped = text.read_text(encoding="utf-8")
-        address = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/01_title.ipynb"
-        assert f'REPO = "{repository}"' in stamped and stamped.count(f"]({address})") == 1
-        assert stamped.count("colab-badge") == 1
-        assert f'REPO = "{repository}"' in cells(folder)[1].source
+        address = f"https://colab.research.google.com/github/{repository}/blob/{branch}/notebooks/01_title.ipynb"
+        assert stamped.count(f"]({address})") == 1 and stamped.count("colab-badge") == 1
+        setup = cells(folder)[1]
+        assert (
+            f'REPO = "https://github.com/{repository}"\n' in setup.source and f"/raw/{branch}/colab.py" in setup.source
+        )
+        assert f'\nBRANCH = "{branch}"' in loader.read_text(encoding="utf-8")
     run_tool(monkeypatch, "colab")
-    assert text.read_bytes() == plain
+    assert text.read_bytes() == plain and loader.read_bytes() == plain_loader
+
+
+def test_stamping_keeps_the_set_up_cell_executed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_tool(monkeypatch, "colab")
+    assert [cell.execution_count for cell in cells(folder)[1:]] == [1, 2, 3, 4]
+    metadata = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["colab"]}
+    assert cells(folder)[1].metadata == metadata and cells(folder)[2].metadata == {}
 
 
 @pytest.mark.slow
@@ -317,9 +326,9 @@ def test_every_text_survives_stamping(folder: Path, monkeypatch: pytest.MonkeyPa
     for original in sorted((ROOT / "notebooks" / "text").rglob("*.py")):
         text = folder / original.name
         shutil.copy(original, text)
-        tool.stamp(text, "ada/crowds")
-        assert 'REPO = "ada/crowds"' in text.read_text(encoding="utf-8")
-        tool.stamp(text, "")
+        tool.stamp(text, "ada/crowds", "main")
+        assert 'REPO = "https://github.com/ada/crowds"' in text.read_text(encoding="utf-8")
+        tool.stamp(text, "", "main")
         assert text.read_bytes() == original.read_bytes(), original.name
 
 
@@ -332,73 +341,16 @@ def test_a_bad_repository_is_refused(repository: str, folder: Path, monkeypatch:
     assert (folder / "01_title.py").read_text(encoding="utf-8") == TEXT
 
 
+@pytest.mark.parametrize("branch", ["", "a b", 'a"', "main\n", "/main", "main/"])
+def test_a_bad_branch_is_refused(branch: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="BRANCH is"):
+        run_tool(monkeypatch, "colab", "--repo", "ada/crowds", "--branch", branch)
+    assert (folder / "01_title.py").read_text(encoding="utf-8") == TEXT
+
+
 def test_an_unknown_notebook_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="known are 01_title"):
         run_tool(monkeypatch, "sync", "07")
-
-
-# The set-up cell
-
-
-def bootstrap(repository: str, **names: Any) -> None:
-    exec(compile(tool.BOOTSTRAP.format(repo=repository), "bootstrap", "exec"), {"__name__": "__main__", **names})
-
-
-def test_outside_colab_the_set_up_cell_does_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for module, name in ((subprocess, "run"), (os, "chdir"), (builtins, "open")):
-        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("it acted"))
-    before = list(sys.path)
-    for repository in ("", "ada/crowds"):
-        bootstrap(repository)
-    monkeypatch.undo()
-    assert sys.path == before and capsys.readouterr() == ("", "")
-
-
-@pytest.fixture
-def colab(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Like Colab: what would be run, written and entered is recorded instead."""
-    done: list[Any] = []
-    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-    monkeypatch.setattr(subprocess, "run", lambda command, check: done.append((*command, check)))
-    monkeypatch.setattr(os, "chdir", lambda path: done.append(f"cd {path}"))
-    monkeypatch.setattr(os, "getcwd", lambda: "/content/crowds")
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    return done
-
-
-class Written(io.StringIO):
-    def close(self) -> None:  # what was written stays readable
-        pass
-
-
-@pytest.mark.parametrize("gpu", [True, False])
-@pytest.mark.parametrize("cloned", [True, False])
-def test_on_colab_it_clones_installs_and_keeps_torch(
-    gpu: bool, cloned: bool, colab: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import torch
-    import torchvision
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(os.path, "isdir", lambda path: cloned)
-    keep, opened = Written(), []
-    bootstrap("ada/crowds", open=lambda path, mode: opened.append((path, mode)) or keep)
-    clone = ("git", "clone", "-q", "--depth=1", "https://github.com/ada/crowds", "/content/crowds", True)
-    install = (sys.executable, "-m", "pip", "install", "-q", "-c", "/content/keep.txt", "-e", ".", True)
-    assert colab == [*([] if cloned else [clone]), "cd /content/crowds", install]
-    assert opened == [("/content/keep.txt", "w")]
-    assert keep.getvalue() == f"torch=={torch.__version__}\ntorchvision=={torchvision.__version__}\n"
-    assert sys.path[0] == "/content/crowds"
-    said = capsys.readouterr().out
-    assert said == "" if gpu else "No GPU" in said and "Change runtime type" in said
-
-
-def test_an_unstamped_copy_says_so_on_colab(colab: list[Any]) -> None:
-    with pytest.raises(AssertionError, match="make colab REPO=OWNER/NAME"):
-        bootstrap("")
-    assert colab == []
 
 
 # Budgets: notebooks/conftest.py

@@ -194,7 +194,8 @@ def test_a_solution_leads_back(name: str) -> None:
 def test_the_set_up_cell_is_that_of_the_tool(name: str) -> None:
     """Unstamped: no repository and no badge, which would lead to somebody else's copy."""
     cell = code_cells(name)[0]
-    assert cell.source == tool.BOOTSTRAP.format(repo="").rstrip("\n") and tags(cell) == ["colab"]
+    assert cell.source == tool.bootstrap().rstrip("\n"), "run `make colab`"
+    assert metadata(cell) == {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["colab"]}
     assert len(cell.source.splitlines()) <= 3, "no wall before the first word"
     assert cell.outputs == [], "outside Colab it does nothing"
     assert "colab-badge" not in "".join(prose(name))
