@@ -22,7 +22,7 @@ UV     := $(LOWEST)/uv/bin/uv
 START := work/00_start_here.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab check test lint notebooks sync colab test-browser test-lowest campaign clean
+.PHONY: help setup demo lab check test lint notebooks sync colab test-browser test-lowest campaign mutations clean
 
 help:  ## show this list
 	@echo "sdcda_tutorial: learn to count crowds across domains"
@@ -90,6 +90,10 @@ test-lowest:  ## run the fast tests with the oldest packages that pyproject.toml
 
 campaign: $(VENV)/.stamp-dev  ## try to break the commands for 20 minutes; other figures: make campaign ARGS="--seed 1"
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/campaign/run.py $(ARGS)
+
+mutations: $(VENV)/.stamp-dev  ## break the package in many small ways: do the notebooks notice? 20 minutes
+	@$(BIN)/sdcda data mini
+	@$(BIN)/python tests/campaign/mutations_of_notebooks.py $(ARGS)
 
 clean:  ## remove build/ and the caches; keeps runs/, data/ and the environment
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
