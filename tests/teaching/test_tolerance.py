@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from tools_of_notebooks import tool
@@ -147,17 +147,20 @@ words = st.text("abcλ²_:;,()[]|%=/ #é\n", max_size=8)
 tolerances = st.builds(Tolerance, rel=st.floats(0, 1), abs=st.floats(0, 100))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(words, numbers), max_size=6), words, tolerances)
 def test_a_text_meets_itself(parts: list[tuple[str, float]], end: str, tolerance: Tolerance) -> None:
     text = "".join(f"{word} {number}" for word, number in parts) + end
     assert reconcile(text, text, tolerance) == (text, [])
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), tolerances)
 def test_any_text_meets_itself(text: str, tolerance: Tolerance) -> None:
     assert reconcile(text, text, tolerance) == (text, [])
 
 
+@settings(deadline=None)
 @given(numbers, numbers, tolerances, st.sampled_from(["MAE {} people", "a\n| {} |", "<b>{}</b>", "{}", "±{}%"]))
 def test_a_number_passes_exactly_within(stored: float, new: float, tolerance: Tolerance, form: str) -> None:
     room = tolerance.abs + tolerance.rel * abs(stored)
@@ -166,6 +169,7 @@ def test_a_number_passes_exactly_within(stored: float, new: float, tolerance: To
     assert (met == form.format(stored)) is (abs(new - stored) < room) is (not misses)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_a_text_without_numbers_passes_only_if_it_is_the_same(stored: str, new: str) -> None:
     assume(not any(letter.isdigit() for letter in stored + new))
