@@ -2,6 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 15
+#     minutes: 30
 # ---
 
 # %% [markdown]
@@ -9,11 +10,11 @@
 #
 # [← 00 Start here](00_start_here.ipynb) · [02 Crowd masks →](02_crowd_masks.ipynb)
 #
-# **After this notebook you can** turn head positions into a density map, say why its sum is the number of people, and
-# name the two places where that is easily lost: the border, and a resize.
+# **After this notebook you can** turn head positions into a density map, explain why its sum is
+# the number of people, and avoid the two places where people get lost: the border and a resize.
 #
-# **Time** 25 minutes to read and try; runs in about 15 seconds on two CPU cores. **You need** NumPy and a first
-# acquaintance with PyTorch tensors.
+# **Time** 30 minutes to read and try; runs in about 15 seconds on two CPU cores. **You need** NumPy
+# and the basics of PyTorch tensors.
 
 # %% tags=["colab"]
 import sys
@@ -42,202 +43,243 @@ notebook.begin()
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 import torch.nn.functional as nnF
+from IPython.display import Markdown, display
+from matplotlib.colors import PowerNorm
 
-from sdcda_tutorial.evaluation import colours
 from sdcda_tutorial.density import adaptive_sigma, density_map
+from sdcda_tutorial.evaluation.colours import DENSITY, HEADS
+from sdcda_tutorial.evaluation.pictures import show_pixels
+from sdcda_tutorial.markdown import markdown_table
+from sdcda_tutorial.teaching.demos import density_kernel
 from sdcda_tutorial.teaching.exercises import check
-from sdcda_tutorial.evaluation.colours import DENSITY
 
 # %% [markdown]
-# ## Look first: what a label is
+# ## What is a label?
 #
-# Whoever labels a crowd puts one dot on each head, nothing more. A label $y$ is a list of positions (column, row)
-# in pixels, measured from the upper left corner. Look at the small figures in the background: a dot says where a head is, not how
-# large it is.
+# To label a crowd, people put one dot on each head. A label $y$ is a list of positions (column,
+# row) in pixels, measured from the upper left corner. It says where a head is, not how large it is.
 
 # %%
 world = notebook.world()
 sample = world.target_test[3]
-print("image:", sample.image.shape, sample.image.dtype, " heads:", sample.points.shape)
+height, width = sample.size
+print(f"image: {height} × {width} pixels, {sample.count} heads")
+print("the first three heads:", sample.points[:3].tolist())
 
 figure, axis = plt.subplots(figsize=(6, 4.4))
-axis.imshow(sample.image)
-axis.scatter(*sample.points.T, s=14, c=colours.SKY, edgecolors="black", linewidths=0.4)
-axis.set_axis_off()
-notebook.show(figure, "A target image of the mini world; a blue dot marks each labelled head.")
+show_pixels(axis, sample.image)
+axis.scatter(*sample.points.T, s=14, c=HEADS, edgecolors="black", linewidths=0.4)
+notebook.show(figure, "A target image of the mini world. A blue dot marks each labelled head.")
 
 # %% [markdown]
-# A network cannot be trained to print a list of dots whose length changes from image to image. It can be trained to paint
-# a picture. So the dots are painted, and the paint is measured.
+# The list is longer in one image than in the next, but a network's output has a fixed shape. So we
+# turn the list into a picture whose pixels add up to the number of heads.
 #
-# ## F(y): every head is one spoonful of paint
+# ## F(y): one unit of paint per head
 #
 # $$F(y) = \sum_{i=1}^{N} \frac{1}{Z_i}\, \exp\!\left(-\frac{\lVert p - y_i \rVert^2}{2\sigma^2}\right),
-# \qquad Z_i = \sum_{p \in \text{image}} \exp\!\left(-\frac{\lVert p - y_i \rVert^2}{2\sigma^2}\right)$$
+# \qquad Z_i = \sum_{p \in \text{image}} \exp\!\left(-\frac{\lVert p - y_i
+# \rVert^2}{2\sigma^2}\right)$$
 #
-# Each head $y_i$ gets a Gaussian over the pixels $p$ of the image, divided by its own sum $Z_i$. So each head weighs exactly
-# 1, and the whole map weighs $N$: **the sum of the density map is the count**. Its unit is people per pixel. This is the
-# truth that Eq. 6 compares the network's output with.
-#
-# A Gaussian of two variables is a product of one along the columns and one along the rows. That is why the package can
-# draw all heads at once, as one product of two sparse matrices, without a loop:
+# Each head $y_i$ becomes a Gaussian over the pixels $p$, divided by its own sum $Z_i$. Each head
+# therefore adds exactly 1, and the map adds up to $N$: **the sum of the density map is the count**.
+# The unit is people per pixel. This map is the ground truth in Eq. 6. In code:
 
 # %%
-notebook.code(density_map)
+def paint(points, size, sigma):
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    F = np.zeros(size)
+    for x, y in np.floor(points):  # the pixel that the head lies in
+        gaussian = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+        F += gaussian / gaussian.sum()
+    return F
+
+
+by_hand = paint(sample.points, sample.size, sigma=2.0)
+F = density_map(sample.points, sample.size, sigma=2.0)
+print(f"heads: {sample.count}")
+print(f"ours:        sum {by_hand.sum():.3f} people, peak {by_hand.max():.4f} people per pixel")
+print(f"the package: sum {F.sum():.3f} people, peak {F.max():.4f} people per pixel")
 
 # %% [markdown]
-# One head alone shows what $\sigma$ is: at a distance of one σ the density has fallen to $e^{-1/2}$ of its peak.
+# The package avoids the loop: a Gaussian is a product of one along the columns and one along the
+# rows, so all heads together are a product of two sparse matrices. It also cuts each kernel to
+# `kernel_size` pixels, 15 unless you say otherwise. Everywhere else the map is exactly zero, and
+# that is what we call background in the other notebooks.
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+show_pixels(axes[0], sample.image, f"{sample.count} heads")
+shown = show_pixels(axes[1], F, f"F(y), sum {F.sum():.2f} people")
+figure.colorbar(shown, ax=axes[1], label="people per pixel", shrink=0.8)
+notebook.show(figure, "An image and its density map, σ = 2 pixels. The map is bright where heads overlap.")
+
+left, right = F[:, : width // 2].sum(), F[:, width // 2 :].sum()
+print(f"left half {left:.2f} + right half {right:.2f} = {left + right:.2f} people")
+
+# %% [markdown]
+# The halves hold 13.05 and 17.95 people: a head near the line between them belongs partly to
+# either.
+#
+# Here is a single head, from its centre to the right:
 
 # %%
 one = density_map(np.array([[20.0, 20.0]]), (41, 41), sigma=2.0)
-print("peak", round(float(one[20, 20]), 4), "people per pixel")
-print("one σ beside it, as a part of the peak:", round(float(one[20, 22] / one[20, 20]), 4), "  exp(-1/2):", round(np.exp(-0.5), 4))
+print("pixels from the centre  ", *(f"{distance:7}" for distance in range(9)))
+print("people per pixel        ", *(f"{value:7.5f}" for value in one[20, 20:29].tolist()))
+print(f"one σ from the centre: {one[20, 22] / one[20, 20]:.4f} of the peak, exp(-1/2) = {np.exp(-0.5):.4f}")
 
 # %% [markdown]
-# The package centres the kernel on the pixel that the head lies in, and cuts it off some pixels away: there the map is
-# exactly zero. That is what "background" means in notebooks 00 and 04.
+# The peak is only 0.0398 people per pixel, because one person is spread over 15 × 15 pixels.
 #
-# Cut to 15 × 15 pixels with σ = 4, this is the kernel of the authors' later code, and the package's default. On the small
-# images of the mini world heads are 3 to 6 pixels wide, and σ = 2 fits better.
+# ## Experiment: what does the kernel change?
+#
+# Predict first. σ grows from 2 to 4 pixels. By which factor do the sum of the map, the peak of one
+# head and its width change? Write your factors into `predicted`, then run the cell.
 
 # %%
-F = density_map(sample.points, sample.size, sigma=2.0)
-print("heads:", sample.count, "  sum of the map:", round(float(F.sum()), 3))
-print("shape:", tuple(F.shape), "  largest density:", round(float(F.max()), 3), "people per pixel")
+predicted = {"sum": None, "peak": None, "width": None}  # factors; 1 means "stays the same"
+before = {"kernel": "fixed", "sigma": 2.0, "kernel_size": 15}
+after = {"kernel": "fixed", "sigma": 4.0, "kernel_size": 25}  # change this, then run again
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-axes[0].imshow(sample.image)
-drawn = axes[1].imshow(F, cmap=DENSITY)
-figure.colorbar(drawn, ax=axes[1], label="people per pixel", shrink=0.8)
-for axis in axes:
+display(Markdown(density_kernel.compare_kernels(sample, before, after, predicted)))
+
+# %% [markdown]
+# The sum stays at 31.00. A head gets twice as wide in both directions, 9.4 instead of 4.7 pixels,
+# so its peak falls to a quarter. The largest density of the *map* only halves (factor 0.48):
+# neighbours overlap more, and their tails add up.
+#
+# Now change `after`: to the kernel of the authors' later code, `sigma` 4 and `kernel_size` 15, and
+# then to `"adaptive"`. *Geometry-adaptive* kernels take each head's σ from its three nearest
+# neighbours, σ = 0.3 × their mean distance, kept between 1 and 15 pixels. In a dense crowd that
+# follows the perspective: people far away are smaller and closer together on the image. The
+# [solutions](solutions/01_density_maps.ipynb) have both tables.
+
+# %%
+sigmas = adaptive_sigma(sample.points)
+print(f"adaptive σ: {sigmas.min():.3f} to {sigmas.max():.3f} pixels, median {np.median(sigmas):.3f}")
+
+maps = {
+    "fixed, σ = 2": F,
+    "fixed, σ = 4": density_map(sample.points, sample.size, sigma=4.0, kernel_size=25),
+    "adaptive": density_map(sample.points, sample.size, kernel="adaptive"),
+}
+figure, axes = plt.subplots(1, 3, figsize=(10, 2.7), layout="constrained")
+for axis, (title, drawn) in zip(axes, maps.items()):
+    axis.set_title(f"{title}: sum {drawn.sum():.2f}, peak {drawn.max():.4f}")
     axis.set_axis_off()
-notebook.show(figure, "Left the image, right its density map. Bright spots are where heads stand close together.")
+    shown = axis.imshow(drawn, cmap=DENSITY, norm=PowerNorm(0.5, vmin=0, vmax=0.18))
+figure.colorbar(shown, ax=axes, label="people per pixel", extend="max", shrink=0.8)
+notebook.show(
+    figure,
+    "The same heads with three kernels, on one colour scale (by square roots, so that tails show).",
+)
 
 # %% [markdown]
-# Any part of the map can be added up too. The people in the left and in the right half add up to all of them, and a head on
-# the line between counts as a part here and a part there.
+# A head that stands alone gets the largest σ, 15 pixels here, however small it is.
+#
+# ## Try it
+#
+# `render_density_kernel` draws one choice of kernel; the controls below it change the choice.
 
 # %%
-left, right = F[:, :128].sum(), F[:, 128:].sum()
-print(f"left {left:.2f} + right {right:.2f} = {left + right:.2f}")
+notebook.show(
+    density_kernel.render_density_kernel(world.target_test, 1, "fixed", 4.0, 25),
+    "Heads, density map, and the row of the map with the largest density, marked in the middle.",
+)
+
+# %% tags=["nbval-ignore-output"]
+density_kernel.density_kernel(world.target_test)
 
 # %% [markdown]
-# ## Where it gets lost, 1: the border
+# ## People lost at the border
 #
-# A textbook divides the Gaussian by $2\pi\sigma^2$, its sum over an *endless* plane. Near the border a part of the plane is
-# missing, and the head weighs less than 1. Below, one head walks from the middle to the corner.
+# A textbook divides the Gaussian by $2\pi\sigma^2$, its sum over an *endless* plane. Near a border
+# part of the plane is missing. We move one head from the middle of an image into its corner:
 
 # %%
 size, sigma = (41, 41), 4.0
 rows, columns = np.mgrid[: size[0], : size[1]]
-print("distance to both borders   textbook   ours")
-for distance in (20, 8, 4, 0):
-    textbook = np.exp(-((columns - distance) ** 2 + (rows - distance) ** 2) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
-    ours = density_map(np.array([[distance, distance]]), size, sigma=sigma)
-    print(f"{distance:>12} pixels {textbook.sum():16.3f} {float(ours.sum()):9.3f}")
+table = []
+for d in (20, 8, 4, 0):
+    endless = np.exp(-((columns - d) ** 2 + (rows - d) ** 2) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
+    ours = density_map(np.array([[d, d]]), size, sigma=sigma)
+    table.append((f"{d} pixels", f"{endless.sum():.3f} people", f"{ours.sum():.3f} people"))
+header = ("distance to both borders", "divided by 2πσ²", "divided by its own sum")
+display(Markdown(markdown_table(header, table, aligned=False)))
 
 # %% [markdown]
-# In the corner three quarters of the head are gone (a little less, since the pixel itself stays whole). Crowds reach the
-# border of a photograph all the time, so a map drawn the textbook way counts too few in a way that no network can mend.
+# In the corner only 0.302 of a person is left. Crowds reach the border of most photographs, and
+# then such a ground truth is too low before any training begins.
 #
-# ## One σ for all, or one for each?
+# ## People lost in a resize
 #
-# People far away are smaller. *Geometry-adaptive* kernels take a head's σ from the distance to its three nearest
-# neighbours, σ = 0.3 × the mean distance (kept between 1 and 15 pixels): in a dense crowd that grows with the size of the
-# heads.
-
-# %%
-sigmas = adaptive_sigma(sample.points)
-print(f"σ from {sigmas.min():.1f} to {sigmas.max():.1f} pixels")
-
-maps = {
-    "fixed, σ = 2": F,
-    "fixed, σ = 6": density_map(sample.points, sample.size, sigma=6.0, kernel_size=37),
-    "adaptive": density_map(sample.points, sample.size, kernel="adaptive"),
-}
-figure, axes = plt.subplots(1, 3, figsize=(10, 2.9), layout="constrained")
-for axis, (title, drawn) in zip(axes, maps.items()):
-    axis.imshow(drawn, cmap=DENSITY, vmax=float(np.quantile(drawn[drawn > 0], 0.95)))
-    axis.set_title(f"{title}: sum {float(drawn.sum()):.2f}")
-    axis.set_axis_off()
-notebook.show(figure, "The same heads with three kernels. The pictures differ, the sums do not. Each has its own colour scale, cut at its brightest twentieth.")
-
-# %% [markdown]
-# Which is best for learning is *not* shown here: all three have the same sum, so the count cannot tell them apart. Where
-# people stand alone, the distance to the neighbours says nothing about the size of a head, and the adaptive σ is merely
-# large.
-#
-# ## Where it gets lost, 2: the resize
-#
-# Networks want smaller images, so image and map are shrunk. Interpolation keeps the *density at a point*, but there are
-# fewer points to add.
+# To save time we train on smaller images. We can shrink the finished map along with the image, or
+# move the heads and draw the map afterwards:
 
 # %%
 half = nnF.interpolate(F[None, None], scale_factor=0.5, mode="bilinear")[0, 0]
-drawn_last = density_map(sample.points / 2, (F.shape[0] // 2, F.shape[1] // 2), sigma=1.0)
-print("full size          ", round(float(F.sum()), 2))
-print("map shrunk to half ", round(float(half.sum()), 2))
-print("heads moved, then drawn", round(float(drawn_last.sum()), 2))
+drawn_last = density_map(sample.points / 2, (height // 2, width // 2), sigma=1.0)
+print(f"full size:                   {F.sum():.2f} people")
+print(f"the map, shrunk to half:     {half.sum():.2f} people")
+print(f"heads moved, map drawn last: {drawn_last.sum():.2f} people")
 
 # %% [markdown]
-# Shrinking the finished map lost three people of four. One can multiply by 4 (exercise 1.3), but crops and odd sizes make
-# that a trap for ever. This package stores no map at all: crops, flips and resizes act on the head *positions*, and the map
-# is drawn last, in about a millisecond, at the size at which it is needed.
+# Interpolation keeps the *density*, but a quarter of the pixels is left to add up, and 7.75 of 31
+# people with them. So this package never stores a map. Crops, flips and resizes act on the head
+# positions, and the map is drawn last, at the size at which it is needed.
 #
-# ## Move it
-#
-# The picture below is what `render_density_kernel` draws for one choice. Under it are the controls: try a large σ, then
-# the adaptive kernel, and keep an eye on the sum.
-
-# %%
-from sdcda_tutorial.teaching.demos.density_kernel import density_kernel, render_density_kernel
-
-notebook.show(
-    render_density_kernel(world.target_test, scene=1, kernel="fixed", sigma=4.0),
-    "Heads, density map and one row of it. The line in the map is the row that the curve on the right shows.",
-)
-
-# %% tags=["nbval-ignore-output"]
-density_kernel(world.target_test)
-
-# %% [markdown]
 # ## Exercises
 #
 # Replace the last line of a stub, run the cell, and read what `check` says.
 #
-# **1.1 People in a window** (★, 3 minutes). How many people does the map hold in a window?
+# **1.1 How wide must the kernel be?** (★★, 6 minutes). Too narrow a kernel is cut off where the
+# Gaussian is still large.
 
 # %%
-def count_in_window(F, x0, y0, x1, y1):
-    """People in columns x0 ... x1 - 1 and rows y0 ... y1 - 1 of the density map F (H, W)."""
+def kernel_width(sigma, share):
+    """Smallest odd kernel_size, in pixels, of a kernel that holds every pixel of the row through its
+    centre at which the Gaussian is at least `share` (0 < share < 1) of its peak."""
     raise NotImplementedError
 
 
-check("1.1", count_in_window)
+check("1.1", kernel_width)
 
 # %% [markdown]
-# **1.2 One head near the border** (★★, 8 minutes). Paint one head. `np.mgrid` above shows how to get the rows and columns
-# of all pixels.
+# **1.2 A crop with two bugs** (★★, 7 minutes). This crop should return the heads of a window. We cut an
+# image of three heads into two halves, 20 pixels wide each, and draw both maps:
 
 # %%
-def head_kernel(x, y, size, sigma):
-    """Gaussian of one head in the middle of the pixel in column x, row y (whole numbers), as an array that sums to 1.
+def wrong_crop(points, x0, y0, x1, y1):
+    x, y = points.T
+    return points[(x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)]
 
-    size: (height, width) of the image.
-    """
+
+heads = np.array([[10.0, 10.0], [20.0, 12.0], [30.0, 8.0]])
+for x0 in (0, 20):
+    found = wrong_crop(heads, x0, 0, x0 + 20, 20)
+    people = density_map(found, (20, 20)).sum()
+    print(f"columns {x0} to {x0 + 19}, heads: {len(found)}, sum of the map: {people:.2f}")
+
+# %% [markdown]
+# Four heads, and maps with 1.00 person in all. Write the crop that gets both right.
+
+# %%
+def crop_heads(points, x0, y0, x1, y1):
+    """Of the (N, 2) heads (x, y), those in columns x0 ... x1 - 1 and rows y0 ... y1 - 1, as positions
+    in the window, whose upper left corner is (0, 0). Pixel column 3 covers 3 <= x < 4."""
     raise NotImplementedError
 
 
-check("1.2", head_kernel)
+check("1.2", crop_heads)
 
 # %% [markdown]
-# **1.3 Shrink a map without losing anyone** (★★, 5 minutes). For once you are given a map and not the heads.
+# **1.3 Shrink a map without losing anyone** (★★, 5 minutes). For once you have a map and no heads.
 
 # %%
 def resize_map(F, size):
-    """The map F (H, W) as a map of size (height, width) with the same number of people, by nnF.interpolate."""
+    """The map F (H, W) resized to (height, width) by nnF.interpolate, with as many people as before."""
     raise NotImplementedError
 
 
@@ -246,13 +288,15 @@ check("1.3", resize_map)
 # %% [markdown]
 # [Solutions](solutions/01_density_maps.ipynb)
 #
+# > **What this does not show.** Which kernel trains the best counter: the count is the same with all of
+# > them, and we compare no trainings. Nor whether an adaptive σ fits the heads: it is a guess from
+# > distances.
+#
 # ## Take away
 #
-# - A label is a list of head positions. F(y) paints a Gaussian of weight 1 on each, so its **sum is the count**, over the
-#   image and over every part of it.
-# - A kernel that the border cuts must be normalised by what is left of it.
-# - Resizing a map changes its sum. Resize the positions and draw the map last.
-# - That the sum is right says nothing about whether a network learns well from such a map. Notebook 04 trains on such maps;
-#   it does not compare kernels.
+# - F(y) paints a Gaussian of weight 1 on each head, so its **sum is the count**, over the image and
+#   over every part of it. The kernel changes peak and width, never the sum.
+# - Divide a kernel by what the border leaves of it, or people are lost there.
+# - Resize the head positions, not the map, and draw the map last.
 #
 # [← 00 Start here](00_start_here.ipynb) · [02 Crowd masks →](02_crowd_masks.ipynb)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import ipywidgets
 import matplotlib.pyplot as plt
 import pytest
@@ -9,7 +11,12 @@ from matplotlib.figure import Figure
 
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.teaching.demos import choice, explore, slider
-from sdcda_tutorial.teaching.demos.density_kernel import density_kernel, render_density_kernel
+from sdcda_tutorial.teaching.demos.density_kernel import (
+    compare_kernels,
+    density_kernel,
+    kernel_figures,
+    render_density_kernel,
+)
 from sdcda_tutorial.teaching.notebook import picture
 
 
@@ -94,22 +101,48 @@ def test_a_choice_starts_with_the_first_or_the_given_option() -> None:
 @pytest.mark.slow
 def test_render_density_kernel(target: CrowdDataset) -> None:
     """Every argument shows; the sum in the title is the count, whatever the kernel."""
-    chosen = [(0, "fixed", 4.0), (1, "fixed", 4.0), (0, "adaptive", 4.0), (0, "fixed", 0.5), (0, "fixed", 12.0)]
+    chosen: list[tuple[int, str, float, int]] = [
+        (0, "fixed", 4.0, 15), (1, "fixed", 4.0, 15), (0, "adaptive", 4.0, 15), (0, "fixed", 0.5, 15),
+        (0, "fixed", 12.0, 73), (0, "fixed", 4.0, 3),
+    ]  # fmt: skip
     figures = [render_density_kernel(target, *values) for values in chosen]
-    for figure, (scene, _, _) in zip(figures, chosen, strict=True):
+    for figure, (scene, *_) in zip(figures, chosen, strict=True):
         assert figure.axes[0].get_title() == f"{target[scene].count} heads"
-        assert figure.axes[1].get_title() == f"F(y), sum {target[scene].count:.2f}"
-    assert "σ from" in figures[2].get_supxlabel() and figures[0].get_supxlabel() == ""
+        assert figure.axes[1].get_title() == f"F(y), people per pixel: sum {target[scene].count:.2f}"
+    assert "σ from" in figures[2].get_supxlabel() and "σ from" not in figures[0].get_supxlabel()
     assert len({picture(figure) for figure in figures}) == len(figures)
+
+
+def test_a_kernels_figures_are_those_of_a_gaussian(target: CrowdDataset) -> None:
+    """Wide enough it has the peak 1 / (2πσ²) and is 2.355 σ wide at half of that; the sum is the count."""
+    sample = target[0]
+    for sigma in (1.5, 2.0, 4.0, 7.0):
+        found = kernel_figures(sample, "fixed", sigma, kernel_size=8 * int(sigma) + 9)
+        assert found["peak"] == pytest.approx(1 / (2 * math.pi * sigma**2), rel=2e-3)
+        assert found["width"] == pytest.approx(2 * sigma * math.sqrt(2 * math.log(2)), rel=1e-3)
+        assert found["sum"] == pytest.approx(sample.count, rel=1e-4)
+        assert found["largest"] >= found["peak"] / 2
+    narrow = kernel_figures(sample, "fixed", sigma=9.0, kernel_size=5)  # cut above half of its peak
+    assert narrow["width"] == 5 and narrow["peak"] > 1 / 36
+
+
+def test_two_kernels_side_by_side(target: CrowdDataset) -> None:
+    before, after = ({"kernel": "fixed", "sigma": sigma, "kernel_size": 31} for sigma in (2.0, 4.0))
+    table = compare_kernels(target[0], before, after, {"sum": 1, "peak": 0.25, "width": None}).splitlines()
+    assert table[0] == "|  | before | after | factor | predicted |"
+    factors, guesses = ([line.split(" | ")[place] for line in table[2:]] for place in (3, 4))
+    assert factors[:3] == ["1.00", "0.25", "2.00"] and guesses == ["1 |", "0.25 |", "– |", "– |"]
+    adaptive = compare_kernels(target[0], before, {"kernel": "adaptive"})
+    assert adaptive.splitlines()[2].split(" | ")[3] == "1.00"
 
 
 @pytest.mark.slow
 def test_density_kernel_moves(target: CrowdDataset) -> None:
     box = density_kernel(target)
-    scene, kernel, sigma, image, problem = box.children
+    scene, kernel, sigma, kernel_size, image, problem = box.children
     seen = {image.value}
-    for control, value in ((scene, 1), (sigma, 6.5), (kernel, "adaptive")):
+    for control, value in ((scene, 1), (sigma, 6.5), (kernel_size, 41), (kernel, "adaptive")):
         control.value = value
         seen.add(image.value)
-    assert len(seen) == 4 and problem.value == ""
+    assert len(seen) == 5 and problem.value == ""
     assert scene.max == len(target) - 1

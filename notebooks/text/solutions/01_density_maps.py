@@ -35,49 +35,83 @@ notebook.begin()
 
 import numpy as np
 import torch.nn.functional as nnF
+from IPython.display import Markdown, display
 
 from sdcda_tutorial.density import density_map
+from sdcda_tutorial.teaching.demos import density_kernel
 from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]
-# ## 1.1 People in a window
+# ## The experiment with the kernel
+#
+# First the kernel of the authors' later code, σ = 4 cut to 15 × 15 pixels, then the adaptive one.
 
 # %%
-def count_in_window(F, x0, y0, x1, y1):
-    return float(F[y0:y1, x0:x1].sum())
-
-
-check("1.1", count_in_window)
-
-# %% [markdown]
-# Rows (y) come first in an array, columns (x) second: the most common slip of all with head positions. The result need not
-# be a whole number, since a head near the edge of the window lies partly outside.
+sample = notebook.world().target_test[3]
+before = {"kernel": "fixed", "sigma": 2.0, "kernel_size": 15}
+for after in ({"kernel": "fixed", "sigma": 4.0, "kernel_size": 15}, {"kernel": "adaptive"}):
+    display(Markdown(density_kernel.compare_kernels(sample, before, after)))
 
 # %% [markdown]
-# ## 1.2 One head near the border
+# The cut at 15 pixels leaves its mark: the peak is 0.0113 instead of 0.0100, because the person
+# that was spread over 25 pixels has to fit into 15. The width at half the peak is what it is
+# without the cut, 9.4 pixels. With adaptive kernels the head of median σ is wider still, 10.7
+# pixels, and lower. Yet the largest density of the map rises to 0.1841: where heads are close
+# together their σ is small and their paint concentrated. The sum stays 31.00 all the while. None of
+# this says which kernel is better to learn from.
+
+# %% [markdown]
+# ## 1.1 How wide must the kernel be?
 
 # %%
-def head_kernel(x, y, size, sigma):
-    rows, columns = np.mgrid[: size[0], : size[1]]
-    kernel = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
-    return kernel / kernel.sum()
+def kernel_width(sigma, share):
+    reach = sigma * np.sqrt(-2 * np.log(share))  # where the Gaussian is `share` of its peak
+    return 2 * int(reach) + 1
 
 
-check("1.2", head_kernel)
+check("1.1", kernel_width)
 
 # %% [markdown]
-# Dividing by the kernel's own sum makes the constant $2\pi\sigma^2$ superfluous, in the middle as in the corner. Many such
-# kernels added up must give the package's map, when both reach equally far:
+# The Gaussian is $\exp(-d^2 / 2\sigma^2)$ of its peak at the distance $d$. Set that equal to the
+# share and solve for $d$. All pixels up to there count, on both sides, and the centre.
 
 # %%
-points = np.array([[3.0, 4.0], [20.0, 11.0], [21.0, 12.0]])
-by_hand = sum(head_kernel(x, y, (30, 40), 1.0) for x, y in points)
-package = density_map(points, (30, 40), sigma=1.0, kernel_size=15).numpy()
-print("largest difference below 1e-6:", bool(np.abs(by_hand - package).max() < 1e-6))
+for share in (0.01, 0.05, 0.2, 0.216, 0.22):
+    print(f"σ = 4, down to {share:5.1%} of the peak: {kernel_width(4.0, share)} pixels")
 
 # %% [markdown]
-# This agreement is for heads on whole pixels. The package centres a kernel on the *pixel* that a head lies in; yours on
-# the exact position. Both sum to 1.
+# The package's default of 15 pixels for σ = 4 ends where the Gaussian is still at 21.6 % of its
+# peak. It is less a Gaussian than a soft square. As it still sums to 1, the count does not notice;
+# whether a network learns better from the full kernel, these numbers cannot say.
+
+# %% [markdown]
+# ## 1.2 A crop with two bugs
+
+# %%
+def crop_heads(points, x0, y0, x1, y1):
+    moved = points - (x0, y0)
+    inside = (moved >= 0) & (moved < (x1 - x0, y1 - y0))
+    return moved[inside.all(axis=1)]
+
+
+check("1.2", crop_heads)
+
+# %% [markdown]
+# First bug: `<=` at the far edges. The head at $x = 20$ was in both halves. Pixels are half-open,
+# so windows must be: $x_0 \le x < x_1$. Second bug: the positions were still those of the whole
+# image, so the right half's heads lay outside their map and were not drawn.
+
+# %%
+heads = np.array([[10.0, 10.0], [20.0, 12.0], [30.0, 8.0]])
+for x0 in (0, 20):
+    found = crop_heads(heads, x0, 0, x0 + 20, 20)
+    people = density_map(found, (20, 20)).sum()
+    print(f"columns {x0} to {x0 + 19}, heads: {len(found)}, sum of the map: {people:.2f}")
+
+# %% [markdown]
+# Compare this with adding up the two halves of one map, which gave 13.05 and 17.95 people. A crop
+# gives each head to one side as a whole. Neither is wrong, but a crop of the *map* would put parts
+# of people into a training example that does not show them.
 
 # %% [markdown]
 # ## 1.3 Shrink a map without losing anyone
@@ -91,13 +125,14 @@ def resize_map(F, size):
 check("1.3", resize_map)
 
 # %% [markdown]
-# The factor is the ratio of the areas: each new pixel stands for several old ones. It is right on average only. Near the
-# border, and without `antialias`, interpolation weighs pixels unequally, and the sum is off by a little:
+# The factor is the ratio of the areas: each new pixel stands for several old ones. It is right on
+# average only. Interpolation weighs the pixels at the border unequally:
 
 # %%
-corner = density_map(np.array([[0.0, 0.0]]), (30, 40))
-print("one head in the corner, after the resize:", round(float(resize_map(corner, (15, 20)).sum()), 3))
-print("the same, position moved and map drawn last:", round(float(density_map(np.array([[0.0, 0.0]]), (15, 20)).sum()), 3))
+corner = np.array([[0.0, 0.0]])
+resized = resize_map(density_map(corner, (30, 40)), (15, 20))
+print(f"one head in the corner, map resized: {resized.sum():.3f} people")
+print(f"position moved, map drawn last:      {density_map(corner / 2, (15, 20)).sum():.3f} people")
 
 # %% [markdown]
-# What this does not prove: that the error is harmless for training. It shows only why we prefer not to have it.
+# This does not prove that such an error harms training. It shows why we prefer not to have it.

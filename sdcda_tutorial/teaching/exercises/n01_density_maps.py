@@ -1,4 +1,4 @@
-"""Exercises of notebook 01: a density map is something to add up."""
+"""Exercises of notebook 01: a kernel has a width, a head has a window, and a map is something to add up."""
 
 from __future__ import annotations
 
@@ -7,44 +7,64 @@ import torch
 from torch import Tensor
 
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.teaching.exercises import Answer, exercise, expect, require, rule_out
+from sdcda_tutorial.teaching.exercises import Answer, exercise, expect, number, require, rule_out, same
 
 # Three heads: one in the middle, one near the left border, one near the lower right corner.
 POINTS = np.array([[20.0, 10.0], [2.0, 20.0], [37.0, 27.0]])
 SIZE = (30, 40)  # height, width: unequal, so that a swapped x and y shows
 
 
-@exercise("1.1", "People in a window", difficulty=1, minutes=3)
-def count_in_window(answer: Answer) -> None:
-    """a count over any part of the image is a sum, and parts of heads count as parts."""
-    F = density_map(POINTS, SIZE)
-    closing = "the whole image holds 3 people, not {found:.3f}. Rows come first: F[y, x]. And is it a sum, not a mean?"
-    expect(float(answer(F, 0, 0, 40, 30)), 3, closing, atol=1e-3)
-    right, inclusive = float(F[4:18, 12:20].sum()), float(F[4:19, 12:21].sum())
-    mistakes = {"x1 and y1 are the first column and row that do not belong to the window.": inclusive}
-    closing = "the window 12, 4, 20, 18 holds {right:.3f} people, not {found:.3f}."
-    expect(float(answer(F, 12, 4, 20, 18)), right, closing, mistakes, atol=1e-5)
+@exercise("1.1", "How wide must the kernel be?", difficulty=2, minutes=6)
+def kernel_width(answer: Answer) -> None:
+    """σ and what may be cut off decide the width. For σ = 4, 15 pixels are narrow: they end at 22 % of the peak."""
+    found = number(answer(4.0, 0.01))
+    mistakes = {
+        "12 pixels is the reach to one side. The kernel has two sides and a centre.": 12,
+        "24 pixels is even: the centre pixel counts too.": 24,
+        "27 is one pixel too wide on either side: 13 pixels from the centre the Gaussian is below 1 % of its peak.": 27,
+        "17 forgets the 2 in 2σ²: solve exp(-d² / (2σ²)) = share for the distance d.": 17,
+        "solve for the distance d, which is squared in the formula: do not forget the root.": [147, 148, 149, 295],
+    }
+    closing = "with σ = 4, 12 pixels from the centre are above 1 % of the peak and 13 below: 25 pixels, not {found:g}."
+    expect(found, 25, closing, mistakes)
+    closing = "with σ = 2 and half of the peak the kernel reaches 2 pixels to each side: 5 pixels, not {found:g}."
+    expect(number(answer(2.0, 0.5)), 5, closing)
+    closing = "with σ = 2.5 and a tenth of the peak it is 11 pixels, not {found:g}. Round the *distance* down."
+    expect(number(answer(2.5, 0.1)), 11, closing)
 
 
-@exercise("1.2", "One head near the border", difficulty=2, minutes=8)
-def head_kernel(answer: Answer) -> None:
-    """every head weighs 1, wherever it stands: that is why the sum is the count."""
+# Around the window of columns 12 ... 19 and rows 4 ... 17: in its corner, in its last column and row, on the line that
+# is already outside, and further away.
+AROUND = np.array([[12, 4], [19.5, 10], [20, 10], [15, 17.9], [15, 18], [5, 10], [13, 20]])
+WINDOW = (12, 4, 20, 18)
 
-    def kernel(x: float, y: float, sigma: float) -> np.ndarray:
-        made = np.asarray(answer(x, y, SIZE, sigma), dtype=float)
-        require(made.shape == SIZE, f"the kernel should have the size of the image, {SIZE}, not {made.shape}.")
-        return made
 
-    middle = kernel(20, 15, 2.0)
-    mistakes = {"you are one pixel off. In this exercise the centre of pixel 20 is at 20, not at 20.5.": (14, 19)}
-    closing = "the peak belongs at row 15, column 20, not at {found[0]}, {found[1]}: x is a column."
-    expect(np.unravel_index(middle.argmax(), SIZE), (15, 20), closing, mistakes)
-    require(abs(middle.max() - 1) > 1e-6, "its peak is 1, but its *sum* should be: do not divide by the maximum.")
-    expect(middle.sum(), 1, "in the middle the kernel should sum to 1, not {found:.3f}.", atol=1e-3)
-    closing = "one σ away it is exp(-1/2) = 0.607 of the peak, not {found:.3f}. Is it the squared distance over 2σ²?"
-    expect(middle[15, 22] / middle[15, 20], np.exp(-0.5), closing, atol=1e-6)
-    closing = "the border cuts its kernel: a head in the corner weighs {found:.3f}. Divide by its own sum, not by 2πσ²."
-    expect(kernel(0, 0, 2.0).sum(), 1, closing, atol=1e-6)
+@exercise("1.2", "A crop with two bugs", difficulty=2, minutes=7)
+def crop_heads(answer: Answer) -> None:
+    """neighbouring windows share out the heads, each to exactly one, and every head moves with its window."""
+    given = AROUND.copy()
+    made = np.asarray(answer(given, *WINDOW), dtype=float)
+    require(same(given, AROUND), "your function changed the heads that it was given. Work on a copy.")
+    require(made.ndim == 2 and made.shape[1] == 2, f"return an array (N, 2) of positions, not one of {made.shape}.")
+    corner = AROUND[0]
+    closed, inside, cut = AROUND[[0, 1, 2, 3, 4]], AROUND[[0, 1, 3]], AROUND[[0]]
+    twice = "a head at x = x1 lies in column x1, which belongs to the next window: it is counted in both."
+    still = "the right heads, but the positions are still those of the whole image. The window starts at (x0, y0)."
+    lost = "the head at x = 19.5 lies in column 19, the window's last one: compare with x1, not with x1 - 1."
+    edge = "the head at exactly (x0, y0) lies in the window's first pixel. The near edges belong to it."
+    mistakes = {
+        "both bugs are still there: heads on the far edges, and positions of the whole image.": closed,
+        still: inside,
+        twice: closed - corner,
+        lost: [cut, cut - corner],
+        edge: [inside[1:], inside[1:] - corner],
+        "x and y are mixed up in the shift: subtract x0 from x and y0 from y.": inside - corner[::-1],
+    }
+    right = inside - corner
+    closing = "3 of the 7 heads lie in the window 12, 4, 20, 18, at (0, 0), (7.5, 6) and (3, 13.9) from its corner."
+    expect(made, right, closing, mistakes)
+    none = np.asarray(answer(AROUND, 30, 0, 40, 30), dtype=float)
+    require(none.shape == (0, 2), f"a window without heads has an array of shape (0, 2), not {none.shape}.")
 
 
 @exercise("1.3", "Shrink a map without losing anyone", difficulty=2, minutes=5)

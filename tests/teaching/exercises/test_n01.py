@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,29 +13,29 @@ from torch import Tensor
 from sdcda_tutorial.teaching.exercises import verdict
 
 
-def count_in_window(F: Tensor, x0: int, y0: int, x1: int, y1: int) -> float:
-    return float(F[y0:y1, x0:x1].sum())
+def kernel_width(sigma: float, share: float) -> int:
+    return 2 * math.floor(sigma * math.sqrt(-2 * math.log(share))) + 1
 
 
-def gaussian(x: float, y: float, size: tuple[int, int], sigma: float, half: float = 0.5) -> np.ndarray:
-    rows, columns = np.mgrid[: size[0], : size[1]]
-    return np.exp(-((columns - x) ** 2 + (rows - y) ** 2) * half / sigma**2)
+def crop_heads(points: np.ndarray, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+    moved = points - (x0, y0)
+    return moved[((moved >= 0) & (moved < (x1 - x0, y1 - y0))).all(axis=1)]
 
 
-def head_kernel(x: float, y: float, size: tuple[int, int], sigma: float) -> np.ndarray:
-    kernel = gaussian(x, y, size, sigma)
-    return kernel / kernel.sum()
+def wrong_crop(points: np.ndarray, x0: int, y0: int, x1: int, y1: int, *, shift: bool = False) -> np.ndarray:
+    """The one of the notebook, with the first bug left."""
+    x, y = points.T
+    found = points[(x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)]
+    return found - (x0, y0) if shift else found
 
 
-def distance_not_squared(x: float, y: float, size: tuple[int, int], sigma: float) -> np.ndarray:
-    rows, columns = np.mgrid[: size[0], : size[1]]
-    kernel = np.exp(-np.hypot(columns - x, rows - y) / (2 * sigma**2))
-    return kernel / kernel.sum()
+def crop_with(points: np.ndarray, keep: np.ndarray, x0: int, y0: int) -> np.ndarray:
+    return points[keep.all(axis=1)] - (x0, y0)
 
 
-def without_the_half(x: float, y: float, size: tuple[int, int], sigma: float) -> np.ndarray:
-    kernel = gaussian(x, y, size, sigma, half=1.0)
-    return kernel / kernel.sum()
+def in_place(points: np.ndarray, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+    points -= (x0, y0)
+    return points[((points >= 0) & (points < (x1 - x0, y1 - y0))).all(axis=1)]
 
 
 def interpolated(F: Tensor, size: tuple[int, int]) -> Tensor:
@@ -45,19 +46,27 @@ def resize_map(F: Tensor, size: tuple[int, int]) -> Tensor:
     return interpolated(F, size) * F.numel() / (size[0] * size[1])
 
 
-RIGHT = {"1.1": count_in_window, "1.2": head_kernel, "1.3": resize_map}
+RIGHT = {"1.1": kernel_width, "1.2": crop_heads, "1.3": resize_map}
 WRONG: list[tuple[str, Any, str]] = [
-    ("1.1", lambda F, x0, y0, x1, y1: float(F[x0:x1, y0:y1].sum()), "Rows come first"),
-    ("1.1", lambda F, x0, y0, x1, y1: float(F[y0:y1, x0:x1].mean()), "not a mean"),
-    ("1.1", lambda F, x0, y0, x1, y1: float(F[y0 : y1 + 1, x0 : x1 + 1].sum()), "do not belong to the window"),
-    ("1.1", lambda F, x0, y0, x1, y1: float(F.sum()), "the window 12, 4, 20, 18 holds"),
-    ("1.2", lambda x, y, size, sigma: head_kernel(x, y, size[::-1], sigma), "size of the image"),
-    ("1.2", lambda x, y, size, sigma: head_kernel(y, x, size, sigma), "x is a column"),
-    ("1.2", lambda x, y, size, sigma: gaussian(x, y, size, sigma), "its *sum* should be"),
-    ("1.2", lambda x, y, size, sigma: 2 * head_kernel(x, y, size, sigma), "in the middle the kernel should sum to 1"),
-    ("1.2", distance_not_squared, "squared distance over 2σ²"),
-    ("1.2", without_the_half, "squared distance over 2σ²"),
-    ("1.2", lambda x, y, size, s: gaussian(x, y, size, s) / (2 * np.pi * s**2), "the border cuts its kernel"),
+    ("1.1", lambda sigma, share: kernel_width(sigma, share) // 2, "reach to one side"),
+    ("1.1", lambda sigma, share: kernel_width(sigma, share) - 1, "the centre pixel counts"),
+    ("1.1", lambda sigma, share: kernel_width(sigma, share) + 2, "too wide on either side"),
+    ("1.1", lambda sigma, share: kernel_width(sigma, share**0.5), "forgets the 2"),
+    ("1.1", lambda sigma, share: 2 * math.floor(-2 * sigma**2 * math.log(share)) + 1, "the root"),
+    ("1.1", lambda sigma, share: 25, "2 pixels to each side"),
+    ("1.1", lambda sigma, share: 7 * sigma, "25 pixels, not 28"),
+    ("1.1", lambda sigma, share: (25, 25), "return one number"),
+    ("1.2", wrong_crop, "both bugs are still there"),
+    ("1.2", lambda p, *w: wrong_crop(p, *w, shift=True), "counted in both"),
+    ("1.2", lambda p, *w: crop_heads(p, *w) + w[:2], "still those of the whole image"),
+    ("1.2", lambda p, a, b, c, d: wrong_crop(p, a, b, c - 1, d - 1), "the window's last one"),
+    ("1.2", lambda p, a, b, c, d: wrong_crop(p, a, b, c - 1, d - 1, shift=True), "the window's last one"),
+    ("1.2", lambda p, a, b, c, d: crop_with(p, (p > (a, b)) & (p < (c, d)), a, b), "The near edges"),
+    ("1.2", lambda p, a, b, c, d: crop_with(p, (p >= (a, b)) & (p < (c, d)), b, a), "mixed up in the shift"),
+    ("1.2", in_place, "Work on a copy"),
+    ("1.2", lambda p, *w: p, "3 of the 7 heads"),
+    ("1.2", lambda p, *w: len(crop_heads(p, *w)), "an array (N, 2)"),
+    ("1.2", lambda p, *w: crop_heads(p, *w) if w[0] == 12 else np.zeros((0,)), "(0, 2)"),
     ("1.3", interpolated, "a quarter of the people are left"),
     ("1.3", lambda F, size: interpolated(F, size) * F.shape[0] / size[0], "*area*"),
     ("1.3", lambda F, size: interpolated(F, size) * 4, "*area*"),
