@@ -78,8 +78,8 @@ notebook.show(figure, "A target image of the mini world. A blue dot marks each l
 #
 # ## F(y): one unit of paint per head
 #
-# $$F(y) = \sum_{i=1}^{N} \frac{1}{Z_i}\, \exp\!\left(-\frac{\lVert p - y_i \rVert^2}{2\sigma^2}\right),
-# \qquad Z_i = \sum_{p \in \text{image}} \exp\!\left(-\frac{\lVert p - y_i
+# $$F(y) = \sum_{i=1}^{N} \frac{1}{Z_i}\,
+# \exp\!\left(-\frac{\lVert p - y_i \rVert^2}{2\sigma^2}\right), \qquad Z_i = \sum_{p \in \text{image}} \exp\!\left(-\frac{\lVert p - y_i
 # \rVert^2}{2\sigma^2}\right)$$
 #
 # Each head $y_i$ becomes a Gaussian over the pixels $p$, divided by its own sum $Z_i$. Each head
@@ -113,7 +113,7 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 show_pixels(axes[0], sample.image, f"{sample.count} heads")
 shown = show_pixels(axes[1], F, f"F(y), sum {F.sum():.2f} people")
 figure.colorbar(shown, ax=axes[1], label="people per pixel", shrink=0.8)
-notebook.show(figure, "An image and its density map, σ = 2 pixels. The map is bright where heads overlap.")
+notebook.show(figure, "An image and its density map, σ = 2 pixels: bright where heads overlap.")
 
 left, right = F[:, : width // 2].sum(), F[:, width // 2 :].sum()
 print(f"left half {left:.2f} + right half {right:.2f} = {left + right:.2f} people")
@@ -128,7 +128,8 @@ print(f"left half {left:.2f} + right half {right:.2f} = {left + right:.2f} peopl
 one = density_map(np.array([[20.0, 20.0]]), (41, 41), sigma=2.0)
 print("pixels from the centre  ", *(f"{distance:7}" for distance in range(9)))
 print("people per pixel        ", *(f"{value:7.5f}" for value in one[20, 20:29].tolist()))
-print(f"one σ from the centre: {one[20, 22] / one[20, 20]:.4f} of the peak, exp(-1/2) = {np.exp(-0.5):.4f}")
+print(f"one σ from the centre: {one[20, 22] / one[20, 20]:.4f} of the peak")
+print(f"the formula says exp(-1/2) = {np.exp(-0.5):.4f}")
 
 # %% [markdown]
 # The peak is only 0.0398 people per pixel, because one person is spread over 15 × 15 pixels.
@@ -158,7 +159,8 @@ display(Markdown(density_kernel.compare_kernels(sample, before, after, predicted
 
 # %%
 sigmas = adaptive_sigma(sample.points)
-print(f"adaptive σ: {sigmas.min():.3f} to {sigmas.max():.3f} pixels, median {np.median(sigmas):.3f}")
+print(f"adaptive σ: {sigmas.min():.3f} to {sigmas.max():.3f} pixels,", end=" ")
+print(f"median {np.median(sigmas):.3f}")
 
 maps = {
     "fixed, σ = 2": F,
@@ -203,7 +205,8 @@ size, sigma = (41, 41), 4.0
 rows, columns = np.mgrid[: size[0], : size[1]]
 table = []
 for d in (20, 8, 4, 0):
-    endless = np.exp(-((columns - d) ** 2 + (rows - d) ** 2) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
+    gaussian = np.exp(-((columns - d) ** 2 + (rows - d) ** 2) / (2 * sigma**2))
+    endless = gaussian / (2 * np.pi * sigma**2)
     ours = density_map(np.array([[d, d]]), size, sigma=sigma)
     table.append((f"{d} pixels", f"{endless.sum():.3f} people", f"{ours.sum():.3f} people"))
 header = ("distance to both borders", "divided by 2πσ²", "divided by its own sum")
@@ -239,16 +242,16 @@ print(f"heads moved, map drawn last: {drawn_last.sum():.2f} people")
 
 # %%
 def kernel_width(sigma, share):
-    """Smallest odd kernel_size, in pixels, of a kernel that holds every pixel of the row through its
-    centre at which the Gaussian is at least `share` (0 < share < 1) of its peak."""
+    """Smallest odd kernel_size, in pixels, of a kernel that holds every pixel of the row through
+    its centre at which the Gaussian is at least `share` (0 < share < 1) of its peak."""
     raise NotImplementedError
 
 
 check("1.1", kernel_width)
 
 # %% [markdown]
-# **1.2 A crop with two bugs** (★★, 7 minutes). This crop should return the heads of a window. We cut an
-# image of three heads into two halves, 20 pixels wide each, and draw both maps:
+# **1.2 A crop with two bugs** (★★, 7 minutes). This crop should return the heads of a window. We
+# cut an image of three heads into two halves, 20 pixels wide each, and draw both maps:
 
 # %%
 def wrong_crop(points, x0, y0, x1, y1):
@@ -267,8 +270,8 @@ for x0 in (0, 20):
 
 # %%
 def crop_heads(points, x0, y0, x1, y1):
-    """Of the (N, 2) heads (x, y), those in columns x0 ... x1 - 1 and rows y0 ... y1 - 1, as positions
-    in the window, whose upper left corner is (0, 0). Pixel column 3 covers 3 <= x < 4."""
+    """Of the (N, 2) heads (x, y), those in columns x0 ... x1 - 1 and rows y0 ... y1 - 1, as
+    positions in the window, whose corner is (0, 0). Pixel column 3 covers 3 <= x < 4."""
     raise NotImplementedError
 
 
@@ -279,7 +282,7 @@ check("1.2", crop_heads)
 
 # %%
 def resize_map(F, size):
-    """The map F (H, W) resized to (height, width) by nnF.interpolate, with as many people as before."""
+    """The map F (H, W) resized to (height, width) by nnF.interpolate, with as many people as F."""
     raise NotImplementedError
 
 
@@ -288,9 +291,9 @@ check("1.3", resize_map)
 # %% [markdown]
 # [Solutions](solutions/01_density_maps.ipynb)
 #
-# > **What this does not show.** Which kernel trains the best counter: the count is the same with all of
-# > them, and we compare no trainings. Nor whether an adaptive σ fits the heads: it is a guess from
-# > distances.
+# > **What this does not show.** Which kernel trains the best counter: the count is the same with
+# > all of them, and we compare no trainings. Nor whether an adaptive σ fits the heads: it is a
+# > guess from distances.
 #
 # ## Take away
 #

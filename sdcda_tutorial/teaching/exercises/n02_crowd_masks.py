@@ -18,8 +18,8 @@ def _block(window: Any, size: tuple[int, int] = SIZE) -> np.ndarray:
     return mask
 
 
-@exercise("2.1", "Boxes to a mask", difficulty=2, minutes=8)
-def boxes_to_mask(answer: Answer) -> None:
+@exercise("2.1", "Boxes to a mask", difficulty=2, minutes=10)
+def from_boxes(answer: Answer) -> None:
     """a union of rectangles, and every pixel that a box touches belongs to it."""
 
     def mask_of(*boxes: list[float]) -> np.ndarray:
@@ -41,56 +41,42 @@ def boxes_to_mask(answer: Answer) -> None:
     expect(mask_of([1.5, 2.5, 3.2, 3.5]), _block(np.s_[2:4, 1:4]), closing)
     closing = "a box may extend beyond the image. Clip it at 0: in Python a negative index counts from the other end."
     expect(mask_of([-3, 2, 2, 9]), _block(np.s_[2:6, 0:2]), closing)
+    closing = "a box that lies beyond the left or the upper border covers nothing. Is its *far* edge clipped at 0, too?"
+    expect(mask_of([-5, 1, -2, 4], [1, -6, 4, -3]), _block(np.s_[0:0, 0:0]), closing)
+    closing = "a box without an area, such as 4.5, 1, 4.5, 3 or 5, 1, 2, 3, covers nothing."
+    expect(mask_of([4.5, 1, 4.5, 3], [5, 1, 2, 3], [2, 3, 4, 1]), _block(np.s_[0:0, 0:0]), closing)
+    none = np.asarray(answer(np.zeros((0, 4)), SIZE))
+    require(same(none, np.zeros(SIZE)), "an image without boxes, an array of shape (0, 4), has a mask of zeros.")
+    kind = np.asarray(answer(np.array([[2.0, 1.0, 5.0, 3.0]]), SIZE)).dtype
+    require(kind == np.uint8, f"the values are right. Make the mask np.uint8, as the package's are; yours is {kind}.")
 
 
-@exercise("2.2", "Heads inside a mask", difficulty=1, minutes=4)
-def heads_inside(answer: Answer) -> None:
-    """the one figure that says whether a mask does harm: heads outside it are taught as background."""
+@exercise("2.2", "What a mask costs", difficulty=1, minutes=5)
+def mask_cost(answer: Answer) -> None:
+    """heads outside the mask are taught as background; the share of background says how much is taught at all."""
     mask = _block(np.s_[2:5, 6:9], (12, 14))
-    heads = np.array([[6.2, 2.3], [8.7, 4.8], [8.6, 3.2], [3.1, 7.4], [10.5, 10.5], [5.8, 3.0]])
+    heads = np.array([[6.2, 2.3], [8.7, 4.8], [3.1, 9.4], [10.5, 10.5], [5.2, 3.0], [11.4, 1.1]])
+    returned = answer(mask, heads)
+    require(isinstance(returned, tuple | list) and len(returned) == 2, f"return two numbers, not {returned!r}.")
+    lost, taught = (float(value) for value in returned)
     mistakes = {
-        "3 heads are inside, but return their *share*: divide by the number of heads.": 3,
-        "you find 1 head of 6, as if with x and y swapped: an array is indexed [row, column].": 1 / 6,
-        "you find 2 heads of 6. Is something rounded? x = 8.7 lies in column 8, which covers 8 to 9.": 2 / 6,
+        "4 heads lie outside, but return their *share*: divide by the number of heads.": 4,
+        "2 of the 6 heads lie inside. Heads *lost* are the others.": 2 / 6,
+        "you lose all 6 heads, as if with x and y swapped: an array is indexed [row, column].": 1,
+        "you lose 5 heads of 6. Is something rounded? x = 8.7 lies in column 8, which covers 8 to 9.": 5 / 6,
     }
-    share = float(answer(mask, heads))
-    expect(share, 0.5, "3 of the 6 heads lie inside, a share of 0.5, not {found:.3f}.", mistakes)
-    everywhere = float(answer(np.ones_like(mask), heads))
-    expect(everywhere, 1, "in a mask that is crowd everywhere the share is 1, not {found:.3f}.")
+    expect(lost, 4 / 6, "4 of the 6 heads lie outside, a share of 0.667, not {found:.3f}.", mistakes)
+    background = 1 - 9 / (12 * 14)
+    mistakes = {
+        "the second number is the share of crowd. What teaches is the *background*.": 1 - background,
+        "the second number counts pixels: divide by all pixels of the mask.": 12 * 14 - 9,
+    }
+    expect(taught, background, "159 of 168 pixels are background, a share of {right:.3f}, not {found:.3f}.", mistakes)
+    everywhere = answer(np.ones_like(mask), heads)
+    expect(everywhere, (0, 0), "where all is crowd no head is lost and nothing is taught: (0, 0), not {found}.")
 
 
-@exercise("2.3", "Grow a mask", difficulty=2, minutes=8)
-def grow(answer: Answer) -> None:
-    """dilation is the maximum over a window of 2d + 1 pixels a side."""
-    size = (9, 11)
-
-    def grown(mask: np.ndarray, d: int) -> np.ndarray:
-        return np.asarray(answer(mask, d)).astype(int)
-
-    seed = _block(np.s_[4:5, 5:6], size)
-    given = seed.copy()
-    made = grown(given, 2)
-    require(made.shape == size, f"the size stays {size}; yours is {made.shape}. Was a margin left on?")
-    require(same(given, seed), "your function changed the mask it was given. Work on a copy.")
-    rows, columns = np.nonzero(made)
-    require(len(rows) > 0, "one crowd pixel went in and none came back.")
-    top, bottom, left, right = int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
-    filled = f"d = 2 should fill rows 2-6, columns 3-7; yours fills rows {top}-{bottom}, columns {left}-{right}. "
-    inside = top >= 2 and bottom <= 6 and left >= 3 and right <= 7
-    require(inside, filled + "Does a pixel look at what has grown already, instead of at the given mask?")
-    require((top, bottom, left, right) == (2, 6, 3, 7), filled + "The window is 2d + 1 wide: d pixels to *each* side.")
-    require(made.sum() == 25, "the corners are missing: shift rows and columns together.")
-    corner = grown(_block(np.s_[0, 0], size), 1)
-    wrapped = corner[-1].sum() + corner[:, -1].sum() > 0
-    require(not wrapped, "a corner pixel grew into the opposite border: np.roll wraps around. Add a margin of zeros.")
-    require(corner.sum() == 4, "a pixel in the corner, grown by 1, fills 4 pixels of the image.")
-    two = grown(_block(np.s_[4, 5:7], size), 1)
-    require(two.max() <= 1, "a mask holds only 0 and 1: take the maximum of the shifted masks, not their sum.")
-    require(two.sum() == 12, f"two adjacent pixels, grown by 1, fill 3 rows and 4 columns, not {two.sum()} pixels.")
-    require(same(grown(seed, 0), seed), "with d = 0 the mask should stay as it is.")
-
-
-@exercise("2.4", "A threshold without target labels", difficulty=3, minutes=10)
+@exercise("2.3", "A threshold without target labels", difficulty=3, minutes=10)
 def choose_threshold(answer: Answer) -> None:
     """labels of another domain chose the threshold, and no label of the target was read."""
     probability = np.zeros((4, 5))
