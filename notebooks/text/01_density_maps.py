@@ -79,7 +79,8 @@ notebook.show(figure, "A target image of the mini world. A blue dot marks each l
 # ## F(y): one unit of paint per head
 #
 # $$F(y) = \sum_{i=1}^{N} \frac{1}{Z_i}\,
-# \exp\!\left(-\frac{\lVert p - y_i \rVert^2}{2\sigma^2}\right), \qquad Z_i = \sum_{p \in \text{image}} \exp\!\left(-\frac{\lVert p - y_i
+# \exp\!\left(-\frac{\lVert p - y_i \rVert^2}{2\sigma^2}\right),
+# \qquad Z_i = \sum_{p \in \text{image}} \exp\!\left(-\frac{\lVert p - y_i
 # \rVert^2}{2\sigma^2}\right)$$
 #
 # Each head $y_i$ becomes a Gaussian over the pixels $p$, divided by its own sum $Z_i$. Each head

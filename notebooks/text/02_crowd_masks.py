@@ -67,7 +67,7 @@ from sdcda_tutorial.training.mask_model import Segmenter, crowd_probability
 # ## Who has which labels?
 #
 # A crowd mask $z$ marks every pixel: 1 = crowd, 0 = background. The network S of notebook 05
-# learns to predict such masks, so that E attends to people and not to trees. Which masks can we
+# learns to predict such masks, so that E attends to people, not to trees. Which masks can we
 # give it?
 
 # %%
@@ -90,8 +90,8 @@ print(f"source mask: {source.count} heads, {source.mask.mean():.1%} of the pixel
 # %% [markdown]
 # A program draws the **source** and knows which pixels belong to people, so its masks $z^s$ are
 # exact and free. The **target** has nothing. The **third domain** stands for CrowdHuman,
-# photographs with a box around each person. The paper trains a mask model on it and says no more;
-# the rest is our reading.
+# photographs with a box around each person. The paper trains a mask model on it and says no
+# more; the rest is our reading.
 #
 # ## Boxes give rectangles
 #
@@ -131,8 +131,8 @@ print(f"pixels of people outside of all rectangles: {np.mean(outside):.1%}")
 # ## The mask model: E and S, trained on rectangles
 #
 # The paper's own parts will do: the feature extractor E and the semantic extractor S, taken apart
-# in notebooks 03 and 05. Here they are one function from an image to a number per pixel, the
-# logit. Its sigmoid $\hat z$ is the probability of crowd.
+# in notebooks 03 and 05. Here they are one function S(E(x)) from an image to a number per pixel,
+# the logit. Its sigmoid $\hat z$ is the probability of crowd.
 
 # %%
 method_drawing.show("E", "S")
@@ -182,8 +182,6 @@ stored = {line["step"]: line["segmentation"] for line in log}
 print(f"loss of the constant answer q = {q:.2f}:  {constant:.2f}")
 print(f"live, mean of steps 31 to 40:         {np.mean(live[-10:]):.2f}")
 print(f"stored model, mean of its last tenth: {np.mean(list(stored.values())[-7:]):.2f}")
-seed = load(notebook.CHECKPOINTS / "segmenter.safetensors")[1]["seed"]
-print(f"the stored model was trained in mini world {seed}; the images here are of world 0")
 
 figure, axis = plt.subplots(figsize=(7, 2.8))
 axis.plot(list(stored), list(stored.values()), color=colours.BLUE, label="stored model, 700 steps")
@@ -195,14 +193,16 @@ notebook.show(figure, "Eq. 7 on one batch, for the live training and for the sto
 
 # %% [markdown]
 # Forty steps take the loss from 0.63, the constant answer, to 0.39. The stored model ends at 0.18.
-# It was trained in another mini world and has seen none of the images here.
 #
 # ## From probabilities to a pseudo-mask
 #
-# The model now looks at the target. Where is the probability high although nobody stands there?
+# The stored model now looks at the target. Where is the probability high although nobody stands
+# there?
 
 # %%
 segmenter = notebook.segmenter()
+seed = load(notebook.CHECKPOINTS / "segmenter.safetensors")[1]["seed"]
+print(f"the stored model was trained in mini world {seed}; the images here are of world 0")
 samples = [world.target[index] for index in range(0, 200, 5)]
 probabilities = [crowd_probability(segmenter, sample.image) for sample in samples]
 
@@ -214,9 +214,10 @@ figure.colorbar(shown, ax=axes, label="probability of crowd", shrink=0.5)
 notebook.show(figure, "Target images and the probability of crowd, from 0 to 1.")
 
 # %% [markdown]
-# Groups are filled, gaps included, as the rectangles taught, and parts of buildings pass for crowd.
-# The pseudo-mask $z^t$ is crowd where the probability is above a threshold, grown by some pixels to
-# every side (dilation):
+# The model has seen none of these images, as it comes from another mini world. Groups are filled,
+# gaps included, as the rectangles taught, and parts of buildings pass for crowd. The pseudo-mask
+# $z^t$ is crowd where the probability is above a threshold, grown by some pixels to every side
+# (dilation):
 
 # %%
 notebook.code(masks.from_probability)
@@ -231,8 +232,8 @@ notebook.code(masks.from_probability)
 # - **Background called crowd** is a lesson not given, no more.
 #
 # Predict first. The package takes threshold 0.3 and dilation 2. With threshold 0.8 and no
-# dilation, how many percent of the heads are lost, and how much background is there? (Head
-# positions of the target are only for looking, never for training.)
+# dilation, how many percent of the heads are lost (outside the mask), and how much background is
+# there? (Head positions of the target are only for looking, never for training.)
 
 # %% sdcda={"tolerance": {"rel": 0.02, "abs": 0.3}}
 predicted = {"heads lost": None, "background": None}  # in %
@@ -271,7 +272,7 @@ notebook.show(
 #
 # ## Wrong in a useful way
 #
-# Here is the same choice pixel by pixel. Look for vermilion, the harm.
+# Pixel by pixel, look for vermilion, the harm.
 
 # %%
 example = 2
@@ -292,9 +293,9 @@ print(f"of the pixels called crowd,      {100 * (~person)[z].mean():5.2f} % show
 print(f"of the pixels called background, {100 * person[~z].mean():5.2f} % show a person")
 
 # %% [markdown]
-# Where the mask says crowd, 63.79 % of the pixels show nobody; where it says background, only 0.06
-# % show a person. One part is a poor teacher and the other a very good one, and Eq. 8 lets only
-# the good one teach. The mask is wrong *in a useful way*.
+# Where the mask says crowd, 63.8 % of the pixels show nobody: rims and buildings.
+# Where it says background, 0.06 % show a person. One part is a poor teacher and the other a very
+# good one, and Eq. 8 lets only the good one teach. The mask is wrong *in a useful way*.
 #
 # The counter without adaptation sees people where nobody is. Does $z^t$ call these places
 # background?
@@ -351,12 +352,12 @@ def from_boxes(boxes, size):
 check("2.1", from_boxes)
 
 # %% [markdown]
-# **2.2 What a mask costs** (★, 5 minutes). Pixel column 3 covers 3 ≤ x < 4.
+# **2.2 What a mask costs** (★, 5 minutes). Heads outside the mask are lost.
 
 # %%
 def mask_cost(mask, points):
     """(share of the heads lost, share of background pixels) of a mask (H, W) for the (N, 2) heads
-    (x, y), which all lie inside the image."""
+    (x, y), which all lie inside the image. Pixel column 3 covers 3 <= x < 4."""
     raise NotImplementedError
 
 

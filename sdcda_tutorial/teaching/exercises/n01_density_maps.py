@@ -16,7 +16,7 @@ SIZE = (30, 40)  # height, width: unequal, so that a swapped x and y shows
 
 @exercise("1.1", "How wide must the kernel be?", difficulty=2, minutes=6)
 def kernel_width(answer: Answer) -> None:
-    """σ and what may be cut off decide the width. For σ = 4, 15 pixels are narrow: they end at 22 % of the peak."""
+    """the width follows from σ. With σ = 4, 15 pixels end at 22 % of the peak."""
     found = number(answer(4.0, 0.01))
     mistakes = {
         "12 pixels is the reach to one side. The kernel has two sides and a centre.": 12,
@@ -25,12 +25,16 @@ def kernel_width(answer: Answer) -> None:
         "17 forgets the 2 in 2σ²: solve exp(-d² / (2σ²)) = share for the distance d.": 17,
         "solve for the distance d, which is squared in the formula: do not forget the root.": [147, 148, 149, 295],
     }
+    rule_out(found, mistakes)
+    require(found == int(found), f"a width in pixels is a whole, odd number, not {found:g}. Round the distance down.")
     closing = "with σ = 4, 12 pixels from the centre are above 1 % of the peak and 13 below: 25 pixels, not {found:g}."
-    expect(found, 25, closing, mistakes)
+    expect(found, 25, closing)
     closing = "with σ = 2 and half of the peak the kernel reaches 2 pixels to each side: 5 pixels, not {found:g}."
     expect(number(answer(2.0, 0.5)), 5, closing)
-    closing = "with σ = 2.5 and a tenth of the peak it is 11 pixels, not {found:g}. Round the *distance* down."
-    expect(number(answer(2.5, 0.1)), 11, closing)
+    closing = (
+        "with σ = 4 and 5 % of the peak the distance is 9.79: pixel 9 belongs to it, pixel 10 does not. Round down."
+    )
+    expect(number(answer(4.0, 0.05)), 19, closing)
 
 
 # Around the window of columns 12 ... 19 and rows 4 ... 17: in its corner, in its last column and row, on the line that
@@ -41,7 +45,7 @@ WINDOW = (12, 4, 20, 18)
 
 @exercise("1.2", "A crop with two bugs", difficulty=2, minutes=7)
 def crop_heads(answer: Answer) -> None:
-    """neighbouring windows share out the heads, each to exactly one, and every head moves with its window."""
+    """each head is in exactly one of two neighbouring windows, and moves with it."""
     given = AROUND.copy()
     made = np.asarray(answer(given, *WINDOW), dtype=float)
     require(same(given, AROUND), "your function changed the heads that it was given. Work on a copy.")
@@ -58,7 +62,12 @@ def crop_heads(answer: Answer) -> None:
         twice: closed - corner,
         lost: [cut, cut - corner],
         edge: [inside[1:], inside[1:] - corner],
-        "x and y are mixed up in the shift: subtract x0 from x and y0 from y.": inside - corner[::-1],
+        "x and y are mixed up in the shift: subtract x0 from x and y0 from y.": [
+            inside - corner[::-1],
+            inside - corner[0],
+            inside - corner[1],
+        ],
+        "no head is left. Once moved, the window runs from 0 to x1 - x0 and y1 - y0.": np.zeros((0, 2)),
     }
     right = inside - corner
     closing = "3 of the 7 heads lie in the window 12, 4, 20, 18, at (0, 0), (7.5, 6) and (3, 13.9) from its corner."
@@ -69,7 +78,7 @@ def crop_heads(answer: Answer) -> None:
 
 @exercise("1.3", "Shrink a map without losing anyone", difficulty=2, minutes=5)
 def resize_map(answer: Answer) -> None:
-    """interpolation averages, so the sum falls with the area; we draw maps after resizing and never meet this."""
+    """interpolation averages, so the sum falls with the area. Drawn last, a map never does."""
     F = density_map(POINTS, SIZE)
     half, quarter = answer(F, (15, 20)), answer(F, (15, 10))
     require(isinstance(half, Tensor) and half.shape == (15, 20), "return a tensor (height, width) of the new size.")

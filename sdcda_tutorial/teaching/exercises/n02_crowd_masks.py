@@ -53,7 +53,7 @@ def from_boxes(answer: Answer) -> None:
 
 @exercise("2.2", "What a mask costs", difficulty=1, minutes=5)
 def mask_cost(answer: Answer) -> None:
-    """heads outside the mask are taught as background; the share of background says how much is taught at all."""
+    """a lost head is taught as background; the share of background is what is taught."""
     mask = _block(np.s_[2:5, 6:9], (12, 14))
     heads = np.array([[6.2, 2.3], [8.7, 4.8], [3.1, 9.4], [10.5, 10.5], [5.2, 3.0], [11.4, 1.1]])
     returned = answer(mask, heads)
@@ -78,7 +78,7 @@ def mask_cost(answer: Answer) -> None:
 
 @exercise("2.3", "A threshold without target labels", difficulty=3, minutes=10)
 def choose_threshold(answer: Answer) -> None:
-    """labels of another domain chose the threshold, and no label of the target was read."""
+    """labels of another domain choose the threshold, and no label of the target is read."""
     probability = np.zeros((4, 5))
     probability[0, :4] = 0.9, 0.7, 0.6, 0.4
     heads = np.array([[0.5, 0.5], [1.5, 0.5], [2.5, 0.5], [3.5, 0.5]])
