@@ -36,60 +36,71 @@ notebook.begin()
 import torch
 from torch import nn
 
-from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.networks import FeatureExtractor
+from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]
-# ## 3.1 How large is f?
+# ## 3.1 Three bugs
 
 # %%
-def feature_size(height, width, stride):
-    return -(-height // stride), -(-width // stride)
+def prepare(image):
+    return torch.from_numpy(image).permute(2, 0, 1)[None] / 255
 
 
-check("3.1", feature_size)
-
-# %% [markdown]
-# Padding makes a side the next multiple of the stride, so f has the side divided by the stride, rounded *up*. Python rounds
-# `//` down; with two minus signs it rounds up. A 1080 × 1920 image of GCC at stride 16:
-
-# %%
-print(feature_size(1080, 1920, 16), "and 1080 is", 1080 / 16, "cells high: half a row is padding")
+check("3.1", prepare)
 
 # %% [markdown]
-# This says nothing about how good the features in the padded strip are. The border is repeated there, which no camera would
-# do.
+# 1. `reshape` keeps the order of the numbers in memory and only cuts it in new places. The image
+#    is stored as RGBRGB…, so a "channel" would hold a third of the rows, with all three colours
+#    in it. `permute` moves the axis.
+# 2. Divided by 256, white becomes 0.996. Nobody would notice this one: the image is 0.4 % darker.
+# 3. E normalises its input. Doing it here as well does it twice.
 #
-# ## 3.2 The receptive field
+# Two of them have a large effect and one a tiny one. A test on *values*, as in `check`, finds all
+# three. A test on shapes finds none. Neither shows that the colours were in the right order in
+# the file.
+#
+# ## 3.2 Seeing further without pooling
 
 # %%
 def receptive_field(layers):
     field, step = 1, 1
-    for kernel, stride in layers:
-        field += (kernel - 1) * step
+    for kernel, stride, dilation in layers:
+        field += (kernel - 1) * dilation * step
         step *= stride
     return field
 
 
 check("3.2", receptive_field)
 
+# %%
+conv, pool = (3, 1, 1), (2, 2, 1)
+to_pool_3 = [conv] * 2 + [pool] + [conv] * 2 + [pool] + [conv] * 3 + [pool]
+for dilation in (1, 2, 4):
+    field = receptive_field(to_pool_3 + [(3, 1, dilation)] * 3)
+    print(f"three convolutions after pool 3, d = {dilation}: {field} pixels")
+field = receptive_field(to_pool_3 + [conv] * 3 + [pool] + [conv] * 3)
+print(f"four poolings, stride 16 as in the paper: {field} pixels")
+
 # %% [markdown]
-# The order matters: the kernel reaches in steps of what came *before* it, and its own stride counts from the next layer on.
-# Now it can be asked about the real network, whose layers know their kernels and strides:
+# With d = 2 the field grows from 92 to 140 pixels, and f keeps its fine grid. That is why several
+# crowd counters use dilated convolutions in place of the last pooling. The result does not show
+# that seeing further helps: it is an upper limit, and in the notebook the trained E used mostly
+# the middle of its field.
+#
+# Does the rule fit the real network? Its layers know their own kernels:
 
 # %%
 for stride in (8, 16):
-    E = FeatureExtractor(stride=stride, width=1 / 16)
     layers = [
-        (layer.kernel_size[0] if isinstance(layer, nn.Conv2d) else 2, 1 if isinstance(layer, nn.Conv2d) else 2)
-        for layer in E.features
+        (layer.kernel_size[0], layer.stride[0], layer.dilation[0]) if isinstance(layer, nn.Conv2d) else pool
+        for layer in FeatureExtractor(stride=stride, width=1 / 16).features
         if isinstance(layer, (nn.Conv2d, nn.MaxPool2d))
     ]
     print(f"stride {stride}: {len(layers)} layers, {receptive_field(layers)} pixels")
 
 # %% [markdown]
-# Both agree with the gradient. It is an upper limit: nothing here says that the far corners of the field matter, and the
-# picture of the trained E in the notebook shows that they hardly do.
+# Both values agree with the gradient in the notebook.
 #
 # ## 3.3 Batch norm by hand
 
@@ -103,22 +114,24 @@ def batch_norm(x, eps=1e-5):
 check("3.3", batch_norm)
 
 # %% [markdown]
-# The mean is over batch and positions, everything but the channel. PyTorch's layer does the same in training mode:
+# The mean runs over batch, height and width: everything but the channel. PyTorch's layer agrees
+# in training mode:
 
 # %%
 x = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(0)) * 2 + 1
-print("as nn.BatchNorm2d:", torch.allclose(batch_norm(x), nn.BatchNorm2d(3).train()(x), atol=1e-5))
+layer = nn.BatchNorm2d(3, affine=False).train()
+print(f"largest difference from nn.BatchNorm2d: {float((batch_norm(x) - layer(x)).abs().max()):.4f}")
 
 # %% [markdown]
-# And this is what mixing does: the same four images, with four brighter ones beside them.
+# The prediction: the same four images again, brighter by 5, in the same batch.
 
 # %%
-mixed = batch_norm(torch.cat([x, x + 5]))
-print("mean of the first four, alone:", round(abs(float(batch_norm(x).mean())), 2))
-print("their mean in the mixed batch, below −0.5:", bool(mixed[:4].mean() < -0.5))
-print("their variance in the mixed batch, below 0.7:", bool(mixed[:4].var() < 0.7))
+alone, mixed = batch_norm(x), batch_norm(torch.cat([x, x + 5]))[:4]
+for name, first_four in {"alone": alone, "mixed": mixed}.items():
+    print(f"first four images, {name}: variance {float(first_four.var()):.2f}")
 
 # %% [markdown]
-# In the mixed batch the offset between the two groups takes up a part of the variance, and less is left for the differences
-# *within* each. That does not prove mixing wrong: it is what the network will meet if it is to work on both domains with one
-# set of statistics. Which way is better is a matter of measurement.
+# The variance of the first four falls from 1.00 to 0.37: the distance between the two groups
+# takes up most of the variance of the batch, and less is left for differences *within* a group.
+# This does not prove that mixing is wrong. It is what the network meets if it has to serve both
+# domains with one set of statistics. Which choice counts better is a question for a measurement.

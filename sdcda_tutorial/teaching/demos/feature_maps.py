@@ -44,7 +44,7 @@ def render_feature_maps(
 
 def feature_maps(source: CrowdDataset, target: CrowdDataset) -> ipywidgets.VBox:
     controls = {
-        "scene": slider("scene", 0, 0, 9, 1),
+        "scene": slider("scene", 2, 0, 9, 1),
         "channel": slider("channel of f", 0, 0, counter("noadapt").E.channels - 1, 1),
         "method": choice("E of", ["noadapt", "se", "fd", "se+fd"]),
     }

@@ -1,37 +1,55 @@
-"""Exercises of notebook 03: the size of f, its receptive field, and what batch norm does."""
+"""Exercises of notebook 03: the input of E, its receptive field, and what batch norm does."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, pair, require, rule_out, same
+from sdcda_tutorial.networks import IMAGENET_MEAN, IMAGENET_STD
+from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, require, rule_out, same
 
-CONV, POOL = (3, 1), (2, 2)  # kernel, stride
-VGG16_STRIDE_8 = [CONV] * 2 + [POOL] + [CONV] * 2 + [POOL] + [CONV] * 3 + [POOL] + [CONV] * 3
-
-
-@exercise("3.1", "How large is f?", difficulty=1, minutes=4)
-def feature_size(answer: Answer) -> None:
-    """the side divided by the stride, rounded up, since padding makes it fit."""
-
-    def size(height: int, width: int, stride: int) -> tuple[int, int]:
-        rows, columns = pair(answer(height, width, stride), "height, width")
-        require(rows == int(rows) and columns == int(columns), f"f has whole cells, not {rows} × {columns}.")
-        return int(rows), int(columns)
-
-    mistakes = {"height comes first, then width, as in a tensor.": (32, 24)}
-    expect(size(192, 256, 8), (24, 32), "192 × 256 fits without padding: 24 × 32 cells, not {found}.", mistakes)
-    mistakes = {"50 is not 3 × 16: the remainder is padded to one more cell, not dropped. Round up.": (3, 4)}
-    expect(size(50, 70, 16), (4, 5), "50 × 70 is padded to 64 × 80: 4 × 5 cells, not {found}.", mistakes)
-    expect(size(64, 80, 16), (4, 5), "a side that fits needs no more cells: 64 × 80 at stride 16 gives 4 × 5.")
+CONV, POOL, DILATED = (3, 1, 1), (2, 2, 1), (3, 1, 2)  # kernel, stride, dilation
+VGG16_TO_POOL_3 = [CONV] * 2 + [POOL] + [CONV] * 2 + [POOL] + [CONV] * 3 + [POOL]
 
 
-@exercise("3.2", "The receptive field", difficulty=2, minutes=8)
+@exercise("3.1", "Three bugs", difficulty=1, minutes=6)
+def prepare(answer: Answer) -> None:
+    """`permute` moves the axis of the colours, 255 becomes 1, and E itself does the normalisation."""
+    image = np.arange(18, dtype=np.uint8).reshape(2, 3, 3) * 15  # 0 to 255
+    x = answer(image.copy())
+    require(isinstance(x, Tensor), f"return a tensor, not {type(x).__name__}.")
+    shape = tuple(x.shape)
+    require(shape != (3, 2, 3), "E takes a batch: one image has the shape (1, 3, H, W).")
+    require(shape not in ((2, 3, 3), (1, 2, 3, 3)), "the colours come before height and width: (1, 3, H, W).")
+    require(shape != (1, 3, 3, 2), "height comes before width: (1, 3, H, W).")
+    require(shape == (1, 3, 2, 3), f"an image of 2 × 3 pixels should give the shape (1, 3, 2, 3), not {shape}.")
+    require(x.is_floating_point(), "E takes floats from 0 to 1; yours are still whole numbers from 0 to 255.")
+    require(x.isfinite().all(), "some of the values are not finite.")
+    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+    mixed = torch.from_numpy(image).reshape(1, 3, 2, 3)
+    layouts = {
+        "": planes,
+        "`reshape` keeps the order of the numbers, so the colours of a pixel end up side by side in one channel. "
+        "Move the axis instead.": mixed,
+        "these are blue, green and red; E expects red first.": planes.flip(1),
+    }
+    scales = {"": 255, "white is 255 and should become exactly 1.": 256, "E expects values from 0 to 1.": 1}
+    for of_layout, pixels in layouts.items():
+        for of_scale, largest in scales.items():
+            plain = pixels / largest
+            rule_out(x, {of_layout or of_scale: plain} if of_layout or of_scale else {})
+            normalised = "E normalises its input itself; here it would happen twice."
+            rule_out(x, {of_layout or of_scale or normalised: (plain - mean) / deviation})
+    expect(x, planes / 255, "the shape is right, but not the values: compare x[0, :, 0, 0] with image[0, 0] / 255.")
+
+
+@exercise("3.2", "Seeing further without pooling", difficulty=2, minutes=10)
 def receptive_field(answer: Answer) -> None:
-    """the strides before a layer decide how far its kernel reaches in the image."""
+    """dilation widens the field of its own layer and leaves the cells of f as close together as before."""
 
-    def field(*layers: tuple[int, int]) -> float:
+    def field(*layers: tuple[int, int, int]) -> float:
         made = answer(list(layers))
         require(isinstance(made, int | float), "return one number, the side of the field in pixels.")
         return float(made)
@@ -40,7 +58,7 @@ def receptive_field(answer: Answer) -> None:
     mistakes: Mistakes = {
         "the field begins with 1, the pixel itself; then each layer adds to it.": (2, 4),
         "fields add up, they do not multiply: two 3 × 3 convolutions see 5 pixels, not 9.": (3, 9),
-        "a k × k kernel reaches k - 1 pixels further than a single pixel, not k.": (3, 6),
+        "a k × k kernel reaches k - 1 pixels further than a single pixel, not k.": [(3, 6), (4, 7)],
     }
     closing = "one 3 × 3 convolution sees 3 pixels and two see 5, not {found[0]:g} and {found[1]:g}."
     expect((field(CONV), field(CONV, CONV)), (3, 5), closing, mistakes)
@@ -50,7 +68,17 @@ def receptive_field(answer: Answer) -> None:
     expect(pooled, 6, "a 2 × 2 pooling and then a 3 × 3 convolution see 2 + 2 · 2 = 6 pixels, not {found:g}.")
     mistakes = {"j is the product of *all* strides before the layer, not only of the last one.": 8}
     expect(field(POOL, POOL, CONV), 12, "two poolings and a convolution see 12 pixels, not {found:g}.", mistakes)
-    expect(field(*VGG16_STRIDE_8), 92, "the layers in the table see 92 pixels, not {found:g}.")
+    mistakes = {
+        "the dilation has no effect yet: with d = 2 a 3 × 3 kernel spans 5 cells.": 3,
+        "between 3 values lie 2 steps of d cells each, so the kernel spans (k - 1) · d + 1 cells, not k · d.": 6,
+        "the dilation lengthens each of the k - 1 steps, not only one of them.": 4,
+    }
+    expect(field(DILATED), 5, "a 3 × 3 kernel with d = 2 sees 5 pixels, not {found:g}.", mistakes)
+    mistakes = {"dilation does not move the cells of the next layer apart; only the stride changes j.": 9}
+    expect(field(DILATED, CONV), 7, "one with d = 2, then one with d = 1 see 5 + 2 = 7, not {found:g}.", mistakes)
+    closing = "after a pooling d steps of j = 2 pixels count: 2 + 2 · 2 · 2 = 10, not {found:g}."
+    expect(field(POOL, DILATED), 10, closing)
+    expect(field(*VGG16_TO_POOL_3, *[CONV] * 3), 92, "E of stride 8 sees 92 pixels, not {found:g}.")
 
 
 @exercise("3.3", "Batch norm by hand", difficulty=2, minutes=8)

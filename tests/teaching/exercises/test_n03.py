@@ -1,9 +1,11 @@
 """Exercises of notebook 03, both ways: what is right passes, each typical mistake gets its own hint."""
 
 import pytest
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from sdcda_tutorial.networks import FeatureExtractor, image_batch
 from sdcda_tutorial.teaching.exercises import verdict
 
 
@@ -11,14 +13,24 @@ def stub(*_, **__):
     raise NotImplementedError
 
 
-def feature_size(height, width, stride):
-    return -(-height // stride), -(-width // stride)
+def prepare(image):
+    return torch.from_numpy(image).permute(2, 0, 1)[None] / 255
+
+
+def prepared(layout="permute", largest=255, normalised=False):
+    def wrong(image):
+        x = torch.from_numpy(image)
+        x = x.permute(2, 0, 1)[None] if layout == "permute" else x.reshape(1, 3, *image.shape[:2])
+        E = FeatureExtractor(stride=8, width=1 / 16)
+        return (x / largest - E.mean) / E.std if normalised else x / largest
+
+    return wrong
 
 
 def receptive_field(layers):
     field, step = 1, 1
-    for kernel, stride in layers:
-        field += (kernel - 1) * step
+    for kernel, stride, dilation in layers:
+        field += (kernel - 1) * dilation * step
         step *= stride
     return field
 
@@ -29,15 +41,13 @@ def batch_norm(x, eps=1e-5):
     return (x - mean) / (variance + eps).sqrt()
 
 
-def field_with(kernel_reach=lambda k: k - 1, start=1, own_stride_first=False, last_only=False, no_stride=False):
+def field_with(reach=lambda k, d: (k - 1) * d, start=1, step_of=lambda j, s, d: j * s, change_first=False):
     def field(layers):
         size, step = start, 1
-        for kernel, stride in layers:
-            if own_stride_first:
-                step *= stride
-            size += kernel_reach(kernel) * step
-            if not own_stride_first and not no_stride:
-                step = stride if last_only else step * stride
+        for kernel, stride, dilation in layers:
+            before = step
+            step = step_of(step, stride, dilation)
+            size += reach(kernel, dilation) * (step if change_first else before)
         return size
 
     return field
@@ -45,7 +55,7 @@ def field_with(kernel_reach=lambda k: k - 1, start=1, own_stride_first=False, la
 
 def product(layers):
     size = 1
-    for kernel, _ in layers:
+    for kernel, _, _ in layers:
         size *= kernel
     return size
 
@@ -63,22 +73,37 @@ def normalised(dims, root=True, eps_outside=False, use_eps=True, unbiased=False)
 
 
 CHANNEL = (0, 2, 3)
-RIGHT = {"3.1": feature_size, "3.2": receptive_field, "3.3": batch_norm}
+RIGHT = {"3.1": prepare, "3.2": receptive_field, "3.3": batch_norm}
 MISTAKES = [
-    ("3.1", lambda h, w, s: (h // s, w // s), "Round up"),
-    ("3.1", lambda h, w, s: (-(-w // s), -(-h // s)), "height comes first"),
-    ("3.1", lambda h, w, s: (h / s, w / s), "whole cells"),
-    ("3.1", lambda h, w, s: (h // s + 1, w // s + 1), "fits without padding"),
-    ("3.1", lambda h, w, s: (h // s + (w % s > 0) + (h == 64), -(-w // s)), "needs no more cells"),
-    ("3.1", lambda h, w, s: h // s, "two numbers"),
-    ("3.2", lambda layers: 1 + sum(k - 1 for k, _ in layers), "neighbouring cells lie 2 pixels apart"),
+    ("3.1", prepared("reshape", 256, normalised=True), "Move the axis"),  # the function with all three bugs
+    ("3.1", prepared("reshape"), "Move the axis"),
+    ("3.1", prepared("reshape", 256), "Move the axis"),
+    ("3.1", prepared(largest=256), "exactly 1"),
+    ("3.1", prepared(largest=256, normalised=True), "exactly 1"),
+    ("3.1", prepared(largest=1), "from 0 to 1"),
+    ("3.1", prepared(normalised=True), "happen twice"),
+    ("3.1", lambda image: prepare(image).flip(1), "red first"),
+    ("3.1", lambda image: prepare(image)[0], "batch"),
+    ("3.1", lambda image: torch.from_numpy(image)[None] / 255, "colours come before"),
+    ("3.1", lambda image: prepare(image).transpose(2, 3), "height comes before"),
+    ("3.1", lambda image: prepare(image)[..., :-1], "2 × 3 pixels"),
+    ("3.1", lambda image: (prepare(image) * 255).byte(), "whole numbers"),
+    ("3.1", lambda image: image / 255, "return a tensor"),
+    ("3.1", lambda image: prepare(image) / 0, "not finite"),
+    ("3.1", lambda image: 1 - prepare(image), "compare x"),
+    ("3.2", field_with(step_of=lambda j, s, d: 1), "neighbouring cells lie 2 pixels apart"),
     ("3.2", product, "do not multiply"),
     ("3.2", field_with(start=0), "a pixel sees itself"),
-    ("3.2", field_with(kernel_reach=lambda k: k), "not 4 and 7"),
-    ("3.2", lambda layers: field_with(kernel_reach=lambda k: k, start=0)(layers) or 1, "k - 1 pixels"),
+    ("3.2", field_with(reach=lambda k, d: k * d), "k - 1 pixels"),
+    ("3.2", lambda layers: field_with(reach=lambda k, d: k, start=0)(layers) or 1, "k - 1 pixels"),
     ("3.2", lambda layers: field_with(start=0)(layers) or 1, "begins with 1"),
-    ("3.2", field_with(own_stride_first=True), "Change j last"),
-    ("3.2", field_with(last_only=True), "product of *all* strides"),
+    ("3.2", lambda layers: 1 + len(layers), "3 pixels and two see 5"),
+    ("3.2", field_with(change_first=True), "Change j last"),
+    ("3.2", field_with(step_of=lambda j, s, d: s), "product of *all* strides"),
+    ("3.2", field_with(reach=lambda k, d: k - 1), "no effect yet"),
+    ("3.2", field_with(reach=lambda k, d: k * d - 1), "not k · d"),
+    ("3.2", field_with(reach=lambda k, d: k - 1 + d - 1), "each of the k - 1 steps"),
+    ("3.2", field_with(step_of=lambda j, s, d: j * s * d), "only the stride changes j"),
     ("3.2", lambda layers: str(receptive_field(layers)), "one number"),
     ("3.3", normalised((2, 3)), "instance"),
     ("3.3", normalised((0, 1, 2, 3)), "share one mean"),
@@ -107,10 +132,12 @@ def test_mistake_gets_its_hint(number, answer, hint):
     assert said == "wrong" and hint in text
 
 
+def test_the_package_prepares_images_alike():
+    assert verdict("3.1", lambda image: image_batch(image[None]))[0] == "right"
+
+
 @pytest.mark.slow
 def test_feature_maps_differ_with_every_control(source, target, monkeypatch):
-    import torch
-
     from sdcda_tutorial.networks import CrowdCounter
     from sdcda_tutorial.teaching.demos import feature_maps as demo
     from sdcda_tutorial.teaching.notebook import picture
