@@ -300,7 +300,8 @@ feature_maps(world.source_test, world.target_test)
 # **The gap** of channel $c$ is the distance between its two means, in standard deviations within
 # a domain:
 #
-# $$g_c = \frac{\lvert \mu^s_c - \mu^t_c \rvert}{\sqrt{\tfrac12 \left( (\sigma^s_c)^2 + (\sigma^t_c)^2 \right)}}$$
+# $$g_c = \frac{\lvert \mu^s_c - \mu^t_c \rvert}
+# {\sqrt{\tfrac12 \left( (\sigma^s_c)^2 + (\sigma^t_c)^2 \right)}}$$
 
 # %%
 notebook.code(channel_gaps)

@@ -92,11 +92,12 @@ print(f"four poolings, stride 16 as in the paper: {field} pixels")
 
 # %%
 for stride in (8, 16):
-    layers = [
-        (layer.kernel_size[0], layer.stride[0], layer.dilation[0]) if isinstance(layer, nn.Conv2d) else pool
-        for layer in FeatureExtractor(stride=stride, width=1 / 16).features
-        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d))
-    ]
+    layers = []
+    for layer in FeatureExtractor(stride=stride, width=1 / 16).features:
+        if isinstance(layer, nn.Conv2d):
+            layers.append((layer.kernel_size[0], layer.stride[0], layer.dilation[0]))
+        elif isinstance(layer, nn.MaxPool2d):
+            layers.append(pool)
     print(f"stride {stride}: {len(layers)} layers, {receptive_field(layers)} pixels")
 
 # %% [markdown]
@@ -120,7 +121,8 @@ check("3.3", batch_norm)
 # %%
 x = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(0)) * 2 + 1
 layer = nn.BatchNorm2d(3, affine=False).train()
-print(f"largest difference from nn.BatchNorm2d: {float((batch_norm(x) - layer(x)).abs().max()):.4f}")
+difference = (batch_norm(x) - layer(x)).abs().max()
+print(f"largest difference from nn.BatchNorm2d: {float(difference):.4f}")
 
 # %% [markdown]
 # The prediction: the same four images again, brighter by 5, in the same batch.

@@ -33,46 +33,67 @@ from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
+import numpy as np
 import torch
 
+from sdcda_tutorial import losses
+from sdcda_tutorial.density import density_map
 from sdcda_tutorial.teaching.exercises import check
-from sdcda_tutorial.losses import density_loss
 
 # %% [markdown]
-# ## 4.1 Eq. 6 in training
+# ## 4.1 Your own Eq. 6
 
 # %%
-def training_loss(output, F, label_factor):
-    return 0.5 * (output - label_factor * F).square().mean()
+def density_loss(pred, truth):
+    if pred.shape != truth.shape:
+        raise ValueError(f"shapes differ: {tuple(pred.shape)} and {tuple(truth.shape)}")
+    return 0.5 * (pred - truth).square().mean()
 
 
-check("4.1", training_loss)
-
-# %% [markdown]
-# The factor goes to the truth only, since the output has it already. Nobody multiplies the output: the network learns to.
-# Dividing the output instead would compare the same maps, with a loss that is smaller by the square of the factor:
-
-# %%
-output, F = torch.full((1, 1, 2, 2), 0.4), torch.full((1, 1, 2, 2), 0.03)
-scaled, people = float(training_loss(output, F, 10)), float(density_loss(output / 10, F))
-print("scaled / in people:", round(scaled / people))
+check("4.1", density_loss)
 
 # %% [markdown]
-# That both have their minimum at the same map does not make them equal in Eq. 5, where the other losses do not change with the
-# factor.
+# Why the check of shapes matters: the same four maps, once with the dimension of the channel and
+# once without it.
+
+# %% sdcda={"tolerance": {"rel": 0.01}}
+maps = torch.rand(4, 1, 6, 8, generator=torch.Generator().manual_seed(0))
+without_channel = maps[:, 0]
+print(f"right shapes:       {float(density_loss(maps, maps)):.4f}")
+difference = maps - without_channel
+wrong = float(0.5 * difference.square().mean())
+print(f"without the check:  {wrong:.4f}, a mean over {tuple(difference.shape)}")
+
+# %% [markdown]
+# The maps are equal, so the loss should be 0. Broadcasting compares every map with every other
+# one, and training would pull each image towards the mean of the batch without any error message.
+# The check does not find maps of the right shape in the wrong order.
 #
-# ## 4.2 Counts of a batch
+# ## 4.2 Larger images
 
 # %%
-def counts(output, label_factor):
-    return output.sum(dim=(1, 2, 3)) / label_factor
+def new_label_factor(factor, scale):
+    return factor * scale**2
 
 
-check("4.2", counts)
+check("4.2", new_label_factor)
 
 # %% [markdown]
-# One number an image. Summing over everything gives the people of the whole batch, which is right only for a batch of one. That
-# is how this slip hides in an evaluation and shows up in training.
+# A person spreads over scale² times as many pixels, so the density falls by scale² and its square
+# by scale⁴. The factor enters the loss squared, so scale² is enough. With real maps:
+
+# %% sdcda={"tolerance": {"rel": 0.02}}
+points = np.array([[20.0, 20.0], [50.0, 30.0], [60.0, 12.0]])
+small = density_map(points, (48, 80), sigma=2.0, kernel_size=15)
+large = density_map(2 * points, (96, 160), sigma=4.0, kernel_size=29)
+for name, F, factor in (("small", small, 10), ("large", large, 10), ("large", large, 40)):
+    people, empty = float(F.sum()), float(losses.density_loss(0 * F, factor * F))
+    print(f"{name}, label factor {factor}: {people:.2f} people, an empty map costs {empty:.6f}")
+
+# %% [markdown]
+# This keeps the weight of Eq. 6 against the other losses for an *empty* map. It does not show
+# that a network learns equally well on larger images: its receptive field, in people, has become
+# smaller.
 #
 # ## 4.3 Where the error lies
 
@@ -86,15 +107,18 @@ def error_parts(pred, truth):
 check("4.3", error_parts)
 
 # %% [markdown]
-# The two add up to the error of the count. A count can be right because both parts are wrong:
+# The two add up to the error of the count. A right count with two wrong parts:
 
 # %%
 truth = torch.zeros(4, 6)
 truth[:2, :2] = 1.0  # four people
-pred = 0.5 * truth
-pred[3, 2:] = 0.5  # two found, two in the hedge
-print("counts:", float(truth.sum()), float(pred.sum()), "  parts:", error_parts(pred, truth))
+pred = 0.5 * truth  # two of them found
+pred[3, 2:] = 0.5  # and two in the hedge
+background, crowd = error_parts(pred, truth)
+print(f"true count {float(truth.sum()):.0f}, predicted count {float(pred.sum()):.0f}")
+print(f"background error {background:+.0f}, crowd error {crowd:+.0f} people")
 
 # %% [markdown]
-# The error of this count is 0. That is why the tutorial reports both parts beside MAE. What the split does not tell: whether the
-# two people in the crowd are in the right places.
+# The error of this count is 0 although half of the people are missed. That is why this tutorial
+# reports both parts beside the MAE. The split does not show whether the people found in the crowd
+# are in the right places.

@@ -24,12 +24,16 @@ def render_background_error(
         f"in the crowd: {float((density - background).sum()):.1f}": density - background,
         f"on the background: {float(background.sum()):.1f}": background,
     }
-    return row(pictures, height=2.2, brightest=max(float(truth.max()), 1e-6))
+    figure = row(pictures, height=2.1, brightest=max(float(truth.max()), 1e-6))
+    # One scale for the three maps; a prediction may exceed the brightest true pixel.
+    shown = figure.axes[-1].images[0]
+    figure.colorbar(shown, ax=figure.axes, label="people per pixel", extend="max", shrink=0.8, aspect=12, pad=0.01)
+    return figure
 
 
 def background_error(domains: dict[str, CrowdDataset]) -> ipywidgets.VBox:
     controls = {
         "domain": choice("domain", list(domains), list(domains)[-1]),
-        "scene": slider("scene", 0, 0, 19, 1),
+        "scene": slider("scene", 15, 0, 29, 1),
     }
     return explore(render_background_error, controls, {"domains": domains})

@@ -1,53 +1,60 @@
-"""Exercises of notebook 04: Eq. 6 in training, the count of a map, and where the error lies."""
+"""Exercises of notebook 04: Eq. 6, the label factor of larger images, and where the error lies."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from sdcda_tutorial.teaching.exercises import Answer, exercise, expect, number, pair, require, rule_out
-
-FACTOR = 10.0
+from sdcda_tutorial.teaching.exercises import Answer, Hint, exercise, expect, number, pair, require, rule_out
 
 
-@exercise("4.1", "Eq. 6 in training", difficulty=2, minutes=6)
-def training_loss(answer: Answer) -> None:
-    """the truth is scaled to the output's unit, and the loss is half the mean of the squares."""
-    # Two images of 1 × 3 pixels. Scaled differences: 1, -2, 0, 0, 3, 0; their squares add up to 14.
-    F = torch.tensor([[0.1, 0.2, 0.0], [0.0, 0.3, 0.1]]).view(2, 1, 1, 3)
-    output = torch.tensor([[2.0, 0.0, 0.0], [0.0, 6.0, 1.0]]).view(2, 1, 1, 3)
-    plain = float((output - F).square().mean())
+@exercise("4.1", "Your own Eq. 6", difficulty=2, minutes=6)
+def density_loss(answer: Answer) -> None:
+    """half the mean of the squares, with a gradient, and no broadcasting by accident."""
+    # Two images of 1 × 3 pixels. The differences are 1, -2, 0, 0, 3 and 0; their squares add up to 14.
+    truth = torch.tensor([[1.0, 2.0, 0.0], [0.0, 3.0, 1.0]]).view(2, 1, 1, 3)
+    pred = torch.tensor([[2.0, 0.0, 0.0], [0.0, 6.0, 1.0]]).view(2, 1, 1, 3).requires_grad_()
+    returned = answer(pred, truth.clone())
     mistakes = {
-        "output and F(y) are in different units: multiply the truth by the label factor.": [plain / 2, plain],
-        "the output contains the label factor already; multiply the truth only.": plain / 2 * FACTOR**2,
-        "you compare in people per pixel. Multiply the truth instead of dividing the output.": 14 / 12 / FACTOR**2,
         "the half of Eq. 6 is missing.": 14 / 6,
-        "this is a sum over the pixels; here the loss is a mean over pixels and images.": 7,
+        "this is a sum over the pixels; here the loss is a mean over pixels and images.": [7, 14],
         "this is a sum over pixels and a mean over the images, as in the paper; here it is a mean over both.": 3.5,
-        "this is the absolute distance. Eq. 6 has the squared one.": 0.5,
+        "this is the absolute distance. Eq. 6 has the squared one.": [0.5, 1],
+        "square each difference first, then take the mean: here differences of opposite sign cancel.": [1 / 18, 1 / 9],
+        "this is a root; Eq. 6 has the squares themselves.": [14**0.5 / 2, 14**0.5, (14 / 6) ** 0.5, (14 / 12) ** 0.5],
     }
-    loss = number(answer(output, F, FACTOR))
-    expect(loss, 14 / 12, "half the mean of 1, 4, 0, 0, 9 and 0 is 1.167, not {found:.4g}.", mistakes)
+    expect(number(returned), 14 / 12, "half the mean of 1, 4, 0, 0, 9 and 0 is 1.167, not {found:.4g}.", mistakes)
+    require(
+        isinstance(returned, Tensor) and returned.requires_grad,
+        "the value is right, but it has no gradient: return the tensor itself, without item(), detach() or float().",
+    )
+    try:
+        answer(pred, truth[:, 0])  # (2, 1, 3): subtracted from (2, 1, 1, 3) it gives (2, 2, 1, 3)
+    except ValueError:
+        return
+    except Exception as error:
+        raise Hint(f"maps of different shapes should raise a ValueError, not {type(error).__name__}.") from None
+    raise Hint("the loss is right, but it accepts (2, 1, 1, 3) and (2, 1, 3), which broadcast. Raise a ValueError.")
 
 
-@exercise("4.2", "Counts of a batch", difficulty=1, minutes=3)
-def counts(answer: Answer) -> None:
-    """the sum of each map, back in people."""
-    output = torch.zeros(3, 1, 4, 5)
-    output[0, 0, 1, 2], output[1, 0, :2] = 20.0, 5.0  # 2, 5 and 0 people
-    made = torch.as_tensor(answer(output, FACTOR), dtype=torch.float32)
-    require(made.numel() != 1, "this is one number for the whole batch; each image has a count of its own.")
-    require(made.shape == (3,), f"three images should give a tensor of shape (3,), not {tuple(made.shape)}.")
+@exercise("4.2", "Larger images", difficulty=2, minutes=5)
+def new_label_factor(answer: Answer) -> None:
+    """each person spreads over scale² times as many pixels, so the density falls by scale²."""
+    require(number(answer(10.0, 1.0)) == 10, "scale 1 changes nothing: the factor should stay 10.")
     mistakes = {
-        "you added up people per pixel *times the label factor*; undo the factor.": (20, 50, 0),
-        "the label factor is in the output already: divide by it.": (200, 500, 0),
-        "this is the mean density; the count is the *sum* of the map.": (0.1, 0.25, 0),
+        "σ grows in both directions: each person spreads over scale × scale times as many pixels.": 20,
+        "the mean over the pixels does not cancel it: every density is smaller than before.": 10,
+        "the densities become smaller, so the factor has to become larger.": [2.5, 5, 0.625],
+        "the loss falls by scale⁴, but it contains the *square* of the factor.": 160,
     }
-    expect(made.tolist(), (2, 5, 0), "the maps hold 2, 5 and 0 people, not {found}.", mistakes)
+    expect(number(answer(10.0, 2.0)), 40, "for twice the side the factor is 40, not {found:g}.", mistakes)
+    expect(number(answer(100.0, 1.5)), 225, "100 and 1.5 should give 225, not {found:g}.")
+    expect(number(answer(10.0, 0.5)), 2.5, "half the side makes densities 4 times as large: 2.5, not {found:g}.")
 
 
 @exercise("4.3", "Where the error lies", difficulty=2, minutes=6)
 def error_parts(answer: Answer) -> None:
-    """the two parts add up to the error of the count, and say where to mend it."""
+    """the two parts add up to the error of the count, and show where to fix it."""
     truth, pred = torch.zeros(4, 6), torch.zeros(4, 6)
     truth[:2, :2] = 1.0  # 4 people on 4 pixels
     pred[:2, :2] = 0.75  # 3 of them found

@@ -5,6 +5,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from sdcda_tutorial import losses
 from sdcda_tutorial.teaching.exercises import verdict
 
 
@@ -12,36 +13,61 @@ def stub(*_, **__):
     raise NotImplementedError
 
 
-def training_loss(output, F, label_factor):
-    return 0.5 * (output - label_factor * F).square().mean()
+def density_loss(pred, truth):
+    if pred.shape != truth.shape:
+        raise ValueError("shapes differ")
+    return 0.5 * (pred - truth).square().mean()
 
 
-def counts(output, label_factor):
-    return output.sum(dim=(1, 2, 3)) / label_factor
+def checked(loss):
+    """The same loss with the check of shapes, which comes last."""
+
+    def with_check(pred, truth):
+        density_loss(pred, truth)
+        return loss(pred - truth)
+
+    return with_check
+
+
+def refuses_with(error):
+    def loss(pred, truth):
+        if pred.shape != truth.shape:
+            raise error
+        return density_loss(pred, truth)
+
+    return loss
+
+
+def new_label_factor(factor, scale):
+    return factor * scale**2
 
 
 def error_parts(pred, truth):
     return float(pred[truth == 0].sum()), float(pred[truth > 0].sum() - truth.sum())
 
 
-RIGHT = {"4.1": training_loss, "4.2": counts, "4.3": error_parts}
+RIGHT = {"4.1": density_loss, "4.2": new_label_factor, "4.3": error_parts}
 MISTAKES = [
-    ("4.1", lambda o, F, k: 0.5 * (o - F).square().mean(), "different units"),
-    ("4.1", lambda o, F, k: (o - F).square().mean(), "different units"),
-    ("4.1", lambda o, F, k: 0.5 * (k * o - k * F).square().mean(), "multiply the truth only"),
-    ("4.1", lambda o, F, k: 0.5 * (o / k - F).square().mean(), "in people per pixel"),
-    ("4.1", lambda o, F, k: (o - k * F).square().mean(), "half of Eq. 6"),
-    ("4.1", lambda o, F, k: 0.5 * (o - k * F).square().sum(), "sum over the pixels;"),
-    ("4.1", lambda o, F, k: 0.5 * (o - k * F).square().sum() / len(o), "mean over the images"),
-    ("4.1", lambda o, F, k: 0.5 * (o - k * F).abs().mean(), "absolute"),
-    ("4.1", lambda o, F, k: 0.5 * (o - k * F).square(), "one number"),
-    ("4.1", lambda o, F, k: 0.5 * (o + k * F).square().mean(), "is 1.167"),
-    ("4.2", lambda o, k: o.sum() / k, "whole batch"),
-    ("4.2", lambda o, k: o.sum(dim=(2, 3)) / k, "shape (3,)"),
-    ("4.2", lambda o, k: o.sum(dim=(1, 2, 3)), "undo the factor"),
-    ("4.2", lambda o, k: o.sum(dim=(1, 2, 3)) * k, "divide by it"),
-    ("4.2", lambda o, k: o.mean(dim=(1, 2, 3)) / k, "mean density"),
-    ("4.2", lambda o, k: o.amax(dim=(1, 2, 3)) / k, "2, 5 and 0"),
+    ("4.1", checked(lambda d: d.square().mean()), "half of Eq. 6"),
+    ("4.1", checked(lambda d: 0.5 * d.square().sum()), "sum over the pixels;"),
+    ("4.1", checked(lambda d: 0.5 * d.square().sum() / len(d)), "mean over the images"),
+    ("4.1", checked(lambda d: 0.5 * d.abs().mean()), "absolute"),
+    ("4.1", checked(lambda d: 0.5 * d.mean().square()), "opposite sign"),
+    ("4.1", checked(lambda d: 0.5 * d.norm()), "this is a root"),
+    ("4.1", checked(lambda d: 0.5 * d.square()), "one number"),
+    ("4.1", checked(lambda d: 0.25 * d.square().mean()), "is 1.167"),
+    ("4.1", checked(lambda d: (0.5 * d.square().mean()).item()), "no gradient"),
+    ("4.1", checked(lambda d: 0.5 * d.square().mean().detach()), "no gradient"),
+    ("4.1", lambda p, t: 0.5 * (p - t).square().mean(), "broadcast"),
+    ("4.1", refuses_with(AssertionError()), "not AssertionError"),
+    ("4.2", lambda factor, scale: factor, "does not cancel"),
+    ("4.2", lambda factor, scale: factor * scale, "scale × scale"),
+    ("4.2", lambda factor, scale: factor * scale**4, "*square* of the factor"),
+    ("4.2", lambda factor, scale: factor / scale**2, "has to become larger"),
+    ("4.2", lambda factor, scale: factor + scale, "should stay 10"),
+    ("4.2", lambda factor, scale: factor * (3 * scale - 2), "give 225"),
+    ("4.2", lambda factor, scale: factor * (scale**2 if scale >= 1 else 1 / scale), "half the side"),
+    ("4.2", lambda factor, scale: factor * scale**3, "not 80"),
     ("4.3", lambda p, t: tuple(reversed(error_parts(p, t))), "comes first"),
     ("4.3", lambda p, t: (float((p[t == 0] > 0).sum()), -1.0), "not pixels"),
     ("4.3", lambda p, t: (float((t == 0).sum()), -1.0), "not pixels"),
@@ -59,6 +85,10 @@ MISTAKES = [
 @pytest.mark.parametrize("number", RIGHT)
 def test_solution_is_right(number):
     assert verdict(number, RIGHT[number])[0] == "right"
+
+
+def test_the_loss_of_the_package_is_right():
+    assert verdict("4.1", losses.density_loss)[0] == "right"
 
 
 @pytest.mark.parametrize("number", RIGHT)
