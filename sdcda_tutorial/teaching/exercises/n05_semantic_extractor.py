@@ -1,110 +1,168 @@
-"""Exercises of notebook 05: averages over a grid, a cross-entropy, and where the weights of S are."""
+"""Exercises of notebook 05: Eq. 7 from logits, which sizes keep the mean, and S with one of its grids switched off."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from sdcda_tutorial import losses
 from sdcda_tutorial.networks import SemanticExtractor
-from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, number, require
+from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, require, same
 
-# 5 × 7 does not divide by 3, so cells overlap; 6 × 6 does; no two rows or columns alike.
-ODD = np.array([[(7 * row + column) ** 1.5 for column in range(7)] for row in range(5)])
-EVEN = np.arange(36.0).reshape(6, 6) ** 1.2
-
-
-def _cells(rows: list[int], columns: list[int]) -> np.ndarray:
-    """Means of `ODD` over cells that end at these rows and columns, without overlap."""
-    strips = np.split(ODD, rows)[:-1]
-    return np.array([[cell.mean() for cell in np.split(strip, columns, axis=1)[:-1]] for strip in strips])
+# 5.1: two images of 1 × 3 pixels.
+PROB = torch.tensor([[[[0.9, 0.2, 0.5]]], [[[0.75, 0.2, 0.1]]]])
+LOGITS, Z = torch.logit(PROB), torch.tensor([[[[1.0, 1.0, 0.0]]], [[[0.0, 0.0, 0.0]]]])
 
 
-@exercise("5.1", "Averages over a grid", difficulty=2, minutes=10)
-def adaptive_pool(answer: Answer) -> None:
-    """each cell is a mean of what lies in it; where the sides do not divide, neighbours share rows or columns."""
-
-    def pooled(array: np.ndarray, grid: int) -> np.ndarray:
-        made = np.asarray(answer(array.copy(), grid), dtype=float)
-        require(made.shape == (grid, grid), f"a grid of {grid} has the shape ({grid}, {grid}), not {made.shape}.")
-        return made
-
-    def right(array: np.ndarray, grid: int) -> np.ndarray:
-        return F.adaptive_avg_pool2d(torch.from_numpy(array)[None], grid)[0].numpy()
-
+@exercise("5.1", "Eq. 7 from logits", difficulty=2, minutes=8)
+def source_segmentation_loss(answer: Answer) -> None:
+    """minus the logarithm of the probability of the truth, averaged over all pixels and right for every logit."""
+    value = answer(LOGITS.clone(), Z.clone())
+    one_number = isinstance(value, Tensor) and value.numel() == 1
+    require(one_number, "return one number, a tensor without dimensions: the mean over all pixels.")
+    crowd, background = -Z * PROB.log(), -(1 - Z) * (1 - PROB).log()
+    exchanged, raw = -Z * (1 - PROB).log() - (1 - Z) * PROB.log(), -(Z * LOGITS.log() + (1 - Z) * (1 - LOGITS).log())
+    total, right = (crowd + background).sum(), losses.source_segmentation_loss(LOGITS, Z)
     mistakes: Mistakes = {
-        "one cell holds the whole array: give its *mean*, not its sum.": EVEN.sum(),
-        "this is the maximum. Average pooling takes the mean.": EVEN.max(),
-    }
-    expect(pooled(EVEN, 1)[0, 0], EVEN.mean(), "a grid of 1 is the mean of the array, not {found:.2f}.", mistakes)
-    mistakes = {"rows and columns are swapped: cell [0, 1] is the upper *right* one.": right(EVEN, 2).T}
-    expect(pooled(EVEN, 2), right(EVEN, 2), "a grid of 2 cuts a 6 × 6 array into four quarters of 3 × 3.", mistakes)
-    mistakes = {
-        "where the sides do not divide, your cells leave rows and columns out: row 4 of 5 is in no cell. "
-        "Cell i begins at floor(i · n / grid), not at i times a fixed width.": _cells([1, 2, 3], [2, 4, 6]),
-        "the end of a cell is rounded *up*: cell i ends before ceil((i + 1) · n / grid), so neighbours can "
-        "share rows and columns.": _cells([1, 3, 5], [2, 4, 7]),
-    }
-    expect(
-        pooled(ODD, 3), right(ODD, 3), "for 5 × 7 into 3 × 3, which does not divide, a cell is not right yet.", mistakes
-    )
-
-
-# 5.2: ẑ = 0.9, 0.2, 0.5 | 0.75, 0.2, 0.1
-PROB = np.array([[0.9, 0.2, 0.5], [0.75, 0.2, 0.1]])
-LOGITS = np.log(PROB / (1 - PROB))
-Z = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
-
-
-@exercise("5.2", "Eq. 7 in NumPy", difficulty=2, minutes=8)
-def source_loss(answer: Answer) -> None:
-    """minus the logarithm of the probability that S gives to the truth, averaged over all pixels."""
-    with np.errstate(all="ignore"):  # without the sigmoid, logarithms of negative numbers are taken
-        found, raw = number(answer(LOGITS.copy(), Z.copy())), -np.where(Z == 1, np.log(LOGITS), np.log(1 - LOGITS))
-    crowd, background = -Z * np.log(PROB), -(1 - Z) * np.log(1 - PROB)
-    exchanged = -Z * np.log(1 - PROB) - (1 - Z) * np.log(PROB)
-    total, right = (crowd + background).sum(), (crowd + background).mean()
-    mistakes = {
-        "the logarithm was given a number that is no probability. S gives logits: first apply the sigmoid, "
-        "1 / (1 + exp(-x)).": [np.nan, np.nanmean(raw), np.nansum(raw)],
+        "the logarithm got a number that is no probability. S gives logits: the sigmoid comes first.": [
+            np.nan,
+            raw.nanmean(),
+            raw.nansum(),
+        ],
+        "the sigmoid is applied twice: the function that you call with its result expects logits.": (
+            losses.source_segmentation_loss(PROB, Z)
+        ),
         "check the sign: logarithms of probabilities are negative, and Eq. 7 begins with a minus.": -right,
         "this is the sum over the pixels: take the mean.": [total, -total],
+        "you sum over pixels and divide by the number of images. The package divides by all pixels.": total / 2,
         "the background is missing: where z = 0 the term (1 - z) log(1 - ẑ) counts.": crowd.mean(),
         "the crowd is missing: where z = 1 the term z log ẑ counts.": background.mean(),
         "z and 1 - z are exchanged: on the crowd (z = 1) the loss is -log ẑ.": exchanged.mean(),
-        "this is the mean squared distance of ẑ and z; Eq. 7 is a cross-entropy.": ((PROB - Z) ** 2).mean(),
+        "this is the mean squared distance of ẑ and z; Eq. 7 is a cross-entropy.": (PROB - Z).square().mean(),
         "log is the natural logarithm.": [right / np.log(10), right / np.log(2)],
     }
-    expect(found, right, "for the checker's six pixels Eq. 7 gives {right:.4f}, not {found:.4f}.", mistakes)
-    larger = number(answer(np.tile(LOGITS, (2, 3)), np.tile(Z, (2, 3))))
-    expect(larger, right, "on a larger image of the same pixels the mean stays the same; is a size fixed in your code?")
+    closing = "for the checker's two images Eq. 7 gives {right:.4f}, not {found:.4f}."
+    expect(float(value.detach()), float(right), closing, mistakes)
+    _stands_large_logits(answer)
 
 
-@exercise("5.3", "Where the weights of S are", difficulty=3, minutes=12)
-def count_weights(answer: Answer) -> None:
-    """most weights are in the 3×3 convolution that fuses; the four levels themselves are cheap."""
+def _stands_large_logits(answer: Answer) -> None:
+    """Two confident truths and two confident mistakes: a mean of 100."""
+    x = torch.tensor([[[[200.0, -200.0, 200.0, -200.0]]]], requires_grad=True)
+    z = torch.tensor([[[[1.0, 0.0, 0.0, 1.0]]]])
+    extreme = answer(x, z)
+    infinite = (
+        "right for moderate logits, but at 200 it is {found}: sigmoid(200) is exactly 1. Rewrite "
+        "-log(1 - sigmoid(x)) so that no sigmoid is left; PyTorch has a function for it, softplus."
+    )
+    require(torch.isfinite(extreme), infinite.format(found=float(extreme.detach())))
+    clamped = (
+        "a limit or a small constant inside the logarithm keeps the loss finite but wrong: the logit 200 on the "
+        "background costs 200. Rewrite -log(1 - sigmoid(x)) so that no sigmoid is left."
+    )
+    require(same(extreme, 100.0, atol=1e-2), clamped)
+    (slopes,) = torch.autograd.grad(extreme, x)
+    expected = torch.tensor([[[[0.0, 0.0, 0.25, -0.25]]]])
+    require(same(slopes, expected), "the value is right at a logit of 200, but the gradient is not (ẑ - z) / pixels.")
 
-    def weights(channels: int, bins: tuple[int, ...]) -> int:
-        return sum(p.numel() for p in SemanticExtractor(channels, 8, bins).parameters())
 
-    # 4 levels of 32 channels have 128 together, like f; 64 are left after the fusion.
-    n, part, fused, right = 128, 32, 64, weights(128, (1, 2, 3, 6))
-    biased, wide = [right + n, right + n + fused, right + fused], [right + 3 * n * n, right + 8 * n * n]
-    norms, per_cell, fuse = 2 * (n + fused), right + n * part * (1 + 4 + 9 + 36 - 4), (n + n) * fused * 9
-    mistakes = {
-        "the batch norms are missing: each learns a scale and a shift for every channel.": right - norms,
-        "a batch norm learns two numbers per channel, a scale and a shift; you counted one.": right - norms // 2,
-        "the running mean and variance of a batch norm are measured, not learnt: count two, not four.": right + norms,
-        "the convolutions before a batch norm have no bias (bias=False): its shift would do the same.": biased,
-        "the last 1×1 convolution has a bias: no batch norm follows it.": right - 1,
-        "f itself is concatenated with the levels: the 3×3 convolution reads both.": right - n * fused * 9,
-        "the fusing convolution is 3×3: each pair of channels has nine weights.": right - fuse + fuse // 9,
-        "the projections of the levels are 1×1 convolutions: one weight for each pair of channels.": wide,
-        "the projection is the same in every cell: its weights do not depend on the size of the grid.": per_cell,
+# 5.2: height, width, grid, stride
+SIZES = [
+    (192, 256, 1, 8), (192, 256, 2, 8), (192, 256, 3, 8), (256, 192, 3, 8), (192, 288, 3, 8), (192, 264, 2, 8),
+    (192, 264, 6, 8), (288, 192, 6, 8), (240, 320, 3, 16), (240, 336, 3, 16), (64, 72, 2, 4), (480, 640, 6, 16),
+    (240, 432, 6, 8), (256, 256, 3, 8), (64, 144, 6, 8),
+]  # fmt: skip
+
+
+@exercise("5.2", "Which images keep the mean?", difficulty=2, minutes=6)
+def keeps_mean(answer: Answer) -> None:
+    """only where the grid divides both sides of f are all cells equally large, and every position counts once."""
+    found = [answer(*case) for case in SIZES]
+    require(all(isinstance(value, bool | np.bool_) for value in found), "return True or False.")
+    sides = np.array([(h // stride, w // stride) for h, w, _, stride in SIZES])
+    pixels, grids = np.array([case[:2] for case in SIZES]), np.array([[grid] for _, _, grid, _ in SIZES])
+    divides = sides % grids == 0
+    mistakes: Mistakes = {
+        "you ask whether the grid divides the sides of the *image*. It is laid over f.": (pixels % grids == 0).all(1),
+        "your stride is fixed at 8; some of the checker's features have 4 or 16.": (pixels // 8 % grids == 0).all(1),
+        "one side is enough for you. Positions that two cells share count twice, in rows *and* in columns.": (
+            divides.any(1)
+        ),
+        "look at both sides of f: yours depends on the height only.": divides[:, 0],
+        "look at both sides of f: yours depends on the width only.": divides[:, 1],
+        "the number of positions may divide by the number of cells while a row does not: look at each side.": (
+            sides.prod(1) % grids[:, 0] ** 2 == 0
+        ),
+        "True and False are exchanged.": ~divides.all(1),
+        "each grid has sizes for which it keeps the mean, and all but the 1 × 1 have others.": [
+            np.zeros(len(SIZES)),
+            np.ones(len(SIZES)),
+        ],
     }
-    closing = "for 128 channels and bins 1, 2, 3, 6 S has {right} weights; you get {found}."
-    expect(int(answer(128, (1, 2, 3, 6))), right, closing, mistakes)
-    for channels, bins in [(512, (1, 2, 3, 6)), (64, (1, 4))]:
-        right = weights(channels, bins)
-        closing = f"right for 128; for {channels} and bins {bins} it is {right}: a level has channels / number of bins."
-        expect(int(answer(channels, bins)), right, closing)
+    for case, value, right in zip(SIZES, found, divides.all(1), strict=True):
+        if bool(value) != bool(right):
+            height, width, grid, stride = case
+            closing = f"for {height} × {width} at stride {stride} and grid {grid} it is {bool(right)}: how large is f?"
+            expect(found, divides.all(1), closing, mistakes)
+
+
+def small_S() -> tuple[SemanticExtractor, Tensor]:
+    """An S in evaluation mode whose batch norms shift and scale, and features of the mini world's shape for it."""
+    generator = torch.Generator().manual_seed(0)
+    S = SemanticExtractor(8, 8).eval()
+    for tensor in S.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) - (0.3 if tensor.ndim == 4 else -0.2))
+    for _, norm, _ in S.pyramid:  # type: ignore[misc]
+        norm.bias.data.fill_(2.0)  # what zeros become, if they are put in before the projection
+    return S, torch.rand(2, 8, 24, 32, generator=generator)
+
+
+def logits_with(S: SemanticExtractor, f: Tensor, scales: list[float], *, before: int | None = None) -> Tensor:
+    """Logits of S with f and its four levels multiplied by `scales`; level `before` is zero before its projection."""
+    levels = [f * scales[0]]
+    for number, (grid, project) in enumerate(zip(S.bins, S.pyramid, strict=True)):
+        pooled = F.adaptive_avg_pool2d(f, grid) * (0 if number == before else 1)
+        stretched = F.interpolate(project(pooled), size=f.shape[-2:], mode="bilinear", align_corners=False)
+        levels.append(stretched * scales[number + 1])
+    fused = S.fuse(torch.cat(levels, dim=1))
+    return F.interpolate(fused, scale_factor=S.stride, mode="bilinear", align_corners=False)
+
+
+@exercise("5.3", "Switch a level off", difficulty=3, minutes=12)
+@torch.no_grad()
+def without_level(answer: Answer) -> None:
+    """one grid is silent and everything else is as it was."""
+    S, f = small_S()
+    state = {name: tensor.clone() for name, tensor in S.state_dict().items()}
+    for level in (1, 3):
+        found = answer(S, f.clone(), level)
+        is_map = isinstance(found, Tensor) and found.ndim == 4 and found.shape[:2] == (2, 1)
+        require(is_map, "return logits of the shape (B, 1, H, W).")
+        require(found.shape[-2:] != f.shape[-2:], "these are logits at the positions of f: stretch them by S.stride.")
+        require(found.shape[-2:] == (192, 256), f"the logits are as large as the image, not {tuple(found.shape)}.")
+        unchanged = not S.training and all(bool((S.state_dict()[name] == old).all()) for name, old in state.items())
+        require(unchanged, "you changed S itself: leave its weights and its mode as they are, others use it.")
+        on = [1.0] * 5
+        off = [0.0 if number == level + 1 else 1.0 for number in range(5)]
+        shifted = [0.0 if number == level else 1.0 for number in range(5)]
+        right = logits_with(S, f, off)
+        mistakes: Mistakes = {
+            "this is S(f): nothing is switched off.": logits_with(S, f, on),
+            "one list entry too early: the first entry of `levels` is f itself, so level 0 stands at index 1.": (
+                logits_with(S, f, shifted)
+            ),
+            "you put zeros in before the projection, whose batch norm makes them something else. Put them in after.": (
+                logits_with(S, f, on, before=level)
+            ),
+            "f is missing, too: only the level is to be zero.": logits_with(S, f, [0.0, *off[1:]]),
+            "all four levels are off.": logits_with(S, f, [1.0, 0, 0, 0, 0]),
+            "only this level is left; it is the one to switch off.": (
+                logits_with(S, f, [1.0, *(1 - value for value in off[1:])])
+            ),
+            "these are probabilities; return logits.": right.sigmoid(),
+        }
+        closing = "with level {level} off the logits differ from the checker's: follow steps 2 to 5 one by one."
+        expect(found, right, closing.replace("{level}", str(level)), mistakes)

@@ -12,10 +12,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
+from torch import Tensor, nn
 
-from sdcda_tutorial.networks import SemanticExtractor
+from sdcda_tutorial import losses
 from sdcda_tutorial.teaching.demos.pyramid import render_pyramid
 from sdcda_tutorial.teaching.exercises import verdict
+from sdcda_tutorial.teaching.exercises.n05_semantic_extractor import logits_with
 from sdcda_tutorial.teaching.notebook import picture
 
 
@@ -37,47 +39,60 @@ def wrong(number: str, answer: Callable) -> str:
     return text
 
 
-def _pool(start: Callable, stop: Callable, reduce: Callable = np.mean) -> Callable:
-    """An adaptive pooling with rules of its own for where cell i of g begins and ends among n."""
-
-    def pool(array: np.ndarray, grid: int) -> np.ndarray:
-        n, m = array.shape
-        return np.array(
-            [
-                [
-                    reduce(array[start(i, n, grid) : stop(i, n, grid), start(j, m, grid) : stop(j, m, grid)])
-                    for j in range(grid)
-                ]
-                for i in range(grid)
-            ]
-        )
-
-    return pool
+def _pixels(p: Tensor, z: Tensor) -> Tensor:
+    return -(z * p.log() + (1 - z) * (1 - p).log())
 
 
-def low(i: int, n: int, grid: int) -> int:
-    return i * n // grid
+def _stable(x: Tensor, z: Tensor) -> Tensor:
+    return z * F.softplus(-x) + (1 - z) * F.softplus(x)
 
 
-def high(i: int, n: int, grid: int) -> int:
-    return -(-(i + 1) * n // grid)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        losses.source_segmentation_loss,
+        F.binary_cross_entropy_with_logits,
+        lambda x, z: _stable(x, z).mean(),
+        lambda x, z: (F.softplus(x) - z * x).mean(),
+        lambda x, z: -(z * F.logsigmoid(x) + (1 - z) * F.logsigmoid(-x)).mean(),
+    ],
+)
+def test_5_1_right(answer: Callable) -> None:
+    assert verdict("5.1", answer)[0] == "right"
 
 
-def test_5_1_right() -> None:
-    assert verdict("5.1", _pool(low, high))[0] == "right"
-    assert verdict("5.1", lambda a, g: F.adaptive_avg_pool2d(torch.from_numpy(a)[None], g)[0])[0] == "right"
+class _WrongSlope(torch.autograd.Function):
+    """The right loss with a gradient of zero."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, z: Tensor) -> Tensor:
+        return _stable(x, z).mean()
+
+    @staticmethod
+    def backward(context: Any, slope: Tensor) -> tuple[Tensor, None]:
+        return torch.zeros(1, 1, 1, 4), None
 
 
 MISTAKES_5_1 = {
-    "sum": (_pool(low, high, np.sum), "*mean*, not its sum"),
-    "maximum": (_pool(low, high, np.max), "maximum"),
-    "half": (_pool(low, high, lambda a: a.mean() / 2), "the mean of the array"),
-    "transposed": (lambda a, g: _pool(low, high)(a, g).T, "upper *right*"),
-    "fixed width": (_pool(lambda i, n, g: i * (n // g), lambda i, n, g: (i + 1) * (n // g)), "leave rows and columns"),
-    "end rounded down": (_pool(low, lambda i, n, g: (i + 1) * n // g), "rounded *up*"),
-    "begin rounded up": (_pool(lambda i, n, g: -(-i * n // g), high), "not right yet"),
-    "one cell too far": (_pool(low, lambda i, n, g: high(i, n, g) + 1), "four quarters"),
-    "shape": (lambda a, g: a.mean(), "a grid of 1 has the shape"),
+    "sigmoid forgotten": (lambda x, z: _pixels(x, z).mean(), "no probability"),
+    "sigmoid twice": (lambda x, z: F.binary_cross_entropy_with_logits(x.sigmoid(), z), "applied twice"),
+    "sign": (lambda x, z: -_stable(x, z).mean(), "begins with a minus"),
+    "sum": (lambda x, z: _stable(x, z).sum(), "sum over the pixels: take"),
+    "paper's sum": (lambda x, z: _stable(x, z).sum() / len(x), "number of images"),
+    "crowd only": (lambda x, z: (z * F.softplus(-x)).mean(), "the background is missing"),
+    "background only": (lambda x, z: ((1 - z) * F.softplus(x)).mean(), "the crowd is missing"),
+    "exchanged": (lambda x, z: _stable(x, 1 - z).mean(), "exchanged"),
+    "squares": (lambda x, z: (x.sigmoid() - z).square().mean(), "cross-entropy"),
+    "logarithm": (lambda x, z: _stable(x, z).mean() / np.log(2), "natural logarithm"),
+    "a map": (_stable, "one number"),
+    "something else": (lambda x, z: 1.7 * _stable(x, z).mean(), "gives"),
+    "as printed": (lambda x, z: _pixels(x.sigmoid(), z).mean(), "softplus"),
+    "small constant": (
+        lambda x, z: -(z * (x.sigmoid() + 1e-8).log() + (1 - z) * (1 - x.sigmoid() + 1e-8).log()).mean(),
+        "finite but wrong",
+    ),
+    "clamped": (lambda x, z: F.binary_cross_entropy(x.sigmoid(), z), "finite but wrong"),
+    "gradient": (_WrongSlope.apply, "the gradient is not"),
 }
 
 
@@ -87,42 +102,37 @@ def test_5_1_hints(mistake: str) -> None:
     assert hint in wrong("5.1", answer)
 
 
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
+def _keeps(height: int, width: int, grid: int, stride: int = 8) -> bool:
+    return height // stride % grid == 0 and width // stride % grid == 0
 
 
-def _pixels(p: np.ndarray, z: np.ndarray) -> np.ndarray:
-    return -(z * np.log(p) + (1 - z) * np.log(1 - p))
+def test_5_2_right() -> None:
+    assert verdict("5.2", _keeps)[0] == "right"
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        lambda x, z: _pixels(sigmoid(x), z).mean(),
-        lambda x, z: (np.logaddexp(0, x) - z * x).mean(),
-        lambda x, z: F.binary_cross_entropy_with_logits(torch.from_numpy(x), torch.from_numpy(z)),
-    ],
-)
-def test_5_2_right(answer: Callable) -> None:
-    assert verdict("5.2", answer)[0] == "right"
+def test_5_2_says_what_the_pooling_does() -> None:
+    """Every position counts alike exactly where the answer is True."""
+
+    def measured(height: int, width: int, grid: int, stride: int = 8) -> bool:
+        f = torch.zeros(1, 1, height // stride, width // stride, requires_grad=True)
+        (slopes,) = torch.autograd.grad(F.adaptive_avg_pool2d(f, grid).mean(), f)
+        return bool(torch.allclose(slopes, slopes.mean(), rtol=1e-3))
+
+    assert verdict("5.2", measured)[0] == "right"
 
 
 MISTAKES_5_2 = {
-    "sigmoid forgotten": (lambda x, z: _pixels(x, z).mean(), "no probability"),
-    "sigmoid forgotten, nan skipped": (
-        lambda x, z: np.nanmean(-np.where(z == 1, np.log(x), np.log(1 - x))),
-        "no probability",
-    ),
-    "sign": (lambda x, z: -_pixels(sigmoid(x), z).mean(), "begins with a minus"),
-    "sum": (lambda x, z: _pixels(sigmoid(x), z).sum(), "take the mean"),
-    "crowd only": (lambda x, z: (-z * np.log(sigmoid(x))).mean(), "the background is missing"),
-    "background only": (lambda x, z: (-(1 - z) * np.log(1 - sigmoid(x))).mean(), "the crowd is missing"),
-    "exchanged": (lambda x, z: _pixels(sigmoid(x), 1 - z).mean(), "exchanged"),
-    "squares": (lambda x, z: ((sigmoid(x) - z) ** 2).mean(), "cross-entropy"),
-    "logarithm": (lambda x, z: _pixels(sigmoid(x), z).mean() / np.log(2), "natural logarithm"),
-    "a map": (lambda x, z: _pixels(sigmoid(x), z), "one number"),
-    "fixed size": (lambda x, z: _pixels(sigmoid(x), z).sum() / 6, "is a size fixed"),
-    "something else": (lambda x, z: 1.7 * _pixels(sigmoid(x), z).mean(), "gives"),
+    "image": (lambda h, w, g, s=8: h % g == 0 and w % g == 0, "of the *image*"),
+    "stride": (lambda h, w, g, s=8: h // 8 % g == 0 and w // 8 % g == 0, "fixed at 8"),
+    "either": (lambda h, w, g, s=8: h // s % g == 0 or w // s % g == 0, "one side is enough"),
+    "height": (lambda h, w, g, s=8: h // s % g == 0, "the height only"),
+    "width": (lambda h, w, g, s=8: w // s % g == 0, "the width only"),
+    "area": (lambda h, w, g, s=8: (h // s) * (w // s) % g**2 == 0, "look at each side"),
+    "not": (lambda *case: not _keeps(*case), "exchanged"),
+    "always": (lambda *_: True, "all but the 1 × 1"),
+    "never": (lambda *_: False, "all but the 1 × 1"),
+    "grids": (lambda h, w, g, s=8: g < 3, "how large is f"),
+    "a number": (lambda *_: 1, "True or False"),
 }
 
 
@@ -132,48 +142,48 @@ def test_5_2_hints(mistake: str) -> None:
     assert hint in wrong("5.2", answer)
 
 
-def _count(
-    *,
-    norm: int = 2,
-    bias: int = 0,
-    fuse_bias: int = 0,
-    head_bias: int = 1,
-    with_f: int = 1,
-    kernel: int = 9,
-    one: int = 1,
-    cells: bool = False,
-    part: int = 0,
-) -> Callable:
-    """The number of weights of S, with room for each mistake."""
-
-    def count(channels: int, bins: tuple[int, ...]) -> int:
-        p, fused = part or channels // len(bins), channels // 2
-        per_level = [channels * p * one * (b * b if cells else 1) + bias * p + norm * p for b in bins]
-        fuse = (with_f * channels + p * len(bins)) * fused * kernel + fuse_bias * fused + norm * fused
-        return sum(per_level) + fuse + fused + head_bias
-
-    return count
+def _scaled(level_off: Callable[[int], list[float]], **options: Any) -> Callable:
+    return lambda S, f, level: logits_with(S, f, level_off(level), **options)
 
 
-def test_5_3_right() -> None:
-    assert verdict("5.3", _count())[0] == "right"
-    assert verdict("5.3", lambda c, b: sum(p.numel() for p in SemanticExtractor(c, 8, b).parameters()))[0] == "right"
+def _without(level: int) -> list[float]:
+    return [0.0 if number == level + 1 else 1.0 for number in range(5)]
+
+
+def _by_hook(S: nn.Module, f: Tensor, level: int) -> Tensor:
+    hook = S.pyramid[level].register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
+    try:
+        return S(f)
+    finally:
+        hook.remove()
+
+
+def _by_changing_S(S: nn.Module, f: Tensor, level: int) -> Tensor:
+    S.pyramid[level][1].weight.data.zero_()
+    S.pyramid[level][1].bias.data.zero_()
+    return S(f)
+
+
+@pytest.mark.parametrize("answer", [_scaled(_without), _by_hook])
+def test_5_3_right(answer: Callable) -> None:
+    assert verdict("5.3", answer)[0] == "right"
 
 
 MISTAKES_5_3 = {
-    "no batch norm": (_count(norm=0), "batch norms are missing"),
-    "half a batch norm": (_count(norm=1), "you counted one"),
-    "running statistics": (_count(norm=4), "measured, not learnt"),
-    "biases of the levels": (_count(bias=1), "bias=False"),
-    "bias of the fuse": (_count(fuse_bias=1), "bias=False"),
-    "all biases": (_count(bias=1, fuse_bias=1), "bias=False"),
-    "no last bias": (_count(head_bias=0), "has a bias"),
-    "f not concatenated": (_count(with_f=0), "f itself is concatenated"),
-    "1×1 fuse": (_count(kernel=1), "nine weights"),
-    "3×3 levels": (_count(one=9), "are 1×1 convolutions"),
-    "a projection for each cell": (_count(cells=True), "do not depend on the size"),
-    "fixed to 128": (_count(part=32), "right for 128"),
-    "something else": (lambda channels, bins: 1000, "you get 1000"),
+    "nothing": (lambda S, f, level: S(f), "nothing is switched off"),
+    "index": (_scaled(lambda level: [0.0 if n == level else 1.0 for n in range(5)]), "index 1"),
+    "before": (lambda S, f, level: logits_with(S, f, [1.0] * 5, before=level), "before the projection"),
+    "f too": (_scaled(lambda level: [0.0, *_without(level)[1:]]), "f is missing"),
+    "all": (_scaled(lambda level: [1.0, 0, 0, 0, 0]), "all four"),
+    "the others": (_scaled(lambda level: [1.0, *(1 - v for v in _without(level)[1:])]), "only this level"),
+    "probabilities": (lambda S, f, level: _scaled(_without)(S, f, level).sigmoid(), "return logits"),
+    "small": (lambda S, f, level: F.avg_pool2d(_scaled(_without)(S, f, level), 8), "stretch them"),
+    "one": (lambda S, f, level: f.mean(), "shape (B, 1, H, W)"),
+    "size": (lambda S, f, level: _scaled(_without)(S, f, level)[..., :100, :], "as large as the image"),
+    "S changed": (_by_changing_S, "changed S itself"),
+    "training": (lambda S, f, level: (S.train(), _scaled(_without)(S, f, level))[1], "changed S itself"),
+    "something else": (lambda S, f, level: 1.1 * _scaled(_without)(S, f, level), "one by one"),
+    "level fixed": (lambda S, f, level: _scaled(_without)(S, f, 1), "one by one"),
 }
 
 
@@ -183,8 +193,18 @@ def test_5_3_hints(mistake: str) -> None:
     assert hint in wrong("5.3", answer)
 
 
+def test_5_3_every_check_has_an_S_of_its_own() -> None:
+    wrong("5.3", _by_changing_S)
+    assert verdict("5.3", _by_hook)[0] == "right"
+
+
 @pytest.mark.parametrize(
-    ("number", "mistakes", "shared"), [("5.1", MISTAKES_5_1, 0), ("5.2", MISTAKES_5_2, 1), ("5.3", MISTAKES_5_3, 2)]
+    ("number", "mistakes", "shared"),
+    [
+        ("5.1", MISTAKES_5_1, 1),
+        ("5.2", MISTAKES_5_2, 1),
+        pytest.param("5.3", MISTAKES_5_3, 2, marks=pytest.mark.slow),
+    ],
 )
 def test_each_kind_of_mistake_has_its_own_hint(number: str, mistakes: dict, shared: int) -> None:
     texts = [wrong(number, answer) for answer, _ in mistakes.values()]
