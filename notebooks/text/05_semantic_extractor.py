@@ -85,7 +85,7 @@ crowd_share = np.mean([world.source_test[i].mask.mean() for i in range(20)])
 print(f"crowd in twenty source images: {100 * crowd_share:.1f} % of the pixels")
 
 # %% [markdown]
-# Only one pixel in nine is crowd. Keep that in mind when a loss averages over pixels.
+# Only one pixel in nine is crowd.
 #
 # Why add this coarser task? Because S reads the same features $f = E(x)$ as C: what S needs to tell
 # crowd from background has to be in them.
@@ -96,14 +96,14 @@ method_drawing.show("E", "S", "seg_source")
 # %% [markdown]
 # $$\hat z^s = S(f^s; \theta_s), \qquad \hat z^t = S(f^t; \theta_s) \tag{2}$$
 #
-# One S, with the same weights, serves both domains. It gives *logits*; their sigmoid is $\hat z$,
-# the probability of crowd at each pixel.
+# One S serves both domains. It gives *logits*; their sigmoid is $\hat z$, the probability of crowd
+# at each pixel.
 #
 # ## Pyramid pooling taken apart
 #
 # Is a dark blob a head or a leaf? Its surroundings may say. So S averages the features over four
 # grids, 1 × 1 to 6 × 6, and lays these averages beside the features ("the pyramid module of PSPNet,
-# slightly modified"). This is all of it:
+# slightly modified"):
 
 # %%
 notebook.code(SemanticExtractor)
@@ -169,14 +169,14 @@ for grid in (1, 2, 3, 6):
 # does not divide $n$, neighbours share a row, and the mean shifts a little: 0.395 and 0.392 instead
 # of 0.401.
 #
-# So S takes images of any size; but a cell of the 6 × 6 grid is about 40 pixels wide here and
-# hundreds in a large photograph.
+# So S takes any size. But a 6 × 6 cell is about 40 pixels wide here, and hundreds in a large
+# photograph.
 #
 # ### Steps 2 to 5, with every shape
 #
 # A 1 × 1 *projection* reduces each level to a quarter of the channels, so that all four together
-# are as wide as f. They are *concatenated* with f, *fused* by convolutions to one number per
-# position, and stretched to the size of the image.
+# are as wide as f. They are *concatenated* with f, *fused* by convolutions, and stretched to the
+# size of the image.
 
 # %%
 S = notebook.segmenter("s-source")["S"]
@@ -202,7 +202,7 @@ for name, network in {"E": E, "S": S}.items():
     print(f"weights of {name}: {sum(p.numel() for p in network.parameters()):,}")
 
 # %% [markdown]
-# S is a third as large as E, and is thrown away after training. What remains is what it did to E.
+# S is a third as large as E, and is thrown away after training.
 #
 # ## What does one position see?
 #
@@ -234,7 +234,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# The 6 × 6 grid adds the near surroundings, the coarser grids the whole scene.
+# The 6 × 6 grid adds the near surroundings (11 % of the image), the coarser grids more, up to all
+# of it.
 #
 # ## Does S use its surroundings?
 #
@@ -295,7 +296,7 @@ notebook.show(
 # %% [markdown]
 # It does. Averages of the target move $\hat z$ by 6.1 percentage points on average, those of other
 # source images by 2.7. But target images differ: one moves it by 16.8 points, three by less than 3.
-# Context helps S, and can carry the domain along.
+# Context can carry the domain along.
 #
 # ## Why a batch of one fails
 #
@@ -315,8 +316,7 @@ for two in ([0.1, 0.2], [3.0, 900.0]):
     print(f"batch norm of {two}: {[round(value, 2) for value in normalised.tolist()]}")
 
 # %% [markdown]
-# Two images give −1 and +1 at the 1 × 1 level, whatever they show. Larger batches carry more
-# information.
+# Two images give −1 and +1 at the 1 × 1 level, whatever they show.
 #
 # ## Eq. 7 by hand
 #
@@ -342,8 +342,7 @@ print("gradient, times 6 pixels:", (6 * gradient[0, 0]).numpy().round(3), sep="\
 # %% [markdown]
 # The two confident mistakes (0.2 on a person, 0.8 on the background) cost 1.609 each, fifteen times
 # as much as a confident truth (0.105). The gradient is simply $\hat z - z$, divided by the number
-# of pixels. The paper sums over pixels; the package takes the mean, so that the loss does not grow
-# with the image.
+# of pixels.
 #
 # ## Train S, and only S
 #
@@ -379,15 +378,15 @@ notebook.show(figure, "Eq. 7 while S learns on frozen features, and the best con
 print(f"best constant {constant:.2f}; mean of the last ten steps {np.mean(curve[-10:]):.2f}")
 
 # %% [markdown]
-# The loss ends at 0.16, less than half of what the best constant costs (0.38). Where people are is
-# already in the features; S reads it off.
+# The loss ends at 0.16, less than half of what the best constant costs (0.38). The features already
+# hold much of the mask.
 #
 # ## From the source to the target
 #
 # Now new images of both domains. The target comes without masks, but the mini world is synthetic
-# and can give us the true silhouettes, to measure with, never to train with. A *false alarm* is a
-# pixel called crowd ($\hat z > 0.5$) at least 12 pixels from any person. Beside our S stands the
-# package's "s-source", whose E and S were trained together on the source.
+# and gives us the true silhouettes, to measure with, never to train with. A *false alarm* is a
+# pixel called crowd ($\hat z > 0.5$) at least 12 pixels from any person. In the package's
+# "s-source", E and S were trained together.
 
 # %% sdcda={"tolerance": {"rel": 0.3, "abs": 1}}
 domains = {
@@ -436,12 +435,12 @@ notebook.show(
 )
 
 # %% [markdown]
-# On the source there are no false alarms. On the target S calls 7.8 % of the background crowd, and
-# training E along does not help (8.5 %). It still finds people: 77 and 88 % of their pixels. The
-# worst image has alarms on 33 % of its background, the best on 0.2 %.
+# On the source false alarms are rare (0.0 %). On the target S calls 7.8 % of the background crowd,
+# and training E along does not help (8.5 %). It still finds people: 77 and 88 % of their pixels.
+# The worst image has alarms on 33 % of its background, the best on 0.2 %.
 #
-# Eq. 7 has only seen source masks; nothing corrected S on a leaf or a brick. What could, without
-# masks? Write down an idea before you open notebook 06.
+# Eq. 7 never sees the target. What could correct S there, without masks? Write down an idea before
+# notebook 06.
 #
 # ## Try it
 #
@@ -489,9 +488,8 @@ def keeps_mean(height, width, grid, stride=8):
 check("5.2", keeps_mean)
 
 # %% [markdown]
-# **5.3 Switch a level off** (★★★, 12 minutes). Which grid matters most to S? Write the forward pass
-# with one level replaced by zeros *after* its projection. What the solution measures with it: what
-# do you expect?
+# **5.3 Switch a level off** (★★★, 12 minutes). Which grid matters most to S? Write your guess down,
+# then the forward pass with one level replaced by zeros *after* its projection.
 
 # %%
 def without_level(S, f, level):
@@ -504,17 +502,16 @@ check("5.3", without_level)
 # %% [markdown]
 # [Solutions](solutions/05_semantic_extractor.ipynb)
 #
-# > **What this does not show.** Swapped averages are a mixture that no training contains: they show
-# > that S listens to its context, not how much of its errors the context causes. Eight images are a
-# > look, not a measurement. And a mask that fails on the target says nothing yet about the count.
+# > **What this does not show.** No training contains swapped averages: they show that S listens to
+# > its context, not how much of its errors the context causes. Eight images are a look, not a
+# > measurement. And the masks say nothing yet about the count.
 #
 # ## Take away
 #
-# - S predicts whether a pixel shows a person, from the same features as C, and is thrown away at
-#   the end.
+# - S predicts whether a pixel shows a person, from the same features as C.
 # - Pyramid pooling lays averages over four grids beside the features, so each position sees its
-#   surroundings; in training S needs two images per batch.
+#   surroundings.
 # - Eq. 7 is minus the logarithm of the probability of the truth, with gradient prediction minus
-#   truth. It never saw the target, and there S sees crowds where nobody is.
+#   truth. Trained with it on the source, S finds the target's people, and crowds where nobody is.
 #
 # [← 04 Density estimator](04_density_estimator.ipynb) · [06 Masked target loss →](06_masked_target_loss.ipynb)
