@@ -385,7 +385,7 @@ print(f"best constant {constant:.2f}; mean of the last ten steps {np.mean(curve[
 #
 # Now new images of both domains. The target comes without masks, but the mini world is synthetic
 # and gives us the true silhouettes, to measure with, never to train with. A *false alarm* is a
-# pixel called crowd ($\hat z > 0.5$) at least 12 pixels from any person. In the package's
+# pixel called crowd ($\hat z > 0.5$) more than 12 pixels from any person. In the package's
 # "s-source", E and S were trained together.
 
 # %% sdcda={"tolerance": {"rel": 0.3, "abs": 1}}

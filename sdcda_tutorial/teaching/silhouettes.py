@@ -14,17 +14,21 @@ def silhouettes(index: int) -> np.ndarray:
     return render(sample_scene(scene_generator(0, "target", "test", index), "target")).mask
 
 
-def found_and_false(prob: np.ndarray, people: np.ndarray, distance: int = 12) -> tuple[float, float]:
-    """How good a predicted mask is, in percent: people found, and false alarms far from anybody.
+def far_from(people: np.ndarray, distance: int = 12) -> np.ndarray:
+    """Background more than `distance` pixels, sideways or up and down, from any person: bool, like `people` (N, H, W).
+
+    Rough outlines of people lie outside of it, so whatever is called crowd there is a false alarm.
+    """
+    return maximum_filter(people, size=(1, 2 * distance + 1, 2 * distance + 1)) == 0
+
+
+def found_and_false(prob: np.ndarray, people: np.ndarray) -> tuple[float, float]:
+    """How good a predicted mask is, in percent: pixels of people that are found, and false alarms.
 
     Args:
         prob: (N, H, W) ẑ; above 0.5 a pixel is called crowd.
         people: (N, H, W) true masks.
-        distance: pixels, sideways or up and down, that keep rough outlines from counting as false alarms.
     Returns:
-        Percent of the pixels of people that are called crowd, and percent of the pixels at least `distance` away
-        from any person that are called crowd; nan where there are no such pixels.
+        Percent of the pixels of people, and of the background `far_from` people, that are called crowd.
     """
-    near = maximum_filter(people, size=(1, 2 * distance + 1, 2 * distance + 1)) == 1
-    shares = [100 * called.mean() if called.size else np.nan for called in (prob[people == 1] > 0.5, prob[~near] > 0.5)]
-    return float(shares[0]), float(shares[1])
+    return 100 * float((prob[people == 1] > 0.5).mean()), 100 * float((prob[far_from(people)] > 0.5).mean())

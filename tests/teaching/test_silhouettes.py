@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
 from sdcda_tutorial.teaching import notebook
-from sdcda_tutorial.teaching.silhouettes import found_and_false, silhouettes
+from sdcda_tutorial.teaching.silhouettes import far_from, found_and_false, silhouettes
 
 
 def test_silhouettes_lie_where_the_heads_are() -> None:
@@ -18,13 +16,14 @@ def test_silhouettes_lie_where_the_heads_are() -> None:
     assert people.mean() < 0.5
 
 
+def test_far_from_by_hand() -> None:
+    people = np.zeros((2, 1, 10), dtype=np.uint8)
+    people[0, 0, 0:2] = 1
+    assert far_from(people, distance=3)[0, 0].tolist() == [False] * 5 + [True] * 5  # pixel 5 is 4 from pixel 1
+    assert far_from(people)[1].all()  # another image is far away
+
+
 def test_found_and_false_by_hand() -> None:
-    people, prob = np.zeros((1, 1, 10), dtype=np.uint8), np.zeros((1, 1, 10))
-    people[..., 0:2], prob[..., [1, 2, 9]] = 1, 0.9  # one of two pixels found, one alarm beside them, one far away
-    assert found_and_false(prob, people, distance=3) == pytest.approx((50, 100 / 5))
-
-
-def test_nobody_and_no_background() -> None:
-    nobody = np.zeros((1, 4, 4), dtype=np.uint8)
-    assert math.isnan(found_and_false(nobody, nobody)[0])
-    assert math.isnan(found_and_false(nobody, 1 - nobody)[1])
+    people, prob = np.zeros((1, 1, 40), dtype=np.uint8), np.zeros((1, 1, 40))
+    people[..., 0:2], prob[..., [1, 2, 39]] = 1, 0.9  # one of two pixels found, an alarm beside them, one far away
+    assert found_and_false(prob, people) == pytest.approx((50, 100 / (40 - 14)))
