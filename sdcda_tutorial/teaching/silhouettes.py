@@ -1,4 +1,4 @@
-"""Where people really are in the mini world's test images: what notebooks 05 and 06 measure S against, never train on."""
+"""Where people really are in the mini world's target images: for measuring S, never for training."""
 
 from __future__ import annotations
 

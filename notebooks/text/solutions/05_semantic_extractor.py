@@ -44,9 +44,9 @@ from sdcda_tutorial.teaching.exercises import check
 # %% [markdown]
 # ## 5.1 Eq. 7 from logits
 #
-# With $\hat z = 1 / (1 + e^{-x})$, $-\log \hat z = \log(1 + e^{-x})$ and $-\log(1 - \hat z) =
-# \log(1 + e^x)$. The function $\log(1 + e^x)$ is called *softplus*; PyTorch computes it without
-# overflow.
+# With $\hat z = 1 / (1 + e^{-x})$, $-\log \hat z = \log(1 + e^{-x})$ and
+# $-\log(1 - \hat z) = \log(1 + e^x)$. The function $\log(1 + e^x)$ is called *softplus*; PyTorch
+# computes it without overflow.
 
 # %%
 def source_segmentation_loss(logits, mask):

@@ -35,77 +35,95 @@ notebook.begin()
 
 import torch
 import torch.nn.functional as nnF
+from IPython.display import Markdown, display
 
 from sdcda_tutorial import losses
+from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]
-# ## 6.1 H by hand
-
-# %%
-H = [1, 0.75, 0.5, 1]
-loss = (0 + 1.386 + 0.693 + 0) / 4
-
-check("6.1", (H, loss))
-print("loss:", round(loss, 3))
-
-# %% [markdown]
-# The first pixel (0.9, a good guess inside the rectangle) and the last (0.2, perhaps a miss) cost the same: nothing. From
-# this loss one cannot tell how well S finds people. A small value only says that S is quiet on the background.
-
-# %% [markdown]
-# ## 6.2 The target loss in PyTorch
-
-# %%
-def target_loss(logits, z):
-    return ((1 - z) * nnF.softplus(logits)).mean()
-
-
-check("6.2", target_loss)
-
-# %% [markdown]
-# A second way that is right: PyTorch's own cross-entropy with the label 0 everywhere, silenced on the crowd by its
-# `weight`. It is as stable, and the mean runs over all pixels as well.
-
-# %%
-def target_loss_by_weight(logits, z):
-    return nnF.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits), weight=1 - z)
-
-
-check("6.2", target_loss_by_weight)
-
-generator = torch.Generator().manual_seed(0)
-x = torch.randn(2, 1, 4, 5, generator=generator)
-z = (torch.rand(2, 1, 4, 5, generator=generator) < 0.4).float()
-package = losses.target_segmentation_loss(x, z)
-print("both as the package:", all(bool(torch.allclose(way(x, z), package)) for way in (target_loss, target_loss_by_weight)))
-
-# %% [markdown]
-# Agreement on random numbers does not prove that the reading of Eq. 9 is the authors'. It shows that two programs read it
-# alike.
-
-# %% [markdown]
-# ## 6.3 The gradient by hand
+# ## 6.1 The target loss from logits
 #
-# With $\hat z = \mathrm{sigmoid}(x)$ the chain rule gives, on the background,
-#
-# $$\frac{\partial}{\partial x}\big(-\log(1 - \hat z)\big) = \frac{1}{1 - \hat z} \cdot \hat z (1 - \hat z) = \hat z .$$
+# On the crowd Eq. 8 makes the loss $-\log 1 = 0$, so nothing needs to be computed there. On the
+# background $-\log(1 - \hat z) = \log(1 + e^x)$, the softplus of 5.1.
 
 # %%
-def gradient(logits, z):
-    return (1 - z) * logits.sigmoid() / logits.numel()
+def target_segmentation_loss(logits, pseudo_mask):
+    return ((1 - pseudo_mask) * nnF.softplus(logits)).mean()
 
 
-check("6.3", gradient)
-
-x.requires_grad_()
-(autograd,) = torch.autograd.grad(losses.target_segmentation_loss(x, z), x)
-print("as autograd:", bool(torch.allclose(gradient(x.detach(), z), autograd)))
+check("6.1", target_segmentation_loss)
 
 # %% [markdown]
-# The factor $1 - \hat z$ cancels. That is the gift of cross-entropy on a sigmoid: the push stays near 1, the largest there
-# is, where S is surely wrong, and does not fade as the sigmoid flattens. Without the cancelling it would be lost there.
-# And $\hat z$ is never exactly 0: a background pixel that is right already keeps being pushed a little, for ever.
+# Why not the logarithm? Below are three ways to write the loss of a background pixel, each with its
+# gradient. The larger the mistake, the larger the push should be.
+
+# %%
+ways = {
+    "-log(1 - ẑ)": lambda x: -(1 - x.sigmoid()).log(),
+    "-log(1 - ẑ + 1e-8)": lambda x: -(1 - x.sigmoid() + 1e-8).log(),
+    "softplus(x)": nnF.softplus,
+}
+rows = []
+for logit in (2.0, 8.0, 100.0):
+    cells = []
+    for way in ways.values():
+        x = torch.tensor(logit, requires_grad=True)
+        loss = way(x)
+        (slope,) = torch.autograd.grad(loss, x)
+        cells.append(f"{loss.item():.2f}, {slope.item():.2f}")
+    rows.append([f"{logit:g}", *cells])
+display(Markdown(markdown_table(["logit", *(f"`{name}`" for name in ways)], rows)))
+
+# %% [markdown]
+# At a logit of 100, `1 - ẑ` is exactly 0 in 32-bit numbers. The logarithm gives an infinite loss
+# and a gradient that is not a number; one such pixel spoils every weight. With a small constant the
+# loss is finite, but the gradient is 0 where S is most wrong. Softplus gives 100 and 1.
 #
-# What this does not prove: how far a *weight* of the network moves. It gets the sum of these pushes over all pixels, and in
-# Eq. 5 that sum is multiplied by λt and meets the pushes of the other losses.
+# That your loss agrees with the package does not prove that this reading of Eq. 9 is the authors'.
+# It shows that two programs read it alike.
+
+# %% [markdown]
+# ## 6.2 Mean over which pixels?
+#
+# Every gradient is $\hat z = 0.5$ divided by something. In (a) that is the number of all pixels, in
+# (b) the number of background pixels of both images together; A and B share it. Only in (c) each
+# image has its own: 80 % of the pixels in A, 20 % in B.
+
+# %%
+all_pixels, background_pixels, per_image = 1, 1, 0.8 / 0.2
+
+check("6.2", (all_pixels, background_pixels, per_image))
+
+# %% [markdown]
+# In (c) the few background pixels of a crowded image weigh four times as much. (b) is even within a
+# batch, but the push still depends on the batch: two images like B would push four times as hard as
+# two like A. And an image, or batch, without background divides 0 by 0. None of the three is wrong
+# as a loss. But only in (a) does a background pixel weigh the same always, as in the paper's sum,
+# so only there the ratio of Eq. 7 to Eq. 9, and the meaning of $\lambda_s = \lambda_t$, stays the
+# paper's.
+
+# %% [markdown]
+# ## 6.3 One ẑ for two things
+#
+# The loss is $-a \log \hat z - w\,b \log(1 - \hat z)$ for $a$ pixels of people and $b$ of leaves.
+# Its derivative, $-a / \hat z + w\,b / (1 - \hat z)$, is zero at $\hat z = a / (a + w\,b)$.
+
+# %%
+def compromise(people, leaves, weight=1.0):
+    return people / (people + weight * leaves)
+
+
+check("6.3", compromise)
+
+print("300 pixels of people, 100 of leaves")
+for weight in (0.0, 0.3, 1.0, 3.0, 10.0):
+    z_hat = compromise(300, 100, weight)
+    print(f"weight {weight:4.1f}: ẑ = {z_hat:.2f}, so S calls both {'crowd' if z_hat > 0.5 else 'background'}")
+
+# %% [markdown]
+# With the same features, S calls both crowd or both background: at weight 3 the balance tips. That
+# is what happened to the heads in the notebook, where E was fixed: with the alarms, S lost some
+# people. The only way to make *both* losses small is to make the features differ, and that is a
+# task for E. So the losses on the mask work on the counter although S is thrown away. This does not
+# prove that E finds such features; that S and E together kept 83 % of the heads suggests it.

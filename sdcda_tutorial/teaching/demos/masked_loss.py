@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from sdcda_tutorial import losses
-from sdcda_tutorial.evaluation.colours import BLACK, BLUE, GREEN, VERMILION
+from sdcda_tutorial.evaluation.colours import BLACK, METHODS, ORANGE, PURPLE
 from sdcda_tutorial.teaching.demos import choice, explore, slider
 
 LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str, str]] = {  # name -> loss, line style, colour
-    "Eq. 8-9": (losses.target_segmentation_loss, "-", BLUE),
-    "naive": (losses.source_segmentation_loss, "--", VERMILION),  # Eq. 7, as if the rectangles were the truth
-    "entropy": (losses.target_entropy_loss, ":", GREEN),
+    "Eq. 8-9": (losses.target_segmentation_loss, "-", METHODS["se"]),
+    "naive": (losses.source_segmentation_loss, "--", ORANGE),  # Eq. 7, as if the rectangles were the truth
+    "entropy": (losses.target_entropy_loss, ":", PURPLE),
 }
 LOGITS = np.linspace(-6, 6, 121)
 

@@ -115,8 +115,9 @@ def small_S() -> tuple[SemanticExtractor, Tensor]:
     for tensor in S.state_dict().values():
         if tensor.is_floating_point():
             tensor.copy_(torch.rand(tensor.shape, generator=generator) - (0.3 if tensor.ndim == 4 else -0.2))
-    for _, norm, _ in S.pyramid:  # type: ignore[misc]
-        norm.bias.data.fill_(2.0)  # what zeros become, if they are put in before the projection
+    for name, tensor in S.state_dict().items():
+        if name.startswith("pyramid") and name.endswith("1.bias"):
+            tensor.fill_(2.0)  # what zeros become, if they are put in before the projection
     return S, torch.rand(2, 8, 24, 32, generator=generator)
 
 

@@ -1,7 +1,8 @@
-"""Exercises of notebook 06: a loss on the background of a pseudo-mask only."""
+"""Exercises of notebook 06: a loss on the background of a pseudo-mask, its mean, and one prediction for two things."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,47 +11,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sdcda_tutorial import losses
-from sdcda_tutorial.teaching.exercises import Answer, exercise, expect, require, rule_out
+from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, number, require
 
-# 6.1, worked by hand: only the middle two pixels are background.
-PROB, Z = np.array([0.9, 0.75, 0.5, 0.2]), np.array([1, 0, 0, 1])
-H = [1.0, 0.75, 0.5, 1.0]
-LOSS = -(np.log(0.25) + np.log(0.5)) / 4  # log 8 / 4 = 0.520
-
-# 6.2 and 6.3: two images with unequal shares of crowd, so that every kind of mean gives another number.
+# 6.1: two images with unequal shares of crowd, so that every kind of mean gives another number.
 LOGITS = torch.tensor([[[[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]]], [[[1.0, 1.5, -0.5], [-3.0, 0.25, 2.5]]]])
 MASK = torch.tensor([[[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]], [[[1.0, 1.0, 1.0], [0.0, 1.0, 1.0]]]])
-BACKGROUND, PIXELS = 1 - MASK, LOGITS.numel()
+BACKGROUND = 1 - MASK
 
 
-@exercise("6.1", "H by hand", difficulty=1, minutes=4)
-def by_hand(answer: tuple[Any, Any]) -> None:
-    """H keeps ẑ on the background and says 1 on the crowd, where -log 1 costs nothing."""
-    h, loss = answer
-    if h is ... or loss is ... or h is None or loss is None:
-        raise NotImplementedError
-    h = np.asarray(h, dtype=float).ravel()
-    require(h.shape == (4,), f"H has one number for each of the four pixels; yours has {h.size}.")
-    mistakes = {
-        "you kept ẑ on the crowd instead. z = 1 means crowd, and 1 - z picks the background.": PROB * Z + 1 - Z,
-        "on the crowd yours is 0, which means background. Eq. 8 adds z, so H is 1 there.": PROB * (1 - Z),
-        "this is ẑ itself: H replaces it on the crowd, where z = 1.": PROB,
-    }
-    expect(h, H, "put each pixel's ẑ and z into ẑ (1 - z) + z, one after the other.", mistakes, atol=1e-3)
-    loss = float(loss)
-    require(loss >= 0, "the logarithm of a number below 1 is negative; the minus of Eq. 9 makes the loss positive.")
-    wrong_label = -(np.log(0.75) + np.log(0.5)) / 4
-    mistakes = {
-        "this is the sum over the pixels. The package takes the mean: divide by all four.": 4 * LOSS,
-        "you divided by the two pixels of background. Divide by all four; the crowd counts as zeros.": 2 * LOSS,
-        "the label of the background is 0, so the loss there is -log(1 - ẑ), not -log ẑ.": wrong_label,
-        "log is the natural logarithm.": [LOSS / np.log(10), LOSS / np.log(2)],
-    }
-    expect(loss, LOSS, "add up -log(1 - ẑ) over the background, and divide by all pixels.", mistakes, atol=2e-3)
-
-
-@exercise("6.2", "The target loss in PyTorch", difficulty=2, minutes=8)
-def target_loss(answer: Answer) -> None:
+@exercise("6.1", "The target loss from logits", difficulty=2, minutes=8)
+def target_segmentation_loss(answer: Answer) -> None:
     """background only, a mean over all pixels, and finite for every logit."""
     value = answer(LOGITS.clone(), MASK.clone())
     require(isinstance(value, Tensor) and value.numel() == 1, "return one number: a tensor without dimensions.")
@@ -60,7 +30,7 @@ def target_loss(answer: Answer) -> None:
     of_background = [outside.sum() / BACKGROUND.sum(), per_image]
     right, naive = losses.target_segmentation_loss(LOGITS, MASK), losses.source_segmentation_loss(LOGITS, MASK)
     entropy = losses.target_entropy_loss(LOGITS, MASK)
-    mistakes = {
+    mistakes: Mistakes = {
         "this is the sum over the pixels: take the mean.": outside.sum(),
         "sum over pixels, mean over images is how the paper prints it; the package takes means.": outside.sum() / 2,
         "you divide by the pixels of background only, which is 0 / 0 without any. Divide by all pixels.": of_background,
@@ -72,7 +42,8 @@ def target_loss(answer: Answer) -> None:
         "nan: 0 × log 0 at a pixel that should not count. Keep 1 - H out of the logarithm, or use logits.": np.nan,
         "the sign is wrong: the logarithm of a number below 1 is negative, and a loss falls to 0.": -right,
     }
-    expect(float(value), right, "for two images of 2×3 pixels it should be {right:.4f}, not {found:.4f}.", mistakes)
+    closing = "for two images of 2×3 pixels it should be {right:.4f}, not {found:.4f}."
+    expect(float(value.detach()), float(right), closing, mistakes)
     x = torch.full((1, 1, 1, 2), 100.0, requires_grad=True)
     extreme = answer(x, torch.tensor([[[[0.0, 1.0]]]]))
     require(torch.isfinite(extreme), "1 - sigmoid(100) is 0, and its logarithm is not finite: use softplus(logits).")
@@ -82,28 +53,58 @@ def target_loss(answer: Answer) -> None:
     require(slopes[1] == 0, "inside the rectangle the gradient should be exactly 0.")
 
 
-@exercise("6.3", "The gradient by hand", difficulty=2, minutes=8)
-def gradient(answer: Answer) -> None:
-    """ẑ divided by the number of pixels on the background, and exactly 0 on the crowd."""
-    with torch.no_grad():
-        given = answer(LOGITS.clone(), MASK.clone())
-    right_shape = isinstance(given, Tensor) and given.shape == LOGITS.shape
-    require(right_shape, "the gradient has one number for each logit, in the shape of the logits.")
-    prob = LOGITS.sigmoid()
-    summed = prob * BACKGROUND
-    right, by_z = summed / PIXELS, BACKGROUND / (1 - prob) / PIXELS
-    mistakes = {
-        "right for a sum over pixels. The loss is a mean: divide by the number of pixels.": summed,
-        "you divide by the pixels of background. The mean runs over all, crowd included.": summed / BACKGROUND.sum(),
-        "the mean runs over the pixels of all images of the batch, not of one image.": summed / LOGITS[0].numel(),
-        "on the crowd this is the gradient of the naive loss. There Eq. 8-9 has gradient 0.": (prob - MASK) / PIXELS,
-        "the mask is the wrong way round: the gradient is 0 where z = 1.": prob * MASK / PIXELS,
-        "ẑ (1 - ẑ) is the slope of the sigmoid alone. By the chain rule it is multiplied by the slope of "
-        "-log(1 - ẑ), 1 / (1 - ẑ), and one factor goes away.": (1 - prob) * right,
-        "this is the derivative with respect to ẑ. Multiply it by the slope of the sigmoid, ẑ (1 - ẑ).": by_z,
-        "check the sign: on the background a larger logit is a larger loss, a positive gradient.": -right,
+@exercise("6.2", "Mean over which pixels?", difficulty=2, minutes=6)
+def which_mean(answer: tuple[Any, Any, Any]) -> None:
+    """only the mean over each image's background lets a pixel weigh more because its image is crowded."""
+    if not isinstance(answer, tuple | list) or any(value is ... or value is None for value in answer):
+        raise NotImplementedError
+    require(len(answer) == 3, "three numbers are asked for: (a), (b) and (c).")
+    a, b, c = (number(value) for value in answer)
+    mistakes: Mistakes = {
+        "(a) the gradient of a background pixel is ẑ / number of *all* pixels, whatever image it is in.": [4.0, 0.25],
     }
-    rule_out(given, mistakes, atol=1e-5)
-    require((given[MASK == 1] == 0).all(), "where z = 1 the loss does not depend on the logit: what is its slope?")
-    closing = "differentiate -log(1 - sigmoid(x)) with respect to x, and divide by the number of pixels in the batch."
-    expect(given, right, closing, atol=1e-5)
+    expect(a, 1.0, "(a) A and B have equally many pixels, and ẑ is 0.5 in both.", mistakes)
+    mistakes = {
+        "(b) all background pixels of the batch share one denominator, those of A and of B alike.": [4.0, 0.25],
+    }
+    expect(b, 1.0, "(b) the denominator is the number of background pixels of both images together.", mistakes)
+    mistakes = {
+        "(c) the other way round: B has fewer background pixels, so each of them gets a larger part.": 0.25,
+        "(c) here each image has a denominator of its own: 80 % of the pixels in A, 20 % in B.": 1.0,
+        "(c) the mean over the two images halves both gradients, so it drops out of the ratio.": [2.0, 8.0],
+        "(c) compare the *background*, which is 80 and 20 %; this is no ratio of a share and its rest.": [1.6, 0.4],
+    }
+    expect(c, 4.0, "(c) a background pixel gets ẑ / (background pixels of its image), divided by 2 images.", mistakes)
+
+
+@exercise("6.3", "One ẑ for two things", difficulty=3, minutes=10)
+def compromise(answer: Answer) -> None:
+    """S can only say which share of the votes is for crowd; to do better, E has to tell the two apart."""
+    cases = [(300.0, 100.0, 1.0), (300.0, 100.0, 2.0), (50.0, 200.0, 0.5), (80.0, 20.0, 0.0)]
+    for people, leaves, weight in cases:
+        found = number(answer(people, leaves, weight))
+        votes = weight * leaves
+        right = people / (people + votes)
+        logit = math.log(people / votes) if votes else math.inf
+        table = {
+            "this is the logit of the right answer: return ẑ, its sigmoid.": [logit],
+            "this is 1 - ẑ: the people vote for crowd, ẑ near 1.": [1 - right],
+            "this is the ratio of the two; ẑ is a probability: set the derivative of the *sum* of losses to zero.": [
+                people / max(votes, 1e-9),
+                votes / people,
+            ],
+            "`weight` multiplies the loss on the leaves, so it belongs beside `leaves` in your answer.": [
+                people / (people + leaves),
+                weight * people / (weight * people + leaves) if weight else math.nan,
+            ],
+            "this is the decision, 0 or 1. The loss has its minimum in between.": [0.0, 1.0],
+            "half is right for equal numbers only. More people pull ẑ further up.": [0.5],
+        }
+        mistakes: Mistakes = {
+            hint: [value for value in wrong if abs(value - right) > 0.01] for hint, wrong in table.items()
+        }
+        closing = (
+            f"for {people:g} people, {leaves:g} leaves and weight {weight:g} the minimum is at {right:.3f}, not at "
+            f"{found:.3f}. The loss is -people · log ẑ - weight · leaves · log(1 - ẑ): where is its derivative zero?"
+        )
+        expect(found, right, closing, mistakes, atol=2e-3)
