@@ -11,7 +11,7 @@
 # [← 04 Density estimator](04_density_estimator.ipynb) · [06 Masked target loss →](06_masked_target_loss.ipynb)
 #
 # **After this notebook you can** take pyramid pooling apart, follow every shape through S, compute
-# Eq. 7 by hand, and say what S is worth on the target.
+# Eq. 7 by hand, and say how well S works on the target.
 #
 # **Time** 40 minutes with the exercises; runs in about 30 seconds on two CPU cores. **You need**
 # notebook 03, and to have met convolutions and batch norm.
@@ -59,7 +59,7 @@ from sdcda_tutorial.teaching.silhouettes import found_and_false, silhouettes
 # ## Two labels for one crowd
 #
 # The density map says *how many* people are where. The crowd mask says only *whether* a pixel shows
-# a person. How much is left for the background?
+# a person. How much of an image is crowd?
 
 # %% sdcda={"tolerance": {"abs": 0.1}}
 world = notebook.world()
@@ -101,7 +101,7 @@ method_drawing.show("E", "S", "seg_source")
 #
 # ## Pyramid pooling taken apart
 #
-# Is a dark blob a head or a leaf? Its surroundings may say. So S averages the features over four
+# Is a dark blob a head or a leaf? Its surroundings may decide. So S averages the features over four
 # grids, 1 × 1 to 6 × 6, and lays these averages beside the features ("the pyramid module of PSPNet,
 # slightly modified"):
 
@@ -221,7 +221,7 @@ figure, axes = plt.subplots(1, 4, figsize=(10, 2.3), layout="constrained")
 for axis, grid in zip(axes, (1, 2, 3, 6)):
     weight = sees(grid)
     axis.imshow(weight, cmap="Blues", vmin=0)
-    axis.plot(21, 13, "o", color=colours.VERMILION, markersize=12, fillstyle="none")
+    axis.plot(21, 13, "o", color=colours.ORANGE, markersize=12, fillstyle="none")
     axis.set_title(f"grid {grid}: largest weight {weight.max():.4f}")
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(True)
@@ -464,8 +464,8 @@ pyramid(images, f_browse)
 # Replace the last line of a stub, run the cell, and read what `check` says.
 #
 # **5.1 Eq. 7 from logits** (★★, 8 minutes). As written, the formula breaks at a logit of 200: the
-# sigmoid is exactly 1, and $\log(1 - 1)$ infinite. Write it so that value and gradient stay right.
-# You will train with it in notebook 08.
+# sigmoid is exactly 1, and $\log(1 - 1)$ is infinite. Write it so that value and gradient stay
+# right. You will train with it in notebook 08.
 
 # %%
 def source_segmentation_loss(logits, mask):
@@ -477,7 +477,7 @@ check("5.1", source_segmentation_loss)
 
 # %% [markdown]
 # **5.2 Which images keep the mean?** (★★, 6 minutes). When does a grid keep the mean of *every*
-# channel exactly? (No side of f has fewer positions than the grid has cells.)
+# channel exactly? (f always has at least as many rows and columns as the grid.)
 
 # %%
 def keeps_mean(height, width, grid, stride=8):

@@ -63,8 +63,8 @@ from sdcda_tutorial.training.mask_model import crowd_probability
 #
 # On the target, S raises false alarms (notebook 05), and there are no true masks to correct it.
 # What we can have is a *pseudo-mask*: a mask model, trained elsewhere on boxes around people,
-# predicts where the crowd is (notebook 02). How good is it? The mini world can tell us, because it
-# knows the true silhouettes. No training ever sees those.
+# predicts where the crowd is (notebook 02). How good is it? The mini world is synthetic and knows
+# the true silhouettes, so we can measure that. No training sees them.
 
 # %% sdcda={"tolerance": {"rel": 0.05, "abs": 0.3}}
 world = notebook.world()
@@ -240,8 +240,8 @@ masked_loss()
 # ## What the losses do to a network
 #
 # In a network no pixel moves alone: what S learns about one hedge changes what it says about every
-# other. So we train a network. E stays fixed; the S of above is trained for 40 more steps with
-# Eq. 7 on the source *plus one of the three losses* on 24 target images and their pseudo-masks.
+# other. So we train a network. E stays fixed; the same S is trained for 40 more steps with Eq. 7 on
+# the source *plus one of the three losses* on 24 target images and their pseudo-masks.
 
 # %%
 def features(samples, E=s_source["E"]):
@@ -353,9 +353,9 @@ display(Markdown(markdown_table(HEADER, rows)))
 # %% [markdown]
 # Rougher masks cost the masked loss little: 1.1 % of alarms, and it keeps more heads (72 %), since
 # less ground around people is pushed down. The naive loss calls 48 % of the background crowd. And
-# Eq. 8-9 alone goes blind: it keeps 7 % of the heads. An S that never sees a crowd pays nothing.
-# Eq. 7 on the source keeps it seeing: people are learned there, and the target only says what they
-# are not.
+# Eq. 8-9 alone makes S blind: it keeps 13 % of the heads. An S that never sees a crowd pays
+# nothing. Eq. 7 on the source keeps it seeing: people are learned there, and the target only says
+# what they are not.
 #
 # ## With E in the loop
 #
@@ -372,9 +372,9 @@ for name, title in {"s-source": "λt = 0", "se": "λt = 0.01"}.items():
 display(Markdown(markdown_table(HEADER, rows)))
 
 # %% [markdown]
-# With E in the loop, S does not have to choose: alarms fall to 0.2 %, and it keeps 83 % of the
-# heads. The features themselves have changed, and with them the count: over five seeds, the counter
-# sees 5.3 instead of 22.2 people per image where nobody is (notebook 09).
+# With E in the loop, S does not have to give up people: alarms fall to 0.2 %, and it keeps 83 % of
+# the heads. The features themselves have changed, and with them the count: over five seeds, the
+# counter sees 5.3 instead of 22.2 people per image where nobody is (notebook 09).
 #
 # ## Exercises
 #

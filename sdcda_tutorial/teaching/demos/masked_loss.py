@@ -43,7 +43,7 @@ def render_masked_loss(prob: float, z: int, loss: str) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.1), layout="constrained")
     for which, (axis, height) in enumerate(zip(axes, (value, gradient), strict=True)):
         for name, (_, dashes, colour) in LOSSES.items():
-            width, strength, order = (2.6, 1.0, 3) if name == loss else (1.4, 0.45, 2)
+            width, strength, order = (2.8, 1.0, 3) if name == loss else (1.6, 0.8, 2)
             curve = [value_and_gradient(name, x, z)[which] for x in LOGITS]
             axis.plot(LOGITS, curve, dashes, color=colour, linewidth=width, alpha=strength, label=name, zorder=order)
         axis.axhline(0, color=BLACK, linewidth=0.6)
