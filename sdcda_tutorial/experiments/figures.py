@@ -1,4 +1,8 @@
-"""Figures of a benchmark's results: which method is better by how much, for which crowds, and where it errs."""
+"""Figures of a benchmark's results: which method is better by how much, for which crowds, and where it errs.
+
+Every figure shows each seed. A method has its colour of `colours.METHODS`, the paper's is the strong one; in black
+stand the mean over the seeds and its 95 % interval.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,20 +10,37 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
 from sdcda_tutorial.evaluation import pictures as plotting
-from sdcda_tutorial.evaluation.colours import BLACK, BLUE, GREY, VERMILION
+from sdcda_tutorial.evaluation.colours import BLACK, GREY, LIGHT, METHODS
 from sdcda_tutorial.evaluation.pictures import STYLE
+from sdcda_tutorial.experiments.presets import split_run_name
 from sdcda_tutorial.experiments.statistics import counts, errors, methods_of
 
+_PAPERS = "se+fd"  # the paper's method: drawn larger, and above the others
+_COUNTER_MARKS = {"paper": "o", "sfcn": "^"}
 
-def interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
+
+def colour_of(method: str) -> str:
+    """The colour of a method in every figure, whatever its counter; a variant has that of the method it varies."""
+    _, plain = split_run_name(method.partition("@")[0])
+    return METHODS.get(plain, GREY)
+
+
+def interval_of_mean(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """95 % interval of the mean of a few values, by Student's t; a single value gives itself twice."""
     mean, n = float(np.mean(values)), len(values)
     reach = 0.0 if n < 2 else float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
     return mean - reach, mean + reach
+
+
+def per_seed(found: Mapping[str, Any], method: str, domain: str = "target", figure: str = "mae") -> np.ndarray:
+    """One figure of a method, a value for each seed of a benchmark, in the order of its seeds."""
+    cells = {cell["seed"]: cell for cell in found["cells"] if (cell["method"], cell["domain"]) == (method, domain)}
+    return np.array([cells[seed][figure] for seed in found["seeds"]])
 
 
 def dot_plot(found: Mapping[str, Any], titles: Mapping[str, str]) -> Figure:
@@ -43,58 +64,103 @@ def _dots(
 
     The images are ordered by their number of people.
     """
-    import seaborn
-
     methods = methods_of(found)
     figure = Figure(figsize=(size[0], size[1] + 0.3 * len(methods)), layout="constrained")
     axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)
     for which, (axis, part) in enumerate(zip(axes.flat, parts, strict=True)):
-        columns: dict[str, list[Any]] = {"method": [], "value": []}
+        rows = {}
         for method in methods:
-            for true, error in zip(counts(found, method, "count"), errors(found, method), strict=True):
-                chosen = np.array_split(np.argsort(true), len(parts))[which]
-                if len(chosen):
-                    columns["method"].append(titles.get(method, method))
-                    columns["value"].append(float(error[chosen].mean()))
-        seaborn.stripplot(columns, x="value", y="method", ax=axis, color=BLUE, size=4, alpha=0.7, jitter=False)
-        seaborn.pointplot(
-            columns, x="value", y="method", ax=axis, color=VERMILION, linestyle="none", marker="|", markersize=13,
-            errorbar=interval_of_mean, err_kws={"linewidth": 1.2},
-        )  # fmt: skip
-        axis.set(title=part, xlabel=label, ylabel="")
+            of_seeds = zip(counts(found, method, "count"), errors(found, method), strict=True)
+            means = [error[np.array_split(np.argsort(true), len(parts))[which]] for true, error in of_seeds]
+            rows[method] = [float(chosen.mean()) for chosen in means if len(chosen)]
+        _draw_rows(axis, rows, titles)
+        axis.set(title=part, xlabel=label)
         axis.set_xlim(left=0)  # no error lies below zero, whatever an interval says
-        axis.grid(axis="x", linewidth=0.3)
     return figure
 
 
 @matplotlib.rc_context(STYLE)
-def background_against_crowd(found: Mapping[str, Any], titles: Mapping[str, str]) -> Figure:
-    """People predicted on the background against the error on the crowd; a dot per seed, arguments as in `dot_plot`.
+def both_domains(found: Mapping[str, Any], titles: Mapping[str, str]) -> Figure:
+    """MAE on the target and on the source, each on its own scale; a thin line joins the values of a seed.
 
-    On the dashed line the two cancel: the count is right on average and the map is not.
+    Takes what `dot_plot` takes, also of a benchmark that was stored without its images.
     """
-    import seaborn
+    methods = [key.removesuffix(" / target") for key in found["summary"] if key.endswith(" / target")]
+    figure = Figure(figsize=(9.5, 0.8 + 0.3 * len(methods)), layout="constrained")
+    for axis, domain in zip(figure.subplots(1, 2, sharey=True), ("target", "source"), strict=True):
+        rows = {method: per_seed(found, method, domain) for method in methods}
+        axis.plot(np.array(list(rows.values())), range(len(rows)), color=LIGHT, linewidth=0.6, zorder=0)
+        _draw_rows(axis, rows, titles)
+        axis.set(xlabel=f"MAE on the {domain}, people")
+        axis.set_xlim(left=0)
+    return figure
 
-    methods = methods_of(found)
-    columns: dict[str, list[Any]] = {"background": [], "crowd": [], "method": []}
-    for method in methods:
-        of_seeds = (counts(found, method, what) for what in ("predicted", "background", "count"))
-        for predicted, background, true in zip(*of_seeds, strict=True):
-            columns["background"].append(float(background.mean()))
-            columns["crowd"].append(float((predicted - background - true).mean()))
-            columns["method"].append(titles.get(method, method))
+
+@matplotlib.rc_context(STYLE)
+def difference_plot(
+    found: Mapping[str, Any],
+    pairs: Sequence[tuple[str, str]],
+    titles: Mapping[str, str],
+    *,
+    linear: float | None = None,
+) -> Figure:
+    """MAE on the target of a method minus that of another, seed by seed: a row of dots for each of the pairs.
+
+    Args:
+        pairs: the method and what it is compared with; a row has the colour of the method.
+        linear: the scale is linear up to so many people on either side, and logarithmic beyond.
+    """
+    rows = {pair: per_seed(found, pair[0]) - per_seed(found, pair[1]) for pair in pairs}
+    names = {pair: f"{titles[pair[0]]} − {titles[pair[1]]}" for pair in pairs}
+    figure = Figure(figsize=(9.0, 0.8 + 0.27 * len(rows)), layout="constrained")
+    axis = figure.subplots()
+    if linear is not None:
+        axis.set_xscale("symlog", linthresh=linear)
+    axis.axvline(0, color=BLACK, linewidth=0.8, zorder=0)
+    _draw_rows(axis, rows, names)
+    axis.set(xlabel="difference of the MAE on the target, people: left of zero, the first is better")
+    return figure
+
+
+def _draw_rows(axis: Axes, rows: Mapping[Any, Sequence[float] | np.ndarray], titles: Mapping[Any, str]) -> None:
+    """A row of dots for each method, from the top; key is its name, or a pair that begins with it."""
+    for place, (key, values) in enumerate(rows.items()):
+        method = key if isinstance(key, str) else key[0]
+        size, colour = 34 if method.endswith(_PAPERS) else 20, colour_of(method)
+        axis.scatter(values, [place] * len(values), s=size, color=colour, alpha=0.85, zorder=2)
+        if len(values):
+            axis.plot(interval_of_mean(values), [place] * 2, color=BLACK, linewidth=1.0, zorder=1)
+            axis.plot(np.mean(values), place, "|", color=BLACK, markersize=12, markeredgewidth=1.6, zorder=3)
+    axis.set_yticks(range(len(rows)), [titles.get(key, str(key)) for key in rows])
+    axis.set_ylim(len(rows) - 0.4, -0.6)  # the first is on top
+    axis.grid(axis="x", linewidth=0.3)
+    axis.set_axisbelow(True)
+
+
+@matplotlib.rc_context(STYLE)
+def background_against_crowd(found: Mapping[str, Any], titles: Mapping[str, str]) -> Figure:
+    """People predicted on the background against the error on the crowd; a mark per seed, arguments as in `dot_plot`.
+
+    On the dashed line the two cancel: the count is right on average and the map is not. The mark says which counter.
+    """
     figure = Figure(figsize=(6.5, 3.6), layout="constrained")
     axis = figure.subplots()
-    palette = "colorblind" if len(methods) <= 10 else "husl"
-    by_method = {"hue": "method", "style": "method", "palette": palette}
-    seaborn.scatterplot(columns, x="background", y="crowd", ax=axis, s=34, **by_method)
-    reach = max(axis.get_xlim()[1], -axis.get_ylim()[0], 1.0)
-    axis.plot([0, reach], [0, -reach], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
+    for method in methods_of(found):
+        predicted, background, true = (counts(found, method, what) for what in ("predicted", "background", "count"))
+        on_background = [float(of_seed.mean()) for of_seed in background]
+        crowd = [float((p - b - y).mean()) for p, b, y in zip(predicted, background, true, strict=True)]
+        strong = method.endswith(_PAPERS)
+        axis.scatter(
+            on_background, crowd, s=60 if strong else 34, color=colour_of(method), zorder=3 if strong else 2,
+            marker=_COUNTER_MARKS.get(split_run_name(method)[0], "s"), alpha=0.85, label=titles.get(method, method),
+        )  # fmt: skip
+    dots = np.concatenate([np.asarray(drawn.get_offsets()) for drawn in axis.collections])
+    right, lowest = 1.05 * max(*dots[:, 0], 1.0), min(*dots[:, 1], -1.0)
+    axis.plot([0, right], [0, -right], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
     axis.axhline(0, color=BLACK, linewidth=0.6, zorder=0)
-    lowest = min(*columns["crowd"], -1.0)
-    axis.set(xlim=(0, None), ylim=(1.2 * lowest, None))
-    axis.set(xlabel="people predicted on the background, an image", ylabel="error on the crowd, people an image")
-    seaborn.move_legend(axis, "center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
+    axis.set(xlim=(-0.02 * right, right), ylim=(1.2 * lowest, None))  # no mark on the border is cut
+    axis.set(xlabel="people predicted on the background, per image", ylabel="error on the crowd, people per image")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
 

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import torch
 
-from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, pair, rule_out
+from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, number, pair, require, rule_out
 
 
 @exercise("9.1", "MAE and the root of the mean square", difficulty=1, minutes=5)
 def count_errors(answer: Answer) -> None:
-    """both are in people, and the second never lies below the first: it weighs large errors more."""
+    """both are in people, and the second is never below the first because it gives large errors more weight."""
     truth, pred = np.array([10.0, 20.0, 30.0, 40.0]), np.array([13.0, 20.0, 26.0, 52.0])  # errors 3, 0, -4, 12
     mae, mse = pair(answer(truth, pred), "mae, mse")
     rule_out((mae, mse), {"both numbers are right, but in the wrong order.": (6.5, 4.75)})
@@ -28,83 +28,85 @@ def count_errors(answer: Answer) -> None:
         "this is the root of the squared mean: square each image's error, and then take the mean.": 2.75,
     }
     expect(mse, 6.5, "the mean square is 42.25, so its root is 6.5, not {found:.2f}.", mistakes)
+    lists = "the counts may come as lists, which cannot be subtracted: begin with `np.asarray(truth)`, likewise `pred`."
+    try:
+        of_lists = answer([1, 2], [2, 5])
+    except (TypeError, AttributeError):
+        require(False, lists)
+    expect(pair(of_lists, "mae, mse"), (2, math.sqrt(5)), "errors of 1 and 3 people give 2 and √5, not {found}.")
 
 
-@exercise("9.2", "PSNR of a density map", difficulty=2, minutes=6)
-def psnr(answer: Answer) -> None:
-    """a mean over pixels, so it sees places; relative to the highest true density, so it needs somebody there."""
-    truth = torch.tensor([[0.0, 3.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
-    pred = torch.tensor([[0.0, 4.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]])  # two of eight pixels are off by 1
-
-    def decibel(peak: float, error: float) -> float:
-        return 10 * math.log10(peak / error)
-
-    right = decibel(9, 0.25)  # the squared peak of 3 over the mean square, 15.56 dB
-    mistakes = {
-        "the peak is the maximum of the *true* map, 3: a map that is too bright deserves no reward.": decibel(16, 0.25),
-        "you divide by the *sum* of the squares. PSNR takes their mean over all pixels.": decibel(9, 2),
-        "the peak stands in the formula as a square, so that the units cancel.": decibel(3, 0.25),
-        "there is no peak in it, or a peak of 1. These maps reach 3 people per pixel.": decibel(1, 0.25),
-        "255 is the peak of a photograph. Use the maximum of the true density map.": decibel(255**2, 0.25),
-        "this is the *root* of the mean square, or the mean error. Use the mean square.": decibel(9, 0.5),
-        "peak above, error below: a better map has a higher PSNR.": decibel(0.25, 9),
-        "20 belongs to peak / root of the mean square, 10 to their squares. Not both.": 2 * right,
-        "this is the natural logarithm; decibels use the logarithm to base 10.": right * math.log(10),
-        "a decibel is a tenth of a bel: multiply the logarithm by 10.": right / 10,
+@exercise("9.2", "The best counter that never looks", difficulty=2, minutes=6)
+def best_constants(answer: Answer) -> None:
+    """the median for the MAE, the mean for the MSE: which metric you report decides which counter looks good."""
+    names = "best for the MAE, best for the MSE"
+    median, mean = pair(answer(np.array([12.0, 98.0, 10.0, 30.0, 20.0])), names)
+    mistakes: Mistakes = {
+        "both numbers are right, but in the wrong order.": (34, 20),
+        "these are the errors that the best answers reach. Return the answers themselves.": (21.2, 32.7658),
+        "the mean is best for one of the two only. Try 34 and 33 people: which has the lower MAE?": (34, 34),
+        "the median is best for one of the two only. Try 20 and 21 people: which has the lower MSE?": (20, 20),
     }
-    closing = "two of eight pixels are off by 1, the peak is 3: 10 log10(9 / 0.25) = 15.56 dB, not {found:.2f}."
-    expect(float(answer(pred, truth)), right, closing, mistakes, atol=1e-3)
+    rule_out((median, mean), mistakes, atol=1e-3)
+    mistakes = {
+        "halfway between the smallest and the largest count is 54. It looks at two images of the five.": 54,
+        "you took the entry in the middle as the counts came. Sort them first.": 10,
+        "sorted, the counts are 10, 12, 20, 30, 98. Move your answer down to 33: how many images get worse?": 34,
+    }
+    closing = "for 10, 12, 20, 30 and 98 people the MAE is lowest at 20, not at {found:.2f}. Try a few answers by hand."
+    expect(median, 20, closing, mistakes, atol=0.05)
+    mistakes = {
+        "halfway between the smallest and the largest count is 54. It looks at two images of the five.": 54,
+        "this is the quadratic mean. Set the derivative of the sum of (c - y)² to zero instead.": 47.2186,
+    }
+    closing = "the sum of (c - y)² has the derivative zero at c = 34, not at {found:.2f}."
+    expect(mean, 34, closing, mistakes, atol=0.05)
+    low, high = pair(answer(np.array([4.0, 0.0, 8.0, 20.0])), names)
+    range_of_best = "for 0, 4, 8 and 20 people every answer from 4 to 8 has the lowest MAE, but not {low:.2f}."
+    require(3.9 <= low <= 8.1, range_of_best.format(low=low))
+    expect(high, 8, "for 0, 4, 8 and 20 people the MSE is lowest at 8, not at {found:.2f}.", atol=0.05)
 
 
-@exercise("9.3", "Where the error lies", difficulty=2, minutes=6)
-def error_parts(answer: Answer) -> None:
-    """the two parts add up to the signed error of the count, which alone would have hidden them both."""
-    # The crowd, 3 people: one place with too few, one missed, one with too many, and the faint end of a head's kernel.
+@exercise("9.3", "The right count in the right quarter", difficulty=2, minutes=8)
+def quarter_error(answer: Answer) -> None:
+    """this is GAME(1): errors in two quarters no longer cancel, and the unit is still people."""
     truth, pred = torch.zeros(4, 6), torch.zeros(4, 6)
-    truth[1, 1], truth[1, 2], truth[2, 1], truth[2, 2] = 1.5, 0.9995, 0.5, 0.0005
-    pred[1, 1], pred[1, 2], pred[2, 1], pred[2, 2] = 0.5, 0.0, 1.25, 0.25  # 2 people
-    pred[0, 5], pred[3, 4], pred[3, 5] = 1.0, 0.25, 0.25  # 1.5 people on the background
-    background, crowd = pair(answer(pred, truth), "background, crowd")
-    rule_out((background, crowd), {"both numbers are right, but in the wrong order.": (-1, 1.5)})
-    mean = "the background error is in people: the *sum* of what is predicted there, not the mean."
-    by_sign = "too many and too few is another split, also in the crowd. Split by where the *true* map is zero."
-    by_threshold = "a small truth, 0.0005 here, is crowd too. The background is where the true map is exactly zero."
-    rule_out(background, {mean: [1.5 / 20, 1.5 / 24], by_sign: 2.4995})
-    rule_out(crowd, {by_sign: -1.9995, by_threshold: [-1.25, -1.2495]})  # with the 0.0005 subtracted or not
+    truth[0, 1], truth[3, 5] = 6.0, 3.0  # in the quarters top left and bottom right
+    pred[1, 2], pred[0, 3], pred[2, 2], pred[3, 5] = 3.0, 5.0, 1.0, 1.0  # one in each quarter
+    error = number(answer(pred, truth))  # errors -3, +5, +1, -2
     mistakes: Mistakes = {
-        by_threshold: 1.75,
-        "you added up the prediction in the crowd. The background is where the true map is zero.": 2,
-        "the background is where the *true* map is zero, not where the prediction is.": 0,
+        "errors in different quarters still cancel. Take absolute values of the quarters, and then add up.": [1, -1],
+        "this is the mean over the quarters. Add them up, so that the result is in people per image.": 2.75,
+        "you compare pixel by pixel. Add up each quarter first: inside a quarter places do not matter.": 17,
+        "these are halves, left and right. Cut the rows in the middle as well.": 5,
+        "these are halves, top and bottom. Cut the columns in the middle as well.": 3,
+        "a quarter with too few people counts as well. Take absolute values.": 6,
+        "you squared the quarters' errors. Absolute values keep the unit, people.": [39, 39**0.5],
     }
-    expect(background, 1.5, "1.5 people are predicted on the background, not {found:.2f}.", mistakes)
-    mistakes = {
-        "the people predicted in the crowd are not an error yet: take off those who are really there.": 2,
-        # With the sign turned round, and with absolute values of each place.
-        "2 of 3 people are found, so some are *missed*: the error is negative, or the parts do not add up.": [1, 2.999],
-        "this misses the place where nothing is predicted. Crowd is where the *true* map is above zero.": [-5e-4, 5e-4],
-    }
-    expect(crowd, -1, "in the crowd 2 of 3 people are found: an error of -1, not {found:.2f}.", mistakes)
+    closing = "the quarters are off by -3, +5, +1 and -2 people, which makes 11, not {found:.2f}."
+    expect(error, 11, closing, mistakes)
+    wide = torch.zeros(2, 8)
+    wide[0, 3], wide[1, 4] = 1.0, 1.0
+    closing = "a quarter of 2 × 8 pixels has 1 × 4: one person on either side of the middle makes 2, not {found:.2f}."
+    expect(number(answer(wide, torch.zeros(2, 8))), 2, closing)
 
 
-@exercise("9.4", "Two methods, the same seeds", difficulty=2, minutes=8)
-def paired_difference(answer: Answer) -> None:
-    """what makes a seed hard for both methods drops out of the difference, and its spread is what is left."""
-    a, b = np.array([10.0, 20.0, 36.0, 14.0]), np.array([13.0, 25.0, 40.0, 18.0])  # differences -3, -5, -4, -4
-    mean, sd = pair(answer(a, b), "mean, sd")
+@exercise("9.4", "Five seeds and the coin", difficulty=3, minutes=12)
+def sign_flip_share(answer: Answer) -> None:
+    """five seeds that all agree give 2 of 32, or 0.0625: no result of five seeds, however large, gets below 1 in 20."""
+    a, b = np.array([10.0, 27.0, 36.0, 15.0, 20.0]), np.array([15.0, 25.0, 38.0, 17.0, 21.0])  # -5, +2, -2, -2, -1
+    share = number(answer(a, b))
     mistakes: Mistakes = {
-        "this is b - a. The exercise wants a - b, which is negative where a has the smaller error.": 4,
-        "take the *mean* of the differences, not their sum.": -16,
+        "only one side is counted. A mean of +1.6 is as far from zero as one of -1.6: take absolute values.": 5 / 32,
+        "what is exactly as far from zero counts as well: `>=`, not `>`. The observed signs are one of the 32.": 4 / 32,
+        "this is the number of choices of signs. Divide by all 2^n of them.": 10,
+        "you counted signs only. Give the signs to the *sizes*, 5, 2, 2, 2 and 1.": [12 / 32, 6 / 32],
+        "you left out the signs as they were observed. They are one of the 2^n choices.": [9 / 31, 9 / 32],
+        "the seeds are pairs: subtract seed by seed. Here the values of both were mixed.": [204 / 252, 102 / 252],
+        "this is the share of choices that are *nearer* to zero.": 22 / 32,
     }
-    expect(mean, -4, "the differences are -3, -5, -4 and -4, with a mean of -4, not {found:.2f}.", mistakes)
-    variance, spread, right = a.var(ddof=1) + b.var(ddof=1), a.std(ddof=1) - b.std(ddof=1), math.sqrt(2 / 3)
-    unpaired = [math.sqrt(variance), math.sqrt(variance / 4), math.sqrt(a.var() + b.var()), spread, -spread]
-    mistakes = {
-        "this is the spread of each method alone, which includes that of the seeds. Subtract seed by seed.": unpaired,
-        "this divides by the number of seeds. Their mean comes from them too, so use one less: ddof=1.": 0.5**0.5,
-        "this is the variance; its root is the standard deviation.": 2 / 3,
-        "divided by the root of the number of seeds this is the standard error of the mean. Do not divide.": right / 2,
-    }
-    expect(sd, right, "the differences have a standard deviation of 0.816, not {found:.3f}.", mistakes, atol=1e-3)
-    c, d = np.array([9.0, 2.0, 5.0]), np.array([4.0, 3.0, 2.0])  # differences 5, -1, 3
-    closing = "differences of 5, -1, 3 give 2.33 and 3.06, not {found[0]:.2f} and {found[1]:.2f}. Keep the signs."
-    expect(pair(answer(c, d), "mean, sd"), (7 / 3, math.sqrt(28 / 3)), closing, atol=1e-3)
+    closing = "with differences of -5, +2, -2, -2 and -1, 10 of the 32 choices are as far from zero: not {found:.3f}."
+    expect(share, 10 / 32, closing, mistakes, atol=1e-6)
+    share = number(answer(np.zeros(5), np.arange(1.0, 6.0)))
+    closing = "five differences of one sign: only all minus and all plus are as far, 2 of 32, not {found:.4f}."
+    expect(share, 2 / 32, closing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -21,32 +22,54 @@ Pair = tuple[float, float]
 
 
 def count_errors(truth: Any, pred: Any) -> Pair:
-    error = pred - truth
+    error = np.asarray(pred) - np.asarray(truth)
     return np.abs(error).mean(), np.sqrt((error**2).mean())
 
 
-def psnr(pred: Tensor, truth: Tensor) -> float:
-    return float(10 * torch.log10(truth.max() ** 2 / (pred - truth).square().mean()))
+def best_constants(truth: Any) -> Pair:
+    return float(np.median(truth)), float(np.mean(truth))
 
 
-def error_parts(pred: Tensor, truth: Tensor) -> Pair:
-    return float(pred[truth == 0].sum()), float(pred[truth > 0].sum() - truth.sum())
+def quarter_error(pred: Tensor, truth: Tensor) -> float:
+    height, width = truth.shape
+    error = (pred - truth).reshape(2, height // 2, 2, width // 2).sum(dim=(1, 3))
+    return float(error.abs().sum())
 
 
-def split(pred: Tensor, truth: Tensor, background: Tensor) -> Pair:
-    """The parts with a background of one's own."""
-    return float(pred[background].sum()), float((pred - truth)[~background].sum())
+def quarters(pred: Tensor, truth: Tensor) -> Tensor:
+    """Signed errors of the quarters, (2, 2)."""
+    return (pred - truth).reshape(2, truth.shape[0] // 2, 2, truth.shape[1] // 2).sum(dim=(1, 3))
 
 
-def paired(a: Any, b: Any) -> Pair:
-    return (a - b).mean(), (a - b).std(ddof=1)
+def means(a: Any, b: Any) -> tuple[list[float], float]:
+    """Means of the differences under every choice of signs, and as they are."""
+    d = a - b
+    return [float(np.mean(np.array(signs) * d)) for signs in product((1, -1), repeat=len(d))], float(d.mean())
 
 
-RIGHT = {"9.1": count_errors, "9.2": psnr, "9.3": error_parts, "9.4": paired}
+def sign_flip_share(a: Any, b: Any) -> float:
+    every, observed = means(a, b)
+    return sum(abs(one) >= abs(observed) - 1e-9 for one in every) / len(every)
 
 
-def decibel(peak: Callable[[Tensor, Tensor], Any], error: Callable[[Tensor], Tensor]) -> Callable[..., float]:
-    return lambda p, t: float(10 * torch.log10(torch.as_tensor(peak(p, t)) / error((p - t).square())))
+def share(condition: Callable[[float, float], bool]) -> Callable[..., float]:
+    """The share of the choices of signs that meet a condition on their mean and the observed one."""
+
+    def answer(a: Any, b: Any) -> float:
+        every, observed = means(a, b)
+        return sum(condition(one, observed) for one in every) / len(every)
+
+    return answer
+
+
+def mixed(a: Any, b: Any) -> float:
+    """A permutation test that forgets the pairs."""
+    both, n = np.concatenate([a, b]), len(a)
+    every = [both[list(c)].mean() - np.delete(both, c).mean() for c in combinations(range(2 * n), n)]
+    return sum(abs(one) >= abs(a.mean() - b.mean()) - 1e-9 for one in every) / len(every)
+
+
+RIGHT = {"9.1": count_errors, "9.2": best_constants, "9.3": quarter_error, "9.4": sign_flip_share}
 
 
 WRONG: list[tuple[str, Any, str]] = [
@@ -62,46 +85,41 @@ WRONG: list[tuple[str, Any, str]] = [
     ("9.1", lambda t, p: np.abs(p - t).mean(), "two numbers"),
     ("9.1", lambda t, p: (1.0, 6.5), "MAE of 4.75"),
     ("9.1", lambda t, p: (4.75, 1.0), "mean square is 42.25"),
-    ("9.2", decibel(lambda p, t: p.max() ** 2, torch.mean), "maximum of the *true* map"),
-    ("9.2", decibel(lambda p, t: t.max() ** 2, torch.sum), "*sum* of the squares"),
-    ("9.2", decibel(lambda p, t: t.max(), torch.mean), "as a square"),
-    ("9.2", decibel(lambda p, t: 1.0, torch.mean), "no peak in it"),
-    ("9.2", decibel(lambda p, t: 255.0**2, torch.mean), "photograph"),
-    ("9.2", decibel(lambda p, t: t.max() ** 2, lambda e: e.mean().sqrt()), "*root* of the mean square"),
-    ("9.2", lambda p, t: -psnr(p, t), "peak above"),
-    ("9.2", lambda p, t: 2 * psnr(p, t), "Not both"),
-    ("9.2", lambda p, t: psnr(p, t) * np.log(10), "natural logarithm"),
-    ("9.2", lambda p, t: psnr(p, t) / 10, "tenth of a bel"),
-    ("9.2", lambda p, t: 1.0, "15.56 dB"),
-    ("9.3", lambda p, t: error_parts(p, t)[::-1], "wrong order"),
-    ("9.3", lambda p, t: (float(p[t == 0].mean()), -1.0), "in people: the *sum*"),
-    ("9.3", lambda p, t: (float((p * (t == 0)).mean()), -1.0), "in people: the *sum*"),
-    ("9.3", lambda p, t: (float(p[t > 0].sum()), -1.0), "prediction in the crowd"),
-    ("9.3", lambda p, t: (float(p[p == 0].sum()), -1.0), "*true* map is zero"),
-    ("9.3", lambda p, t: (1.5, float(p[t > 0].sum())), "take off those"),
-    ("9.3", lambda p, t: (1.5, float((t - p)[t > 0].sum())), "*missed*"),
-    ("9.3", lambda p, t: (1.5, abs(float((p - t)[t > 0].sum()))), "*missed*"),
-    ("9.3", lambda p, t: (1.5, float((p - t)[(p > 0) & (t > 0)].sum())), "misses the place"),
-    ("9.3", lambda p, t: (5.0, -1.0), "1.5 people are predicted"),
-    ("9.3", lambda p, t: (1.5, 0.0), "2 of 3"),
-    ("9.3", lambda p, t: ((p - t).clamp(min=0).sum(), (p - t).clamp(max=0).sum()), "another split"),
-    ("9.3", lambda p, t: (p[p > t].sum() - t[p > t].sum(), p[p <= t].sum() - t[p <= t].sum()), "another split"),
-    ("9.3", lambda p, t: (1.5, (p - t).clamp(max=0).sum()), "another split"),
-    ("9.3", lambda p, t: split(p, t, t < 1e-3), "exactly zero"),
-    ("9.3", lambda p, t: split(p, t, t <= 0.1 * t.max()), "exactly zero"),
-    ("9.3", lambda p, t: (1.5, split(p, t, t < 1e-3)[1]), "exactly zero"),
-    ("9.3", lambda p, t: (1.5, float((p - t)[t > 0].abs().sum())), "*missed*"),
-    ("9.4", lambda a, b: paired(b, a), "this is b - a"),
-    ("9.4", lambda a, b: (np.abs(a - b).mean(), (a - b).std(ddof=1)), "this is b - a"),
-    ("9.4", lambda a, b: ((a - b).sum(), 1.0), "not their sum"),
-    ("9.4", lambda a, b: (a.mean() - b.mean(), np.sqrt(a.var(ddof=1) + b.var(ddof=1))), "Subtract seed by seed"),
-    ("9.4", lambda a, b: (a.mean() - b.mean(), a.std(ddof=1) - b.std(ddof=1)), "Subtract seed by seed"),
-    ("9.4", lambda a, b: ((a - b).mean(), (a - b).std()), "ddof=1"),
-    ("9.4", lambda a, b: ((a - b).mean(), (a - b).var(ddof=1)), "variance"),
-    ("9.4", lambda a, b: ((a - b).mean(), (a - b).std(ddof=1) / np.sqrt(len(a))), "standard error"),
-    ("9.4", lambda a, b: (-np.abs(a - b).mean(), np.abs(a - b).std(ddof=1)), "Keep the signs"),
-    ("9.4", lambda a, b: (1.0, 1.0), "mean of -4"),
-    ("9.4", lambda a, b: (-4.0, 9.0), "standard deviation of 0.816"),
+    ("9.1", lambda t, p: (np.abs(p - t).mean() if isinstance(t, np.ndarray) else (t - p), 6.5), "np.asarray"),
+    ("9.1", lambda t, p: (4.75, 6.5), "1 and 3 people"),
+    ("9.2", lambda t: best_constants(t)[::-1], "wrong order"),
+    ("9.2", lambda t: (np.abs(t - np.median(t)).mean(), t.std()), "Return the answers"),
+    ("9.2", lambda t: (t.mean(), t.mean()), "Try 34 and 33"),
+    ("9.2", lambda t: (np.median(t), np.median(t)), "Try 20 and 21"),
+    ("9.2", lambda t: ((t.min() + t.max()) / 2, t.mean()), "two images of the five"),
+    ("9.2", lambda t: (np.median(t), (t.min() + t.max()) / 2), "two images of the five"),
+    ("9.2", lambda t: (t[len(t) // 2], t.mean()), "Sort them first"),
+    ("9.2", lambda t: (t.mean(), 1.0), "get worse"),
+    ("9.2", lambda t: (np.median(t), np.sqrt((t**2).mean())), "quadratic mean"),
+    ("9.2", lambda t: (1.0, t.mean()), "lowest at 20"),
+    ("9.2", lambda t: (np.median(t), 1.0), "zero at c = 34"),
+    ("9.2", lambda t: (sorted(t)[len(t) // 2] if len(t) % 2 else t.max(), t.mean()), "every answer from 4 to 8"),
+    ("9.2", lambda t: (np.median(t), 34.0), "lowest at 8"),
+    ("9.3", lambda p, t: (p - t).sum(), "still cancel"),
+    ("9.3", lambda p, t: (p - t).sum().abs(), "still cancel"),
+    ("9.3", lambda p, t: quarters(p, t).abs().mean(), "mean over the quarters"),
+    ("9.3", lambda p, t: (p - t).abs().sum(), "pixel by pixel"),
+    ("9.3", lambda p, t: quarters(p, t).sum(dim=0).abs().sum(), "left and right"),
+    ("9.3", lambda p, t: quarters(p, t).sum(dim=1).abs().sum(), "top and bottom"),
+    ("9.3", lambda p, t: quarters(p, t).clamp(min=0).sum(), "too few people"),
+    ("9.3", lambda p, t: quarters(p, t).square().sum(), "keep the unit"),
+    ("9.3", lambda p, t: quarters(p, t).square().sum().sqrt(), "keep the unit"),
+    ("9.3", lambda p, t: 7.0, "which makes 11"),
+    ("9.3", lambda p, t: 11.0, "1 × 4"),
+    ("9.4", share(lambda one, observed: one <= observed + 1e-9), "only one side"),
+    ("9.4", share(lambda one, observed: abs(one) > abs(observed) + 1e-9), "not `>`"),
+    ("9.4", share(lambda one, observed: abs(one) < abs(observed) - 1e-9), "*nearer*"),
+    ("9.4", lambda a, b: sign_flip_share(a, b) * 2 ** len(a), "Divide by all"),
+    ("9.4", lambda a, b: sign_flip_share(np.sign(a - b), 0 * a), "signs only"),
+    ("9.4", lambda a, b: (sign_flip_share(a, b) * 2 ** len(a) - 1) / (2 ** len(a) - 1), "left out"),
+    ("9.4", mixed, "are pairs"),
+    ("9.4", lambda a, b: 0.9, "10 of the 32"),
+    ("9.4", lambda a, b: 10 / 32, "2 of 32"),
 ]
 
 

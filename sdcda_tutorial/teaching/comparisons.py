@@ -1,0 +1,67 @@
+"""Tables of stored results for the notebooks: methods with their spread over seeds, and differences seed by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from IPython.display import Markdown
+
+from sdcda_tutorial.evaluation.metric_table import METRICS
+from sdcda_tutorial.experiments.benchmark_rows import titles
+from sdcda_tutorial.experiments.figures import interval_of_mean, per_seed
+from sdcda_tutorial.markdown import markdown_table
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Markdown:
+    """A table that a notebook shows: first column left, the others right, no cell broken over two lines."""
+    unbroken = [[cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in row] for row in (header, *rows)]
+    return Markdown(markdown_table(unbroken[0], unbroken[1:]))
+
+
+def spread(
+    found: Mapping[str, Any], methods: Sequence[str], figures: Sequence[str], domain: str = "target"
+) -> Markdown:
+    """Mean ± standard deviation over the seeds of a benchmark: a row per method, a column per figure such as "mae"."""
+    names, columns = titles(methods), [METRICS[figure] for figure in figures]
+    rows = []
+    for method in methods:
+        of_method = found["summary"][f"{method} / {domain}"]
+        rows.append([names[method], *(plus_minus(of_method[column.name], column.digits) for column in columns)])
+    return table(["method", *(column.heading for column in columns)], rows)
+
+
+def plus_minus(figure: Mapping[str, float], digits: int = 1) -> str:
+    """A mean and its standard deviation, as they are stored: "8.9 ± 0.8"."""
+    return f"{figure['mean']:.{digits}f} ± {figure['sd']:.{digits}f}"
+
+
+def differences(found: Mapping[str, Any], pairs: Sequence[tuple[str, str]]) -> Markdown:
+    """MAE on the target of A minus that of B: each seed, their mean, its 95 % interval, and on how many A is lower."""
+    names, rows = titles([method for pair in pairs for method in pair]), []
+    for a, b in pairs:
+        gains = per_seed(found, a) - per_seed(found, b)
+        rows.append([f"{names[a]} − {names[b]}", *(f"{gain:+.1f}" for gain in gains), *_summary(gains)])
+    return table(["A − B", *(f"seed {seed}" for seed in found["seeds"]), "mean", "95 % interval", "A lower on"], rows)
+
+
+def variants(found: Mapping[str, Any], method: str, changed: Sequence[str]) -> Markdown:
+    """A method and its variants: MAE, background and crowd, and the MAE less that of the method, seed by seed.
+
+    Args:
+        changed: the variants' names, such as "se@masks=none", or any other methods.
+    """
+    names, rows = titles([method, *changed]), []
+    for one in (method, *changed):
+        of_one = found["summary"][f"{one} / target"]
+        cells = [plus_minus(of_one["mae"]), *(f"{of_one[part]['mean']:+.1f}" for part in ("background", "crowd"))]
+        gains = per_seed(found, one) - per_seed(found, method)
+        rows.append([names[one], *cells, *(["–"] * 3 if one == method else _summary(gains))])
+    header = ["", "MAE", "background", "crowd", f"MAE less that of {names[method]}", "95 % interval", "lower on"]
+    return table(header, rows)
+
+
+def _summary(gains: np.ndarray) -> list[str]:
+    low, high = interval_of_mean(gains)
+    return [f"{gains.mean():+.1f}", f"{low:+.1f} to {high:+.1f}", f"{(gains < 0).sum()} of {len(gains)}"]
