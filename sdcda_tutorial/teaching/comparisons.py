@@ -12,6 +12,7 @@ from sdcda_tutorial.evaluation.metric_table import METRICS
 from sdcda_tutorial.experiments.benchmark_rows import titles
 from sdcda_tutorial.experiments.figures import interval_of_mean, per_seed
 from sdcda_tutorial.markdown import markdown_table
+from sdcda_tutorial.paper import TABLE_1
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Markdown:
@@ -64,4 +65,37 @@ def variants(found: Mapping[str, Any], method: str, changed: Sequence[str]) -> M
 
 def _summary(gains: np.ndarray) -> list[str]:
     low, high = interval_of_mean(gains)
-    return [f"{gains.mean():+.1f}", f"{low:+.1f} to {high:+.1f}", f"{(gains < 0).sum()} of {len(gains)}"]
+    return [_signed(gains.mean()), f"{_signed(low)} to {_signed(high)}", f"{(gains < 0).sum()} of {len(gains)}"]
+
+
+def _signed(value: float) -> str:
+    """With one decimal, or two where one would hide on which side of zero it lies."""
+    return f"{value:+.2f}" if abs(value) < 0.05 else f"{value:+.1f}"
+
+
+PAPER_ROWS = {
+    "sfcn-noadapt": "NoAdpt [16]",
+    "sfcn-cyclegan": "Cycle GAN [26]",
+    "sfcn-se-cyclegan": "SE Cycle GAN [16]",
+    "noadapt": "NoAdpt (ours)",
+    "se+fd": "SE+FD",
+}
+_DIGITS = {"mae": 1, "mse": 1, "psnr": 2, "ssim": 3}  # of the paper
+
+
+def beside_the_paper(found: Mapping[str, Any], first: str, second: str) -> Markdown:
+    """The paper's Table 1 with a column of our own: two figures a cell, such as "mae" and "mse".
+
+    Args:
+        found: a benchmark of the five methods of the table, with the counters that they have there.
+    """
+    datasets = list(dict.fromkeys(score.dataset for score in TABLE_1))
+    rows = []
+    for method, name in PAPER_ROWS.items():
+        ours = found["summary"][f"{method} / target"]
+        row = [name, " / ".join(plus_minus(ours[figure], METRICS[figure].digits) for figure in (first, second))]
+        for dataset in datasets:
+            (score,) = (one for one in TABLE_1 if (one.method, one.dataset) == (name, dataset))
+            row.append(" / ".join(f"{getattr(score, figure):.{_DIGITS[figure]}f}" for figure in (first, second)))
+        rows.append(row)
+    return table([f"{METRICS[first].heading} / {METRICS[second].heading}", "mini world (ours)", *datasets], rows)

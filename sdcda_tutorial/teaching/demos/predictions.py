@@ -31,6 +31,8 @@ def render_predictions(
     brightest = float(truth.max()) or max(float(density.max()), 1e-6)  # as in `pictures.panel`
     figure = row(pictures, height=2.4, brightest=brightest)
     figure.axes[3].images[0].set(cmap=DIFFERENCE, clim=(-brightest, brightest))
+    for axis in figure.axes[2:]:
+        figure.colorbar(axis.images[0], ax=axis, shrink=0.8, label="people per pixel")
     return figure
 
 

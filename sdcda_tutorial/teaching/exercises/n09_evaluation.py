@@ -12,7 +12,7 @@ from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect
 
 @exercise("9.1", "MAE and the root of the mean square", difficulty=1, minutes=5)
 def count_errors(answer: Answer) -> None:
-    """both are in people, and the second is never below the first because it gives large errors more weight."""
+    """both are in people; the second is never the lower one: it gives large errors more weight."""
     truth, pred = np.array([10.0, 20.0, 30.0, 40.0]), np.array([13.0, 20.0, 26.0, 52.0])  # errors 3, 0, -4, 12
     mae, mse = pair(answer(truth, pred), "mae, mse")
     rule_out((mae, mse), {"both numbers are right, but in the wrong order.": (6.5, 4.75)})
@@ -38,7 +38,7 @@ def count_errors(answer: Answer) -> None:
 
 @exercise("9.2", "The best counter that never looks", difficulty=2, minutes=6)
 def best_constants(answer: Answer) -> None:
-    """the median for the MAE, the mean for the MSE: which metric you report decides which counter looks good."""
+    """the median for the MAE, the mean for the MSE: the metric decides which counter looks good."""
     names = "best for the MAE, best for the MSE"
     median, mean = pair(answer(np.array([12.0, 98.0, 10.0, 30.0, 20.0])), names)
     mistakes: Mistakes = {
@@ -93,7 +93,7 @@ def quarter_error(answer: Answer) -> None:
 
 @exercise("9.4", "Five seeds and the coin", difficulty=3, minutes=12)
 def sign_flip_share(answer: Answer) -> None:
-    """five seeds that all agree give 2 of 32, or 0.0625: no result of five seeds, however large, gets below 1 in 20."""
+    """five agreeing seeds give 2 of 32, or 0.0625: no five seeds can get below 1 in 20 here."""
     a, b = np.array([10.0, 27.0, 36.0, 15.0, 20.0]), np.array([15.0, 25.0, 38.0, 17.0, 21.0])  # -5, +2, -2, -2, -1
     share = number(answer(a, b))
     mistakes: Mistakes = {
