@@ -118,6 +118,10 @@ def difference_plot(
         axis.set_xscale("symlog", linthresh=linear)
     axis.axvline(0, color=BLACK, linewidth=0.8, zorder=0)
     _draw_rows(axis, rows, names)
+    if linear is not None:
+        low, high = axis.get_xlim()
+        ticks = [tick for tick in linear * np.array([-10, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10]) if low <= tick <= high]
+        axis.set_xticks(ticks, [f"{tick:+g}" if tick else "0" for tick in ticks])
     axis.set(xlabel="difference of the MAE on the target, people: left of zero, the first is better")
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,14 @@ from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.paper import TABLE_1
 
 
+def names(methods: Sequence[str]) -> dict[str, str]:
+    """name -> title, with the symbols of the paper: "SE, λs = 0.1", "SE, masks: none"."""
+    found = titles(methods)
+    return {
+        name: re.sub(r"lambda_(\w) ", r"λ\1 = ", title).replace("masks ", "masks: ") for name, title in found.items()
+    }
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Markdown:
     """A table that a notebook shows: first column left, the others right, no cell broken over two lines."""
     unbroken = [[cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in row] for row in (header, *rows)]
@@ -25,11 +34,11 @@ def spread(
     found: Mapping[str, Any], methods: Sequence[str], figures: Sequence[str], domain: str = "target"
 ) -> Markdown:
     """Mean ± standard deviation over the seeds of a benchmark: a row per method, a column per figure such as "mae"."""
-    names, columns = titles(methods), [METRICS[figure] for figure in figures]
+    title, columns = names(methods), [METRICS[figure] for figure in figures]
     rows = []
     for method in methods:
         of_method = found["summary"][f"{method} / {domain}"]
-        rows.append([names[method], *(plus_minus(of_method[column.name], column.digits) for column in columns)])
+        rows.append([title[method], *(plus_minus(of_method[column.name], column.digits) for column in columns)])
     return table(["method", *(column.heading for column in columns)], rows)
 
 
@@ -40,10 +49,10 @@ def plus_minus(figure: Mapping[str, float], digits: int = 1) -> str:
 
 def differences(found: Mapping[str, Any], pairs: Sequence[tuple[str, str]]) -> Markdown:
     """MAE on the target of A minus that of B: each seed, their mean, its 95 % interval, and on how many A is lower."""
-    names, rows = titles([method for pair in pairs for method in pair]), []
+    title, rows = names([method for pair in pairs for method in pair]), []
     for a, b in pairs:
         gains = per_seed(found, a) - per_seed(found, b)
-        rows.append([f"{names[a]} − {names[b]}", *(f"{gain:+.1f}" for gain in gains), *_summary(gains)])
+        rows.append([f"{title[a]} − {title[b]}", *(f"{gain:+.1f}" for gain in gains), *_summary(gains)])
     return table(["A − B", *(f"seed {seed}" for seed in found["seeds"]), "mean", "95 % interval", "A lower on"], rows)
 
 
@@ -53,13 +62,13 @@ def variants(found: Mapping[str, Any], method: str, changed: Sequence[str]) -> M
     Args:
         changed: the variants' names, such as "se@masks=none", or any other methods.
     """
-    names, rows = titles([method, *changed]), []
+    title, rows = names([method, *changed]), []
     for one in (method, *changed):
         of_one = found["summary"][f"{one} / target"]
         cells = [plus_minus(of_one["mae"]), *(f"{of_one[part]['mean']:+.1f}" for part in ("background", "crowd"))]
         gains = per_seed(found, one) - per_seed(found, method)
-        rows.append([names[one], *cells, *(["–"] * 3 if one == method else _summary(gains))])
-    header = ["", "MAE", "background", "crowd", f"MAE less that of {names[method]}", "95 % interval", "lower on"]
+        rows.append([title[one], *cells, *(["–"] * 3 if one == method else _summary(gains))])
+    header = ["", "MAE", "background", "crowd", f"MAE − MAE of {title[method]}", "95 % interval", "lower on"]
     return table(header, rows)
 
 
