@@ -52,7 +52,7 @@ def differences(found: Mapping[str, Any], pairs: Sequence[tuple[str, str]]) -> M
     title, rows = names([method for pair in pairs for method in pair]), []
     for a, b in pairs:
         gains = per_seed(found, a) - per_seed(found, b)
-        rows.append([f"{title[a]} − {title[b]}", *(f"{gain:+.1f}" for gain in gains), *_summary(gains)])
+        rows.append([f"{title[a]} − {title[b]}", *map(_signed, gains), *_summary(gains)])
     return table(["A − B", *(f"seed {seed}" for seed in found["seeds"]), "mean", "95 % interval", "A lower on"], rows)
 
 
