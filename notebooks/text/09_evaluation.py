@@ -8,8 +8,7 @@
 # %% [markdown]
 # # 09 · Evaluation
 #
-# [← 08 Adversarial training](08_adversarial_training.ipynb) · [10 Image translation
-# →](10_image_translation.ipynb)
+# [← 08 Adversarial training](08_adversarial_training.ipynb) · [10 Image translation →](10_image_translation.ipynb)
 #
 # **After this notebook you can** compute the four metrics of the paper's Table 1, say what each of
 # them misses, split an error into background and crowd, and read a result of five seeds.
@@ -89,9 +88,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# A count adds up the whole map. It cannot say whether the people were found where they stand, or
-# whether most of them were found in the trees. A good evaluation looks at the count, at the map,
-# and at *where* the map is wrong.
+# NoAdapt counts 165.1 people where 51 stand. That number is wrong, but it cannot say where. A good
+# evaluation looks at the count, at the map, and at *where* the map is wrong.
 #
 # ## The count: MAE and MSE
 #
@@ -100,7 +98,7 @@ notebook.show(
 #
 # $y_i$ is the true count of image $i$, $\hat y_i$ the predicted one. Beware of the name: what this
 # field calls MSE is the *root* of the mean square, so both metrics are in people. You write the
-# code in exercise 9.1. Here are two counters for four images:
+# code in exercise 9.1. Two counters, four images:
 
 # %%
 truth = [10, 20, 30, 40]
@@ -110,8 +108,8 @@ for name, pred in wrong.items():
     print(f"wrong {name:<20} MAE {mae:.1f} people   MSE {mse:.1f} people")
 
 # %% [markdown]
-# The MAE is the same for both. The MSE of the second is twice as high, because squares give large
-# errors more weight: $\sqrt{(0 + 0 + 0 + 16^2) / 4} = 8$.
+# Both have the same MAE. The MSE of the second is twice as high, because squares give large errors
+# more weight: $\sqrt{(0 + 0 + 0 + 16^2) / 4} = 8$.
 #
 # ## The map: PSNR
 #
@@ -149,7 +147,7 @@ one, half = torch.ones(22, 22), torch.full((22, 22), 0.5)
 print(f"two flat maps, 1 and 0.5: SSIM {metrics.ssim(half, one):.2f}")
 
 # %% [markdown]
-# By hand: flat maps have no variance, so the second factor is 1, and the first is $(2 \cdot 0.5 +
+# By hand: flat maps have no variance, so the second factor is 1. The first is $(2 \cdot 0.5 +
 # 0.0001) / (1.25 + 0.0001) = 0.80$.
 #
 # ## What does each metric miss?
@@ -208,7 +206,8 @@ notebook.code(metrics.on_background)
 
 # %% [markdown]
 # `evaluate` measures this in every image. We apply it to every third test image of the target. The
-# stored counters have never seen these images: they were trained in the world of another seed.
+# stored counters have never seen these images, but the settings were tuned in this world. So the
+# images are for looking; the results that count follow below.
 
 # %% sdcda={"tolerance": {"rel": 0.05, "abs": 0.2}}
 test = world.target_test.subset(range(0, len(world.target_test), 3))
@@ -255,14 +254,14 @@ notebook.show(
 
 # %% [markdown]
 # On average NoAdapt finds 50.5 people per image on the background, where nobody stands, and is off
-# by only 3.6 in the crowd. It does so in images of every size (right). SE+FD finds 6.4 there. The
-# error is also uneven: a quarter of the images makes 62 % of NoAdapt's. SE+FD removes these
-# disasters, but it is not better everywhere: in 10 of the 50 images its error is the larger one.
+# by only 3.6 in the crowd. It does so in crowds of every size (right). SE+FD finds 6.4 there. The
+# error is also uneven: a quarter of the images makes 62 % of NoAdapt's. And SE+FD is not better
+# everywhere: in 10 of the 50 images its error is the larger one.
 #
 # ## Fig. 2, rebuilt
 #
-# Examples are easily chosen to please. Ours are chosen by a rule: the images at the 50th, 70th and
-# 90th percentile of *NoAdapt's* error.
+# Examples can be chosen to please, so ours follow a rule: the images at the 50th, 70th and 90th
+# percentile of *NoAdapt's* error.
 
 # %%
 order = np.argsort(errors["NoAdapt"])
@@ -294,9 +293,9 @@ display(comparisons.spread(found, methods, ["mae", "mse", "psnr", "ssim", "backg
 
 # %% [markdown]
 # Mean ± standard deviation over five seeds, on the target; MAE, MSE, background and crowd in people
-# per image. *NoAdapt (early)* is the warm start from which all other rows go on. *S on source only*
-# is Eq. 7 without Eq. 8–9; *batch norm sees target* passes target images through E and learns
-# nothing from them.
+# per image. *NoAdapt (early)* is the warm start of all other rows. *SE* has S and no D, *FD* has D
+# and no S. *S on source only* is Eq. 7 without Eq. 8–9; *batch norm sees target* passes target
+# images through E and learns nothing from them.
 
 # %%
 on_source = {METHOD_TITLES[m]: figures.per_seed(found, m, "source").mean() for m in methods}
@@ -313,9 +312,8 @@ notebook.show(
 # From NoAdapt to SE+FD the mean MAE falls from 30.1 to 8.9 people, and the background falls by just
 # as much, from 26.5 to 5.3. SE alone reaches an MAE of 10.5, FD alone 19.4.
 #
-# The right panel holds a warning. On the *source* the means lie between 4.6 and 5.5 people, and the
-# best method on the target is the worst there. The source error cannot tell you which method to
-# choose.
+# On the *source* (right) the means lie between 4.6 and 5.5 people, and the best method on the
+# target is the worst. The source error cannot tell you which method to choose.
 #
 # ## What can five seeds say?
 #
@@ -330,7 +328,8 @@ print(f"the 95 % interval of the mean reaches {reach:.2f} standard deviations to
 
 # %% [markdown]
 # But all methods met the same worlds. What makes a world hard for both drops out of the
-# *difference*, so we compare seed by seed. Below zero, A is better.
+# *difference*, so we compare seed by seed. Below zero, A is better. The interval is Student's,
+# which assumes normally distributed differences.
 
 # %%
 pairs = [(method, "noadapt") for method in ("se+fd", "se", "fd", "s-source", "bn-target")]
@@ -344,8 +343,8 @@ display(comparisons.differences(earlier, [("se+fd", "se")]))
 # the size is not.
 #
 # *SE against NoAdapt*: better in all five worlds as well, and still the interval includes zero,
-# because the gains differ so much. An interval that includes zero says "not decided", never "no
-# effect". FD alone is better on three seeds of five.
+# because the gains differ so much. Such an interval says "not decided", never "no effect". FD alone
+# is better on three seeds of five.
 #
 # *SE+FD against SE*, which is what D adds: 1.7 people fewer, on all five seeds. But the earlier
 # round, on five other seeds, found 1.7 people *more*, also on all five. Each round alone tells a
@@ -356,9 +355,10 @@ display(comparisons.differences(earlier, [("se+fd", "se")]))
 #
 # ## Beside the paper's Table 1
 #
-# The paper's images, networks and counts are others (ShanghaiTech A has 501 people per image), so
-# compare the *order* within a column and not the values across. Our first three rows use the
-# counter SFCN, as the paper's do; [notebook 10](10_image_translation.ipynb) builds them.
+# The paper has other images and larger networks and counts (ShanghaiTech A: 501 people per image),
+# so compare the *order* within a column, not values across. The first three rows have the counter
+# SFCN; [notebook 10](10_image_translation.ipynb) builds them. *NoAdpt (ours)* is the paper's name
+# for its own counter.
 
 # %%
 rivals = notebook.result("table_1")
@@ -376,10 +376,10 @@ print(f"mini world, their mean: {left.mean():.2f}")
 
 # %% [markdown]
 # In the mini world SE+FD has the lowest MAE, as on ShanghaiTech B and UCF-QNRF; on ShanghaiTech A
-# SE CycleGAN is ahead, with 123.4 against 129.3. Its PSNR and SSIM are the highest in every column.
-# Our gain is larger, 0.38 on average against 0.68 to 0.75, and that is no victory: the mini world
-# was built so that the background causes the errors, which is the paper's premise. In one of our
-# five worlds the ratio is 0.69.
+# SE CycleGAN is ahead, with 123.4 against 129.3. The PSNR and SSIM of SE+FD are the highest in
+# every column. Our ratio is lower, 0.38 on average against 0.68 to 0.75. That is no victory: the
+# mini world was built so that the background causes the errors, and in one of five worlds it is
+# 0.69.
 #
 # ## Try it
 #
@@ -461,16 +461,16 @@ check("9.4", sign_flip_share)
 # >   background by design. [Notebook 11](11_real_data.ipynb) reports what happened on real ones.
 # > - That D helps, or how much: two rounds with different λd gave opposite signs, and λd was chosen
 # >   with the labels of development targets in view.
-# > - How sure the paper's own differences are: its Table 1 has one training per cell.
-#
+# > - How sure the paper's own differences are: its Table 1 has no spread.
+
+# %% [markdown]
 # ## Take away
 #
-# - MAE and MSE (a root) see the count only. PSNR and SSIM see places, but a map with nobody in it
-#   can beat one with the right number of people in the wrong places.
+# - MAE and MSE see the count only. PSNR and SSIM see places, but a map with nobody in it can beat
+#   one with the right number of people in the wrong places.
 # - Splitting the error into background and crowd answers the paper's question: SE+FD takes 21
 #   people per image off the background of the mini world.
 # - Compare methods seed by seed and show every seed. Five seeds can show a direction; they rarely
 #   show a size.
 #
-# [← 08 Adversarial training](08_adversarial_training.ipynb) · [10 Image translation
-# →](10_image_translation.ipynb)
+# [← 08 Adversarial training](08_adversarial_training.ipynb) · [10 Image translation →](10_image_translation.ipynb)

@@ -107,4 +107,4 @@ def beside_the_paper(found: Mapping[str, Any], first: str, second: str) -> Markd
             (score,) = (one for one in TABLE_1 if (one.method, one.dataset) == (name, dataset))
             row.append(" / ".join(f"{getattr(score, figure):.{_DIGITS[figure]}f}" for figure in (first, second)))
         rows.append(row)
-    return table([f"{METRICS[first].heading} / {METRICS[second].heading}", "mini world (ours)", *datasets], rows)
+    return table([f"{METRICS[first].heading} / {METRICS[second].heading}", "mini world, here", *datasets], rows)

@@ -77,6 +77,6 @@ def test_no_cell_of_a_table_breaks() -> None:
 
 def test_the_papers_table_beside_ours() -> None:
     head, *rows = cells(comparisons.beside_the_paper(notebook.result("table_1"), "mae", "psnr"))
-    assert head == ["MAE / PSNR", "mini world (ours)", "ShanghaiTech A", "ShanghaiTech B", "UCF-QNRF"]
+    assert head == ["MAE / PSNR", "mini world, here", "ShanghaiTech A", "ShanghaiTech B", "UCF-QNRF"]
     assert [row[0] for row in rows] == list(comparisons.PAPER_ROWS.values())
     assert rows[-1][2:] == ["129.3 / 21.58", "16.9 / 26.20", "221.2 / 23.10"]
