@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from sdcda_tutorial.datasets import CrowdDataset
+from sdcda_tutorial.rivals.cyclegan import Generators
 from sdcda_tutorial.teaching.demos import choice, explore, slider
 from sdcda_tutorial.teaching.demos.density_kernel import (
     compare_kernels,
@@ -17,6 +18,7 @@ from sdcda_tutorial.teaching.demos.density_kernel import (
     kernel_figures,
     render_density_kernel,
 )
+from sdcda_tutorial.teaching.demos.translations import DIRECTIONS, render_translation, translations
 from sdcda_tutorial.teaching.notebook import picture
 
 
@@ -146,3 +148,27 @@ def test_density_kernel_moves(target: CrowdDataset) -> None:
         seen.add(image.value)
     assert len(seen) == 5 and problem.value == ""
     assert scene.max == len(target) - 1
+
+
+@pytest.mark.slow
+def test_render_translation_shows_the_way_forth_and_back(source: CrowdDataset, target: CrowdDataset) -> None:
+    domains = {"source": source, "target": target}
+    generators = {"CycleGAN": Generators(1, 1 / 16), "SE CycleGAN": Generators(1, 1 / 16)}
+    chosen = [(0, "CycleGAN"), (1, "CycleGAN"), (0, "SE CycleGAN"), (0, "CycleGAN", DIRECTIONS[1])]
+    figures = [render_translation(domains, generators, *values) for values in chosen]
+    titles = [axis.get_title() for axis in figures[3].axes]
+    assert titles[:3] == ["target image 0", "CycleGAN: target to source", "and back"]
+    assert titles[3].startswith("difference; cycle loss ")
+    assert len({picture(figure) for figure in figures}) == 4
+
+
+@pytest.mark.slow
+def test_translations_move(source: CrowdDataset, target: CrowdDataset) -> None:
+    generators = {"CycleGAN": Generators(1, 1 / 16), "SE CycleGAN": Generators(1, 1 / 16)}
+    box = translations({"source": source, "target": target}, generators)
+    scene, method, direction, image, problem = box.children
+    seen = {image.value}
+    for control, value in ((scene, 1), (method, "SE CycleGAN"), (direction, DIRECTIONS[1])):
+        control.value = value
+        seen.add(image.value)
+    assert len(seen) == 4 and problem.value == ""

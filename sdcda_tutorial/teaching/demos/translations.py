@@ -39,7 +39,10 @@ def render_translation(
         "and back": cycle,
         f"difference; cycle loss {2 * off.mean():.3f}": off,
     }
-    return row(pictures, height=2.3, brightest=0.5)
+    figure = row(pictures, height=2.3, brightest=0.5)
+    last = figure.axes[-1]
+    figure.colorbar(last.images[0], ax=last, shrink=0.8, extend="max", label="of the range 0 to 1")
+    return figure
 
 
 def translations(domains: Mapping[str, CrowdDataset], generators: Mapping[str, Generators]) -> ipywidgets.VBox:

@@ -1,79 +1,97 @@
-"""Exercises of notebook 10: what a cycle compares, what a discriminator of patches learns, what it is shown."""
+"""Exercises of notebook 10: what a cycle allows, what the identity term asks, what D is shown, what hangs on a seed."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
-from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, number, require
+from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, number, pair, require, same
 
 NOT_FINITE = [math.nan, math.inf, -math.inf]
 
 
-@exercise("10.1", "There and back again", difficulty=1, minutes=6)
-def cycle_loss(answer: Answer) -> None:
-    """a translation may paint as it likes, as long as the way back is still in the picture."""
-    x = torch.linspace(0.2, 0.8, 24).reshape(2, 3, 2, 2)
-    error = torch.tensor([[[[0.1, -0.2], [0.0, 0.3]]], [[[-0.1, 0.2], [0.2, 0.0]]]])  # of every channel
+@exercise("10.1", "A perfect translation that ruins every label", difficulty=1, minutes=5)
+def cheat(answer: Any) -> None:
+    """nothing in the loss forbids it; only the habit of convolutions to leave things in place speaks against it."""
+    require(isinstance(answer, tuple) and len(answer) == 2, "check both functions: (forth, back).")
+    forth, back = answer
+    x = torch.linspace(0.01, 0.97, 2 * 3 * 4 * 6).sqrt().reshape(2, 3, 4, 6)
+    made = _image(forth(x.clone()), "forth")
+    again = _image(back(made.clone()), "back")
+    require(not same(made, x, 1e-6), "`forth` returns the image as it is: the heads are still where the labels say.")
+    lost = f"the cycle does not end where it began: the loss is {2 * float((again - x).abs().mean()):.3f}, not 0."
+    require(same(again, x, 1e-6), lost)
+    colours = "the colours have changed, so D could notice; and the heads may still be in place. Move pixels instead."
+    require(same(made.flatten(2).sort().values, x.flatten(2).sort().values, 1e-6), colours)
+    mixed = "red, green and blue have moved differently, which D would notice: move whole pixels."
+    require(_moves_whole_pixels(forth), mixed)
+    upright = "pixels have changed their row: D would see people lying down or standing on their heads."
+    require(same(made.sort(dim=3).values, x.sort(dim=3).values, 1e-6), upright)
+    first = torch.arange(6.0).expand(1, 3, 4, 6) / 6
+    row = _image(forth(first), "forth")[0, 0]
+    steps = ((row[0].diff() * 6).round() % 6).tolist()
+    torn = "neighbours are no longer neighbours: D would see torn patches. Keep what is next to what."
+    require(same(row, row[:1].expand_as(row)) and sum(step not in (1, 5) for step in steps) == 0, torn)
 
-    def forth(image: Tensor) -> Tensor:
-        return image / 4 + 0.5
 
-    def back(image: Tensor) -> Tensor:
-        return 4 * image - 2 + error
+def _image(returned: Any, name: str) -> Tensor:
+    require(isinstance(returned, Tensor), f"`{name}` should return a tensor, not {type(returned).__name__}.")
+    require(
+        returned.shape[1:] == (3, 4, 6), f"`{name}` should keep the shape (B, 3, H, W), not {list(returned.shape)}."
+    )
+    return returned.detach()
 
-    def times(factors: tuple[int, ...], *values: Tensor) -> list[float]:
-        return [factor * float(value) for factor in factors for value in values]
 
-    size, signed, squares = error.abs().mean(), error.mean(), error.square().mean()
-    squared = times((1, 2, 4), squares, squares.sqrt())
-    one_way = times((1, 2), (forth(x) - x).abs().mean(), (back(x) - x).abs().mean())
-    other_way, either_sign = times((1, 2), (forth(back(x)) - x).abs().mean()), times((1, 2, -1, -2), signed)
+def _moves_whole_pixels(forth: Callable[[Tensor], Tensor]) -> bool:
+    """Whether three equal channels stay equal."""
+    made = forth(torch.rand(1, 1, 4, 6, generator=torch.Generator().manual_seed(0)).expand(1, 3, 4, 6))
+    return same(made, made[:, :1].expand_as(made), 1e-6)
+
+
+@exercise("10.2", "Find the bug", difficulty=2, minutes=6)
+def identity_loss(answer: Answer) -> None:
+    """each generator is asked to leave alone what is already in the domain that it paints."""
+    xs, xt = torch.linspace(0.0, 0.6, 24).reshape(2, 3, 2, 2), torch.linspace(0.4, 1.0, 24).reshape(2, 3, 2, 2)
+
+    def to_target(x: Tensor) -> Tensor:
+        return x / 2 + 0.4
+
+    def to_source(x: Tensor) -> Tensor:
+        return x * 0.75
+
+    def off(generator: Callable[[Tensor], Tensor], x: Tensor) -> float:
+        return float((generator(x) - x).abs().mean())
+
+    right = 2 * (off(to_target, xt) + off(to_source, xs))
+    buggy = 2 * (off(to_target, xs) + off(to_source, xt))
+    cycles = (to_source(to_target(xs)) - xs).abs().mean() + (to_target(to_source(xt)) - xt).abs().mean()
+    squares = (to_target(xt) - xt).square().mean() + (to_source(xs) - xs).square().mean()
     mistakes: Mistakes = {
         "the loss should be finite, not {found}.": NOT_FINITE,
-        "this compares one translation with the image. It is meant to differ; what must agree is the *cycle*.": one_way,
-        "the image is of the source: first `forth`, then `back` of the result.": other_way,
-        "nearly: the weight 10 was chosen for images in [-1, 1], where every difference is twice as large.": size,
-        "this is a sum over the pixels; take the mean over pixels, channels and images.": times((12, 24, 48), size),
-        "you squared. CycleGAN takes the absolute difference: squares forgive small ones and blur the image.": squared,
-        "too bright and too dark do not make up for each other: absolute values first, then the mean.": either_sign,
+        "this is still the bug: `to_target(xs)` should look like xs, so a perfect generator translates nothing.": buggy,
+        "only one generator is in it; both have an identity term.": [
+            factor * off(generator, x) for factor in (1, 2) for generator, x in ((to_target, xt), (to_source, xs))
+        ],
+        "half of what it should be: keep the factor 2, and *add* the two directions.": right / 2,
+        "this is the cycle loss: each image passes through one generator only.": [float(cycles), 2 * float(cycles)],
+        "you squared; the term takes absolute differences.": [float(squares), 2 * float(squares)],
+        "this compares images of different domains, which are no pairs.": [
+            2 * float((to_target(xs) - xt).abs().mean() + (to_source(xt) - xs).abs().mean()),
+        ],
     }
-    closing = "the cycles are off by 0, 0.1, 0.2 or 0.3, by 0.1375 on average; the loss is twice that, not {found:.4f}."
-    expect(number(answer(x, forth, back)), 2 * size, closing, mistakes)
-
-
-@exercise("10.2", "What a discriminator of patches minimises", difficulty=2, minutes=6)
-def patch_loss(answer: Answer) -> None:
-    """least squares: an output beyond its label is pulled back, as one that falls short is pulled on."""
-    real, made = torch.tensor([[[[0.9, 0.5], [1.0, 0.6]]]]), torch.tensor([[[[0.1, 0.3], [0.0, 0.4]]]])
-
-    def halved_or_not(of_real: Tensor, of_made: Tensor) -> list[Tensor]:
-        return [(of_real.mean() + of_made.mean()) / 2, of_real.mean() + of_made.mean()]
-
-    swapped = halved_or_not(real.square(), (made - 1).square())
-    squashed = halved_or_not((real.sigmoid() - 1).square(), made.sigmoid().square())
-    absolute = halved_or_not((real - 1).abs(), made.abs())[0]
-    entropy = halved_or_not(softplus(-real), softplus(made))
-    mistakes: Mistakes = {
-        "the loss should be finite, not {found}.": NOT_FINITE,
-        "the labels are the wrong way round: D should say 1 to real patches and 0 to made ones.": swapped,
-        "the half is missing: each kind of patch counts half.": 0.17,
-        "only one of the two is in it: D learns from real *and* from made patches.": [0.105, 0.0525, 0.065, 0.0325],
-        "this is a sum over the patches; the loss is their mean.": 0.34,
-        "this is the cross-entropy of notebook 07. CycleGAN squares the distance from 1 and 0.": entropy,
-        "no sigmoid: the outputs are compared with 1 and 0 as they are.": squashed,
-        "these are absolute differences; least squares are asked for.": absolute,
-    }
-    expect(number(answer(real, made)), 0.085, "half of 0.105 and half of 0.065 is 0.085, not {found:.4f}.", mistakes)
-    each = "real and made patches may differ in number: take the mean of each kind by itself, then half of both."
+    closing = "here the term is {right:.4f}, not {found:.4f}. Which images should each generator leave alone?"
+    expect(number(answer(xs, xt, to_target, to_source)), right, closing, mistakes)
+    fewer = "xs and xt may differ in number: take the mean of each by itself."
+    more = torch.cat([xt, xt[:1]])
     try:
-        uneven = answer(torch.full((1, 1, 2, 3), 0.5), torch.full((1, 1, 5, 4), 0.2))
+        uneven = number(answer(xs, more, to_target, to_source))
     except RuntimeError:  # the shapes do not fit
-        raise Hint(each) from None
-    expect(number(uneven), (0.25 + 0.04) / 2, each)
+        uneven = math.nan
+    expect(uneven, 2 * (off(to_target, more) + off(to_source, xs)), fewer)
 
 
 @exercise("10.3", "A memory for the discriminator", difficulty=2, minutes=8)
@@ -108,3 +126,27 @@ def exchange(answer: Answer) -> None:
     shown, pool = asked(["a", "b"], "c", 0.3, 0, capacity=2)
     rule = "a pool of 2, a coin below 0.5 and place 0: 'a' is shown and ['c', 'b'] are left"
     require((shown, pool) == ("a", ["c", "b"]), f"{rule}, not {shown!r} and {pool}.")
+
+
+@exercise("10.4", "Does the order hang on one seed?", difficulty=2, minutes=6)
+def without_one(answer: Answer) -> None:
+    """if the sign survives the loss of any seed, no single seed has made the result."""
+    gains = [3.0, -1.0, -2.0, 1.0, -11.0]  # mean -2; without each: -3.25, -2.25, -2, -2.75, +0.25
+    mistakes: Mistakes = {
+        "these are the lowest and the highest difference; leave one out and average the *others*.": (-11, 3),
+        "the lower mean comes first.": (0.25, -3.25),
+        "this is the mean of all five; each time four of them are left.": (-2, -2),
+        "divide by the four that are left, not by five.": (-2.6, 0.2),
+        "you leave out the last seed, or the first, only: every seed has its turn.": [(-3.25, -3.25), (0.25, 0.25)],
+        "you left out the smallest and the largest together; leave out one at a time.": (-2 / 3, -2 / 3),
+        "these are sums of four; average them.": (-13, 1),
+    }
+    closing = (
+        "of [3, -1, -2, 1, -11] the means of four run from -3.25 to 0.25, yours from {found[0]:.2f} to {found[1]:.2f}."
+    )
+    expect(pair(answer(list(gains)), "lowest, highest"), (-3.25, 0.25), closing, mistakes)
+    given = [1.0, 2.0, 3.0]
+    expect(pair(answer(given), "lowest, highest"), (1.5, 2.5), "of [1, 2, 3] the means of two run from 1.5 to 2.5.")
+    require(given == [1.0, 2.0, 3.0], "your function changed the list it was given: work on a copy.")
+    twice = "of [2, 2, 5] the means of two run from 2 to 3.5: leave out one *place*, not every equal value."
+    expect(pair(answer([2.0, 2.0, 5.0]), "lowest, highest"), (2, 3.5), twice)

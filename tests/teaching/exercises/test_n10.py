@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from sdcda_tutorial.teaching.exercises import verdict
 
 
-def cycle(x: Any, forth: Any, back: Any) -> Any:
-    return 2 * (back(forth(x)) - x).abs().mean()
+def mirror(x: Any) -> Any:
+    return x.flip(3)
 
 
-def patches(real: Any, made: Any) -> Any:
-    return ((real - 1).square().mean() + made.square().mean()) / 2
+def identity(xs: Any, xt: Any, to_target: Any, to_source: Any) -> Any:
+    return 2 * (to_target(xt) - xt).abs().mean() + 2 * (to_source(xs) - xs).abs().mean()
 
 
 def pooled(pool: list[str], capacity: int, image: str, coin: float, place: int) -> str:
@@ -51,36 +51,60 @@ def newest(pool: list[str], capacity: int, image: str, coin: float, place: int) 
     return old if coin < 0.5 else image
 
 
-RIGHT = {"10.1": cycle, "10.2": patches, "10.3": pooled}
+def without_one(gains: Sequence[float]) -> tuple[float, float]:
+    means = [(sum(gains) - gain) / (len(gains) - 1) for gain in gains]
+    return min(means), max(means)
+
+
+def removes_values(gains: list[float]) -> tuple[float, float]:
+    means = [float(np.mean([g for g in gains if g != gain])) for gain in gains]
+    return min(means), max(means)
+
+
+def empties(gains: list[float]) -> tuple[float, float]:
+    result = without_one(gains)
+    gains.clear()
+    return result
+
+
+def mixed_columns(x: Any) -> Any:
+    return x[..., [1, 0, 3, 2, 5, 4]]
+
+
+RIGHT = {"10.1": (mirror, mirror), "10.2": identity, "10.3": pooled, "10.4": without_one}
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("10.1", lambda x, f, b: 2 * (f(x) - x).abs().mean(), "must agree is the *cycle*"),
-    ("10.1", lambda x, f, b: (f(x) - x).abs().mean(), "must agree is the *cycle*"),
-    ("10.1", lambda x, f, b: 2 * (f(b(x)) - x).abs().mean(), "first `forth`"),
-    ("10.1", lambda x, f, b: (b(f(x)) - x).abs().mean(), "twice as large"),
-    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).abs().sum(), "sum over the pixels"),
-    ("10.1", lambda x, f, b: (2 * (b(f(x)) - x)).square().mean(), "you squared"),
-    ("10.1", lambda x, f, b: (b(f(x)) - x).square().mean(), "you squared"),
-    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).abs().sum() / len(x), "sum over the pixels"),
-    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).square().mean().sqrt(), "you squared"),
-    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).mean(), "do not make up for each other"),
-    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).mean().abs(), "do not make up for each other"),
-    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).abs().max(), "by 0.1375 on average"),
-    ("10.1", lambda x, f, b: 2 * (b(f(x)) - x).abs().mean(dim=(1, 2, 3)), "one number"),
-    ("10.1", lambda x, f, b: b(f(x)) - x, "one number"),
-    ("10.1", lambda x, f, b: 7.0, "not 7.000"),
-    ("10.2", lambda r, m: (r.square().mean() + (m - 1).square().mean()) / 2, "wrong way round"),
-    ("10.2", lambda r, m: (r - 1).square().mean() + m.square().mean(), "the half is missing"),
-    ("10.2", lambda r, m: (r - 1).square().mean() / 2, "only one of the two"),
-    ("10.2", lambda r, m: m.square().mean(), "only one of the two"),
-    ("10.2", lambda r, m: ((r - 1).square().sum() + m.square().sum()) / 2, "sum over the patches"),
-    ("10.2", lambda r, m: (F.softplus(-r).mean() + F.softplus(m).mean()) / 2, "cross-entropy"),
-    ("10.2", lambda r, m: ((r - 1).abs().mean() + m.abs().mean()) / 2, "least squares are asked"),
-    ("10.2", lambda r, m: ((r - 1).square().sum() + m.square().sum()) / 8, "by itself"),
-    ("10.2", lambda r, m: ((r - 1) ** 2 + m**2).mean() / 2, "by itself"),
-    ("10.2", lambda r, m: torch.cat([(r - 1).flatten(), m.flatten()]).square().mean(), "by itself"),
-    ("10.2", lambda r, m: ((r.sigmoid() - 1).square().mean() + m.sigmoid().square().mean()) / 2, "no sigmoid"),
-    ("10.2", lambda r, m: 3.0, "0.085, not 3"),
+    ("10.1", mirror, "check both functions"),
+    ("10.1", (lambda x: x, lambda x: x), "as it is"),
+    ("10.1", (mirror, lambda x: x), "does not end where it began"),
+    ("10.1", (lambda x: x / 2, lambda x: x), "does not end where it began"),
+    ("10.1", (lambda x: 1 - x, lambda x: 1 - x), "colours have changed"),
+    ("10.1", (lambda x: x.flip(2), lambda x: x.flip(2)), "standing on their heads"),
+    ("10.1", (lambda x: x.roll(1, 2), lambda x: x.roll(-1, 2)), "changed their row"),
+    ("10.1", (mixed_columns, mixed_columns), "torn patches"),
+    (
+        "10.1",
+        (lambda x: torch.cat([x[:, :1].flip(3), x[:, 1:]], 1), lambda x: torch.cat([x[:, :1].flip(3), x[:, 1:]], 1)),
+        "moved differently",
+    ),
+    ("10.1", (lambda x: x.transpose(2, 3), lambda x: x.transpose(2, 3)), "keep the shape"),
+    ("10.1", (lambda x: None, lambda x: x), "return a tensor"),
+    ("10.2", lambda s, t, to_t, to_s: 2 * ((to_t(s) - s).abs().mean() + (to_s(t) - t).abs().mean()), "still the bug"),
+    ("10.2", lambda s, t, to_t, to_s: 2 * (to_t(t) - t).abs().mean(), "only one generator"),
+    ("10.2", lambda s, t, to_t, to_s: (to_s(s) - s).abs().mean(), "only one generator"),
+    ("10.2", lambda s, t, to_t, to_s: identity(s, t, to_t, to_s) / 2, "factor 2"),
+    ("10.2", lambda s, t, to_t, to_s: identity(s, t, lambda x: to_s(to_t(x)), lambda x: to_t(to_s(x))), "not"),
+    (
+        "10.2",
+        lambda s, t, to_t, to_s: 2 * ((to_s(to_t(s)) - s).abs().mean() + (to_t(to_s(t)) - t).abs().mean()),
+        "cycle loss",
+    ),
+    ("10.2", lambda s, t, to_t, to_s: (to_t(t) - t).square().mean() + (to_s(s) - s).square().mean(), "you squared"),
+    ("10.2", lambda s, t, to_t, to_s: 2 * ((to_t(s) - t).abs().mean() + (to_s(t) - s).abs().mean()), "no pairs"),
+    ("10.2", lambda s, t, to_t, to_s: 2 * ((to_t(t) - t).abs() + (to_s(s) - s).abs()).mean(), "may differ in number"),
+    ("10.2", lambda s, t, to_t, to_s: float("nan"), "finite"),
+    ("10.2", lambda s, t, to_t, to_s: 7.0, "not 7.0"),
+    ("10.2", lambda s, t, to_t, to_s: (to_t(t) - t).abs(), "one number"),
     ("10.3", leaves_it, "never gets any younger"),
     ("10.3", grows, "at most"),
     ("10.3", newest, "the pool stays as it is"),
@@ -99,17 +123,29 @@ WRONG: list[tuple[str, Any, str]] = [
     ("10.3", lambda pool, n, image, coin, place: pooled(pool, 3, image, coin, place), "a pool of 2"),
     ("10.3", lambda pool, n, image, coin, place: pooled(pool, n, image, coin, 1), "and place 0"),
     ("10.3", lambda pool, n, image, coin, place: pooled(list(pool), n, image, coin, place), "not into a copy"),
+    ("10.4", lambda g: (min(g), max(g)), "average the *others*"),
+    ("10.4", lambda g: without_one(g)[::-1], "the lower mean comes first"),
+    ("10.4", lambda g: (sum(g) / len(g),) * 2, "mean of all five"),
+    ("10.4", lambda g: tuple((sum(g) - x) / len(g) for x in (max(g), min(g))), "not by five"),
+    ("10.4", lambda g: (sum(g[:-1]) / (len(g) - 1),) * 2, "every seed has its turn"),
+    ("10.4", lambda g: (sum(sorted(g)[1:-1]) / (len(g) - 2),) * 2, "one at a time"),
+    ("10.4", lambda g: (sum(g) - max(g), sum(g) - min(g)), "average them"),
+    ("10.4", lambda g: (0.0, 1.0), "from 0.00 to 1.00"),
+    ("10.4", lambda g: [(sum(g) - x) / (len(g) - 1) for x in g], "two numbers"),
+    ("10.4", removes_values, "not every equal value"),
+    ("10.4", empties, "work on a copy"),
 ]
 
 
-def test_a_number_of_numpy_is_a_number() -> None:
-    assert verdict("10.1", lambda x, f, b: np.float32(cycle(x, f, b)))[0] == "right"
+def stub(*_: Any) -> None:
+    raise NotImplementedError
 
 
 @pytest.mark.parametrize("number", RIGHT)
-def test_solutions_pass(number: str) -> None:
+def test_solutions_pass_and_stubs_are_not_attempted(number: str) -> None:
     said, text = verdict(number, RIGHT[number])
     assert said == "right", text
+    assert verdict(number, (stub, stub) if number == "10.1" else stub)[0] == "not attempted"
 
 
 @pytest.mark.parametrize(("number", "answer", "hint"), WRONG)
@@ -118,10 +154,18 @@ def test_typical_mistakes_get_their_own_hint(number: str, answer: Any, hint: str
     assert said == "wrong" and hint in text, text
 
 
-def test_the_solutions_are_the_packages() -> None:
+def test_a_shift_to_the_side_is_as_good_as_a_mirror() -> None:
+    assert verdict("10.1", (lambda x: x.roll(2, 3), lambda x: x.roll(-2, 3)))[0] == "right"
+
+
+def test_numbers_of_numpy_and_torch_are_numbers() -> None:
+    assert verdict("10.2", lambda *a: np.float32(identity(*a)))[0] == "right"
+    assert verdict("10.4", lambda g: np.array(without_one(g)))[0] == "right"
+
+
+def test_the_repaired_identity_loss_is_the_packages() -> None:
     from sdcda_tutorial.rivals import cyclegan_losses as losses
 
-    real, made = torch.rand(2, 1, 3, 3), torch.rand(2, 1, 3, 3)
-    assert torch.allclose(patches(real, made), losses.patch_loss(real, made))
-    x = torch.rand(1, 3, 4, 4)
-    assert torch.allclose(cycle(x, torch.sqrt, torch.sin), losses.reconstruction_loss(torch.sin(torch.sqrt(x)), x))
+    xs, xt = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4)
+    ours = losses.reconstruction_loss(torch.sqrt(xt), xt) + losses.reconstruction_loss(torch.sin(xs), xs)
+    assert torch.allclose(identity(xs, xt, torch.sqrt, torch.sin), ours)
