@@ -20,6 +20,7 @@ from sdcda_tutorial.teaching.demos import choice, explore, slider
 
 LONGEST = 1024  # pixels of the longer side, so that the demo answers in about a second
 MOST_BYTES = 10 * 2**20  # a larger message closes the connection of JupyterLab's server to the page
+UPLOAD = f"your photograph, at most {MOST_BYTES >> 20} MB"  # said before it is chosen, not after
 
 
 def render_own_photo(
@@ -44,7 +45,7 @@ def own_photo(counters: Mapping[str, nn.Module], stand_in: np.ndarray) -> ipywid
     """Choose a photograph to replace `stand_in`, a counter, the size, and the opacity of the density."""
     layout = {"width": "max-content"}
     controls = {
-        "upload": ipywidgets.FileUpload(accept="image/*", description="your photograph", layout=layout),
+        "upload": ipywidgets.FileUpload(accept="image/*", description=UPLOAD, layout=layout),
         "counter": choice("counter", list(counters)),
         "side": slider("longer side, pixels", 256, 128, LONGEST, 32),
         "opacity": slider("density laid over", 0.8, 0, 1, 0.1),

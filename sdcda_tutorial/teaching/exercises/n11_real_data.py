@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdcda_tutorial.datasets.scene_regularization import RULES, SceneDescription
 from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, require, rule_out
 
 
-@exercise("11.1", "Which scenes suit Shanghai?", difficulty=1, minutes=5)
-def suits_shb(answer: Answer) -> None:
-    """five conditions on four facts; none of them needs a label of the target."""
-    cases = {  # hint -> the scenes that show the mistake: level, hour, weather, count
-        "95 people in a place of level 3 at noon under a clear sky should be admitted.": [(3, 12, 0, 95)],
-        "level 4 has room for 300, so 100 are enough. Is it CAPACITY[level], counted from level 0?": [(4, 12, 0, 100)],
-        "hours 6 and 20 are included, both.": [(3, 6, 0, 70), (3, 20, 0, 70)],
-        "before 6 and after 20 it is too dark.": [(3, 5, 0, 70), (3, 21, 0, 70)],
-        "levels 1 and 5 are included, and so is a count of 10.": [(1, 12, 0, 10), (5, 12, 0, 599)],
-        "level 6 is too large for a street, even with 600 people.": [(6, 12, 0, 600)],
-        "weather 0, 1, 5 and 6 are admitted; it is a list of codes, not a range.": [
-            (3, 12, w, 70) for w in (0, 1, 5, 6)
-        ],
-        "weather 2, 3 and 4 are not in the list.": [(3, 12, w, 70) for w in (2, 3, 4)],
-        "12 people where 100 have room are too few: count / capacity must exceed 0.3.": [(3, 12, 0, 12)],
-        "level 3 has room for 100, so 20 are too few. Is it CAPACITY[level], from level 0?": [(3, 12, 0, 20)],
-        "30 of 100 is exactly 0.3, which must be *exceeded*.": [(3, 12, 0, 30)],
-        "9 people are too few: the count is at least 10.": [(1, 12, 0, 9)],
-        "bounds hold at both ends: level from 1, count to 600.": [(0, 12, 0, 10), (5, 12, 0, 601)],
-    }
-    for hint, scenes in cases.items():
-        require(all(bool(answer(*scene)) == RULES["shb"].admits(SceneDescription(*scene)) for scene in scenes), hint)
+@exercise("11.1", "The annotation that the check cannot see", difficulty=2, minutes=6)
+def repeated(answer: Answer) -> None:
+    """each file is well formed; only a look at two of them together shows that one is wrong."""
     rng = np.random.default_rng(0)
-    for values in rng.integers((0, 0, 0, 0), (9, 24, 7, 700), size=(500, 4)).tolist():
-        right = RULES["shb"].admits(SceneDescription(*values))
-        named = "level {}, hour {}, weather {}, count {}".format(*values)
-        require(bool(answer(*values)) == right, f"{named} should be {'admitted' if right else 'left out'}.")
+    a, b, c = (rng.uniform(0, 200, (n, 2)) for n in (5, 5, 8))
+    empty = np.zeros((0, 2))
+
+    def names(**heads: np.ndarray) -> list[str]:
+        found = answer({name: points.copy() for name, points in heads.items()})
+        require(not isinstance(found, str | bytes), "return a list of names.")
+        return list(found)
+
+    require(names(a=a, b=b) != ["a", "b"], "the same *number* of heads is no fault: compare where they are.")
+    require(names(a=a, b=b, c=c) == [], "no two of these images have the same points: return an empty list.")
+    found = names(c=c, b=a, a=a)
+    require(found != ["a"] and found != ["b"], "which of the two is wrong nobody knows: name both.")
+    require(found != ["b", "a"], "in alphabetical order, please.")
+    require(found == ["a", "b"], f"images a and b have the same points, so ['a', 'b'] was expected, not {found}.")
+    require(names(a=a, b=c, d=a) == ["a", "d"], "two images need not be neighbours in the list: compare all of them.")
+    empties = "two empty scenes have the same points, none, and no fault: leave them out."
+    require(names(a=empty, b=empty, c=c) == [], empties)
+    order = "the same heads in another order are the same heads: sort the points, or compare sets of them."
+    require(names(a=a, b=a[::-1]) == ["a", "b"], order)
+    mixed = "x and y of a point belong together: sort points, not the two columns each by itself."
+    swapped = np.column_stack([a[:, 0], np.roll(a[:, 1], 1)])
+    require(names(a=a, b=swapped) == [], mixed)
+    require(names(a=a, b=a, c=a) == ["a", "b", "c"], "of three that are alike all three are named, once.")
+    require(names(a=a, b=a, c=c, d=c, e=b) == ["a", "b", "c", "d"], "there may be more than one pair.")
+    require(names(a=a, b=a[:-1]) == [], "an image that lacks one head has other points: compare all of them.")
 
 
 @exercise("11.2", "Heads of GCC", difficulty=1, minutes=4)

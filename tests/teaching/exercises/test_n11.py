@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
-from sdcda_tutorial.datasets.scene_regularization import CAPACITY
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.teaching.demos.own_photo import (
     LONGEST,
@@ -30,25 +30,43 @@ Layers = Sequence[tuple[str, int]]
 POOL = ("pool", 2)
 
 
-def suits_shb(
-    level: int,
-    hour: int,
-    weather: int,
-    count: int,
-    *,
-    levels: range = range(1, 6),
-    hours: range = range(6, 21),
-    codes: Sequence[int] = (0, 1, 5, 6),
-    counts: range = range(10, 601),
-    capacity: Callable[[int], int] = lambda level: CAPACITY[level],
-    full: Callable[[float], bool] = lambda ratio: ratio > 0.3,
-) -> bool:
-    """The rule; what is named can be changed into a mistake."""
-    return level in levels and hour in hours and weather in codes and count in counts and full(count / capacity(level))
+Heads = dict[str, np.ndarray]
 
 
-def scenes(**mistake: Any) -> Callable[..., bool]:
-    return lambda *record: suits_shb(*record, **mistake)
+def as_set(points: np.ndarray) -> Any:
+    return frozenset(map(tuple, points.tolist()))
+
+
+def repeated(heads: Heads, key: Callable[[np.ndarray], Any] = as_set, empty: bool = False) -> list[str]:
+    keys = [key(points) for points in heads.values() if empty or len(points)]
+    return sorted(n for n, points in heads.items() if (empty or len(points)) and keys.count(key(points)) > 1)
+
+
+def later(heads: Heads) -> list[str]:
+    """Only the second of two."""
+    seen: set[Any] = set()
+    found = []
+    for name, points in heads.items():
+        if len(points) and as_set(points) in seen:
+            found.append(name)
+        seen.add(as_set(points))
+    return found
+
+
+def neighbours(heads: Heads) -> list[str]:
+    names = list(heads)
+    pairs = [(a, b) for a, b in pairwise(names) if as_set(heads[a]) == as_set(heads[b])]
+    return sorted({name for pair in pairs for name in pair})
+
+
+def within(heads: Heads) -> list[str]:
+    """Takes a part for the whole."""
+    sets = {name: as_set(points) for name, points in heads.items() if len(points)}
+    return sorted(a for a in sets for b in sets if a != b and (sets[a] <= sets[b] or sets[a] >= sets[b]))
+
+
+def columns_apart(points: np.ndarray) -> Any:
+    return tuple(np.sort(points, axis=0).flatten().tolist())
 
 
 def points_of_gcc(location: np.ndarray) -> np.ndarray:
@@ -87,29 +105,23 @@ def looks(**mistake: Any) -> Callable[[Layers], int]:
     return lambda layers: margin(layers, **mistake)
 
 
-RIGHT = {"11.1": suits_shb, "11.2": points_of_gcc, "11.3": hours_left, "11.4": margin}
+RIGHT = {"11.1": repeated, "11.2": points_of_gcc, "11.3": hours_left, "11.4": margin}
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("11.1", lambda *_: False, "should be admitted"),
-    ("11.1", scenes(capacity=lambda level: (1, *CAPACITY)[level]), "20 are too few"),
-    ("11.1", scenes(capacity=lambda level: CAPACITY[level + 1]), "counted from level 0"),
-    ("11.1", scenes(full=lambda ratio: ratio > 0.5), "counted from level 0"),
-    ("11.1", scenes(hours=range(6, 20)), "20 are included"),
-    ("11.1", scenes(hours=range(7, 21)), "20 are included"),
-    ("11.1", scenes(hours=range(24)), "too dark"),
-    ("11.1", scenes(levels=range(1, 5)), "levels 1 and 5 are included"),
-    ("11.1", scenes(levels=range(2, 6)), "levels 1 and 5 are included"),
-    ("11.1", scenes(counts=range(11, 601)), "a count of 10"),
-    ("11.1", scenes(levels=range(1, 9)), "too large for a street"),
-    ("11.1", scenes(codes=(0, 1)), "a list of codes"),
-    ("11.1", scenes(codes=range(7)), "not in the list"),
-    ("11.1", scenes(full=lambda ratio: True), "must exceed 0.3"),
-    ("11.1", scenes(full=lambda ratio: ratio < 1.0), "must exceed 0.3"),
-    ("11.1", scenes(full=lambda ratio: ratio >= 0.3), "must be *exceeded*"),
-    ("11.1", scenes(counts=range(601)), "9 people are too few"),
-    ("11.1", scenes(levels=range(6)), "bounds hold at both ends"),
-    ("11.1", scenes(counts=range(10, 10_000)), "bounds hold at both ends"),
-    ("11.1", lambda lv, h, w, n: suits_shb(lv, h, w, n) != ((lv, h) == (4, 13)), "level 4, hour 13"),
+    ("11.1", lambda heads: [], "was expected, not []"),
+    ("11.1", lambda heads: sorted(heads), "the same *number* of heads"),
+    ("11.1", lambda heads: repeated(heads, len), "the same *number* of heads"),
+    ("11.1", lambda heads: sorted(heads)[:1], "return an empty list"),
+    ("11.1", later, "name both"),
+    ("11.1", lambda heads: [name for name in heads if name in repeated(heads)], "alphabetical"),
+    ("11.1", neighbours, "need not be neighbours"),
+    ("11.1", lambda heads: repeated(heads, empty=True), "two empty scenes"),
+    ("11.1", lambda heads: repeated(heads, lambda points: points.tobytes()), "in another order"),
+    ("11.1", lambda heads: repeated(heads, columns_apart), "x and y of a point belong together"),
+    ("11.1", lambda heads: repeated(heads)[:2], "all three"),
+    ("11.1", lambda heads: repeated(heads)[:3], "more than one pair"),
+    ("11.1", lambda heads: sorted({*within(heads)}), "lacks one head"),
+    ("11.1", lambda heads: "a, b", "a list of names"),
     ("11.2", lambda a: a + 0.5, "x is the column"),
     ("11.2", lambda a: a.astype(float), "x is the column"),
     ("11.2", lambda a: a[:, ::-1], "half a pixel away"),
@@ -241,6 +253,7 @@ def test_a_file_that_is_no_photograph_is_one_line_without_a_path(content: bytes,
 def test_own_photo_shows_the_stand_in_until_a_file_is_chosen_and_says_what_is_wrong_with_it() -> None:
     box = own_photo({"one": Bright(), "ten": Bright(10)}, half_bright(60, 120))
     upload, counter, side, opacity, image, problem = box.children
+    assert "at most 10 MB" in upload.description
     seen = [image.value]
 
     def choose(name: str, content: bytes) -> None:
