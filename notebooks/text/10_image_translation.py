@@ -151,8 +151,7 @@ for name, changed in {"brighter": brighter, "blurred": blurred}.items():
 # ### One step
 #
 # The generators move while the discriminators are frozen; then the discriminators move on images
-# cut off from the generators. `pool` shows them some old images, too; you build it in exercise
-# 10.3.
+# cut off from the generators. `pool` adds some old images (exercise 10.3).
 
 # %%
 notebook.code(Translation.step)
@@ -181,7 +180,7 @@ display(Markdown(toy.table()))
 # inverted one.
 #
 # **Predict, then run.** Without the identity term, $\iota = 0$, will the translation end nearer to
-# the right answer or to the inverted one? Will the cycle loss rise or fall? Write both down.
+# the right answer or to the inverted one? Will the cycle loss rise or fall? Write it down.
 
 # %% sdcda={"tolerance": {"abs": 0.15}}
 toy.run(cycle=10, identity=0)
@@ -195,10 +194,10 @@ notebook.show(
 )
 
 # %% [markdown]
-# Now the translation is 0.26 off the right answer, which is worse than doing nothing, and 0.15 off
-# the inverted one. The cycle loss is 0.33 instead of 0.13. Only the identity term prefers the right
-# colours. Without it chance decides: another seed, or another processor, can end nearer to the
-# right answer.
+# In the stored run the translation is 0.26 off the right answer, which is worse than doing nothing,
+# and 0.15 off the inverted one. The cycle loss is 0.33 instead of 0.13. Only the identity term
+# prefers the right colours. Without it chance decides: another seed, or another processor, can end
+# nearer to the right answer.
 #
 # **Your turn.** Predict each line, run it, then call `toy.table()` and `toy.picture()`. The
 # [solutions](solutions/10_image_translation.ipynb) discuss the first and the last.

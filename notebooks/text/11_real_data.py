@@ -160,7 +160,7 @@ except InputError as error:
 gcc = source if isinstance(source, GCC) else world.source
 records = gcc.scene_records()
 for name, rule in RULES.items():
-    print(f"{name:<5}{rule}: {len(select_scenes(records, name))} of {len(records)} images")
+    print(f"{name:<5}{rule}: {len(select_scenes(records, name))} of {len(records)}")
 kept = {record.name for record in select_scenes(records, "shb")}
 by_name = {name: index for index, name in enumerate(gcc.names)}
 figure, axes = plt.subplots(1, 6, figsize=(10, 2.1), layout="constrained")
@@ -314,8 +314,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# The largest change falls from 58 % of the map's maximum to 0.0 % with a margin of 72 pixels, the
-# receptive field of E and C. (S looks at the whole image, but counting does not need S.)
+# The largest change falls from 58 % of the map's maximum to 0.0 % with a margin of 72 pixels, which
+# is as far as E and C look. (S looks at the whole image, but counting does not need S.)
 #
 # **How wide is a head?** Tiles solve memory, not scale. These counters learnt from heads of 3 to 6
 # pixels. Here is what one counter says about the same image at four sizes:
@@ -343,8 +343,8 @@ notebook.show(
 # %% [markdown]
 # The count runs from 83 to 171 on the same image. At its own size, 256 pixels, the counter misses
 # 29 of 182 people, 25 of them in the lower third, where people hide each other. At 512 pixels it
-# misses 11. You only know that because the image has a label. Without one, choose the size at which
-# heads are as wide as in training.
+# misses 11. Without the label you could not tell which size is best. Begin with the one at which
+# heads are as wide as in training, and count some photographs by hand before you trust it.
 #
 # **Try it.** Choose a photograph (JPEG or PNG, at most 10 MB); until then the demo shows the
 # synthetic image above. It stays on the machine that runs this notebook. Move the size and watch
@@ -360,9 +360,9 @@ own_photo(counters, first.image)
 # sdcda predict --checkpoint runs/photos/se+fd/model.safetensors --json counts.json photos/*.jpg
 # ```
 #
-# A count means little before you have counted some photographs by hand. Write the heads into a CSV
-# file with lines `image,x,y` and make a test set of it. To *train* for your photographs, give their
-# folder as the target; no labels are needed, and a laptop will do:
+# Counted some by hand? Write the heads into a CSV file with lines `image,x,y` and make a test set
+# of it. To *train* for your photographs, give their folder as the target; no labels are needed, and
+# a laptop will do:
 #
 # ```bash
 # sdcda data make heads.csv photos ~/data/mine --split test
@@ -399,8 +399,7 @@ notebook.show(
 # The first attempt nearly doubled the error. In the second SE+FD has the smallest MAE, 36.8 ± 5.1
 # people against 46.4 ± 5.3; SE alone is as good (37.4), FD alone worse than no adaptation (63.6).
 # The count is better than the map: SE+FD still puts 63 people on the background and misses 73 in
-# the crowd, and the two errors cancel. Above 300 people both counters predict too few.
-#
+# the crowd, and the two errors cancel. Above 450 people every count is far too low.
 #
 # Four dots stand far above all others: one image, four seeds. How much of the table is that image?
 

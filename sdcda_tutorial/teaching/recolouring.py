@@ -44,7 +44,7 @@ def train(weights: TranslationWeights, seed: int = 0) -> Translation:
         weights, steps=STEPS, batch_size=4, augmentation=Augmentation((SIDE, SIDE)), blocks=0,
         width=1 / 8, discriminator_width=1 / 8, learning_rate=RATE, seed=seed,
     )  # fmt: skip
-    translation, rng = Translation(config, Hardware(precision="32-true").launch()), np.random.default_rng(seed)
+    translation, rng = Translation(config, Hardware("cpu", precision="32-true").launch()), np.random.default_rng(seed)
     for step in range(STEPS):
         for optimizer in translation.optimizers.values():
             optimizer.param_groups[0]["lr"] = linear_decay(RATE, step, STEPS)

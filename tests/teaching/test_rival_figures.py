@@ -57,7 +57,7 @@ def test_maps_share_one_scale_and_show_their_counts(target: CrowdDataset) -> Non
     truths = [torch.full(sample.size, 0.01) for sample in samples]
     figure = rival_figures.maps(samples, truths, {"a": truths, "b": [2 * truth for truth in truths]})
     panels = figure.axes[:8]
-    assert {axis.images[0].get_clim() for i, axis in enumerate(panels) if i % 4} == {(0, truths[0].max() / 2)}
+    assert {axis.images[0].get_clim() for i, axis in enumerate(panels) if i % 4} == {(0.0, float(truths[0].max()) / 2)}
     assert panels[1].texts[0].get_text() == str(samples[0].count)
     assert float(panels[3].texts[0].get_text()) > float(panels[2].texts[0].get_text()) > 0
     assert figure.axes[8].get_ylabel() == "people per pixel"
