@@ -97,8 +97,8 @@ notebook.show(
 #
 # Nobody has the same scene both synthetic and photographed. **CycleGAN** (Zhu et al., ICCV 2017)
 # asks for two things instead: a translated image should *look like* the target, which a
-# discriminator judges, and it should keep enough to *find the way back*. With a generator $G_t$
-# that paints towards the target and $G_s$ towards the source:
+# discriminator judges, and it should keep enough to *find the way back*. The generators, $G_t$
+# towards the target and $G_s$ towards the source, minimise
 #
 # $$L = \underbrace{(D_t(G_t(x^s)) - 1)^2}_{\text{fooling}}
 #  + \lambda \Big( \underbrace{\lvert G_s(G_t(x^s)) - x^s \rvert}_{\text{cycle}}

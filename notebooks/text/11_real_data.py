@@ -148,7 +148,7 @@ except InputError as error:
 
 # %% [markdown]
 # We did four things and the check lists three. GT_IMG_7.mat is well formed, and nothing in it says
-# that it belongs to image 1. Exercise 11.1 finds it.
+# that it belongs to image 1. You will find it in exercise 11.1.
 #
 # ## Choose the scenes
 #
@@ -347,8 +347,8 @@ notebook.show(
 # heads are as wide as in training, and count some photographs by hand before you trust it.
 #
 # **Try it.** Choose a photograph (JPEG or PNG, at most 10 MB); until then the demo shows the
-# synthetic image above. It stays on the machine that runs this notebook. Move the size and watch
-# the count. Which one would you believe?
+# synthetic image above. Your photograph stays on the machine that runs this notebook. Move the size
+# and watch the count. Which one would you believe?
 
 # %% tags=["nbval-ignore-output"]
 own_photo(counters, first.image)
@@ -360,9 +360,9 @@ own_photo(counters, first.image)
 # sdcda predict --checkpoint runs/photos/se+fd/model.safetensors --json counts.json photos/*.jpg
 # ```
 #
-# Counted some by hand? Write the heads into a CSV file with lines `image,x,y` and make a test set
-# of it. To *train* for your photographs, give their folder as the target; no labels are needed, and
-# a laptop will do:
+# Once you have counted some by hand, write the heads into a CSV file with lines `image,x,y` and
+# make a test set of it. To *train* for your photographs, give their folder as the target; no labels
+# are needed, and a laptop will do:
 #
 # ```bash
 # sdcda data make heads.csv photos ~/data/mine --split test
