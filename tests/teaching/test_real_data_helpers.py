@@ -49,7 +49,8 @@ def test_every_photograph_is_inside_its_panel() -> None:
         points = axis.collections[0].get_offsets()
         assert len(points) == 4 * 80
         assert points.max(axis=0)[0] < axis.get_xlim()[1] and points.max(axis=0)[1] < axis.get_ylim()[1]
-        assert points.max(axis=0)[1] == pytest.approx(max(map(max, FOUND["images"]["predicted"][method].values())), abs=0.1)
+        highest = max(map(max, FOUND["images"]["predicted"][method].values()))
+        assert points.max(axis=0)[1] == pytest.approx(highest, abs=0.1)
     assert picture(figure)
 
 
