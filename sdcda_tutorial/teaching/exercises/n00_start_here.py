@@ -1,16 +1,14 @@
-"""Exercises of notebook 00: the error on the background, and a percentage that needs its base."""
+"""Exercises of notebook 00: the error on the background, and how much of it a good count can hide."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+import numpy as np
 import torch
 
-from sdcda_tutorial.paper import TABLE_1
-from sdcda_tutorial.teaching.exercises import Answer, exercise, expect, require, same
+from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, require, same
 
 
-@exercise("0.1", "People who are not there", difficulty=1, minutes=4)
+@exercise("0.1", "People who are not there", difficulty=1, minutes=3)
 def background_error(answer: Answer) -> None:
     """a count can be right by chance, when people missed here make up for people invented there; this cannot."""
     truth = torch.tensor([[0.0, 0.01, 0.6, 0.39], [0.0, 0.0, 0.0, 0.0]])
@@ -30,27 +28,32 @@ def background_error(answer: Answer) -> None:
     expect(found, 0.8, "in this example it is 0.5 + 0.25 + 0.05 = 0.8 people, not {found:.3f}.", mistakes)
 
 
-@exercise("0.2", "How much better?", difficulty=1, minutes=5)
-def mae_drop(answer: Answer) -> None:
-    """a percentage is worth as much as its base, so name the base."""
-
-    def drop(before: float, after: float) -> float:
-        return 100 * (before - after) / before
-
-    right, other_sets = drop(24.6, 16.9), [drop(190.8, 129.3), drop(296.1, 221.2)]
-    mistakes = {
-        "you divide by the error *after*. A drop is relative to the error before.": 100 * (24.6 - 16.9) / 16.9,
-        "check the sign: a drop is positive when the error becomes smaller.": -right,
-        "this is a fraction. Multiply by 100 to get a percentage.": right / 100,
-        "this is the difference in people. Divide it by the error before.": 24.6 - 16.9,
-        "this is how much of the error is *left*. How much is gone?": 100 * 16.9 / 24.6,
-        "this is the drop from NoAdpt [16]. The argument names another method, NoAdpt (ours).": drop(22.8, 16.9),
-        "this is the drop on another data set. Match the field `dataset` as well as `method`.": other_sets,
-        "this is the drop of the MSE. Use the MAE.": drop(33.7, 24.7),
-    }
-    arguments = "ShanghaiTech B", "NoAdpt (ours)", "SE+FD"
-    found = float(answer(TABLE_1, *arguments))
-    expect(found, right, "24.6 to 16.9 is a drop of 31.3 %, not {found:.1f} %.", mistakes, atol=0.01)
-    doubled = [replace(row, mae=2 * row.mae) if row.method == "SE+FD" else row for row in TABLE_1]
-    closing = "with twice the error of SE+FD you return {found:.1f} %: read the table that you are given."
-    expect(float(answer(doubled, *arguments)), drop(24.6, 33.8), closing, atol=0.01)
+@exercise("0.2", "Right for the wrong reasons", difficulty=2, minutes=5)
+def hidden_errors(answer: Answer) -> None:
+    """the smaller of the two errors is hidden by the other; only a map shows it, never the count."""
+    true, predicted, invented = np.array([30.0, 30, 30, 30]), np.array([35.0, 24, 31, 38]), np.array([25.0, 4, 0, 6])
+    missed = true - (predicted - invented)  # 20, 10, -1, -2: on the last two the crowd itself is overcounted
+    right = np.minimum(invented, np.maximum(missed, 0))
+    given = answer(true.copy(), predicted.copy(), invented.copy())
+    require(np.shape(given) == (4,), f"return one number per image: 4 here, not the shape {np.shape(given)}.")
+    found = np.asarray(given, dtype=float)
+    crowd, error = predicted - invented, predicted - true
+    mistakes: Mistakes = {
+        "these are the missed people. Some of them are not made up for: where 4 are invented, only 4 can be.": [
+            missed, np.maximum(missed, 0),
+        ],
+        "these are the invented people. They hide nobody beyond those who are missed.": invented,
+        "this is the error of the count, which is what you see. How much does it hide?": [error, -error, abs(error)],
+        "below zero: where the crowd is overcounted, nobody is missed and nothing is made up for.": np.minimum(
+            invented, missed
+        ),
+        "these are the people seen on the crowd. Those who are missed are the true count less these.": crowd,
+        "missed people are not true - predicted: of the predicted ones, leave out those on the background.": [
+            np.minimum(invented, np.maximum(true - predicted, 0)), np.minimum(invented, true - predicted),
+        ],
+        "the larger of the two is not hidden. What one error can hide of the other is the smaller.": [
+            np.maximum(invented, missed), np.maximum(invented, np.maximum(missed, 0)),
+        ],
+    }  # fmt: skip
+    closing = "with 30 people, 35 predicted and 25 of them invented, 20 are missed and hidden; you say {found[0]:g}."
+    expect(found, right, closing, mistakes)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from sdcda_tutorial.paper import TABLE_1
 from sdcda_tutorial.teaching.exercises import verdict
 
 
@@ -53,38 +52,33 @@ def test_0_1_mistakes(answer: Any, hint: str) -> None:
     assert hint in text
 
 
-def mae(table: Any, dataset: str, method: str) -> float:
-    return next(row.mae for row in table if (row.dataset, row.method) == (dataset, method))
-
-
-def drop(table: Any, dataset: str, before: str, after: str) -> float:
-    return 100 * (1 - mae(table, dataset, after) / mae(table, dataset, before))
-
-
-def drop_of_mse(table: Any, dataset: str, before: str, after: str) -> float:
-    b, a = (next(r.mse for r in table if (r.dataset, r.method) == (dataset, method)) for method in (before, after))
-    return 100 * (b - a) / b
+def hidden(true: Any, predicted: Any, invented: Any) -> Any:
+    return np.minimum(invented, np.maximum(true - predicted + invented, 0))
 
 
 def test_0_2_right() -> None:
-    assert verdict("0.2", drop)[0] == "right"
-    assert np.isclose(drop(TABLE_1, "ShanghaiTech B", "NoAdpt (ours)", "SE+FD"), 31.3, atol=0.05)
+    assert verdict("0.2", hidden)[0] == "right"
+    assert (
+        verdict("0.2", lambda *columns: [max(0, min(i, t - p + i)) for t, p, i in zip(*columns, strict=True)])[0]
+        == "right"
+    )
 
 
 @pytest.mark.parametrize(
     ("answer", "hint"),
     [
-        (lambda t, d, b, a: 100 * (mae(t, d, b) - mae(t, d, a)) / mae(t, d, a), "error *after*"),
-        (lambda t, d, b, a: -drop(t, d, b, a), "the sign"),
-        (lambda t, d, b, a: drop(t, d, b, a) / 100, "fraction"),
-        (lambda t, d, b, a: mae(t, d, b) - mae(t, d, a), "difference in people"),
-        (lambda t, d, b, a: 100 * mae(t, d, a) / mae(t, d, b), "*left*"),
-        (lambda t, d, b, a: drop(t, d, "NoAdpt [16]", a), "NoAdpt [16]"),
-        (lambda t, d, b, a: drop(t, "ShanghaiTech A", b, a), "another data set"),
-        (lambda t, d, b, a: drop(t, "UCF-QNRF", b, a), "another data set"),
-        (drop_of_mse, "MSE"),
-        (lambda t, d, b, a: drop(TABLE_1, d, b, a), "table that you are given"),
-        (lambda t, d, b, a: 12.0, "31.3"),
+        (lambda t, p, i: t - p + i, "missed people. Some"),
+        (lambda t, p, i: np.maximum(t - p + i, 0), "missed people. Some"),
+        (lambda t, p, i: i, "beyond those who are missed"),
+        (lambda t, p, i: p - t, "is what you see"),
+        (lambda t, p, i: abs(p - t), "is what you see"),
+        (lambda t, p, i: np.minimum(i, t - p + i), "below zero"),
+        (lambda t, p, i: p - i, "seen on the crowd"),
+        (lambda t, p, i: np.minimum(i, t - p), "leave out those on the background"),
+        (lambda t, p, i: np.minimum(i, np.maximum(t - p, 0)), "leave out those on the background"),
+        (lambda t, p, i: np.maximum(i, t - p + i), "is the smaller"),
+        (lambda t, p, i: hidden(t, p, i).sum(), "one number per image"),
+        (lambda t, p, i: 3 + 0 * t, "you say 3"),
     ],
 )
 def test_0_2_mistakes(answer: Any, hint: str) -> None:
