@@ -1,18 +1,22 @@
 # ---
 # jupyter:
 #   sdcda:
+#     minutes: 40
 #     seconds: 45
 # ---
 
 # %% [markdown]
 # # 07 · Feature discriminator
 #
-# [← 06 Masked target loss](06_masked_target_loss.ipynb) · [08 Adversarial training →](08_adversarial_training.ipynb)
+# [← 06 Masked target loss](06_masked_target_loss.ipynb) · [08 Adversarial training
+# →](08_adversarial_training.ipynb)
 #
-# **After this notebook you can** say what D sees and what it answers, compute its loss and E's by hand, tell balance from
-# its failures, and say why a D that is fooled is no proof that the domains have become alike.
+# **After this notebook you can** say what D sees and what it answers, compute its loss and E's,
+# tell a balanced game from one that has collapsed, and explain why a fooled D does not mean that
+# the domains have become alike.
 #
-# **Time** 35 minutes to read and try; runs in about 45 seconds on two CPU cores. **You need** notebooks 03 and 05.
+# **Time** 40 minutes; runs in about 45 seconds on two CPU cores. **You need** notebooks 03 and
+# 05.
 
 # %% tags=["colab"]
 import sys
@@ -35,31 +39,34 @@ if "google.colab" in sys.modules:
 
 # %%
 from sdcda_tutorial.teaching import notebook
-from sdcda_tutorial.experiments.presets import MINI
 
 notebook.begin()
 
 # %%
+from statistics import median
+
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
+from IPython.display import Markdown, display
 from torch import nn
 
+from sdcda_tutorial import losses
 from sdcda_tutorial.evaluation import colours
-from sdcda_tutorial.teaching import method_drawing
-from sdcda_tutorial import losses, training
-from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
-from sdcda_tutorial.teaching.exercises import check
+from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.networks import FeatureDiscriminator
+from sdcda_tutorial.teaching import adversarial_toy, method_drawing
+from sdcda_tutorial.teaching.adversarial_toy import play
+from sdcda_tutorial.teaching.exercises import check
 
 method_drawing.show("D", "adversarial")
 
 # %% [markdown]
-# ## Look first: can one tell the domains apart from the features?
+# ## Do the features give the domain away?
 #
-# D never sees an image. It sees features $f = E(x)$ and answers: source or target? Below, the features of the counter
-# trained on the source alone are averaged over each image, and the two directions in which they vary most are drawn.
-# Each dot is an image.
+# D never sees an image. It sees the features $f = E(x)$ and answers: source or target? Try it
+# yourself. Below are the features of the source-only counter (NoAdapt), averaged over each image,
+# along the two directions in which they vary most.
 
 # %%
 world = notebook.world()
@@ -68,41 +75,33 @@ world = notebook.world()
 @torch.no_grad()
 def features(E, dataset, indices):
     """E(x) of whole images: (B, channels, 24, 32)."""
-    return torch.cat([E(torch.from_numpy(dataset.read_image(i)).permute(2, 0, 1)[None].float() / 255) for i in indices])
+    images = (torch.from_numpy(dataset.read_image(i)).permute(2, 0, 1) / 255 for i in indices)
+    return torch.cat([E(x[None]) for x in images])
 
 
-def of_both_domains(method):
-    """Features of 34 training images of the source and of the target, then of 17 test images of each."""
-    E = notebook.counter(method).E
-    trained_on = features(E, world.source, range(0, 400, 12)), features(E, world.target, range(0, 200, 6))
-    unseen = features(E, world.source_test, range(0, 100, 6)), features(E, world.target_test, range(0, 136, 8))
-    return trained_on, unseen
-
-
-known = {method: of_both_domains(method) for method in ("noadapt", "se+fd")}
-(fs, ft), _ = known["noadapt"]
-print("f of the source:", tuple(fs.shape), "  f of the target:", tuple(ft.shape))
-
+E = notebook.counter("noadapt").E
+fs, ft = features(E, world.source, range(0, 400, 12)), features(E, world.target, range(0, 200, 6))
 means = torch.cat([fs, ft]).mean(dim=(2, 3))
 _, _, directions = torch.linalg.svd(means - means.mean(0), full_matrices=False)
 flat = (means - means.mean(0)) @ directions[:2].T
-figure, axis = plt.subplots(figsize=(5, 3.2), layout="constrained")
-axis.scatter(*flat[: len(fs)].T, s=18, color=colours.BLUE, marker="o", label="source")
-axis.scatter(*flat[len(fs) :].T, s=22, color=colours.VERMILION, marker="^", label="target")
+
+figure, axis = plt.subplots(figsize=(5.4, 3.2), layout="constrained")
+axis.scatter(*flat[: len(fs)].T, s=22, color=colours.SOURCE, marker="o", label="source")
+axis.scatter(*flat[len(fs) :].T, s=26, color=colours.TARGET, marker="^", label="target")
 axis.set(xlabel="first principal direction", ylabel="second")
-axis.legend(loc="lower left")
-notebook.show(figure, "Mean features of 34 source images (circles) and 34 target images (triangles), E of NoAdapt.")
+axis.legend()
+notebook.show(figure, "Mean features of 34 source images (circles) and 34 target images (triangles).")
 
 # %% [markdown]
-# The two kinds of dots lie differently, but in this plane they overlap. D sees all channels, and where in the image they
-# are large.
+# The clouds differ, but they overlap in this plane. D sees all 128 channels, and where in the
+# image they are large.
 #
 # ## D: four convolutions
 #
 # $$p^s = D(f^s; \theta_d), \qquad p^t = D(f^t; \theta_d) \tag{3}$$
 #
-# The module gives *logits*; $p$ = sigmoid(logit) is the probability of **source**. It does not give one answer for an
-# image but a small map of answers, each for a patch (in the mini world's crops the map is a single answer).
+# The module returns logits, and $p$ = sigmoid(logit) is the probability of **source**. Each
+# convolution halves the map. What remains is a small map of answers, one for each patch.
 
 # %%
 notebook.code(FeatureDiscriminator)
@@ -118,168 +117,150 @@ def sizes(D, channels, height, width):
     return " → ".join(f"{h}×{w}" for h, w in seen)
 
 
-print("paper: crop 480×640, stride 16:", sizes(FeatureDiscriminator(512), 512, 480 // 16, 640 // 16))
-print("mini:  crop 128×160, stride 8: ", sizes(FeatureDiscriminator(128, 0.25), 128, 128 // 8, 160 // 8))
-print("AdaptSegNet's fifth convolution would start from 1×2, with a kernel of 4×4 and a border of 1: 1 + 2 rows, fewer than the kernel's 4")
+print("paper, crop 480×640, stride 16:", sizes(FeatureDiscriminator(512), 512, 30, 40))
+print("mini,  crop 128×160, stride 8: ", sizes(FeatureDiscriminator(128, 0.25), 128, 16, 20))
 
 # %% [markdown]
-# Each convolution halves and rounds down. After four, two numbers are left of the paper's crop and one of ours; this is why
-# we read the paper's "4 convolution layers" literally, although the work it builds on, AdaptSegNet, has five.
+# Two answers remain of the paper's crop, and one of ours. A fifth convolution, as in AdaptSegNet,
+# on which the paper builds, would find nothing left to halve. So we take "4 convolution layers"
+# literally ([appendix B](B_ledger.ipynb)).
 #
 # ## Two losses that disagree
 #
-# D is trained like any classifier: **source is 1, target is 0**,
+# D is trained like any classifier, with **1 for the source and 0 for the target**:
 #
 # $$L_D(\theta_d) = -\tfrac12 \log p^s - \tfrac12 \log (1 - p^t)$$
 #
-# and E is trained against it, on the target only: it is rewarded where D answers "source",
+# E is trained against it. It is rewarded where D takes the target for the source:
 #
 # $$L_{adv}(\theta_e) = -\sum_{h,w} \log(p^t) \tag{10}$$
 #
-# (here a mean instead of the sum). In AdaptSegNet source is 0 and target 1. That is only a name, as long as both losses use
-# the same one; mixed up, E helps D.
-
-# %%
-notebook.code(losses.discriminator_loss, losses.adversarial_loss)
-
-# %% [markdown]
-# By hand, for one answer each. A logit of $\log 3$ is $p = 3/4$, a logit of 0 is $p = 1/2$.
+# The package takes the mean instead of the sum. Here are three situations by hand; a logit of
+# $\log 3$ is $p = 3/4$.
 
 # %%
 log3 = torch.tensor([[[[3.0]]]]).log()
-cases = {"D knows nothing": (0 * log3, 0 * log3), "D is right": (log3, -log3), "D is wrong": (-log3, log3)}
-print(f"{'':17} ps    pt    L_D    by hand                          L_adv")
+cases = {"knows nothing": (0 * log3, 0 * log3), "is right": (log3, -log3), "is wrong": (-log3, log3)}
+rows = []
 for name, (s, t) in cases.items():
     ps, pt = float(s.sigmoid()), float(t.sigmoid())
-    hand = -0.5 * torch.log(torch.tensor(ps)) - 0.5 * torch.log(torch.tensor(1 - pt))
-    print(
-        f"{name:16} {ps:.2f}  {pt:.2f}  {losses.discriminator_loss(s, t):.3f}  "
-        f"-(log {ps:.2f} + log {1 - pt:.2f}) / 2 = {hand:.3f}   {losses.adversarial_loss(t):.3f}"
-    )
+    L_D, L_adv = losses.discriminator_loss(s, t), losses.adversarial_loss(t)
+    by_hand = f"-(log {ps:.2f} + log {1 - pt:.2f}) / 2"
+    rows.append([name, f"{ps:.2f}", f"{pt:.2f}", by_hand, f"{L_D:.3f}", f"{L_adv:.3f}"])
+display(Markdown(markdown_table(["D …", "ps", "pt", "L_D by hand", "L_D", "L_adv"], rows)))
 
 # %% [markdown]
-# $\log 2 = 0.693$ is the mark of a D that knows nothing. From there, what is good for one is bad for the other.
+# $\log 2 = 0.693$ is the mark of a D that knows nothing. From there, what is good for one is bad
+# for the other.
 #
-# **Why $-\log p$ and not $\log(1 - p)$?** Both fall when D is fooled. Look at their gradient at the logit where D is sure
-# that it sees a target:
+# **Why $-\log p$ and not $\log(1 - p)$?** Both fall when D is fooled. But look at the slope where
+# D is sure that it sees a target:
 
 # %%
-print("logit of D   p       gradient of -log p   gradient of log(1 - p)")
+rows = []
 for value in (0.0, -2.0, -5.0, -10.0):
     logit = torch.tensor(value, requires_grad=True)
     (ours,) = torch.autograd.grad(F.softplus(-logit), logit)
     (other,) = torch.autograd.grad(-F.softplus(logit), logit)
-    print(f"{value:8.0f}    {torch.sigmoid(logit.detach()):.4f}   {float(ours):12.4f}   {float(other):18.4f}")
+    p = torch.sigmoid(logit.detach())
+    rows.append([f"{value:.0f}", f"{p:.4f}", f"{ours:.4f}", f"{other:.4f}"])
+display(Markdown(markdown_table(["logit of D", "p", "slope of -log p", "slope of log(1 - p)"], rows)))
 
 # %% [markdown]
-# The more certain D is, the less $\log(1-p)$ tells E. The gradient of Eq. 10 stays near -1: a strong D does not silence E.
-# Whether it then tells E anything *useful* is another question, which the toy below asks.
+# The surer D is, the less $\log(1-p)$ says to E. The slope of Eq. 10 stays near -1: a strong D
+# does not silence E.
 #
-# ## Why alternate, and why detach
+# ## A game that you can watch
 #
-# The two losses pull $p^t$ in opposite directions, so one sum for both networks would pull each way with the wrong network
-# too. Instead each moves by its own loss and leaves the other alone: E with D frozen, then D on `f.detach()`, the features
-# without the way back to E. Notebook 08 shows both in the package's loop, and measures what happens without.
-#
-# ## A toy with two numbers
-#
-# An "image" is $x = (x_1, x_2)$. $x_1$ is the look of the background and differs between the domains; $x_2$ is what we want to
-# know, and only the source tells it. E is one matrix for *both* domains, C reads $x_2$ from $f = E(x)$, D is a small
-# network. Since E is shared, it cannot shift one cloud onto the other. It can only *forget* $x_1$.
+# How does such a game end? Take an "image" of two numbers: $x_1$ is the look of the background
+# and differs between the domains, $x_2$ is what we want to know, and only the source has labels
+# of it. E is one matrix, C reads $x_2$ from $f = E(x)$, D is a small network. This is one step:
 
 # %%
-def toy(lambda_d, rate_of_D, steps=600):
-    """Alternate E and C with D; what was measured at every step, and the features at some."""
-    torch.manual_seed(1)
-    xs, xt = torch.randn(200, 2) * torch.tensor([0.5, 1.0]), torch.randn(200, 2) * torch.tensor([0.5, 1.0])
-    xs[:, 0] -= 1.5
-    xt[:, 0] += 1.5
-    E, C, D = nn.Linear(2, 2), nn.Linear(2, 1), nn.Sequential(nn.Linear(2, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
-    with torch.no_grad():
-        E.weight.copy_(torch.eye(2))
-        E.bias.zero_()
-    move_E_and_C = torch.optim.Adam([*E.parameters(), *C.parameters()], 0.02)
-    move_D = torch.optim.Adam(D.parameters(), rate_of_D, betas=(0.9, 0.99))
-    seen, snapshots = [], {}
-    for step in range(steps + 1):
-        fs, ft = E(xs), E(xt)
-        task, adversarial = F.mse_loss(C(fs), xs[:, 1:]), losses.adversarial_loss(D(ft))
-        move_E_and_C.zero_grad()
-        (task + lambda_d * adversarial).backward()
-        with torch.no_grad():
-            spread = torch.cat([fs - fs.mean(0), ft - ft.mean(0)]).square().sum(1).mean().sqrt()
-            gap = (fs.mean(0) - ft.mean(0)).norm() / spread
-            right = ((D(fs) > 0).float().mean() + (D(ft) < 0).float().mean()) / 2
-            seen.append([float(v) for v in (gap, right, task, adversarial)])
-            if step in (0, 100, 300, 600):
-                snapshots[step] = fs.detach().clone(), ft.detach().clone()
-        move_E_and_C.step()
-        move_D.zero_grad()
-        losses.discriminator_loss(D(fs.detach()), D(ft.detach())).backward()
-        move_D.step()
-    return torch.tensor(seen), snapshots, E.weight.detach()
+notebook.code(adversarial_toy.step)
 
+# %% [markdown]
+# The two losses pull $p^t$ in opposite directions, so each may move only its own side: first E
+# and C, while D stands still, then D on `fs.detach()`, features without a way back to E.
+#
+# E is the same matrix for both domains, so it cannot shift one cloud onto the other. It has two
+# ways to fool D. It can **mirror** $x_1$, so that the target lands where the source was; that
+# works until D has learned the new sides. Or it can **forget** $x_1$; that works for good.
 
-settings = {
-    "off: λd = 0": (0.0, 0.01),
-    "balance: λd = 0.1": (0.1, 0.01),
-    "D too weak: it does not learn": (0.1, 0.0),
-    "too strong: λd = 10, fast D": (10.0, 0.1),
+# %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.1}}
+games = {
+    "off: λd = 0": play(0),
+    "balance: λd = 0.1": play(0.1),
+    "D too slow: λd = 0.1": play(0.1, rate_of_D=0.0001),
+    "λd too large: λd = 10": play(10),
 }
-games = {name: toy(*values) for name, values in settings.items()}
-
-figure, axes = plt.subplots(4, 4, figsize=(9.5, 8), layout="constrained")
-for line, (name, (_, snapshots, _)) in zip(axes, games.items()):
-    for axis, (step, (fs, ft)) in zip(line, snapshots.items()):
-        axis.scatter(*fs.T, s=4, color=colours.BLUE, marker="o", alpha=0.6)
-        axis.scatter(*ft.T, s=5, color=colours.VERMILION, marker="^", alpha=0.6)
-        axis.set_title(f"step {step}", fontsize=8)
-        axis.tick_params(labelsize=6)
-    line[0].set_ylabel(name.replace(": ", "\n"))
+off, balance, slow, large = games.values()
+shown = {
+    "start": (off, 0),
+    "balance, step 100: mirrored": (balance, 100),
+    "balance, step 600: x₁ forgotten": (balance, 600),
+    "off, step 600": (off, 600),
+    "D too slow, step 600": (slow, 600),
+    "λd too large, step 600": (large, 600),
+}
 notebook.show(
-    figure,
-    "Features of the toy in four games (rows) at four steps (columns); source blue circles, target vermilion triangles. "
-    "Each picture has its own axes: read the numbers on them.",
+    adversarial_toy.clouds(shown),
+    "Features of the toy, source circles and target triangles, on the same axes throughout.",
+)
+notebook.show(
+    adversarial_toy.curves(games),
+    "The four games step by step: the gap between the domains in spreads, D's share of right "
+    "answers, and C's error on the target.",
+)
+columns = ("gap", "right", "adversarial", "error")
+header = ["mean of steps 300 to 600", "gap", "D is right", "E's loss", "C's error, target"]
+rows = [[name, *(f"{game.late(c):.2f}" for c in columns)] for name, game in games.items()]
+display(Markdown(markdown_table(header, rows)))
+
+# %% [markdown]
+# TOYTEXT
+#
+# ## Experiment: how large should λd be?
+#
+# **Predict first.** λd grows from 0 to 30. Sketch the gap between the domains over λd. Does it
+# fall all the way? Then run the cell, change `lambdas`, D's learning rate or the seeds, and run
+# it again.
+
+# %% sdcda={"tolerance": {"rel": 0.2, "abs": 0.1}}
+lambdas = (0, 0.01, 0.1, 1, 3, 10, 30)
+found = {value: [play(value, rate_of_D=0.01, seed=seed) for seed in range(3)] for value in lambdas}
+notebook.show(
+    adversarial_toy.sweep(found),
+    "Gap and error over λd, mean of steps 300 to 600: a grey dot is one of three seeds, the line "
+    "goes through the medians.",
+)
+for value, of_seeds in found.items():
+    gap, error = (median(game.late(name) for game in of_seeds) for name in ("gap", "error"))
+    print(f"λd {value:5g}   gap {gap:4.1f} spreads   error of C on the target {error:5.2f}")
+
+# %% [markdown]
+# SWEEPTEXT
+#
+# ### Try it
+#
+# Move the weight, D's learning rate and the step. Can you find a game that ends mirrored?
+
+# %%
+from sdcda_tutorial.teaching.demos.adversarial_game import adversarial_game, render_adversarial_game
+
+notebook.show(
+    render_adversarial_game(lambda_d=0.1, rate_of_D=0.01, step=300),
+    "The balanced game at step 300: on the left the features, on the right what happened so far.",
 )
 
-# %%
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
-titles = ["gap between the domains, in spreads", "share of D's answers that are right", "error of C on the source"]
-for column, (axis, title) in enumerate(zip(axes, titles)):
-    for (name, (seen, _, _)), colour in zip(games.items(), (colours.BLACK, colours.GREEN, colours.SKY, colours.PURPLE)):
-        axis.plot(seen[:, column], color=colour, linewidth=1, label=name)
-    axis.set(xlabel="step", title=title)
-axes[2].set(yscale="log", ylim=(1e-6, 100))
-axes[0].set_ylim(0, 9)
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
-notebook.show(figure, "The same four games step by step: the gap, D's share of right answers, and C's error.")
-
-off, balance, weak, strong = (seen[-300:].mean(0) for seen, _, _ in games.values())
-gap, right, task, adversarial = range(4)
-print("means over the second half")
-print("off:      the gap stays above 1:", bool(off[gap] > 1), "  D right in more than 9 of 10:", bool(off[right] > 0.9))
-print("balance:  less than half of that gap:", bool(balance[gap] < off[gap] / 2), "  C's error below 0.02:", bool(balance[task] < 0.02))
-print("too weak: the gap stays above 1:", bool(weak[gap] > 1), "  though E's loss says D is fooled (below log 2):", bool(weak[adversarial] < 0.693))
-gaps = games["D too weak: it does not learn"][0][:, gap]
-print("          D no better than guessing:", bool(weak[right] < 0.5), "  the gap ends wider than it began:", bool(gaps[-1] > gaps[0]))
-print("too strong: C's error above 0.05:", bool(strong[task] > 0.05))
+# %% tags=["nbval-ignore-output"]
+adversarial_game()
 
 # %% [markdown]
-# *Off*: E keeps $x_1$, and D has an easy life. *Balance*: the clouds come to lie on one another and C still reads $x_2$; D
-# drops towards guessing because there is little left to find. At step 100 E has turned the clouds round: that fools D until it
-# has learnt the new sides; hence the swings. *Too weak*: E's loss is low, D is fooled, and the gap even grows, because D's
-# answer is worth nothing. *Too strong*: E spends itself on the game, the features swing, and the task is lost. So a low
-# adversarial loss means little by itself, and neither does a D that does no better than guessing.
+# ## Real features: ask a fresh D
 #
-# **What the toy does not prove.** In it the domains differ in one number that the task does not need. Where the domains differ
-# in what *is* to be counted, denser crowds say, aligning takes that away as well. And λd and the rates were chosen to show four
-# kinds of behaviour; where they lie in another problem has to be found out there.
-#
-# ## Real features: a fresh D
-#
-# During training D shares its time with an E that runs away from it. How much of the domain is left in the features
-# afterwards? Freeze E, train a *new* D on the features from above for 75 steps, and ask it about test images. (Both E were
-# trained in another mini world; all these images are new to them.)
+# In training, D chases an E that runs away. What is left of the domain in the features
+# afterwards? Freeze E, train a *new* D for 75 steps, and test it on unseen images.
 
 # %%
 def fresh_D(trained_on, unseen):
@@ -288,88 +269,65 @@ def fresh_D(trained_on, unseen):
     D = FeatureDiscriminator(trained_on[0].shape[1], width=0.25)
     optimizer = torch.optim.Adam(D.parameters(), 1e-3, betas=(0.9, 0.99))
     shares = []
-    for step in range(76):
-        if step % 15 == 0:
-            with torch.no_grad():
-                right = (D(unseen[0]) > 0).float().mean() + (D(unseen[1]) < 0).float().mean()
-            shares.append((step, float(right) / 2))
+    for step in range(1, 76):
         some = torch.randint(len(trained_on[0]), (8,))
         loss = losses.discriminator_loss(D(trained_on[0][some]), D(trained_on[1][some]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return shares
+        if step >= 45 and step % 15 == 0:  # look three times: one look swings
+            with torch.no_grad():
+                right = (D(unseen[0]) > 0).float().mean() + (D(unseen[1]) < 0).float().mean()
+            shares.append(float(right) / 2)
+    return sum(shares) / len(shares)
 
 
-curves = {method: fresh_D(*both) for method, both in known.items()}
-for method, shares in curves.items():
-    print(f"{METHOD_TITLES[method]:8} a fresh D, mean of the last three looks: right in more than 6 of 10: {sum(s for _, s in shares[-3:]) / 3 > 0.6}")
-
-figure, axis = plt.subplots(figsize=(5, 3), layout="constrained")
-for (method, shares), colour in zip(curves.items(), (colours.BLUE, colours.VERMILION)):
-    axis.plot(*zip(*shares), "o-", color=colour, markersize=3, label=METHOD_TITLES[method])
-axis.axhline(0.5, color=colours.GREY, linestyle=":", linewidth=0.8)
-axis.set(ylim=(0.3, 1.03), xlabel="steps of the fresh D", ylabel="right answers on test images")
-axis.legend()
-notebook.show(figure, "A fresh D on frozen features: share of right answers on test images. The dotted line is guessing.")
+# %% sdcda={"tolerance": {"abs": 12}}
+for method in ("noadapt", "fd", "se+fd"):
+    E = notebook.counter(method).E
+    training = [features(E, d, range(0, n, n // 33)) for d, n in ((world.source, 396), (world.target, 198))]
+    unseen = [features(E, d, range(0, 100, 6)) for d in (world.source_test, world.target_test)]
+    print(f"features of {method:7}: a fresh D is right in {100 * fresh_D(training, unseen):.0f} %")
 
 # %% [markdown]
-# A fresh D tells the domains apart on features of both extractors, those of SE+FD included. So whatever Eq. 10 did to E, it
-# did not make the domains indistinguishable: a D that was fooled in training was *that* D, at that moment. This does not say
-# that nothing was gained; for the count it is enough if the differences that disturb C are gone.
+# FRESHTEXT
 #
 # ## And the count?
 #
-# That is measured, in several worlds and trainings, on the target's test images:
+# That is what we want to know in the end: the MAE on the target's test images, over five seeds
+# each, in two rounds with different worlds and different λd.
 
 # %%
-def table(measured):
-    """Errors on the target, and seed by seed who beats whom."""
-    seeds = measured["seeds"]
-    print(f"{'':10} MAE, people     background error    error in the crowd")
-    for method in ("noadapt", "fd", "se", "se+fd"):
-        row = measured["summary"][f"{method} / target"]
-        figures = (f"{row[k]['mean']:6.1f} ± {row[k]['sd']:4.1f}" for k in ("mae", "background", "crowd"))
-        print(f"{METHOD_TITLES[method]:8}", "     ".join(figures))
-    mae = {(cell["method"], cell["seed"]): cell["mae"] for cell in measured["cells"] if cell["domain"] == "target"}
-    for method, rival in (("fd", "noadapt"), ("se+fd", "se"), ("se", "fd")):
-        won = sum(mae[method, seed] < mae[rival, seed] for seed in seeds)
-        print(f"{METHOD_TITLES[method]:5} has the lower MAE than {METHOD_TITLES[rival]} in {won} of {len(seeds)} seeds")
-
-
-measured = notebook.result("mini_world")
-print(f"λd = {MINI.adaptation.weights.adversarial:g}, seeds {measured['seeds']}, {measured['provenance']['date']}")
-table(measured)
+rounds = {"mini_world": "λd = 0.001", "mini_world_first_confirmation": "λd = 0.00001, other worlds"}
+rows = []
+for name, setting in rounds.items():
+    summary = notebook.result(name)["summary"]
+    maes = (summary[f"{method} / target"]["mae"] for method in ("noadapt", "fd", "se", "se+fd"))
+    rows.append([setting, *(f"{mae['mean']:.1f} ± {mae['sd']:.1f}" for mae in maes)])
+display(Markdown(markdown_table(["MAE, people", "NoAdapt", "FD", "SE", "SE+FD"], rows)))
 
 # %% [markdown]
-# The first comparison is D against nothing, the second is what D adds to S, the third tells which of the two does more. Five
-# seeds show a direction, hardly its size. And there is a story behind λd: an earlier value had been chosen, tested on fresh
-# seeds, and found wanting, before a wider search on development seeds led to the one above. That first test is kept:
-
-# %%
-first = notebook.result("mini_world_first_confirmation")
-print(first["what"].split(";")[0])
-table(first)
-
-# %% [markdown]
-# The same D, the same S, another λd, and other seeds: look again at the line that compares SE+FD with SE. The paper calls its
-# λd "chosen empirically" and no more. Here it was chosen with the target's labels of *development* seeds in view, which a
-# real target would not offer. Why D acts on the count as it does was not measured, so it is not explained here.
+# With the first weight D alone lowers the MAE from 30.1 to 19.4 people, and beside S from 10.5 to
+# 8.9. With the second it helps in neither place: 32.1 becomes 34.8, and 9.0 becomes 10.7. The
+# first weight was chosen on development worlds with the target's labels in view, which nobody has
+# for a real target. [Appendix A](A_controls.ipynb) has that sweep, and [notebook
+# 09](09_evaluation.ipynb) the whole table.
 #
 # ## Exercises
 #
-# **7.1 D's loss** (★★, 6 minutes). From logits, without calling the package. `F.softplus(-x)` is $-\log$ sigmoid$(x)$.
+# **7.1 D's loss** (★★, 6 minutes). From logits, without calling the package. `F.softplus(-x)` is
+# $-\log$ sigmoid$(x)$.
 
 # %%
 def discriminator_loss(source_logits, target_logits):
-    """What D minimises; logits (B, 1, h, w), with perhaps another B for each domain. A scalar, log 2 if all are 0."""
+    """What D minimises; logits (B, 1, h, w), B may differ. A scalar, log 2 if all logits are 0."""
     raise NotImplementedError
 
 
 check("7.1", discriminator_loss)
 
 # %% [markdown]
-# **7.2 E's adversarial loss** (★★, 6 minutes). Eq. 10, as a mean over D's answers.
+# **7.2 E's adversarial loss** (★, 4 minutes). Eq. 10, as a mean over D's answers.
 
 # %%
 def adversarial_loss(target_logits):
@@ -380,24 +338,38 @@ def adversarial_loss(target_logits):
 check("7.2", adversarial_loss)
 
 # %% [markdown]
-# **7.3 How many answers D gives** (★, 4 minutes).
+# **7.3 Four games with a bug** (★★★, 10 minutes). Each game below has one fault: `"one sum"` (all
+# losses in one `backward()`, nothing detached), `"labels mixed up"` (E's loss takes the target
+# for 0, as D's does), `"D too slow"`, or `"λd too large"`. Which is which? The games above help
+# with two of them. For the others, ask what each network is rewarded for.
+
+# %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.1}}
+rows = []
+for number, (_, faulty) in adversarial_toy.FAULTS.items():
+    game = faulty()
+    rows.append([f"{number}", *(f"{game.late(c):.2f}" for c in columns)])
+display(Markdown(markdown_table(["game", *header[1:]], rows)))
 
 # %%
-def output_size(height, width, stride):
-    """(height, width) of D's output for an image of that size and an E of that stride; image sides are multiples of it."""
-    raise NotImplementedError
-
-
-check("7.3", output_size)
+diagnosis = ...  # {1: "one sum", 2: ...}
+check("7.3", diagnosis)
 
 # %% [markdown]
 # [Solutions](solutions/07_feature_discriminator.ipynb)
 #
+# > **What this does not show.** In the toy the domains differ in a number that the task does not
+# > need. Where they differ in what is to be counted, such as the density of crowds, aligning
+# > removes that as well. The useful range of λd is the toy's own. And a fresh D shows what is
+# > left of the domain, not whether it disturbs C.
+#
 # ## Take away
 #
-# - D gives a small map of logits; sigmoid is the probability of *source*. Its loss is log 2 when it knows nothing.
-# - E is rewarded for target features that pass for source features; $-\log p$ keeps a gradient where D is sure.
-# - Balance is narrow: a weak D is fooled for nothing, a strong game drowns the task. D's accuracy alone cannot tell them apart.
-# - A fooled D is not a proof of aligned features, and aligned features are not the aim. The count is, and it was measured.
+# - D answers for each patch, with 1 for the source. E is rewarded where D takes the target for
+#   the source.
+# - Balance lies between two failures: a slow D is fooled for nothing, a large λd drowns the task.
+#   E's loss does not tell them apart.
+# - A fooled D is no proof of aligned features, and aligned features are not the aim. The count
+#   is.
 #
-# [← 06 Masked target loss](06_masked_target_loss.ipynb) · [08 Adversarial training →](08_adversarial_training.ipynb)
+# [← 06 Masked target loss](06_masked_target_loss.ipynb) · [08 Adversarial training
+# →](08_adversarial_training.ipynb)

@@ -1,15 +1,18 @@
-"""Exercises of notebook 07: what D minimises, what E minimises against it, and how many answers D gives."""
+"""Exercises of notebook 07: what D minimises, what E minimises against it, and four games that went wrong."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sdcda_tutorial import losses
-from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, number, pair, require, rule_out
+from sdcda_tutorial.teaching.adversarial_toy import FAULTS
+from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, number, require, rule_out
 
 # Two images of the source and one of the target: unequal, so that a mean over all of them shows.
 _SOURCE = torch.tensor([2.0, 0.5, -1.0, 3.0]).view(2, 1, 1, 2)
@@ -43,7 +46,7 @@ def discriminator_loss(answer: Answer) -> None:
     expect(loss(-200 * one, 200 * one), 200, closing, atol=1)
 
 
-@exercise("7.2", "E's adversarial loss", difficulty=2, minutes=6)
+@exercise("7.2", "E's adversarial loss", difficulty=1, minutes=4)
 def adversarial_loss(answer: Answer) -> None:
     """E is rewarded for target features that pass for source features, and the gradient reaches it."""
     logits = torch.tensor([-2.0, 1.0, 0.5]).view(3, 1, 1, 1).requires_grad_()
@@ -65,24 +68,23 @@ def adversarial_loss(answer: Answer) -> None:
     expect(number(answer(torch.full((1, 1, 1, 1), -200.0))), 200, closing, atol=1)
 
 
-@exercise("7.3", "How many answers D gives", difficulty=1, minutes=4)
-def output_size(answer: Answer) -> None:
-    """each convolution halves and rounds down: one answer for every 16 by 16 features, though each sees more
-    than those."""
-
-    def size(height: int, width: int, stride: int) -> tuple[int, int]:
-        made = pair(answer(height, width, stride), "height, width")
-        require(all(v == int(v) for v in made), f"the size is a pair of whole numbers, not {made}: round down.")
-        return int(made[0]), int(made[1])
-
-    mistakes: Mistakes = {
-        "height first, then width: (1, 2).": (2, 1),
-        "this is the size of f. D halves it four more times.": (30, 40),
-        "D has four convolutions, not three.": (3, 5),
-        "D has four convolutions here; a fifth, as in AdaptSegNet, would not fit.": [(0, 1), (0, 0)],
-        "each convolution rounds *down*: 15 becomes 7, 7 becomes 3, 3 becomes 1.": [(2, 3), (2, 2)],
+@exercise("7.3", "Four games with a bug", difficulty=3, minutes=10)
+def diagnosis(answer: Answer) -> None:
+    """no figure gives a fault away by itself; gap, D's answers, E's loss and the task together do."""
+    right = {number: name for number, (name, _) in FAULTS.items()}
+    names = ", ".join(f'"{name}"' for name in sorted(right.values()))
+    require(isinstance(answer, Mapping), 'answer with a dictionary, {1: "one sum", 2: ...}.')
+    given = dict(cast(Mapping[Any, Any], answer))
+    require(sorted(map(str, given)) == ["1", "2", "3", "4"], "name a fault for each of the games 1, 2, 3 and 4.")
+    given = {int(number): name for number, name in given.items()}
+    unknown = [name for name in given.values() if name not in right.values()]
+    require(not unknown, f"there is no fault {unknown[:1]}; the names are {names}.")
+    require(len(set(given.values())) == 4, "each fault stands in one game: you name one of them twice.")
+    hints = {
+        2: "look at C's error: which fault makes E forget its task? Only one game has an error above 1.",
+        4: "where D answers no better than guessing, though the domains lie far apart, D has not learned.",
+        1: "in games 1 and 3 D is always right. Mixed up, E leads D to be surer and surer, and Eq. 10 grows without end. In "
+        "one sum D is paid for Eq. 10 as well: it stops where 0.5 (1 - p) in one loss balances λd in the other.",
     }
-    expect(size(480, 640, 16), (1, 2), "a crop of 480×640 at stride 16 gives (1, 2), not {found}.", mistakes)
-    mistakes = {"at stride 8 the features are twice as large as at stride 16: divide by the stride given.": (1, 2)}
-    expect(size(256, 512, 8), (2, 4), "256×512 has features of 32×64, and gives (2, 4), not {found}.", mistakes)
-    expect(size(248, 376, 8), (1, 2), "248×376 at stride 8: 31×47, 15×23, 7×11, 3×5, (1, 2), not {found}.")
+    for number, hint in hints.items():
+        require(given[number] == right[number], hint)
