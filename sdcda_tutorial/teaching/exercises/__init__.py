@@ -1,7 +1,8 @@
 """The exercises of the notebooks: `check("6.2", my_function)` says whether the answer is right, or gives a hint.
 
 One module per notebook. A checker runs the answer on a small example and compares the result with a table of values
-that typical mistakes give; it never compares code.
+that typical mistakes give; it never compares code. A right answer that `replaces` a function of the package is kept,
+and the laboratory of notebook 08 can train with it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+
+from sdcda_tutorial.teaching import answers
 
 # "6" -> "n06_masked_target_loss": the module of each notebook.
 MODULES = {str(int(module.name[1:3])): module.name for module in pkgutil.iter_modules(__path__)}
@@ -32,6 +35,7 @@ class Exercise:
         number: notebook, dot, number within it: "6.2".
         difficulty: 1 (a line), 2 (some thought), 3 (a small piece of work).
         praise: what a right answer has shown, one sentence.
+        replaces: the function of the package that a right answer can stand in for, such as "losses.density_loss".
     """
 
     number: str
@@ -40,6 +44,7 @@ class Exercise:
     minutes: int
     praise: str
     check: Callable[[Any], None]
+    replaces: str | None = None
 
 
 EXERCISES: dict[str, Exercise] = {}
@@ -48,12 +53,20 @@ Checker = Callable[[Any], None]
 Mistakes = Mapping[str, Any]
 
 
-def exercise(number: str, title: str, *, difficulty: int, minutes: int) -> Callable[[Checker], Checker]:
-    """Decorator: registers the checker of an exercise. The checker's docstring is printed as the praise."""
+def exercise(
+    number: str, title: str, *, difficulty: int, minutes: int, replaces: str | None = None
+) -> Callable[[Checker], Checker]:
+    """Decorator: registers the checker of an exercise. The checker's docstring is printed as the praise.
+
+    Raises:
+        ValueError: `replaces` is none of `answers.REPLACEABLE`.
+    """
+    if replaces not in (None, *answers.REPLACEABLE):
+        raise ValueError(f"no answer can replace {replaces}; known are {', '.join(answers.REPLACEABLE)}")
 
     def register(checker: Checker) -> Checker:
         praise = " ".join((checker.__doc__ or "").split())
-        EXERCISES[number] = Exercise(number, title, difficulty, minutes, praise, checker)
+        EXERCISES[number] = Exercise(number, title, difficulty, minutes, praise, checker, replaces)
         return checker
 
     return register
@@ -141,7 +154,14 @@ def verdict(number: str, answer: Any) -> tuple[str, str]:
 
 
 def check(number: str, answer: Any) -> None:
-    """Print whether the answer to an exercise is right, and a hint if it is not."""
+    """Print whether the answer to an exercise is right, and a hint if it is not.
+
+    A right answer to an exercise with `replaces` is kept for the laboratory (`teaching.answers`), without a word: what
+    is printed is the same wherever the notebook runs.
+    """
     said, text = verdict(number, answer)
+    replaces = EXERCISES[number].replaces
+    if said == "right" and replaces is not None:
+        answers.keep(number, replaces, answer)
     sign = {"right": "✔", "wrong": "✘", "not attempted": "…"}[said]
     print(f"{sign} {number}: {text}")

@@ -1,120 +1,162 @@
-"""Exercises of notebook 08: the sum of Eq. 5, one step of E and D, and a choice without any target label."""
+"""Exercises of notebook 08: the sum of Eq. 5, one step with three bugs, and a choice without any target label."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sdcda_tutorial.losses import adversarial_loss, discriminator_loss
-from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, require, rule_out
+from sdcda_tutorial import losses
+from sdcda_tutorial.adaptation import Adaptation, Batch
+from sdcda_tutorial.losses import LossWeights
+from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, require
 
 
-@exercise("8.1", "The sum of Eq. 5", difficulty=1, minutes=4)
-def total(answer: Answer) -> None:
-    """one sum holds the whole family: a λ of zero takes its term away."""
+@exercise("8.1", "The sum of Eq. 5", difficulty=1, minutes=4, replaces="losses.total_loss")
+def total_loss(answer: Answer) -> None:
+    """one sum holds the whole family: a λ of zero takes its term away, and a missing term counts as zero."""
     # Terms and weights whose products are easy to tell apart: 2 + 0.3 + 0.05 + 0.007.
-    terms, weights = (2.0, 3.0, 5.0, 7.0), (0.1, 0.01, 0.001)
+    values, weights = (2.0, 3.0, 5.0, 7.0), LossWeights(0.1, 0.01, 0.001)
+
+    def call(terms: tuple[Any, ...], weights: LossWeights) -> Any:
+        density, seg_source, seg_target, adversarial = terms
+        return answer(density, weights, seg_source=seg_source, seg_target=seg_target, adversarial=adversarial)
+
     mistakes: Mistakes = {
         "every term counts in full: where are the λ?": 2 + 3 + 5 + 7,
         "λs weighs the source's mask loss, λt the target's: yours swap.": 2 + 0.03 + 0.5 + 0.007,
         "the adversarial loss is missing.": 2 + 0.3 + 0.05,
         "the adversarial loss is subtracted. Eq. 10 is a loss of E already, small where D takes target for source; "
         "E and D oppose each other through their two losses, not through a minus.": 2 + 0.3 + 0.05 - 0.007,
-        "Eq. 5 is a sum, not a mean: do not divide.": [2.357 / (1 + sum(weights)), 2.357 / 4],
+        "Eq. 5 is a sum, not a mean: do not divide.": [2.357 / 1.111, 2.357 / 4],
         "the density loss is missing. It has no λ: its weight is 1.": 0.3 + 0.05 + 0.007,
     }
     closing = "terms 2, 3, 5, 7 and λ 0.1, 0.01, 0.001 give 2 + 0.3 + 0.05 + 0.007 = 2.357, not {found:.3f}."
-    expect(float(answer(*map(torch.tensor, terms), *weights)), 2.357, closing, mistakes)
-    off = float(answer(*map(torch.tensor, terms), 0.0, 0.0, 0.0))
+    expect(float(call(tuple(map(torch.tensor, values)), weights)), 2.357, closing, mistakes)
+    off = float(call(tuple(map(torch.tensor, values)), LossWeights()))
     expect(off, 2, "with all λ zero only the density loss, 2, should be left, not {found:.3f}.", atol=1e-6)
-    made = answer(*(torch.tensor(term, requires_grad=True) for term in terms), *weights)
+    made = call(tuple(torch.tensor(value, requires_grad=True) for value in values), weights)
     connected = isinstance(made, Tensor) and made.requires_grad
     require(connected, "the sum must stay a tensor, so that backward() works on it: no float() and no .item().")
+    only = answer(torch.tensor(2.0), LossWeights(0.1), seg_source=torch.tensor(3.0))
+    closing = "SE has no adversarial loss, so the step leaves that argument out: keep the defaults of zero."
+    expect(float(only), 2.3, closing, atol=1e-6)
 
 
-_RATE, _LAMBDA = 0.5, 0.2
-_LEAK = "the gradient of D's loss flows back into E, so E would learn to help D. Give D the features after .detach()."
+_RATE, _FACTOR = 0.1, 10.0
+_WEIGHTS = LossWeights(0.5, 0.3, 0.2)
 
 
-def _toy(seed: int = 3) -> tuple[nn.Linear, nn.Linear, Tensor, Tensor]:
-    """E and D, linear, and one batch of each domain. Gradient that reaches E's features of the source shows in xs."""
-    generator = torch.Generator().manual_seed(seed)
-    xs, xt = torch.randn(5, 2, generator=generator) + 1, torch.randn(4, 2, generator=generator) - 1
-    E, D = nn.Linear(2, 3), nn.Linear(3, 1)
+class _Toy(nn.Module):
+    """Linear E, C and S that return what `adaptation.Networks` does, in float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.E, self.C, self.S = nn.Conv2d(3, 2, 1), nn.Conv2d(2, 1, 1), nn.Conv2d(2, 1, 1)
+
+    def forward(self, xs: Tensor, xt: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        f = self.E(xs if xt is None else torch.cat([xs, xt]))
+        return self.C(f[: len(xs)]), self.S(f), f
+
+
+def _toy(weights: LossWeights = _WEIGHTS) -> tuple[Adaptation, Batch, Batch]:
+    """An adaptation of toy networks with plain gradient descent, and a batch of 2 source and 2 target images."""
+    generator = torch.Generator().manual_seed(3)
+    networks = _Toy().double()
+    D = nn.Conv2d(2, 1, 1).double() if weights.needs_D else None
     with torch.no_grad():
-        for weight in (*E.parameters(), *D.parameters()):
-            weight.copy_(torch.randn(weight.shape, generator=generator))
-    return E, D, xs.requires_grad_(), xt
+        for weight in [*networks.parameters(), *(D.parameters() if D else [])]:
+            weight.copy_(torch.randn(weight.shape, generator=generator, dtype=torch.float64))
+    modules = {"networks": networks} | ({"D": D} if D else {})
+    optimizers = {name: torch.optim.SGD(module.parameters(), _RATE) for name, module in modules.items()}
+
+    def batch(shift: float) -> Batch:
+        image = torch.rand(2, 3, 6, 6, generator=generator, dtype=torch.float64) + shift
+        mask = (torch.rand(2, 1, 6, 6, generator=generator) < 0.4).double()
+        return {"image": image, "mask": mask}
+
+    source, target = batch(0.0), batch(0.7)
+    source["density"] = torch.rand(2, 1, 6, 6, generator=generator, dtype=torch.float64) / 10
+    return Adaptation(networks, D, optimizers, weights, _FACTOR), source, target  # type: ignore[arg-type]
 
 
 def _flat(module: nn.Module) -> Tensor:
     return torch.cat([weight.detach().flatten() for weight in module.parameters()])
 
 
-def _moved(module: nn.Module, loss: Callable[[nn.Module], Tensor]) -> nn.Module:
-    """A copy of `module` after one step of SGD on `loss`, a function of the module."""
-    module = copy.deepcopy(module)
-    weights = list(module.parameters())
-    gradients = torch.autograd.grad(loss(module), weights)
-    with torch.no_grad():
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.sub_(_RATE * gradient)
-    return module
-
-
-def _moved_E(E: nn.Module, D: nn.Module, x: Tensor, sign: int = 1, weight: float = _LAMBDA) -> nn.Module:
-    return _moved(E, lambda E: weight * adversarial_loss(sign * D(E(x))))
-
-
-def _moved_D(D: nn.Module, fs: Tensor, ft: Tensor, weight: int = 1, eq10: float = 0) -> nn.Module:
-    return _moved(D, lambda D: weight * discriminator_loss(D(fs), D(ft)) + eq10 * adversarial_loss(D(ft)))
-
-
-@exercise("8.2", "One step of E, one step of D", difficulty=3, minutes=15)
-def alternate(answer: Answer) -> None:
-    """each side moves by its own loss and leaves the other alone: that is what alternating means."""
-    E, D, xs, xt = _toy()
-    optimizers = {"E": torch.optim.SGD(E.parameters(), _RATE), "D": torch.optim.SGD(D.parameters(), _RATE)}
-    fs, ft, both = E(xs).detach(), E(xt).detach(), torch.cat([xs, xt])
-    e_before, d_before, right_E, right_D = _flat(E), _flat(D), _moved_E(E, D, xt), _moved_D(D, fs, ft)
-    found_out = [_flat(_moved_E(E, D, xt, sign=-1)), _flat(_moved_E(E, D, xt, weight=-_LAMBDA))]
-    of_E = {
-        "E's step is too large: the loss should be multiplied by lambda_d.": _flat(_moved_E(E, D, xt, weight=1)),
-        "E learns to be found out. Reward it where D takes *target* features for source ones: label 1, which is "
-        "softplus(-logits), with a plus before it.": found_out,
-        "Eq. 10 looks at the target's features only; E need not disguise the source.": _flat(_moved_E(E, D, both)),
-        "D moved before E's loss was computed. Here E goes first, then D.": _flat(_moved_E(E, right_D, xt)),
+def _reference(*, found_out: bool = False, factor: bool = True, swapped: bool = False) -> tuple[Tensor, Tensor]:
+    """Weights of E, C, S and those of D after one step of the package, or of one with some bugs."""
+    adaptation, source, target = _toy()
+    D, B = adaptation.D, 2
+    density, logits, f = adaptation.networks(source["image"], target["image"])
+    assert D is not None and logits is not None
+    terms = {
+        "density": losses.density_loss(density, source["density"] * (_FACTOR if factor else 1)),
+        "seg_source": losses.source_segmentation_loss(logits[:B], source["mask"]),
+        "seg_target": losses.target_segmentation_loss(logits[B:], target["mask"]),
     }
-    of_D = {
-        "the label of D is the wrong way round: source is 1, target 0.": _flat(_moved_D(D, ft, fs)),
-        "D was also moved by the adversarial loss, towards being fooled. Before D's step set its gradients to "
-        "zero, or freeze D while E learns.": _flat(_moved_D(D, fs, ft, eq10=_LAMBDA)),
-        "D's loss is half of each domain's: log 2 when D knows nothing.": _flat(_moved_D(D, fs, ft, weight=2)),
-    }
-    hint = "D saw features made anew after E had moved. Use those of this step's forward pass, detached."
-    fresh = {hint: _flat(_moved_D(D, right_E(xs).detach(), right_E(xt).detach()))}
+    with adaptation.fixed(D):
+        terms["adversarial"] = losses.adversarial_loss(D(f[:B] if found_out else f[B:]))
+    adaptation.minimise("networks", losses.total_loss(weights=_WEIGHTS, **terms), terms)
+    logits_of_D = D(f.detach()).tensor_split([B])
+    adaptation.minimise("D", losses.discriminator_loss(*(logits_of_D[::-1] if swapped else logits_of_D)), {})
+    return _flat(adaptation.networks), _flat(D)
+
+
+_FOUND_OUT = (
+    "E is rewarded for *source* features that D takes for source, which they are. Eq. 10 looks at the target's features."
+)
+_NO_FACTOR = (
+    "C's output is F(y) times the label factor, and the loss compares it with F(y) itself: after such a training the "
+    "counter reports a tenth of the people."
+)
+_SWAPPED = "D learns that the source is 0 and the target 1, so Eq. 10 rewards E for target features that look like target."
+_AND_ANOTHER = " Fix it and check again: there is another bug in what moves E and C."
+
+
+@exercise("8.2", "Three bugs in one step", difficulty=2, minutes=12, replaces="adaptation.Adaptation.step")
+def step(answer: Answer) -> None:
+    """this step moves every network as the package's does, and no error message would have shown you the three bugs."""
+    adaptation, source, target = _toy()
+    D = adaptation.D
+    assert D is not None
+    before, before_D = _flat(adaptation.networks), _flat(D)
     try:
-        answer(E, D, optimizers, xs, xt, _LAMBDA)
+        terms = answer(adaptation, source, target)
     except RuntimeError as error:
-        require("second time" not in str(error), _LEAK)
+        backwards = "second time" in str(error) or "inplace" in str(error)
+        require(not backwards, "the gradient of D's loss runs back into E. D learns from f.detach().")
         raise
-    e, d = _flat(E), _flat(D)
-    require(not torch.equal(e, e_before), 'E has not moved: is there an optimizers["E"].step() after a backward()?')
-    require(not torch.equal(d, d_before), 'D has not moved: is there an optimizers["D"].step() after a backward()?')
-    rule_out(e, of_E, atol=1e-5)
-    rule_out(d, of_D, atol=1e-5)
-    require(xs.grad is None or not xs.grad.any(), _LEAK)
-    rule_out(d, fresh, atol=1e-5)
-    expect(e, _flat(right_E), "E is not where one step of SGD on lambda_d times Eq. 10 leads.", atol=1e-5)
-    expect(d, _flat(right_D), "D is not where one step of SGD on half of -log ps - log(1 - pt) leads.", atol=1e-5)
-    right = torch.cat([_flat(_moved_E(E, D, xt)), _flat(_moved_D(D, E(xs).detach(), E(xt).detach()))])
-    answer(E, D, optimizers, xs, xt, _LAMBDA)
-    hint = "the second step is wrong: gradients of the first are still there. zero_grad() before each backward()."
-    expect(torch.cat([_flat(E), _flat(D)]), right, hint, atol=1e-5)
+    found, found_D = _flat(adaptation.networks), _flat(D)
+    require(not torch.equal(found, before), "E, C and S did not move: the sum goes through self.minimise.")
+    require(not torch.equal(found_D, before_D), "D did not move: it has a loss of its own.")
+    bugs: Mistakes = {
+        _FOUND_OUT + _AND_ANOTHER: _reference(found_out=True, factor=False)[0],
+        _FOUND_OUT: _reference(found_out=True)[0],
+        _NO_FACTOR: _reference(factor=False)[0],
+    }
+    right, right_D = _reference()
+    expect(found, right, "E, C and S are not where one step on the sum of Eq. 5 leads.", bugs, atol=1e-9)
+    closing = "D is not where one step on half of -log ps - log(1 - pt) leads, from this step's features, detached."
+    expect(found_D, right_D, closing, {_SWAPPED: _reference(swapped=True)[1]}, atol=1e-9)
+    asked = {"density", "seg_source", "seg_target", "adversarial", "discriminator"}
+    require(isinstance(terms, dict) and asked <= terms.keys(), "return the terms by name, as the stub does.")
+    _works_without(answer, LossWeights())
+    _works_without(answer, LossWeights(0.1, 0.1))
+
+
+def _works_without(answer: Answer, weights: LossWeights) -> None:
+    """A hint where the step fails without D, or without a target."""
+    adaptation, source, target = _toy(weights)
+    try:
+        answer(adaptation, source, target if weights.needs_target else None)
+    except Exception as error:
+        raise Hint(
+            f"with λs, λt, λd = {weights.seg_source:g}, {weights.seg_target:g}, {weights.adversarial:g} your step "
+            f"stopped with {type(error).__name__}: {error}. Keep the lines that ask whether a part is there."
+        ) from None
 
 
 # What a run might have logged, and beside it the errors on the target, which must not decide the choice.

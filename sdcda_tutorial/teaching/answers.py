@@ -1,0 +1,197 @@
+"""The reader's own functions: `check` keeps a right answer as a file, and the laboratory trains with it.
+
+An answer is kept with what it needs, its imports, its constants and its helpers, so that the file runs without the
+notebook it came from.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import importlib
+import inspect
+import linecache
+import re
+import textwrap
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import write_text
+
+FOLDER = Path("runs/answers")
+
+# Functions of the package that the exercises ask for, in the order in which the notebooks build them.
+REPLACEABLE = (
+    "masks.from_boxes",
+    "losses.density_loss",
+    "losses.source_segmentation_loss",
+    "losses.target_segmentation_loss",
+    "losses.discriminator_loss",
+    "losses.adversarial_loss",
+    "losses.total_loss",
+    "adaptation.Adaptation.step",
+    "metrics.count_errors",
+)
+
+_HEAD = "# Your answer to exercise {number}, kept on {date}. Function {name} replaces {replaces}.\n"
+_READ = re.compile(r"# Your answer to exercise (\S+), kept on \S+\. Function (\w+) replaces ([\w.]+)\.")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One kept answer.
+
+    Attributes:
+        number: of the exercise.
+        function: the reader's.
+        source: the whole file.
+    """
+
+    number: str
+    replaces: str
+    path: Path
+    function: Callable[..., Any]
+    source: str
+
+
+def keep(number: str, replaces: str, answer: Any, folder: Path = FOLDER) -> Path | None:
+    """Keep a right answer; None where there is nothing to keep.
+
+    Nothing is kept outside a notebook, in one of the solutions (which would replace the reader's own answer), for a
+    lambda, and for code that Python cannot show again.
+    """
+    if not _in_a_lesson() or not isinstance(answer, types.FunctionType) or answer.__name__ == "<lambda>":
+        return None
+    try:
+        text = source(answer)
+        compile(text, str(folder), "exec")
+        path = folder / f"{number}.py"
+        head = _HEAD.format(number=number, date=datetime.date.today(), name=answer.__name__, replaces=replaces)
+        write_text(path, head + text)
+    except (OSError, TypeError, AttributeError, ImportError, SyntaxError, InputError):
+        return None
+    return path
+
+
+def _in_a_lesson() -> bool:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    return shell is not None and Path(shell.starting_dir).name != "solutions"
+
+
+def source(function: types.FunctionType) -> str:
+    """Source of a function, after the imports, constants and functions of its notebook that it uses."""
+    needed: dict[str, str] = {}
+    _collect(function, needed)
+    imports = [text for text in needed.values() if text.startswith(("import ", "from "))]
+    others = [text for text in needed.values() if text not in imports]
+    return "\n".join(sorted(imports)) + ("\n\n" if imports else "") + "\n\n".join(others)
+
+
+def _collect(function: types.FunctionType, needed: dict[str, str]) -> None:
+    """Put the names that a function takes from its notebook into `needed`, and then the function itself."""
+    text = textwrap.dedent(inspect.getsource(function))
+    needed.setdefault(function.__name__, "")  # a function may call itself
+    for name in sorted(_names(function.__code__) & function.__globals__.keys() - needed.keys()):
+        value = function.__globals__[name]
+        if isinstance(value, types.ModuleType):
+            needed[name] = f"import {value.__name__} as {name}"
+        elif isinstance(value, types.FunctionType) and value.__module__ == function.__module__:
+            _collect(value, needed)
+        elif isinstance(value, bool | int | float | str | tuple):
+            needed[name] = f"{name} = {value!r}"
+        elif getattr(importlib.import_module(value.__module__), value.__qualname__, None) is value:
+            needed[name] = f"from {value.__module__} import {value.__qualname__} as {name}"
+    needed.pop(function.__name__)  # after what it needs
+    needed[function.__name__] = text.rstrip() + "\n"
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """All names that a piece of code and the functions within it look up."""
+    inner = (_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*inner)
+
+
+def kept(folder: Path = FOLDER) -> tuple[dict[str, Kept], list[str]]:
+    """The kept answers by what they replace, and a line for each file that cannot be used."""
+    found, complaints = {}, []
+    for path in sorted(folder.glob("*.py")):
+        try:
+            answer = _read(path)
+        except Exception as error:  # whatever is in the file, it was not what `keep` wrote
+            complaints.append(f"{path} is left out ({error}); solve the exercise again, or delete the file")
+            continue
+        found[answer.replaces] = answer
+    return found, complaints
+
+
+def _read(path: Path) -> Kept:
+    text = path.read_text(encoding="utf-8")
+    head = _READ.match(text)
+    if head is None or head[3] not in REPLACEABLE:
+        raise InputError("it is not an answer that `check` kept")
+    namespace: dict[str, Any] = {"__name__": f"answer_{path.stem}"}
+    linecache.checkcache(str(path))
+    exec(compile(text, str(path), "exec"), namespace)
+    return Kept(head[1], head[3], path, namespace[head[2]], text)
+
+
+@contextmanager
+def in_place_of_the_package(answers: dict[str, Kept]) -> Iterator[dict[str, int]]:
+    """Let the package call the reader's functions in this block.
+
+    Yields: how often each was called.
+    Raises:
+        InputError: one of them failed; the message names its file, line and code.
+    """
+    calls = dict.fromkeys(answers, 0)
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any, **options: Any) -> Any:
+            calls[name] += 1
+            return function(*arguments, **options)
+
+        return call
+
+    with ExitStack() as stack:
+        for name, answer in answers.items():
+            owner, attribute = _place(name)
+            stack.enter_context(patch.object(owner, attribute, counted(name, answer.function)))
+        try:
+            yield calls
+        except Exception as error:
+            raise (_blamed(error, answers) or error) from None
+
+
+def _place(name: str) -> tuple[Any, str]:
+    """The module or class that holds a function of the package, and the function's name there."""
+    module, *classes, attribute = name.split(".")
+    owner: Any = importlib.import_module(f"sdcda_tutorial.{module}")
+    for part in classes:
+        owner = getattr(owner, part)
+    return owner, attribute
+
+
+def _blamed(error: Exception, answers: dict[str, Kept]) -> InputError | None:
+    """The error as a line about the reader's code; None where it did not pass through any of it."""
+    files = {str(answer.path): answer for answer in answers.values()}
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    if not ours or isinstance(error, KeyboardInterrupt):
+        return None
+    last = ours[-1]
+    answer = files[last.filename]
+    return InputError(
+        f"your {answer.replaces} (exercise {answer.number}) stopped in {last.filename}, line {last.lineno}, "
+        f"`{last.line}`, with {type(error).__name__}: {error}"
+    )
