@@ -2,6 +2,7 @@
 
 lab = Laboratory()
 lab.run(lambda_t=0)   # trains, shows a table and three images, and returns the row
+lab.ask("the MAE doubles", lambda_t=0)   # the same with a prediction beside it
 lab.table()           # all runs that were made, also after the kernel was restarted
 lab.form()            # the same as widgets
 
@@ -52,6 +53,7 @@ from sdcda_tutorial.teaching import answers, notebook
 from sdcda_tutorial.training import loop
 from sdcda_tutorial.training.checkpoints import load_counter, versions
 from sdcda_tutorial.training.config import D_SEES, AdaptationConfig
+from sdcda_tutorial.training.saving import read_log
 
 FOLDER = Path("runs/laboratory")
 WARM_START = "noadapt-early"
@@ -60,6 +62,10 @@ FIGURES = {"mae": "MAE", "background": "background error", "crowd": "crowd error
 SHOWN = (3, 20, 37)  # test images whose maps are shown
 SAVE_EVERY = 20  # steps, so that an interrupted run loses little
 AVERAGE = 0.95  # the running mean spans about 20 steps; the preset's 50 would be most of so short a run
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -200,6 +206,7 @@ class Laboratory:
     Args:
         folder: where runs are kept.
         source, target, test: data; by default the mini world, half of its target images, a third of the test images.
+        own: folder of the reader's kept functions.
         made: runs that this session made or showed again, the latest last.
     """
 
@@ -207,6 +214,7 @@ class Laboratory:
     source: CrowdDataset | None = None
     target: CrowdDataset | None = None
     test: CrowdDataset | None = None
+    own: Path = answers.FOLDER
     made: list[Run] = field(default_factory=list)
 
     def run(self, *, own: bool = False, again: bool = False, **changed: Any) -> Run:
@@ -221,18 +229,33 @@ class Laboratory:
             TrainingStopped: a loss became NaN or infinite.
         """
         found, lines = self.train(own=own, again=again, **changed)
+        self.show(found, lines)
+        return found
+
+    def ask(self, prediction: str, **changed: Any) -> Run | None:
+        """As `run`, but only for a reader who has written down a prediction, which is kept with the run."""
+        if not prediction.strip():
+            print("… Write your prediction between the quotes, then run the cell again.")
+            return None
+        found, lines = self.train(**changed)
+        found = replace(found, about={**found.about, "prediction": prediction})
+        found.to_json(self.folder / f"{found.settings.key}.json")
+        self.show(found, [*lines, f"Your prediction: {prediction}"])
+        return found
+
+    def show(self, run: Run, lines: Sequence[str] = ()) -> None:
+        """Print the lines, then show the table of this session and three images of the run."""
         print(*lines, sep="\n", end="\n" if lines else "")
         display(Markdown(self.markdown(self.made)))
-        figure = self.figure(found)
+        figure = self.figure(run)
         if figure is not None:
-            notebook.show(figure, self.caption(found))
-        return found
+            notebook.show(figure, self.caption(run))
 
     def train(
         self, *, own: bool = False, again: bool = False, report: Report | None = None, **changed: Any
     ) -> tuple[Run, list[str]]:
         """The run and lines about it: as `run`, without showing anything."""
-        mine, lines = (self._own(print_=False)) if own else ({}, [])
+        mine, lines = self._own(print_=False) if own else ({}, [])
         settings = _settings(changed, {name: _digest(answer.source) for name, answer in mine.items()})
         lines += settings.without_effect()
         path = self.folder / f"{settings.key}.json"
@@ -252,7 +275,7 @@ class Laboratory:
         self._own(print_=True)
 
     def _own(self, print_: bool) -> tuple[dict[str, answers.Kept], list[str]]:
-        mine, lines = answers.kept()
+        mine, lines = answers.kept(self.own)
         for name in answers.REPLACEABLE:
             whose = f"yours, from exercise {mine[name].number}" if name in mine else "the package's"
             lines.append(f"{name:34} {whose}")
@@ -338,6 +361,10 @@ class Laboratory:
         """The stored figures, and these runs below them, as a Markdown table."""
         return markdown_table(["", *FIGURES.values()], _stored_rows() + [_cells(run) for run in runs], aligned=False)
 
+    def log(self, run: Run) -> list[dict[str, float]]:
+        """Losses of a run, one line for every tenth step; an InputError where its folder is gone."""
+        return read_log(self.folder / run.settings.key / "metrics.jsonl")
+
     def figure(self, run: Run) -> Figure | None:
         """Three test images: true map, map of the warm start, map of the run; None where its model is gone."""
         model = self.folder / run.settings.key / "model.safetensors"
@@ -404,10 +431,6 @@ def _settings(changed: dict[str, Any], own: dict[str, str]) -> Settings:
     if unknown:
         raise InputError(f"there is no setting {unknown[0]}; known are {', '.join(known)}")
     return Settings(**changed, own=own)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _digest(source: str) -> str:

@@ -19,6 +19,7 @@ DEMO = f"{OUTPUT}:has(> .jupyter-widgets)"
 CONTROLS = ".noUi-handle, select, button, input, textarea"
 KINDS = ("slider", "select", "button", "checkbox", "radio", "upload")
 PROBLEM = ".sdcda-problem"  # where `widgets.explore` shows what its picture failed with
+LABORATORY = ".sdcda-laboratory"  # its controls change nothing until its button is pressed, which trains
 UNDRAWN = re.compile(r"model not found|error displaying widget|loading widget", re.I)  # words in a widget's place
 
 # Errors of the console that come with every notebook here, whatever is in it.
@@ -109,8 +110,9 @@ class Opened:
         return faults + [f"a picture is not shown: {name}" for name in blank]
 
     def demos(self) -> list[Demo]:
-        """The widgets that have controls; a progress bar is none."""
-        return [Demo(self, place) for place in self.page.locator(DEMO).all() if place.locator(CONTROLS).count()]
+        """The widgets that have controls; a progress bar is none, and the laboratory has a test of its own."""
+        places = [place for place in self.page.locator(DEMO).all() if place.locator(CONTROLS).count()]
+        return [Demo(self, place) for place in places if not place.locator(LABORATORY).count()]
 
 
 def photograph() -> FilePayload:

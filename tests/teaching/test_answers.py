@@ -1,0 +1,156 @@
+"""Right answers are kept as files that run alone, and can stand in for the package's functions."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sdcda_tutorial import losses
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.teaching import answers
+from sdcda_tutorial.teaching.exercises import EXERCISES, Exercise, check, exercise
+
+CELL = """
+import torch.nn.functional as F
+from torch import Tensor
+from sdcda_tutorial import losses as L
+HALF, NAMES = 0.5, ("pred", "truth")
+
+def squared(a):
+    return (a * a).mean()
+
+def mine(pred: Tensor, truth: Tensor) -> Tensor:
+    assert len(NAMES) == 2 and L.LossWeights() and F.relu
+    return HALF * squared(pred - truth)
+
+def calls_itself(n):
+    return 1 if n == 0 else calls_itself(n - 1)
+
+def uses_a_tensor(pred, truth):
+    return WEIGHT * squared(pred - truth)
+
+lambda_answer = lambda pred, truth: squared(pred - truth)
+"""
+
+
+@pytest.fixture
+def cell() -> dict[str, Any]:
+    """The names that a notebook has after a cell was run, as IPython runs it."""
+    name = "<ipython-input-answers>"
+    linecache.cache[name] = (len(CELL), None, CELL.splitlines(keepends=True), name)
+    names: dict[str, Any] = {"__name__": "__main__", "WEIGHT": torch.ones(())}
+    exec(compile(CELL, name, "exec", dont_inherit=True), names)
+    return names
+
+
+@pytest.fixture
+def in_a_lesson(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_in_a_lesson", lambda: True)
+
+
+def test_a_kept_answer_runs_alone(cell: dict[str, Any], in_a_lesson: None, tmp_path: Path) -> None:
+    path = answers.keep("4.2", "losses.density_loss", cell["mine"], tmp_path)
+    assert path == tmp_path / "4.2.py"
+    found, complaints = answers.kept(tmp_path)
+    assert complaints == [] and found["losses.density_loss"].number == "4.2"
+    pred, truth = torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4)
+    assert found["losses.density_loss"].function(pred, truth) == pytest.approx(float(losses.density_loss(pred, truth)))
+
+
+def test_a_function_that_calls_itself_is_kept_once(cell: dict[str, Any]) -> None:
+    assert answers.source(cell["calls_itself"]).count("def calls_itself") == 1
+
+
+@pytest.mark.parametrize("name", ["lambda_answer", "uses_a_tensor", "WEIGHT"])
+def test_what_cannot_be_written_down_is_not_kept(
+    name: str, cell: dict[str, Any], in_a_lesson: None, tmp_path: Path
+) -> None:
+    assert answers.keep("4.2", "losses.density_loss", cell[name], tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_kept_outside_a_notebook_or_in_a_solution(
+    cell: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert answers.keep("4.2", "losses.density_loss", cell["mine"], tmp_path) is None
+
+    class Shell:
+        starting_dir = os.path.join("project", "notebooks", "solutions")
+
+    monkeypatch.setattr("IPython.get_ipython", Shell)
+    assert answers.keep("4.2", "losses.density_loss", cell["mine"], tmp_path) is None
+    Shell.starting_dir = os.path.join("project", "notebooks")
+    assert answers.keep("4.2", "losses.density_loss", cell["mine"], tmp_path) is not None
+
+
+@pytest.mark.usefixtures("in_a_lesson")
+def test_check_keeps_a_right_answer_only(
+    cell: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    judged = {"wrong": cell["squared"], "right": cell["mine"]}
+
+    def checker(answer: Any) -> None:
+        """well done."""
+        if answer is judged["wrong"]:
+            raise ValueError("no")
+
+    monkeypatch.setitem(EXERCISES, "4.9", Exercise("4.9", "t", 1, 1, "well done.", checker, "losses.density_loss"))
+    check("4.9", judged["wrong"])
+    assert not answers.FOLDER.exists()
+    check("4.9", judged["right"])
+    assert (tmp_path / answers.FOLDER / "4.9.py").exists()
+    assert capsys.readouterr().out.splitlines()[-1] == "✔ 4.9: well done."
+
+
+def test_only_known_functions_can_be_replaced() -> None:
+    with pytest.raises(ValueError, match="no answer can replace losses.other"):
+        exercise("4.9", "t", difficulty=1, minutes=1, replaces="losses.other")
+    for name in answers.REPLACEABLE:
+        owner, attribute = answers._place(name)
+        assert inspect.isfunction(getattr(owner, attribute))
+
+
+HEAD = "# Your answer to exercise 4.2, kept on 2026-01-01. Function mine replaces losses.density_loss.\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "def mine(): pass\n", HEAD + "def mine(:\n", HEAD + "def other(): pass\n", HEAD.replace("density", "no")],
+)
+def test_foreign_and_broken_files_are_left_out_with_a_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "4.2.py").write_text(text)
+    found, complaints = answers.kept(tmp_path)
+    assert found == {} and len(complaints) == 1
+    assert "4.2.py is left out" in complaints[0] and "\n" not in complaints[0]
+
+
+def test_the_package_calls_the_readers_function_in_the_block_only(tmp_path: Path) -> None:
+    (tmp_path / "4.2.py").write_text(HEAD + "def mine(pred, truth):\n    return pred.sum() * 0 + 7\n")
+    package = losses.density_loss
+    found, _ = answers.kept(tmp_path)
+    with answers.in_place_of_the_package(found) as calls:
+        assert float(losses.density_loss(torch.ones(2), torch.ones(2))) == 7
+    assert calls == {"losses.density_loss": 1} and losses.density_loss is package
+
+
+def test_a_crash_names_file_line_and_code(tmp_path: Path) -> None:
+    (tmp_path / "4.2.py").write_text(HEAD + "\ndef mine(pred, truth):\n    return pred.nothing(truth)\n")
+    found, _ = answers.kept(tmp_path)
+    with pytest.raises(InputError) as raised, answers.in_place_of_the_package(found):
+        losses.density_loss(torch.ones(2), torch.ones(2))
+    text = str(raised.value)
+    assert "your losses.density_loss (exercise 4.2)" in text and "line 4, `return pred.nothing(truth)`" in text
+    assert "AttributeError" in text and "\n" not in text
+
+
+def test_an_error_of_others_stays_itself(tmp_path: Path) -> None:
+    (tmp_path / "4.2.py").write_text(HEAD + "def mine(pred, truth):\n    return 0\n")
+    with pytest.raises(ZeroDivisionError), answers.in_place_of_the_package(answers.kept(tmp_path)[0]):
+        _ = 1 / 0
