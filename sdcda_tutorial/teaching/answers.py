@@ -85,7 +85,7 @@ def _in_a_lesson() -> bool:
         from IPython import get_ipython
     except ImportError:
         return False
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     return shell is not None and Path(shell.starting_dir).name != "solutions"
 
 
@@ -110,8 +110,10 @@ def _collect(function: types.FunctionType, needed: dict[str, str]) -> None:
             _collect(value, needed)
         elif isinstance(value, bool | int | float | str | tuple):
             needed[name] = f"{name} = {value!r}"
-        elif getattr(importlib.import_module(value.__module__), value.__qualname__, None) is value:
-            needed[name] = f"from {value.__module__} import {value.__qualname__} as {name}"
+        else:  # a class or function of a package; anything else is an AttributeError
+            module, original = str(value.__module__), str(value.__qualname__)
+            if getattr(importlib.import_module(module), original) is value:
+                needed[name] = f"from {module} import {original} as {name}"
     needed.pop(function.__name__)  # after what it needs
     needed[function.__name__] = text.rstrip() + "\n"
 

@@ -30,7 +30,6 @@ from unittest.mock import patch
 
 import ipywidgets
 import matplotlib.pyplot as plt
-import numpy as np
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -41,7 +40,6 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.evaluation.pictures import show_pixels
-from sdcda_tutorial.experiments.benchmark import provenance
 from sdcda_tutorial.experiments.control_masks import write_control_masks
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.files import read_object, write_json
@@ -315,12 +313,13 @@ class Laboratory:
                 shutil.rmtree(folder)
                 model = training.adapt(source, target, settings.config(), folder, **options)
             seconds = time.perf_counter() - began
-            found = self._measure(settings, model, seconds)
+            found = self.measure(settings, model, seconds)
         lines += [f"called {times} times: your {name}" for name, times in calls.items()]
         (folder / "last.safetensors").unlink(missing_ok=True)  # only needed to go on
         return found, lines
 
-    def _measure(self, settings: Settings, model: Path, seconds: float = 0.0) -> Run:
+    def measure(self, settings: Settings, model: Path, seconds: float = 0.0) -> Run:
+        """The row of a model that was trained with these settings."""
         results = evaluate(load_counter(model)[0], self.data[2], kernel=MINI.adaptation.kernel, progress=False)
         about = {"date": datetime.date.today().isoformat(), "images": len(results.rows), "versions": versions()}
         return Run(settings, results.mae, results.background, results.crowd, seconds, about)
@@ -444,16 +443,17 @@ def _reporting(report: Report | None) -> Iterator[None]:
     if report is None:
         yield
         return
+    tell: Report = report
 
     class Bar:
         def __init__(self, steps: range, *, initial: int = 0, total: int = 0, **_: Any) -> None:
             self.steps, self.initial, self.total = steps, initial, total
 
         def __iter__(self) -> Iterator[int]:
-            report(self.initial, self.total)
+            tell(self.initial, self.total)
             for step in self.steps:
                 yield step
-                report(step + 1, self.total)
+                tell(step + 1, self.total)
 
         def set_postfix(self, *_: Any, **__: Any) -> None:
             pass
@@ -543,65 +543,3 @@ def _html(cell: str) -> str:
 def _choice(label: str, options: Sequence[Any], value: Any) -> ipywidgets.Dropdown:
     pairs = [(option if isinstance(option, str) else f"{option:g}", option) for option in options]
     return ipywidgets.Dropdown(options=pairs, value=value, description=label)
-
-
-# The prepared questions ------------------------------------------------------------------------------------------------
-
-# Number -> the call that answers it. Notebook 08 asks, its solutions read the stored figures.
-QUESTIONS: dict[str, dict[str, Any]] = {
-    "0": {},
-    "1": {"lambda_s": 0, "lambda_t": 0, "lambda_d": 0},
-    "2": {"lambda_t": 0},
-    "3": {"lambda_d": 0},
-    "4": {"masks": "perfect"},
-    "5": {"masks": "shuffled"},
-    "6": {"masks": "none"},
-    "7": {"lambda_d": 0.1},
-    "8": {"D_sees": "mask"},
-    "9": {"learning_rate": 5e-3},
-    "10": {"lambda_t": 1},
-}
-
-
-def measure(seeds: Sequence[int], folder: Path = Path("build/laboratory")) -> dict[str, Any]:
-    """Train every question with every seed and return what data/results/laboratory.json holds.
-
-    Runs that are kept in `folder` are not made again.
-    """
-    lab = Laboratory(folder)
-    start = lab._measure(DEFAULTS, notebook.CHECKPOINTS / f"{WARM_START}.safetensors")
-    cells = []
-    for number, changed in QUESTIONS.items():
-        for seed in seeds:
-            run, _ = lab.train(**changed, seed=seed)
-            cells.append({
-                "question": number, "seed": seed, "changed": changed, "seconds": round(run.seconds, 1),
-                **{name: round(getattr(run, name), 4) for name in FIGURES},
-            })  # fmt: skip
-            print(number, run)
-    rows = [{name: [c[name] for c in cells if c["question"] == number] for name in FIGURES} for number in QUESTIONS]
-    return {
-        "what": "The laboratory of notebook 08: SE+FD for a few steps from noadapt-early with one thing changed. MAE in "
-        "people; background: people predicted where the true map is zero; crowd: signed error elsewhere.",
-        "command": f"python -c \"from sdcda_tutorial.teaching import laboratory, notebook; notebook.begin(); "
-        f"laboratory.write({list(seeds)})\"",
-        "how": f"mini world of seed 0, {len(lab.data[1])} target images, {len(lab.data[2])} test images, "
-        f"{DEFAULTS.steps} steps, running mean {AVERAGE}; the seed is that of the training, the world stays",
-        "provenance": provenance(), "seeds": list(seeds),
-        "start": {name: round(getattr(start, name), 4) for name in FIGURES},
-        "mean_count": round(float(np.mean([sample.count for sample in _all(lab.data[2])])), 2),
-        "summary": {
-            number: {name: round(float(np.mean(values)), 4) for name, values in of.items()}
-            for number, of in zip(QUESTIONS, rows, strict=True)
-        },
-        "cells": cells,
-    }  # fmt: skip
-
-
-def _all(dataset: CrowdDataset) -> Iterator[Sample]:
-    return (dataset[index] for index in range(len(dataset)))
-
-
-def write(seeds: Sequence[int]) -> None:
-    """Measure, and write data/results/laboratory.json."""
-    write_json(notebook.RESULTS / "laboratory.json", measure(seeds))

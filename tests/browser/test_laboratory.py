@@ -56,9 +56,7 @@ def train(form: Locator) -> list[str]:
     return rows(form)
 
 
-def test_three_experiments_by_keyboard_and_their_rows_after_a_restart(
-    show: Callable[..., Opened], lab: Any
-) -> None:
+def test_three_experiments_by_keyboard_and_their_rows_after_a_restart(show: Callable[..., Opened], lab: Any) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     notebook = show(made(lab.notebooks, [nbformat.v4.new_code_cell(CELL)]))
     assert notebook.run() == []

@@ -16,7 +16,8 @@ from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.teaching import laboratory
-from sdcda_tutorial.teaching.laboratory import DEFAULTS, QUESTIONS, Laboratory, Run, Settings
+from sdcda_tutorial.teaching.laboratory import DEFAULTS, Laboratory, Run, Settings
+from sdcda_tutorial.teaching.laboratory_questions import QUESTIONS
 from sdcda_tutorial.training.counter_training import AdaptationOnDevice
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,8 @@ def test_the_defaults_are_the_methods_own() -> None:
 
 def test_equal_settings_have_one_key_and_others_another() -> None:
     assert Settings(lambda_t=0).key == Settings(lambda_t=0.0).key
-    others = [Settings(**changed) for changed in [*QUESTIONS.values(), {"seed": 1}, {"own": {"losses.total_loss": "0"}}]]
+    own = {"own": {"losses.total_loss": "0"}}
+    others = [Settings(**changed) for changed in [*QUESTIONS.values(), {"seed": 1}, own]]
     assert len({settings.key for settings in others}) == len(others)
 
 
@@ -70,9 +72,7 @@ def test_equal_settings_have_one_key_and_others_another() -> None:
         ({"lambda": 1}, "there is no setting lambda; known are lambda_s"),
     ],
 )
-def test_impossible_settings_are_one_line(
-    changed: dict[str, Any], message: str, lab: Callable[[], Laboratory]
-) -> None:
+def test_impossible_settings_are_one_line(changed: dict[str, Any], message: str, lab: Callable[[], Laboratory]) -> None:
     with pytest.raises(InputError, match=message) as raised:
         lab().train(**changed)
     assert "\n" not in str(raised.value)

@@ -106,13 +106,13 @@ def _reference(*, found_out: bool = False, factor: bool = True, swapped: bool = 
 
 
 _FOUND_OUT = (
-    "E is rewarded for *source* features that D takes for source, which they are. Eq. 10 looks at the target's features."
+    "E is rewarded for *source* features that D takes for source, which they are. Eq. 10 asks for the target's."
 )
 _NO_FACTOR = (
     "C's output is F(y) times the label factor, and the loss compares it with F(y) itself: after such a training the "
     "counter reports a tenth of the people."
 )
-_SWAPPED = "D learns that the source is 0 and the target 1, so Eq. 10 rewards E for target features that look like target."
+_SWAPPED = "D learns that the source is 0 and the target 1: Eq. 10 then rewards E for features that look like target."
 _AND_ANOTHER = " Fix it and check again: there is another bug in what moves E and C."
 
 
