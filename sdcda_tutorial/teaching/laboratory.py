@@ -57,7 +57,7 @@ FOLDER = Path("runs/laboratory")
 WARM_START = "noadapt-early"
 MASKS = ("predicted", "perfect", "shuffled", "none")
 FIGURES = {"mae": "MAE", "background": "background error", "crowd": "crowd error"}
-SHOWN = (3, 20, 37)  # test images whose maps are shown
+SHOWN = (5, 20, 37)  # test images whose maps are shown
 SAVE_EVERY = 20  # steps, so that an interrupted run loses little
 AVERAGE = 0.95  # the running mean spans about 20 steps; the preset's 50 would be most of so short a run
 
@@ -172,11 +172,8 @@ class Run:
         )
 
     def to_json(self, path: Path) -> None:
-        figures = {name: round(getattr(self, name), 4) for name in FIGURES}
-        write_json(
-            path,
-            {"settings": asdict(self.settings), "figures": figures, "seconds": round(self.seconds, 1), **self.about},
-        )
+        figures = {name: getattr(self, name) for name in FIGURES}
+        write_json(path, {"settings": asdict(self.settings), "figures": figures, "seconds": self.seconds, **self.about})
 
     @classmethod
     def from_json(cls, path: Path) -> Run:
@@ -322,7 +319,8 @@ class Laboratory:
         """The row of a model that was trained with these settings."""
         results = evaluate(load_counter(model)[0], self.data[2], kernel=MINI.adaptation.kernel, progress=False)
         about = {"date": datetime.date.today().isoformat(), "images": len(results.rows), "versions": versions()}
-        return Run(settings, results.mae, results.background, results.crowd, seconds, about)
+        figures = {name: round(getattr(results, name), 4) for name in FIGURES}
+        return Run(settings, **figures, seconds=round(seconds, 1), about=about)
 
     @cached_property
     def data(self) -> tuple[CrowdDataset, CrowdDataset, CrowdDataset]:
@@ -376,10 +374,7 @@ class Laboratory:
         return render_maps(samples, maps)
 
     def caption(self, run: Run) -> str:
-        return (
-            f"Three test images of the target. The counts are the sums of the maps. This run: {run.settings}, "
-            f"{run.settings.steps} steps."
-        )
+        return f"Three test images of the target; each count is the sum of its map. This run: {run.settings}."
 
     def form(self) -> ipywidgets.VBox:
         """The laboratory as widgets: choose, press Train, read the row that is added."""
