@@ -54,7 +54,7 @@ def render_training_replay(logs: Mapping[str, Sequence[Line]], method: str, step
         axes[1].axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
         axes[1].text(last, 0.48, "guessing", ha="right", va="top", fontsize=8, color=GREY)
         axes[1].plot(later, accuracy, color=ORANGE, alpha=0.2, linewidth=1)
-        axes[1].plot(steps, so_far, "o-", color=ORANGE, markersize=3, linewidth=1)
+        axes[1].plot(steps, so_far, "o-", color=ORANGE, markersize=3, linewidth=1, clip_on=False)
     else:
         axes[1].text(0.5, 0.5, "λd = 0: there is no D", transform=axes[1].transAxes, ha="center")
     return figure
