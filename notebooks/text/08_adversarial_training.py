@@ -211,10 +211,9 @@ print(f"crowd error       from {start['crowd']:5.1f} to {run.crowd:5.1f}")
 
 # %% [markdown]
 # The MAE falls from 85.0 to 19.6 people per image, mostly because of the background: its error falls from 75.6 to 15.0
-# people. That is most of it, but look at what is left. In our run the first image goes from 146.7 people to 53.0, and
-# 19 are there: still 2.8 times too many, on trees and hedges that the pseudo-masks taught S too little about. The other
-# two end at 65.8 for 56 people and 21.0 for 14. Half a minute is a short training: the whole one leaves a background
-# error of 5.3 people.
+# people. Now look at what is left. In our run the first image goes from 146.7 people to 53.0, and 19 are there: still
+# 2.8 times too many, on trees and hedges. The other two end at 65.8 for 56 people and 21.0 for 14. This was a short
+# training; the whole one leaves a background error of 5.3 people.
 #
 # Now the losses of this run, and D's balance.
 
@@ -431,11 +430,10 @@ check("8.3", choose)
 # %% [markdown]
 # [Solutions](solutions/08_adversarial_training.ipynb)
 #
-# > **What this does not show.** A row of the laboratory is one short training in one synthetic world, the world on
-# > which the settings were tuned: with three seeds the unchanged run ends at
-# > an MAE of 14.7, 19.6 and 27.7 people, so smaller differences mean nothing. Over five fresh worlds the whole
-# > training brings the MAE from 30.1 to 8.9 people (notebook 09). What D adds between a game and photographs is not
-# > measured here.
+# > **What this does not show.** A row of the laboratory is one short training in one synthetic world, on which the
+# > settings were tuned. With three seeds the unchanged run ends at an MAE of 14.7, 19.6 and 27.7 people, so smaller
+# > differences mean nothing. Over five fresh worlds whole trainings reach 8.9 people, and 30.1 without adaptation
+# > (notebook 09). What D adds between a game and photographs is not measured here.
 #
 # ## Take away
 #

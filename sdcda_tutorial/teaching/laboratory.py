@@ -488,11 +488,11 @@ class _Form:
         self.said = ipywidgets.HTML().add_class("sdcda-said")
         self.rows = ipywidgets.HTML().add_class("sdcda-rows")
         self.image = ipywidgets.Image(format="jpeg", layout={"max_width": "100%"})
-        self.image.layout.display = "none"
+        self.maps = ipywidgets.VBox()  # empty until there is a picture: an image without one shows as broken
         controls = list(self.inputs.values())
         lines = [ipywidgets.HBox(controls[at : at + 3], layout={"flex_flow": "row wrap"}) for at in (0, 3, 6)]
         self.box = ipywidgets.VBox(
-            [*lines, ipywidgets.HBox([self.button, self.progress]), self.said, self.rows, self.image]
+            [*lines, ipywidgets.HBox([self.button, self.progress]), self.said, self.rows, self.maps]
         ).add_class("sdcda-laboratory")  # by which the tests find it
         self.show_rows()
 
@@ -507,7 +507,7 @@ class _Form:
             figure = self.lab.figure(found)
             if figure is not None:
                 self.image.value = notebook.picture(figure)
-                self.image.layout.display = ""
+                self.maps.children = (self.image,)
         except KeyboardInterrupt:
             self.said.value = "Interrupted. Press Train again: the run goes on from the step that was saved last."
         except (InputError, TrainingStopped) as error:
@@ -524,8 +524,9 @@ class _Form:
         """All kept runs, also those of another session."""
         found, lines = self.lab.runs()
         rows = _stored_rows() + [_cells(run) for run in found]
-        head = "".join(f"<th>{title}</th>" for title in ["", *FIGURES.values()])
-        body = "".join(f"<tr>{''.join(f'<td>{_html(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        space = "style='padding: 0 14px; line-height: 1.6'"
+        head = "".join(f"<th {space}>{title}</th>" for title in ["", *FIGURES.values()])
+        body = "".join(f"<tr>{''.join(f'<td {space}>{_html(cell)}</td>' for cell in row)}</tr>" for row in rows)
         left_out = "".join(f"<br>{html.escape(line)}" for line in lines)
         self.rows.value = f"<table class='sdcda-table'><tr>{head}</tr>{body}</table>{left_out}"
 
