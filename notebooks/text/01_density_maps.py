@@ -80,8 +80,8 @@ notebook.show(figure, "A target image of the mini world. A blue dot marks each l
 #
 # $$F(y) = \sum_{i=1}^{N} \frac{1}{Z_i}\,
 # \exp\!\left(-\frac{\lVert p - y_i \rVert^2}{2\sigma^2}\right),
-# \qquad Z_i = \sum_{p \in \text{image}} \exp\!\left(-\frac{\lVert p - y_i
-# \rVert^2}{2\sigma^2}\right)$$
+# \qquad Z_i = \sum_{p \in \text{image}}
+# \exp\!\left(-\frac{\lVert p - y_i \rVert^2}{2\sigma^2}\right)$$
 #
 # Each head $y_i$ becomes a Gaussian over the pixels $p$, divided by its own sum $Z_i$. Each head
 # therefore adds exactly 1, and the map adds up to $N$: **the sum of the density map is the count**.
@@ -120,8 +120,8 @@ left, right = F[:, : width // 2].sum(), F[:, width // 2 :].sum()
 print(f"left half {left:.2f} + right half {right:.2f} = {left + right:.2f} people")
 
 # %% [markdown]
-# The halves hold 13.05 and 17.95 people: a head near the line between them belongs partly to
-# either.
+# The halves hold 13.05 and 17.95 people: a head near the line between them counts partly in
+# each.
 #
 # Here is a single head, from its centre to the right:
 
