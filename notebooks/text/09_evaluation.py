@@ -13,8 +13,8 @@
 # **After this notebook you can** compute the four metrics of the paper's Table 1, say what each of
 # them misses, split an error into background and crowd, and read a result of five seeds.
 #
-# **Time** 50 minutes with the exercises; the cells run in about 45 seconds on two CPU cores. **You
-# need** notebook 01; the methods compared here are those of notebooks 04 to 08.
+# **Time** 50 minutes with the exercises; the cells run in less than 45 seconds on two CPU cores.
+# **You need** notebook 01; the methods compared here are those of notebooks 04 to 08.
 
 # %% tags=["colab"]
 import sys
