@@ -18,7 +18,7 @@ def _block(window: Any, size: tuple[int, int] = SIZE) -> np.ndarray:
     return mask
 
 
-@exercise("2.1", "Boxes to a mask", difficulty=2, minutes=10)
+@exercise("2.1", "Boxes to a mask", difficulty=2, minutes=10, replaces="masks.from_boxes")
 def from_boxes(answer: Answer) -> None:
     """a union of rectangles, and every pixel that a box touches belongs to it."""
 

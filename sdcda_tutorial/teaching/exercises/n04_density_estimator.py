@@ -8,7 +8,7 @@ from torch import Tensor
 from sdcda_tutorial.teaching.exercises import Answer, Hint, exercise, expect, number, pair, require, rule_out
 
 
-@exercise("4.1", "Your own Eq. 6", difficulty=2, minutes=6)
+@exercise("4.1", "Your own Eq. 6", difficulty=2, minutes=6, replaces="losses.density_loss")
 def density_loss(answer: Answer) -> None:
     """half the mean of the squares, with a gradient, and no broadcasting by accident."""
     # Two images of 1 × 3 pixels. The differences are 1, -2, 0, 0, 3 and 0; their squares add up to 14.
