@@ -151,9 +151,9 @@ def sign_flip_share(a, b):
 check("9.4", sign_flip_share)
 
 # %% [markdown]
-# (The tiny tolerance keeps a tie a tie in floating point.) Now the comparisons of notebook 09, and
-# the first of them with ten seeds, those of both rounds. Both have the same NoAdapt and SE, so they
-# may be joined:
+# (The tiny tolerance keeps a tie a tie in floating point.) Now the comparisons of notebook 09, and SE
+# against NoAdapt with the ten seeds of both rounds: neither method has a D, so both rounds are the
+# same experiment.
 
 # %%
 found, earlier = notebook.result("mini_world"), notebook.result("mini_world_first_confirmation")
