@@ -147,7 +147,7 @@ for stride in (8, 16):
 # ### The normalisation is part of E
 #
 # `forward` subtracts ImageNet's mean colour and divides by its standard deviation. What you pass
-# in is always RGB between 0 and 1. The first convolution then receives:
+# in is always RGB between 0 and 1. The first convolution receives:
 
 # %%
 def first_input(E, x):
@@ -211,7 +211,7 @@ display(Markdown(markdown_table(["input", "MAE on 20 source images, people"], ro
 #
 # Continue down to f on paper, then let autograd check your answer: the field is where the
 # gradient of one feature with respect to the pixels is not zero. Equal positive weights and
-# average pooling keep every gradient alive here.
+# average pooling keep every gradient alive.
 
 # %%
 def field_by_gradient(E, size):
@@ -364,10 +364,10 @@ display(Markdown(markdown_table(header, rows)))
 # FD and 72 % for SE+FD. So SE+FD moves the means together, and single cells become only slightly
 # harder to recognise.
 #
-# Do narrower gaps mean better counts? Not in proportion. Over five seeds ([notebook
-# 09](09_evaluation.ipynb)) the target's MAE is 54.7 % of the mean count for NoAdapt, 34.7 % for
-# FD, 18.6 % for SE and 15.7 % for SE+FD: SE removes most of the error with gaps about as wide as
-# FD's. [Appendix A](A_controls.ipynb) has more measures.
+# Do narrower gaps mean better counts? Not in proportion. Over five seeds
+# ([notebook 09](09_evaluation.ipynb)) the target's MAE is 54.7 % of the mean count for NoAdapt,
+# 34.7 % for FD, 18.6 % for SE and 15.7 % for SE+FD: SE removes most of the error with gaps about
+# as wide as FD's. [Appendix A](A_controls.ipynb) has more measures.
 #
 # ## Batch norm mixes the domains
 #

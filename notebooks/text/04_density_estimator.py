@@ -8,8 +8,8 @@
 # %% [markdown]
 # # 04 · Density estimator
 #
-# [← 03 Feature extractor](03_feature_extractor.ipynb) · [05 Semantic extractor
-# →](05_semantic_extractor.ipynb)
+# [← 03 Feature extractor](03_feature_extractor.ipynb) ·
+# [05 Semantic extractor →](05_semantic_extractor.ipynb)
 #
 # **After this notebook you can** explain how C turns features into a density map (Eq. 4), compute
 # its loss by hand (Eq. 6), test a new counter before you train it, and split a counter's error
@@ -49,6 +49,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from IPython.display import Markdown, display
+from PIL import Image, ImageFilter
 from torch import nn
 from torch.nn.functional import interpolate
 
@@ -57,7 +58,9 @@ from sdcda_tutorial.datasets.batches import Augmentation, Batches, DensityKernel
 from sdcda_tutorial.density import density_map
 from sdcda_tutorial.evaluation import colours, evaluate
 from sdcda_tutorial.markdown import markdown_table
+from sdcda_tutorial.metrics import on_background
 from sdcda_tutorial.networks import CrowdCounter, DensityEstimator
+from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching import method_drawing
 from sdcda_tutorial.teaching.demos.background_error import background_error, render_background_error
 from sdcda_tutorial.teaching.exercises import check
@@ -106,7 +109,7 @@ with torch.no_grad():
     print(f"f              {tuple(f.shape)}")
     for number, convolution in enumerate(counter.C.convolutions, start=1):
         f = convolution(f)
-        print(f"convolution {number}  {tuple(f.shape)}, then up-sampled")
+        print(f"convolution {number}  {tuple(f.shape)}")
         f = interpolate(f, scale_factor=2, mode="bilinear")
     print(f"ŷ              {tuple(counter(x).shape)}")
 for name, part in {"E": counter.E, "C": counter.C}.items():
@@ -147,8 +150,8 @@ rows = [
 display(Markdown(markdown_table(["predicted map", "count", "Eq. 6 × 1,000,000"], rows)))
 
 # %% [markdown]
-# The haze makes the count wrong by a whole person, and its loss is 14 times smaller than that of
-# the shifted map, whose count is right. A low loss does not promise a right count.
+# The haze makes the count wrong by a whole person, and yet its loss is 14 times smaller than that
+# of the shifted map, whose count is right.
 #
 # ### Labels are scaled
 #
@@ -185,13 +188,12 @@ for name, model in {"bias 0.02": fresh, "bias -1": dead}.items():
     print(f"{name:<9}  predicted count {count:6.1f}   largest gradient {steepest:.4f}")
 
 # %% [markdown]
-# With −1 the map is empty and every gradient is 0. If that holds on all images, no number of
-# steps brings the network back.
+# With −1 the map is empty and every gradient is 0: on this image the network cannot learn.
 #
 # **Can it learn one batch by heart?** If not, the labels, the loss or the gradient are broken.
 # Here a counter starts from random weights and sees the same four source crops 60 times.
 
-# %% sdcda={"tolerance": {"rel": 0.2, "abs": 0.06}}
+# %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.06}}
 kernel = DensityKernel(sigma=2.0)
 batches = Batches(world.source, 4, Augmentation((96, 96)), seed=0, kernel=kernel, mask=False)
 batch, other = batches[0], batches[1]
@@ -242,7 +244,7 @@ maps = [axes[f"{row}{i}"] for row in "yp" for i in range(4)]
 figure.colorbar(drawn, ax=maps, label="people per pixel", extend="max")
 notebook.show(
     figure,
-    "Left: the loss at each step. Right: four crops, their true and their learnt maps, with counts.",
+    "Left: the loss at each step. Right: four crops, their true and learnt maps, with counts.",
 )
 
 # %% [markdown]
@@ -252,8 +254,8 @@ notebook.show(
 #
 # ## NoAdapt on both domains
 #
-# Back to the trained counter. `evaluate` counts whole images and splits each error. The
-# *background* is where the true map is exactly 0:
+# Back to the trained counter. `evaluate` splits the error of each image. The *background* is
+# where the true map is exactly 0:
 #
 # - **background error**: people predicted on the background;
 # - **crowd error**: people predicted elsewhere, minus the true count. Below 0, people are missed.
@@ -311,15 +313,39 @@ for rank, index in enumerate(worst, start=1):
 # the reach of the heads' kernels.) The source images have no trees, so nothing taught the counter
 # that leaves are not people.
 #
-# **Try it.** Find a target image where the background error is small. What is different in it?
+# **Try it.** Target images 15 and 16 both have trees and hedges. Compare their background errors.
 
 # %% tags=["nbval-ignore-output"]
 background_error(domains)
 
 # %% [markdown]
-# How typical is that? This model is an unlucky one. Over five seeds ([notebook
-# 09](09_evaluation.ipynb)) NoAdapt's MAE on the target ranges from 11.5 to 52.4 people, on the
-# source from 3.3 to 5.7. A single run is a poor baseline.
+# **An experiment.** Leaves are fine texture. Predict: what does a slight blur of every image do
+# to the two parts of the error? Try other radii, too.
+
+# %% sdcda={"tolerance": {"rel": 0.03, "abs": 0.1}}
+radius = 0.8  # pixels
+
+rows = []
+for domain, dataset in domains.items():
+    errors = []
+    for sample in (dataset[i] for i in range(0, 90, 3)):
+        blurred = Image.fromarray(sample.image).filter(ImageFilter.GaussianBlur(radius))
+        predicted = predict_density(counter, np.asarray(blurred))
+        error = float(predicted.sum()) - sample.count
+        background = float(on_background(predicted, kernel.draw(sample)).sum())
+        errors.append((abs(error), background, error - background))
+    rows.append([f"{domain}, blurred", *(f"{value:.1f}" for value in np.mean(errors, axis=0))])
+header = ["people per image", "MAE", "background error", "crowd error"]
+display(Markdown(markdown_table(header, rows)))
+
+# %% [markdown]
+# The blur nearly removes the target's background error (53.3 to 1.8 people), and many people go
+# with it: the crowd error falls to −20.8, and on the source to −13.5. People are fine texture,
+# too. Adaptation has to remove the one and keep the other.
+#
+# How typical is that? This model is an unlucky one. Over five seeds
+# ([notebook 09](09_evaluation.ipynb)) NoAdapt's MAE on the target ranges from 11.5 to 52.4
+# people, on the source from 3.3 to 5.7.
 #
 # ## Exercises
 #
@@ -381,5 +407,5 @@ check("4.3", error_parts)
 # - NoAdapt counts well on the source (MAE 4.9 people). On the target it predicts 53.3 people per
 #   image on the background, which its training never showed.
 #
-# [← 03 Feature extractor](03_feature_extractor.ipynb) · [05 Semantic extractor
-# →](05_semantic_extractor.ipynb)
+# [← 03 Feature extractor](03_feature_extractor.ipynb) ·
+# [05 Semantic extractor →](05_semantic_extractor.ipynb)
