@@ -191,15 +191,14 @@ def curves(games: dict[str, Game]) -> Figure:
     axes = figure.subplots(1, 3)
     looks = (colours.BLACK, "-"), (colours.GREEN, "-"), (colours.SKY, "--"), (colours.PURPLE, ":")
     for (name, game), (colour, dashes) in zip(games.items(), looks, strict=False):
-        for axis, values in zip(axes, (game.side, game.right, game.error), strict=True):
+        for axis, values in zip(axes, (game.side, game.right, game.error.clamp(min=1e-6)), strict=True):
             axis.plot(torch.arange(len(values)) * EVERY, values, dashes, color=colour, linewidth=1.5, label=name)
-    for axis, title in zip(
-        axes, ("gap, negative = mirrored", "D: share of right answers", "C: error, target"), strict=True
-    ):
+    titles = "gap, negative = mirrored", "D: share of right answers", "C: error on the target"
+    for axis, title in zip(axes, titles, strict=True):
         axis.set(title=title, xlabel="step")
     axes[0].axhline(0, color=colours.GREY, linewidth=0.6)
     axes[1].axhline(0.5, color=colours.GREY, linewidth=0.6)
-    axes[2].set(yscale="log", ylim=(1e-6, 30))
+    axes[2].set(yscale="log", ylim=(0.7e-6, 30))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     seconds: 20
+#     seconds: 15
 # ---
 
 # %% [markdown]
@@ -33,11 +33,14 @@ from sdcda_tutorial.teaching import notebook
 
 notebook.begin()
 
+# %%
+import math
+
 import torch
 import torch.nn.functional as F
 
+from sdcda_tutorial.teaching import adversarial_toy
 from sdcda_tutorial.teaching.exercises import check
-from sdcda_tutorial.networks import FeatureDiscriminator
 
 # %% [markdown]
 # ## 7.1 D's loss
@@ -52,8 +55,9 @@ def discriminator_loss(source_logits, target_logits):
 check("7.1", discriminator_loss)
 
 # %% [markdown]
-# The mean of each domain comes first, so that both count the same even in batches of unequal size. A constant answer
-# cannot do better than log 2, whatever the answer:
+# The mean of each domain comes first, so that both count the same even in batches of unequal
+# size. A D that gives the same answer everywhere cannot do better than log 2 = 0.693, whatever
+# the answer:
 
 # %%
 for constant in (-1.0, 0.0, 1.0):
@@ -61,8 +65,8 @@ for constant in (-1.0, 0.0, 1.0):
     print(f"always {constant:4.1f}: {discriminator_loss(logits, logits):.3f}")
 
 # %% [markdown]
-# What this does not prove: that a loss of log 2 in a training means that the features are alike. A D that cannot learn has
-# the same loss.
+# A loss of log 2 in a training does not prove that the features are alike: a D that has not
+# learned has the same loss.
 #
 # ## 7.2 E's adversarial loss
 
@@ -74,37 +78,44 @@ def adversarial_loss(target_logits):
 check("7.2", adversarial_loss)
 
 # %% [markdown]
-# It is D's loss with the label swapped, for the target only. Both losses look at the same logits of the target, and their
-# gradients always point in opposite directions:
+# It is D's loss with the other label, for the target only. Both look at the same logits, and
+# their slopes always have opposite signs:
 
 # %%
 logits = torch.tensor([[[[-3.0, 0.0, 2.0]]]], requires_grad=True)
 (of_E,) = torch.autograd.grad(adversarial_loss(logits), logits)
 (of_D,) = torch.autograd.grad(discriminator_loss(torch.zeros(1, 1, 1, 3), logits), logits)
-print("E's gradient negative everywhere:", bool((of_E < 0).all()), "  D's positive everywhere:", bool((of_D > 0).all()))
+print("logit of D ", *(f"{value:7.1f}" for value in logits.flatten().tolist()))
+print("slope for E", *(f"{value:7.3f}" for value in of_E.flatten().tolist()))
+print("slope for D", *(f"{value:7.3f}" for value in of_D.flatten().tolist()))
 
 # %% [markdown]
-# They are not each other's negative, though: E's is largest where D is sure, D's where D is wrong. So this is not one
-# loss with two signs. It does not follow that the two ever come to rest; the toy of the notebook shows games that do not.
+# They are not each other's negative, though. E's is largest where D is sure, D's where D is
+# wrong. So this is not one loss with two signs. It does not follow that the two ever come to
+# rest: the games of the notebook show some that do not.
 #
-# ## 7.3 How many answers D gives
+# ## 7.3 Four games with a bug
 
 # %%
-def output_size(height, width, stride):
-    return height // stride // 16, width // stride // 16
-
-
-check("7.3", output_size)
+diagnosis = {1: "one sum", 2: "λd too large", 3: "labels mixed up", 4: "D too slow"}
+check("7.3", diagnosis)
 
 # %% [markdown]
-# Halving and rounding down four times is the same as dividing by 16 and rounding down once. Against the module:
+# *Game 2*: C's error of 5.61 is far above 1, what guessing the mean would give. Only a λd that
+# drowns the task does that.
+#
+# *Game 4*: D is right in 50 %, yet the gap is 1.50. D has not learned.
+#
+# *Games 1 and 3*: D is right in 100 % and the gap is wider than the 1.45 of the game without D,
+# so E helps D. With the labels mixed up that is what E is paid for, and D becomes surer and
+# surer: E's loss rises to 13.92. In one sum E is paid for D's loss, too. But now D is also paid
+# for Eq. 10. On the target it minimises $-\frac12 \log(1-p) - \lambda^d \log p$, which is
+# smallest at $p = \lambda^d / (\lambda^d + \frac12) = 1/6$. There E's loss is $\log 6$:
 
-# %%
-D = FeatureDiscriminator(8, width=0.25)
-for height, width in ((480, 640), (256, 272), (752, 1024)):
-    made = tuple(D(torch.zeros(1, 8, height // 16, width // 16)).shape[2:])
-    print((height, width), made, made == output_size(height, width, 16))
+# %% sdcda={"tolerance": {"rel": 0.02}}
+game = adversarial_toy.FAULTS[1][1]()
+print(f"log 6 = {math.log(6):.2f}, E's loss in game 1: {game.late('adversarial'):.2f}")
 
 # %% [markdown]
-# This says how many answers there are, not how much of the image each one sees: neighbouring answers overlap, and E has
-# looked far around before D begins.
+# These figures do not prove that a training with such a pattern has such a fault: other faults
+# may leave the same traces. They say where to look first.

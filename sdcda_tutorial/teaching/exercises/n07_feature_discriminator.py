@@ -71,20 +71,20 @@ def adversarial_loss(answer: Answer) -> None:
 @exercise("7.3", "Four games with a bug", difficulty=3, minutes=10)
 def diagnosis(answer: Answer) -> None:
     """no figure gives a fault away by itself; gap, D's answers, E's loss and the task together do."""
-    right = {number: name for number, (name, _) in FAULTS.items()}
+    right = {game: name for game, (name, _) in FAULTS.items()}
     names = ", ".join(f'"{name}"' for name in sorted(right.values()))
     require(isinstance(answer, Mapping), 'answer with a dictionary, {1: "one sum", 2: ...}.')
     given = dict(cast(Mapping[Any, Any], answer))
     require(sorted(map(str, given)) == ["1", "2", "3", "4"], "name a fault for each of the games 1, 2, 3 and 4.")
-    given = {int(number): name for number, name in given.items()}
+    given = {int(game): name for game, name in given.items()}
     unknown = [name for name in given.values() if name not in right.values()]
     require(not unknown, f"there is no fault {unknown[:1]}; the names are {names}.")
     require(len(set(given.values())) == 4, "each fault stands in one game: you name one of them twice.")
     hints = {
         2: "look at C's error: which fault makes E forget its task? Only one game has an error above 1.",
         4: "where D answers no better than guessing, though the domains lie far apart, D has not learned.",
-        1: "in games 1 and 3 D is always right. Mixed up, E leads D to be surer and surer, and Eq. 10 grows without end. In "
-        "one sum D is paid for Eq. 10 as well: it stops where 0.5 (1 - p) in one loss balances λd in the other.",
+        1: "in games 1 and 3 D is always right. In one sum D, too, is paid for a small Eq. 10, so it cannot become "
+        "surer and surer. With the labels mixed up it can. Which of the two losses of E is the larger one?",
     }
-    for number, hint in hints.items():
-        require(given[number] == right[number], hint)
+    for game, hint in hints.items():
+        require(given[game] == right[game], hint)
