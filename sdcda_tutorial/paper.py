@@ -1,7 +1,7 @@
 """The paper at a glance: its symbols, its equations, its Table 1, and what it leaves open.
 
-Nothing here computes. These are the tables that notebook 00 shows and that the rest of the package is named after;
-tests/test_paper.py checks that every name in backticks exists and that the settings told are those of the presets.
+Nothing here computes. These are the tables that appendix B shows and that the rest of the package is named after;
+tests/test_paper.py checks that every name in backticks exists and that the settings stated are those of the presets.
 Names are given from the package on: `networks.FeatureExtractor` is `sdcda_tutorial.networks.FeatureExtractor`, and in
 `training.AdaptationConfig(holdout)` holdout is an argument.
 """
@@ -24,11 +24,11 @@ class Symbol:
 
 
 SYMBOLS = (
-    Symbol("s, t", "as an index: source (drawn, labelled) and target (real, without labels)", "1-10", "training.adapt"),
+    Symbol("s, t", "as an index: source (synthetic, labelled) and target (real, without labels)", "1-10", "training.adapt"),
     Symbol("Xs, Xt", "the two data sets, of Ns and Nt images", "5", "datasets.CrowdDataset"),
     Symbol("x", "an image, RGB, H × W pixels", "1", "datasets.Sample.image"),
     Symbol("y", "its head positions; of the target they are never read in training", "6", "datasets.Sample.points"),
-    Symbol("F(y)", "density map of y: a Gaussian of weight 1 a head; its sum is the count", "6", "density.density_map"),
+    Symbol("F(y)", "density map of y: one Gaussian of weight 1 per head; its sum is the count", "6", "density.density_map"),
     Symbol("zs", "crowd mask of the source: 1 crowd, 0 background", "7", "datasets.batches.crowd_mask"),
     Symbol("zt", "pseudo-mask of the target: rough, right about the background", "8, 9", "training.write_pseudo_masks"),
     Symbol("E", "feature extractor, VGG16 with batch norm", "1", "networks.FeatureExtractor"),
@@ -162,7 +162,7 @@ class Choice:
 LEDGER = (
     Choice("Gaussian of F(y), Eq. 6", "“gaussian kernel function of [4]”",
         "15×15 pixels, σ 4, each head scaled up at the border to sum to 1",
-        "the same, drawn after the crop; mini: σ 2",
+        "the same, rendered after the crop; mini: σ 2",
         "`training.AdaptationConfig(kernel)` = `datasets.batches.DensityKernel(kernel, sigma, kernel_size)`; "
         'kernel "adaptive" follows the distance to the neighbours'),
     Choice("where E ends", "VGG16 “with batch normalization”, no layer named",
@@ -181,7 +181,7 @@ LEDGER = (
     Choice("SFCN of “NoAdpt [16]”", "only that its own, “a simpler crowd counter”, is “not as good as the SFCN”",
         "[16], VGG form: VGG16 to conv4_3 without batch norm, six dilated convolutions, the spatial encoder, 1×1, ×8",
         "the same behind our E at stride 8, so with batch norm: the two counters differ in C alone; mini: at a "
-        "rate of at most 5e-4, since at 2e-3 it learnt zeros",
+        "rate of at most 5e-4, since at 2e-3 it learned zeros",
         '`training.AdaptationConfig(counter, stride)` = "sfcn", 8; `experiments.presets.Preset.counter(name)`'),
     Choice("Cycle GAN, SE Cycle GAN", "two rows of Table 1; “adopt image style transfer”",
         "CycleGAN: least squares, 9 residual blocks, cycle 10, identity 0.5, pool of 50, Adam 2e-4 (0.5, 0.999). SE: "
@@ -200,7 +200,7 @@ LEDGER = (
     Choice("label of D", "source 1, target 0; E turns 0 into 1", "AdaptSegNet: source 0, target 1", "the paper's",
         "not switchable; swapping both labels changes nothing but names"),
     Choice("training of D", "“first train a discriminator D”, “then update the E”; no optimiser named",
-        "AdaptSegNet: one step of each a batch; D on detached inputs, Adam 1e-4 (0.9, 0.99), half the loss a domain",
+        "AdaptSegNet: one step of each per batch; D on detached inputs, Adam 1e-4 (0.9, 0.99), half the loss per domain",
         "the same: E, C, S first, then D on the same batch's detached features; rate 1e-4, mini 2.5e-4, E's schedule",
         "`training.AdaptationConfig(discriminator_rate)`; order and betas are fixed"),
     Choice("λd", "“chosen empirically”", "AdaptSegNet: 0.001 on its main output, 0.0002 on the auxiliary one",
@@ -221,7 +221,7 @@ LEDGER = (
     Choice("what D sees", "the features f", "AdaptSegNet: the predicted segmentation",
         "f", "`training.AdaptationConfig(discriminator_sees)`: mask or density instead"),
     Choice("length and schedule", "Adam at 1e-5, batch 8; no more",
-        "C³ framework: 200 epochs, rate × 0.995 an epoch, weight decay 1e-4",
+        "C³ framework: 200 epochs, rate × 0.995 per epoch, weight decay 1e-4",
         "C³'s, epochs over the source; mini: 300 steps after the warm start, rate falling to 0, no decay",
         "`training.AdaptationConfig(steps, epochs, batch_size, learning_rate, schedule, weight_decay)`"),
     Choice("batch norm over two domains", "not said", "AdaptSegNet: source and target go through the network apart",

@@ -163,7 +163,7 @@ def told_settings() -> list[tuple[str, list[str]]]:
             "SFCN of “NoAdpt [16]”",
             [
                 f"stride {sfcn.STRIDE}",
-                f"at most {plain(SFCN_RATE)}, since at {plain(warm.learning_rate)} it learnt zeros",
+                f"at most {plain(SFCN_RATE)}, since at {plain(warm.learning_rate)} it learned zeros",
             ],
         ),
         (

@@ -64,9 +64,9 @@ method_drawing.show("D", "adversarial")
 # %% [markdown]
 # ## Do the features give the domain away?
 #
-# D never sees an image. It sees the features $f = E(x)$ and answers: source or target? Try it
-# yourself. Below are the features of the source-only counter (NoAdapt), averaged over each image,
-# along the two directions in which they vary most.
+# D never sees an image. It sees the features $f = E(x)$ and answers: source or target? Below are
+# the features of the source-only counter, averaged over each image, along the two directions in
+# which they vary most.
 
 # %%
 world = notebook.world()
@@ -93,15 +93,14 @@ axis.legend(loc="lower left")
 notebook.show(figure, "Mean features of 34 source images (circles) and 34 target images (triangles).")
 
 # %% [markdown]
-# The clouds differ, but they overlap in this plane. D sees all 128 channels, and where in the
-# image they are large.
+# The clouds overlap in this plane. D sees all 128 channels, and where they are large.
 #
 # ## D: four convolutions
 #
 # $$p^s = D(f^s; \theta_d), \qquad p^t = D(f^t; \theta_d) \tag{3}$$
 #
-# The module returns logits, and $p$ = sigmoid(logit) is the probability of **source**. Each
-# convolution halves the map. What remains is a small map of answers, one for each patch.
+# The module returns logits, and $p$ = sigmoid(logit) is the probability of **source**. What comes
+# out is a small map of answers, one for each patch.
 
 # %%
 notebook.code(FeatureDiscriminator)
@@ -122,8 +121,7 @@ print("mini,  crop 128×160, stride 8: ", sizes(FeatureDiscriminator(128, 0.25),
 
 # %% [markdown]
 # Two answers remain of the paper's crop, and one of ours. A fifth convolution, as in AdaptSegNet,
-# on which the paper builds, would find nothing left to halve. So we take "4 convolution layers"
-# literally ([appendix B](B_ledger.ipynb)).
+# would find nothing left to halve ([appendix B](B_ledger.ipynb)).
 #
 # ## Two losses that disagree
 #
@@ -135,8 +133,7 @@ print("mini,  crop 128×160, stride 8: ", sizes(FeatureDiscriminator(128, 0.25),
 #
 # $$L_{adv}(\theta_e) = -\sum_{h,w} \log(p^t) \tag{10}$$
 #
-# The package takes the mean instead of the sum. Here are three situations by hand; a logit of
-# $\log 3$ is $p = 3/4$.
+# The package takes the mean. By hand, with a logit of $\log 3$ for $p = 3/4$:
 
 # %%
 log3 = torch.tensor([[[[3.0]]]]).log()
@@ -215,20 +212,20 @@ notebook.show(
 columns = ("gap", "right", "adversarial", "error")
 header = ["mean of steps 300 to 600", "gap", "D is right", "E's loss", "C's error, target"]
 rows = [[name, *(f"{game.late(c):.2f}" for c in columns)] for name, game in games.items()]
-display(Markdown(markdown_table(header, rows)))
+display(Markdown(markdown_table(header, rows, aligned=False)))
 
 # %% [markdown]
 # *Balance*: E mirrors the domains, D learns the new sides, E swings back, and every swing is
-# smaller. At step 600 both clouds lie on one line: $x_1$ is forgotten, and the gap has fallen
-# from 1.45 spreads (off) to 0.36. *Too slow*: D is right in 50 %, and E's loss is 0.45, lower
-# than the 0.70 of the balanced game. It looks like success, but the gap is 1.50, and at the end
-# the domains lie mirrored and far apart. *Too large*: the features swing until C loses its task.
-# Its error is 5.61, where guessing the mean would give about 1.
+# smaller. At step 600 $x_1$ is forgotten, and the gap has fallen from 1.45 spreads (off) to 0.36.
+# *Too slow*: D is right in 50 %, and E's loss is 0.45, lower than the 0.70 of the balanced game.
+# It looks like success, but the gap is 1.50, and the domains end mirrored and far apart. *Too
+# large*: the features swing until C loses its task. Its error is 5.61, where guessing the mean
+# would give about 1.
 #
 # ## Experiment: how large should λd be?
 #
 # **Predict first.** λd grows from 0 to 30. Sketch the gap between the domains over λd. Does it
-# fall all the way? Then run the cell, change `lambdas`, D's learning rate or the seeds, and run
+# fall all the way? Then run the cell, change the weights, D's learning rate or the seeds, and run
 # it again.
 
 # %% sdcda={"tolerance": {"rel": 0.2, "abs": 0.1}}
@@ -245,8 +242,8 @@ for value, of_seeds in found.items():
 
 # %% [markdown]
 # It does not. The gap falls from 1.7 spreads to 0.4 at λd = 0.01, and grows again to 4.1 at λd =
-# 30. The error of C grows from 0.00 to more than 2: from λd = 3 on, C is worse than guessing. In
-# between, at λd = 1, it depends on the seed.
+# 30. The error of C grows from 0.00 to more than 2: from λd = 3 on, C is worse than guessing. At
+#     λd = 1 it depends on the seed.
 #
 # ### Try it
 #
@@ -266,8 +263,8 @@ adversarial_game()
 # %% [markdown]
 # ## Real features: ask a fresh D
 #
-# In training, D chases an E that runs away. What is left of the domain in the features
-# afterwards? Freeze E, train a *new* D for 75 steps, and test it on unseen images.
+# What is left of the domain in the features after training? Freeze E, train a *new* D for 75
+# steps, and test it on unseen images.
 
 # %%
 def fresh_D(trained_on, unseen):
@@ -290,21 +287,22 @@ def fresh_D(trained_on, unseen):
 
 
 # %% sdcda={"tolerance": {"abs": 12}}
+domains = (world.source, 396), (world.target, 198)
 for method in ("noadapt", "fd", "se+fd"):
     E = notebook.counter(method).E
-    training = features(E, world.source, range(0, 400, 12)), features(E, world.target, range(0, 200, 6))
+    known = [features(E, d, range(0, n, n // 33)) for d, n in domains]
     unseen = [features(E, d, range(0, 100, 6)) for d in (world.source_test, world.target_test)]
-    print(f"features of {method:7}: a fresh D is right in {100 * fresh_D(training, unseen):.0f} %")
+    print(f"features of {method:7}: a fresh D is right in {100 * fresh_D(known, unseen):.0f} %")
 
 # %% [markdown]
-# More than nine of ten answers are right, for all three. So training against D has not made the
-# domains indistinguishable: what was fooled was *that* D, at that moment. This may still be
-# enough for the count, if the differences that disturb C are gone.
+# More than nine of ten answers are right, for all three. So the domains have not become
+# indistinguishable: what was fooled was *that* D, at that moment. It may still be enough for the
+# count.
 #
 # ## And the count?
 #
-# That is what we want to know in the end: the MAE on the target's test images, over five seeds
-# each, in two rounds with different worlds and different λd.
+# The MAE on the target's test images, five seeds each, in two rounds with different worlds and
+# different λd:
 
 # %%
 rounds = {"mini_world": "λd = 0.001", "mini_world_first_confirmation": "λd = 0.00001, other worlds"}
@@ -318,9 +316,8 @@ display(Markdown(markdown_table(["MAE, people", "NoAdapt", "FD", "SE", "SE+FD"],
 # %% [markdown]
 # With the first weight D alone lowers the MAE from 30.1 to 19.4 people, and beside S from 10.5 to
 # 8.9. With the second it helps in neither place: 32.1 becomes 34.8, and 9.0 becomes 10.7. The
-# first weight was chosen on development worlds with the target's labels in view, which nobody has
-# for a real target. [Appendix A](A_controls.ipynb) has that sweep, and [notebook
-# 09](09_evaluation.ipynb) the whole table.
+# first weight was chosen on development worlds with the target's labels in view ([appendix
+# A](A_controls.ipynb)). [Notebook 09](09_evaluation.ipynb) has the whole table.
 #
 # ## Exercises
 #
@@ -349,15 +346,15 @@ check("7.2", adversarial_loss)
 # %% [markdown]
 # **7.3 Four games with a bug** (★★★, 10 minutes). Each game below has one fault: `"one sum"` (all
 # losses in one `backward()`, nothing detached), `"labels mixed up"` (E's loss takes the target
-# for 0, as D's does), `"D too slow"`, or `"λd too large"`. Which is which? The games above help
-# with two of them. For the others, ask what each network is rewarded for.
+# for 0, as D's does), `"D too slow"`, or `"λd too large"`. Which is which? For two of them, ask
+# what each network is rewarded for.
 
 # %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.1}}
 rows = []
 for number, (_, faulty) in adversarial_toy.FAULTS.items():
     game = faulty()
     rows.append([f"{number}", *(f"{game.late(c):.2f}" for c in columns)])
-display(Markdown(markdown_table(["game", *header[1:]], rows)))
+display(Markdown(markdown_table(["game", *header[1:]], rows, aligned=False)))
 
 # %%
 diagnosis = ...  # {1: "one sum", 2: ...}
@@ -369,8 +366,7 @@ check("7.3", diagnosis)
 # > **What this does not show.** In the toy C needs no help: its error is smallest without D. The
 # > domains differ there in a number that the task does not need. Where they differ in what is to
 # > be counted, such as the density of crowds, aligning removes that as well. The useful range of
-# > λd is the toy's own. And a fresh D shows what is left of the domain, not whether it disturbs
-# > C.
+# > λd is the toy's own. A fresh D finds what is left of the domain, not whether it disturbs C.
 #
 # ## Take away
 #

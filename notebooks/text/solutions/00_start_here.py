@@ -95,8 +95,8 @@ for name, C in counters.items():
     columns = zip(*((row.count, row.predicted, row.background) for row in rows))
     true, predicted, invented = (np.array(column) for column in columns)
     hidden = hidden_errors(true, predicted, invented)
-    print(f"{name:8} MAE {abs(predicted - true).mean():4.1f}   hidden {hidden.mean():4.1f}", end="   ")
-    print(f"most hidden in image {hidden.argmax()}: {hidden.max():.1f} people")
+    print(f"{name:8} MAE {abs(predicted - true).mean():4.1f}   hidden {hidden.mean():4.1f}", end="")
+    print(f"   most hidden in image {hidden.argmax()}: {hidden.max():.1f} people")
 
 # %% [markdown]
 # Image 19 hides most: 19.2 people missed, and as many invented. On average the counter without

@@ -1,0 +1,169 @@
+# ---
+# jupyter:
+#   sdcda:
+#     seconds: 5
+# ---
+
+# %% [markdown]
+# # B · Ledger
+#
+# [← A Controls](A_controls.ipynb)
+#
+# **After this notebook you can** look up any symbol and equation of the paper, see how this
+# package settles each point that the paper leaves open, and change it.
+#
+# **Time** as long as you like: this is a place to look things up; runs in about 5 seconds. **You
+# need** notebook 00.
+
+# %% tags=["colab"]
+import sys
+
+REPO = ""  # OWNER/NAME on GitHub, stamped by `make colab`
+if "google.colab" in sys.modules:
+    import os, subprocess
+    assert REPO, "this copy names no repository: whoever shares it stamps it with `make colab REPO=OWNER/NAME`"
+    folder, address = "/content/" + REPO.split("/")[1], "https://github.com/" + REPO
+    if not os.path.isdir(folder):
+        subprocess.run(["git", "clone", "-q", "--depth=1", address, folder], check=True)
+    os.chdir(folder)
+    import torch, torchvision
+    with open("/content/keep.txt", "w") as file:  # Colab's own PyTorch fits its GPU and stays as it is
+        file.write(f"torch=={torch.__version__}\ntorchvision=={torchvision.__version__}\n")
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-c", "/content/keep.txt", "-e", "."], check=True)
+    sys.path.insert(0, os.getcwd())  # what was just installed is not seen by a Python that is running
+    if not torch.cuda.is_available():
+        print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
+
+# %%
+from sdcda_tutorial.teaching import notebook
+
+notebook.begin()
+
+# %%
+import torch
+from IPython.display import Markdown, display
+
+from sdcda_tutorial import metrics, paper
+from sdcda_tutorial.datasets.batches import Batches
+from sdcda_tutorial.experiments.presets import MINI
+from sdcda_tutorial.markdown import markdown_table
+
+# %% [markdown]
+# ## Symbols
+#
+# The symbols of the paper are the names in the code. *Where* is counted from `sdcda_tutorial`.
+
+# %%
+display(Markdown(paper.as_markdown(paper.SYMBOLS)))
+
+# %% [markdown]
+# ## Equations
+#
+# As printed in the paper, each with its place in the code and what to know about it.
+
+# %%
+for equation in paper.EQUATIONS.values():
+    where = f"**Eq. {equation.number}** `{equation.where}`: {equation.note}."
+    display(Markdown(f"{where}\n\n$${equation.latex}$$"))
+
+# %% [markdown]
+# ## The paper's Table 1
+#
+# Three of its sentences need careful reading. None of them changes what the method is.
+
+# %%
+display(Markdown(paper.as_markdown(paper.TABLE_1)))
+display(Markdown(paper.as_markdown(paper.SLIPS)))
+
+# %% [markdown]
+# ## The ledger: what the paper leaves open
+#
+# Four pages leave much unsaid. Here is every point at which this package had to decide: the
+# paper's words, what later code of the authors or the cited work does, what we do, and how to
+# switch. *mini* is the preset for a laptop, which all notebooks use.
+
+# %%
+for choice in paper.LEDGER:
+    lines = {
+        "the paper": choice.paper,
+        "later code, cited work": choice.others,
+        "here": choice.ours,
+        "how to switch": choice.switch,
+    }
+    items = "\n".join(f"- *{name}:* {text}" for name, text in lines.items())
+    display(Markdown(f"**{choice.point[0].upper()}{choice.point[1:]}**\n\n{items}"))
+
+# %% [markdown]
+# ## PSNR and SSIM as the authors' later code computes them
+#
+# The paper names PSNR and SSIM without a formula. The package's standard variants are the usual
+# ones (notebook 09). The variant `"authors"` follows the authors' later code. It differs in two
+# places.
+#
+# **PSNR.** The code divides the true and the predicted map each by its *own* maximum first. A
+# prediction that is half the truth everywhere then has an infinite PSNR, since the factor
+# cancels.
+#
+# **SSIM.** The definition compares means $\mu$, variances $v$ and the covariance $c$ of two maps
+# in small windows:
+#
+# $$SSIM = \frac{(2 \mu \hat\mu + C_1)(2 c + C_2)}{(\mu^2 + \hat\mu^2 + C_1)(v + \hat v + C_2)}, \qquad
+# C_1 = (0.01\, R)^2, \quad C_2 = (0.03\, R)^2$$
+#
+# with the range $R$ = the maximum of the true map. Take two flat maps, 1 and 0.5. There is no
+# variance, so the right factor is 1, and the left one is $(2 \cdot 0.5 + 0.0001) / (1.25 +
+# 0.0001) = 0.80$.
+#
+# The later code adds up over an 11 × 11 window where the definition takes means. The sums are 121
+# and 60.5, and the left factor stays 0.80. But the "variances" become
+#
+# $$\sum x^2 - \left(\sum x\right)^2 = 121 - 14641 = -14520
+# \quad \text{and} \quad 30.25 - 3660.25 = -3630,$$
+#
+# the "covariance" becomes $60.5 - 7320.5 = -7260$, and the right factor $2 \cdot 7260 / (14520 +
+# 3630)$ is another 0.80. So the value is 0.64.
+
+# %% sdcda={"tolerance": {"abs": 0.01}}
+one, half = torch.ones(22, 22), torch.full((22, 22), 0.5)
+rows = [
+    [metric.__name__.upper(), *(f"{metric(half, one, v):.2f}" for v in ("standard", "authors"))]
+    for metric in (metrics.psnr, metrics.ssim)
+]
+display(Markdown(markdown_table(["1 against 0.5", "standard", "authors"], rows)))
+
+# %% [markdown]
+# The variants are different scales: a PSNR or SSIM that does not name its variant cannot be
+# compared with any other.
+#
+# ## Several GPUs
+#
+# ```bash
+# sdcda train ... --devices 4                  # four GPUs of one machine; also for evaluate and masks
+#
+# export MASTER_ADDR=first-machine MASTER_PORT=29500 NODE_RANK=0     # second machine: NODE_RANK=1
+# sdcda train ... --devices 2 --nodes 2        # two machines with two each: the same on both
+# ```
+#
+# The batch stays at 8 images of each domain *in all*. The processes share it, so the learning
+# rate stays right and the number of steps is the same. Which images make up a batch is a function
+# of seed and step, and each process takes every fourth of them:
+
+# %%
+def share(rank, processes):
+    """Which source images one of the processes sees in the first step."""
+    source = notebook.world().source
+    crops = MINI.adaptation.source
+    return Batches(source, 8, crops, seed=0, rank=rank, world_size=processes).indices(0)
+
+
+print("one process:    ", *share(0, 1))
+for rank in range(4):
+    print(f"process {rank} of 4: ", *share(rank, 4))
+
+# %% [markdown]
+# The images of every step stay the same, and so does the gradient, the mean over all of them.
+# Batch norm differs: it sees the two images of its own process, not all eight, and its running
+# means are averaged over the processes. So one GPU and four give two trainings that are similar,
+# not equal. Report how many there were; the model card does.
+#
+# [← A Controls](A_controls.ipynb)
