@@ -24,11 +24,11 @@ class Symbol:
 
 
 SYMBOLS = (
-    Symbol("s, t", "as an index: source (synthetic, labelled) and target (real, without labels)", "1-10", "training.adapt"),
+    Symbol("s, t", "as an index: source (synthetic, labelled) and target (real, unlabelled)", "1-10", "training.adapt"),
     Symbol("Xs, Xt", "the two data sets, of Ns and Nt images", "5", "datasets.CrowdDataset"),
     Symbol("x", "an image, RGB, H × W pixels", "1", "datasets.Sample.image"),
     Symbol("y", "its head positions; of the target they are never read in training", "6", "datasets.Sample.points"),
-    Symbol("F(y)", "density map of y: one Gaussian of weight 1 per head; its sum is the count", "6", "density.density_map"),
+    Symbol("F(y)", "density map of y: a Gaussian of weight 1 per head; its sum: the count", "6", "density.density_map"),
     Symbol("zs", "crowd mask of the source: 1 crowd, 0 background", "7", "datasets.batches.crowd_mask"),
     Symbol("zt", "pseudo-mask of the target: rough, right about the background", "8, 9", "training.write_pseudo_masks"),
     Symbol("E", "feature extractor, VGG16 with batch norm", "1", "networks.FeatureExtractor"),
@@ -200,7 +200,7 @@ LEDGER = (
     Choice("label of D", "source 1, target 0; E turns 0 into 1", "AdaptSegNet: source 0, target 1", "the paper's",
         "not switchable; swapping both labels changes nothing but names"),
     Choice("training of D", "“first train a discriminator D”, “then update the E”; no optimiser named",
-        "AdaptSegNet: one step of each per batch; D on detached inputs, Adam 1e-4 (0.9, 0.99), half the loss per domain",
+        "AdaptSegNet: one step of each per batch; D on detached inputs, Adam 1e-4 (0.9, 0.99), half the loss each",
         "the same: E, C, S first, then D on the same batch's detached features; rate 1e-4, mini 2.5e-4, E's schedule",
         "`training.AdaptationConfig(discriminator_rate)`; order and betas are fixed"),
     Choice("λd", "“chosen empirically”", "AdaptSegNet: 0.001 on its main output, 0.0002 on the auxiliary one",

@@ -117,8 +117,8 @@ notebook.show(
 # %%
 notebook.show(
     start_here.domains(world),
-    "Three images and one enlarged person of each domain. The backgrounds differ: flat colours, then "
-    "leaves, stones and windows, then streets and parks. The people are drawn by one routine.",
+    "Three images and one enlarged person of each domain. The backgrounds differ: flat colours, "
+    "then leaves, stones and windows, then streets and parks. The people are drawn by one routine.",
 )
 
 # %% [markdown]
