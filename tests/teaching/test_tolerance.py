@@ -222,7 +222,8 @@ BAD = [
     {}, {"tolerances": {"rel": 0.1}}, {"tolerance": {"rel": 0.1}, "seconds": 3}, [], "rel", None, {"tolerance": 0.05},
     {"tolerance": {}}, {"tolerance": {"relative": 0.1}}, {"tolerance": {"rel": 0.1, "absolute": 1}},
     {"tolerance": {"rel": -0.1}}, {"tolerance": {"abs": "0.1"}}, {"tolerance": {"abs": True}},
-    {"tolerance": {"rel": 5}}, {"tolerance": {"abs": math.inf}}, {"tolerance": {"abs": math.nan}}, {"tolerance": {"abs": None}},
+    {"tolerance": {"rel": 5}}, {"tolerance": {"abs": math.inf}}, {"tolerance": {"abs": math.nan}},
+    {"tolerance": {"abs": None}},
     {"tolerance": {"rel": 0, "abs": 0.0}}, {"tolerance": None}, {"tolerance": [["rel", 0.1]]},
 ]  # fmt: skip
 
