@@ -22,8 +22,8 @@ PROBLEM = ".sdcda-problem"  # where `widgets.explore` shows what its picture fai
 LABORATORY = ".sdcda-laboratory"  # its controls change nothing until its button is pressed, which trains
 UNDRAWN = re.compile(r"model not found|error displaying widget|loading widget", re.I)  # words in a widget's place
 
-# Errors of the console that come with every notebook here, whatever is in it.
-HARMLESS: list[str] = []
+# Errors of the console that say nothing about a notebook; this one comes from JupyterLab itself after a restart.
+HARMLESS: list[str] = ["Could not restore the debugger state"]
 
 # Read in the page: the name and the kind of a control, where it stands, what the pictures of a demo are.
 NAME = """e => (e.tagName == 'BUTTON' ? e.innerText || e.title : e.tagName == 'INPUT' ? e.closest('label')?.innerText

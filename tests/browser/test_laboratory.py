@@ -31,6 +31,7 @@ def choose(form: Locator, label: str, down: int) -> None:
     before = box.evaluate("e => e.selectedIndex")
     for key in ["Space", *["ArrowDown" if down > 0 else "ArrowUp"] * abs(down), "Enter"]:
         box.press(key)
+    form.page.wait_for_timeout(HEARD)
     assert box.evaluate("e => e.selectedIndex") == before + down
 
 
@@ -38,7 +39,7 @@ def write(form: Locator, label: str, text: str) -> None:
     box = field(form, label)
     box.fill(text)
     box.press("Tab")
-    form.page.wait_for_timeout(300)  # until the kernel has it
+    form.page.wait_for_timeout(HEARD)
     assert box.input_value() == text
 
 
@@ -78,8 +79,8 @@ def test_three_experiments_by_keyboard_and_their_rows_after_a_restart(show: Call
     form.screenshot(path=PICTURES / "laboratory.png")
 
     notebook.choose("Kernel", "Restart Kernel and Clear Outputs of All Cells…")
-    notebook.page.locator(".jp-Dialog").wait_for()  # whether one is sure: an action lets the fixture's handler answer
-    notebook.page.locator(".jp-CodeCell").first.hover()
+    notebook.page.wait_for_function("() => document.querySelector('.jp-Dialog')")  # whether one is sure
+    notebook.page.locator(".jp-CodeCell").first.hover()  # an action, which lets the fixture's handler answer
     notebook.page.wait_for_function(f"() => !document.querySelector('{LABORATORY}')", timeout=30_000)
     assert notebook.run() == []
     form = notebook.page.locator(LABORATORY)
