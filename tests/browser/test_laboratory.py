@@ -16,7 +16,8 @@ from sdcda_tutorial.teaching import laboratory, notebook
 notebook.begin()
 laboratory.Laboratory().form()"""
 STORED_ROWS = 4  # at least: of the five seeds
-TRAINING_SECONDS = 40  # the most that a few steps may take, with the first masks and on a busy machine
+HEARD = 1000  # milliseconds after which the kernel knows what was chosen, on a busy machine too
+TRAINING_SECONDS = 90  # the most that a few steps may take, with the first masks and on a busy machine
 
 
 def field(form: Locator, label: str) -> Locator:
