@@ -311,7 +311,7 @@ class Laboratory:
                 model = training.adapt(source, target, settings.config(), folder, **options)
             seconds = time.perf_counter() - began
             found = self.measure(settings, model, seconds)
-        lines += [f"called {times} times: your {name}" for name, times in calls.items()]
+        lines += [f"called {times} {'time' if times == 1 else 'times'}: your {name}" for name, times in calls.items()]
         (folder / "last.safetensors").unlink(missing_ok=True)  # only needed to go on
         return found, lines
 
