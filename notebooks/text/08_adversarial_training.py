@@ -294,7 +294,7 @@ lab.ask("", D_sees="mask")
 lab.ask("", learning_rate=5e-3)
 
 # %% [markdown]
-# Nothing else to ask? `lab.run(...)` takes every setting: `lambda_s`, `lambda_t`, `lambda_d`, `masks`, `D_sees`,
+# `lab.run(...)` takes every setting: `lambda_s`, `lambda_t`, `lambda_d`, `masks`, `D_sees`,
 # `learning_rate`, `seed`, `steps`. Or use the form: Tab moves, the arrows choose, Space presses *Train*.
 
 # %% tags=["nbval-ignore-output"]
@@ -304,7 +304,7 @@ lab.form()
 # ## My own functions
 #
 # You have written the losses, the masks and the evaluation in the exercises, and soon the sum and the step. Every right
-# answer was kept in `runs/answers`. `lab.run(own=True)` trains with yours and counts how often each one is called (your
+# answer was kept in `runs/answers`. `lab.run(own=True)` trains with yours and counts how often each is called (your
 # `from_boxes` never: here the source's masks come as files).
 
 # %% tags=["nbval-ignore-output"]
