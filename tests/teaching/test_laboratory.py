@@ -270,3 +270,17 @@ def test_the_form_says_an_error_in_one_line(lab: Callable[[], Laboratory]) -> No
 
 def test_every_control_has_a_label(lab: Callable[[], Laboratory]) -> None:
     assert all(control.description for control in laboratory._Form(lab()).inputs.values())
+
+
+# The stored answers ---------------------------------------------------------------------------------------------------
+
+
+def test_the_stored_answers_are_of_the_questions_and_their_means() -> None:
+    stored = json.loads((ROOT / "data/results/laboratory.json").read_text(encoding="utf-8"))
+    assert list(stored["summary"]) == list(QUESTIONS) and len(stored["seeds"]) == 3
+    for number, mean in stored["summary"].items():
+        cells = [cell for cell in stored["cells"] if cell["question"] == number]
+        assert [cell["seed"] for cell in cells] == stored["seeds"]
+        assert all(cell["changed"] == QUESTIONS[number] for cell in cells)
+        for name, value in mean.items():
+            assert value == pytest.approx(sum(cell[name] for cell in cells) / len(cells), abs=1e-3)
