@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 15
+#     minutes: 20
 #     seconds: 15
 # ---
 
@@ -15,27 +15,13 @@
 # and nearly got it right. How?
 #
 # **After this notebook you can** say what goes wrong between two domains, name the four networks
-# that fix it, and choose your way through the rest. **Time** 15 minutes; runs in about 15 seconds
+# that fix it, and choose your way through the rest. **Time** 20 minutes; runs in about 15 seconds
 # on two CPU cores. **You need** a little Python and an idea of what training a network means.
 
-# %% tags=["colab"]
-import sys
-
-REPO = ""  # OWNER/NAME on GitHub, stamped by `make colab`
-if "google.colab" in sys.modules:
-    import os, subprocess
-    assert REPO, "this copy names no repository: whoever shares it stamps it with `make colab REPO=OWNER/NAME`"
-    folder, address = "/content/" + REPO.split("/")[1], "https://github.com/" + REPO
-    if not os.path.isdir(folder):
-        subprocess.run(["git", "clone", "-q", "--depth=1", address, folder], check=True)
-    os.chdir(folder)
-    import torch, torchvision
-    with open("/content/keep.txt", "w") as file:  # Colab's own PyTorch fits its GPU and stays as it is
-        file.write(f"torch=={torch.__version__}\ntorchvision=={torchvision.__version__}\n")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-c", "/content/keep.txt", "-e", "."], check=True)
-    sys.path.insert(0, os.getcwd())  # what was just installed is not seen by a Python that is running
-    if not torch.cuda.is_available():
-        print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
+# %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
+# @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
+REPO = "name the repository, such as https://github.com/ada/crowds"  # @param {type: "string"}
+if "colab" in str(get_ipython()): exec(get_ipython().find_user_code(REPO + "/raw/HEAD/colab.py"))
 
 # %%
 from sdcda_tutorial.teaching import notebook
@@ -181,28 +167,28 @@ start_here.show_results(mini, photos, single)
 #
 # | you want to | read | time |
 # |---|---|---|
-# | learn the method | 01 to 08, in order | 5½ hours |
-# | judge the result | 04, 09, appendix A | 2 hours |
-# | use it on your photographs | 02, 11 | 1½ hours |
+# | learn the method | 01 to 08, in order | 7 hours |
+# | judge the result | 04, 09, appendix A | 2½ hours |
+# | use it on your photographs | 02, 11 | 1¾ hours |
 #
 # With one hour in all, go on with 06, the heart of the method. If you know PyTorch well, skip 03
 # and 05 for now.
 #
 # | notebook | what it is about | minutes |
 # |---|---|--:|
-# | **00 Start here** | where you are | 15 |
-# | [01 Density maps](01_density_maps.ipynb) | F(y): why the sum is the count, and how it gets lost | 30 |
-# | [02 Crowd masks](02_crowd_masks.ipynb) | from boxes to pseudo-masks that are wrong in a useful way | 40 |
-# | [03 Feature extractor](03_feature_extractor.ipynb) | E, and the domain gap made visible | 40 |
-# | [04 Density estimator](04_density_estimator.ipynb) | C, and where a source-only counter goes wrong | 35 |
-# | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 40 |
-# | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two rivals | 45 |
-# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and collapse | 40 |
-# | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 60 |
-# | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 50 |
-# | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals | 50 |
-# | [11 Real data](11_real_data.ipynb) | from a data set or your photograph to a count | 50 |
-# | [A Controls](A_controls.ipynb) | the evidence behind 09 | 40 |
+# | **00 Start here** | where you are | 20 |
+# | [01 Density maps](01_density_maps.ipynb) | F(y): why the sum is the count, and how it gets lost | 35 |
+# | [02 Crowd masks](02_crowd_masks.ipynb) | from boxes to pseudo-masks that are wrong in a useful way | 45 |
+# | [03 Feature extractor](03_feature_extractor.ipynb) | E, and the domain gap made visible | 50 |
+# | [04 Density estimator](04_density_estimator.ipynb) | C, and where a source-only counter goes wrong | 40 |
+# | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 50 |
+# | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two rivals | 55 |
+# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and collapse | 50 |
+# | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 80 |
+# | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 60 |
+# | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals | 60 |
+# | [11 Real data](11_real_data.ipynb) | from a data set or your photograph to a count | 55 |
+# | [A Controls](A_controls.ipynb) | the evidence behind 09 | 45 |
 # | [B Ledger](B_ledger.ipynb) | what the paper leaves open; to look things up | – |
 #
 # ## How the notebooks work

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 40
+#     minutes: 50
 #     seconds: 45
 # ---
 
@@ -15,27 +15,13 @@
 # tell a balanced game from one that has collapsed, and explain why a fooled D does not mean that
 # the domains have become alike.
 #
-# **Time** 40 minutes; runs in about 45 seconds on two CPU cores. **You need** notebooks 03 and
+# **Time** 50 minutes; runs in about 45 seconds on two CPU cores. **You need** notebooks 03 and
 # 05.
 
-# %% tags=["colab"]
-import sys
-
-REPO = ""  # OWNER/NAME on GitHub, stamped by `make colab`
-if "google.colab" in sys.modules:
-    import os, subprocess
-    assert REPO, "this copy names no repository: whoever shares it stamps it with `make colab REPO=OWNER/NAME`"
-    folder, address = "/content/" + REPO.split("/")[1], "https://github.com/" + REPO
-    if not os.path.isdir(folder):
-        subprocess.run(["git", "clone", "-q", "--depth=1", address, folder], check=True)
-    os.chdir(folder)
-    import torch, torchvision
-    with open("/content/keep.txt", "w") as file:  # Colab's own PyTorch fits its GPU and stays as it is
-        file.write(f"torch=={torch.__version__}\ntorchvision=={torchvision.__version__}\n")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-c", "/content/keep.txt", "-e", "."], check=True)
-    sys.path.insert(0, os.getcwd())  # what was just installed is not seen by a Python that is running
-    if not torch.cuda.is_available():
-        print("No GPU is on. Runtime > Change runtime type > T4 GPU, then run this cell again. A CPU does, slowly.")
+# %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
+# @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
+REPO = "name the repository, such as https://github.com/ada/crowds"  # @param {type: "string"}
+if "colab" in str(get_ipython()): exec(get_ipython().find_user_code(REPO + "/raw/HEAD/colab.py"))
 
 # %%
 from sdcda_tutorial.teaching import notebook
