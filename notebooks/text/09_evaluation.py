@@ -74,8 +74,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# NoAdapt counts 165.1 people where 51 stand. That number is wrong, but it cannot say where. A good
-# evaluation looks at the count, at the map, and at *where* the map is wrong.
+# NoAdapt counts 165.1 people where 51 stand. That number is wrong, but it does not tell us where. A
+# good evaluation looks at the count, at the map, and at *where* the map is wrong.
 #
 # ## The count: MAE and MSE
 #
@@ -83,8 +83,8 @@ notebook.show(
 # MSE = \sqrt{\frac{1}{N} \sum_{i=1}^N \lvert y_i - \hat y_i \rvert^2} \tag{11}$$
 #
 # $y_i$ is the true count of image $i$, $\hat y_i$ the predicted one. Beware of the name: what this
-# field calls MSE is the *root* of the mean square, so both metrics are in people. You write the
-# code in exercise 9.1. Two counters, four images:
+# field calls MSE is the *root* of the mean square, so both metrics are in people. You write it in
+# exercise 9.1. Two counters, four images:
 
 # %%
 truth = [10, 20, 30, 40]
@@ -115,8 +115,8 @@ print(f"counts {F.sum():.1f} and {F_hat.sum():.1f}   PSNR {metrics.psnr(F_hat, F
 # notices.
 #
 # The paper names PSNR and SSIM without a formula. The authors' later code computes both in its own
-# way, on another scale ([appendix B](B_ledger.ipynb)); everything here is the standard form. An
-# image without people has no peak, so it has neither metric and is left out of their means.
+# way ([appendix B](B_ledger.ipynb)); everything here is the standard form. An image without people
+# has no peak, so it has neither metric and is left out of their means.
 #
 # ## The map: SSIM
 #
@@ -138,16 +138,15 @@ print(f"two flat maps, 1 and 0.5: SSIM {metrics.ssim(half, one):.2f}")
 #
 # ## What does each metric miss?
 #
-# We take one true map and spoil it in five ways. Before you run the cell, write down which damage
-# each metric will find worst. Can a map with *nobody* in it have a better PSNR than one with
-# everybody?
+# We take one true map and spoil it in five ways. First write down which damage each metric will
+# find worst. Can a map with *nobody* in it have a better PSNR than one with everybody?
 
 # %%
 sample = world.target_test[3]
 F = kernel.draw(sample)
 spoilt = {
     "mirrored": F.flip(1),
-    "half of everybody": F / 2,
+    "everybody at half weight": F / 2,
     "nobody": torch.zeros_like(F),
     "moved by 3 pixels": F.roll(3, dims=1),
     "haze of 0.002": F + 0.002 * (F == 0),
@@ -158,22 +157,22 @@ for name, F_hat in spoilt.items():
     rows.append([name, f"{error:.1f}", f"{psnr:.1f}", f"{metrics.ssim(F_hat, F):.3f}"])
 header = [f"{sample.count} people", "error of the count", "PSNR, dB", "SSIM"]
 display(comparisons.table(header, rows))
-maps = {"truth": F, **spoilt}
+maps = {"ground truth": F, **spoilt}
 figure = pictures.row(maps, height=1.8, brightest=float(F.max()))
 figure.colorbar(figure.axes[0].images[0], ax=figure.axes, label="people per pixel", shrink=0.8)
 notebook.show(
     figure,
-    "The true map and the five spoilt ones on one colour scale. The haze is too thin to see.",
+    "The true map and the five spoilt ones on one colour scale. The haze is hardly visible.",
 )
 
 # %% [markdown]
 # Each metric has a blind spot.
 #
 # - *Mirrored*: the count is perfect, and PSNR and SSIM rank it **below** the map with nobody in it.
-#   A person in the wrong place costs twice, once where somebody is missing and once where somebody
-#   is too many.
-# - *Moved by 3 pixels*: the count is perfect, yet the PSNR is 4.4 dB lower than with half of
-#   everybody.
+#   A person in the wrong place costs twice: once where they are missing, and once where they were
+#   added.
+# - *Moved by 3 pixels*: the count is perfect, yet the PSNR is 4.4 dB lower than with everybody at
+#   half weight.
 # - *Haze*: the count is off by 88 people, nearly three times the truth, and the PSNR is the *best*
 #   of the five, because 0.002 squared is next to nothing. SSIM notices.
 #
@@ -191,9 +190,9 @@ notebook.show(
 notebook.code(metrics.on_background)
 
 # %% [markdown]
-# `evaluate` measures this in every image. We apply it to every third test image of the target. The
-# stored counters have never seen these images, but the settings were tuned in this world. So the
-# images are for looking; the results that count follow below.
+# `evaluate` measures this in every image; here, in every third test image of the target. The
+# settings were tuned in this world, so these images are for looking; the results that count follow
+# below.
 
 # %% sdcda={"tolerance": {"rel": 0.05, "abs": 0.2}}
 test = world.target_test.subset(range(0, len(world.target_test), 3))
@@ -208,7 +207,7 @@ display(comparisons.table(["people per image", "MAE", "MSE", "background", "crow
 errors = {name: np.array([abs(row.error) for row in found.rows]) for name, found in results.items()}
 worst = np.sort(errors["NoAdapt"])[::-1][: len(test) // 4].sum() / errors["NoAdapt"].sum()
 better = (errors["SE+FD"] < errors["NoAdapt"]).sum()
-print(f"the worst quarter of the images makes {100 * worst:.0f} % of NoAdapt's error")
+print(f"the worst quarter of the images accounts for {100 * worst:.0f} % of NoAdapt's error")
 print(f"SE+FD has the smaller error in {better} of {len(test)} images")
 
 # %%
@@ -240,13 +239,13 @@ notebook.show(
 
 # %% [markdown]
 # On average NoAdapt finds 50.5 people per image on the background, where nobody stands, and is off
-# by only 3.6 in the crowd. It does so in crowds of every size (right). SE+FD finds 6.4 there. The
-# error is also uneven: a quarter of the images makes 62 % of NoAdapt's. And SE+FD is not better
+# by +3.6 in the crowd. It does so in crowds of every size (right). SE+FD finds 6.4 there. The error
+# is also uneven: a quarter of the images accounts for 62 % of NoAdapt's. And SE+FD is not better
 # everywhere: in 10 of the 50 images its error is the larger one.
 #
 # ## Fig. 2, rebuilt
 #
-# Examples can be chosen to please, so ours follow a rule: the images at the 50th, 70th and 90th
+# Examples can be cherry-picked, so ours follow a rule: the images at the 50th, 70th and 90th
 # percentile of *NoAdapt's* error.
 
 # %%
@@ -262,15 +261,16 @@ notebook.show(
 # ## Our Table 1
 #
 # One training proves little. So every method was trained five times, each time in a **new world**
-# with new random numbers: the spread is what you would meet if you did it again. The settings were
-# chosen on other seeds.
+# with new random numbers: the spread is what you would meet again. The settings were chosen on
+# other seeds.
 
 # %%
 found = notebook.result("mini_world")
 seeds, origin = found["seeds"], found["provenance"]
 people = figures.per_seed(found, "noadapt", figure="mean_count")
 images = figures.per_seed(found, "noadapt", figure="images")
-print("measured on", origin["date"], "on a CPU, precision", origin["hardware"]["precision"])
+print("measured on", origin["date"], "on a CPU")
+
 print("seed            ", *(f"{seed:>5}" for seed in seeds))
 print("test images     ", *(f"{number:5.0f}" for number in images))
 print("people per image", *(f"{number:5.1f}" for number in people))
@@ -295,13 +295,13 @@ notebook.show(
 )
 
 # %% [markdown]
-# From NoAdapt to SE+FD the mean MAE falls from 30.1 to 8.9 people, and the background falls by just
-# as much, from 26.5 to 5.3. SE alone reaches an MAE of 10.5, FD alone 19.4.
+# From NoAdapt to SE+FD the mean MAE falls from 30.1 to 8.9 people, the background just as much,
+# from 26.5 to 5.3. SE alone reaches an MAE of 10.5, FD alone 19.4.
 #
 # On the *source* (right) the means lie between 4.6 and 5.5 people, and the best method on the
 # target is the worst. The source error cannot tell you which method to choose.
 #
-# ## What can five seeds say?
+# ## What can five seeds tell us?
 #
 # The ± describes single trainings. Five values give it only roughly:
 
@@ -313,7 +313,7 @@ print(f"the true standard deviation may be {low:.1f} to {high:.1f} times the one
 print(f"the 95 % interval of the mean reaches {reach:.2f} standard deviations to either side")
 
 # %% [markdown]
-# But all methods met the same worlds. What makes a world hard for both drops out of the
+# But all methods met the same worlds. A hard world is hard for both and cancels in the
 # *difference*, so we compare seed by seed. Below zero, A is better. The interval is Student's,
 # which assumes normally distributed differences.
 
@@ -322,20 +322,20 @@ pairs = [(method, "noadapt") for method in ("se+fd", "se", "fd", "s-source", "bn
 display(comparisons.differences(found, [*pairs, ("se+fd", "se")]))
 earlier = notebook.result("mini_world_first_confirmation")
 print("an earlier round, with a λd 100 times smaller:")
-display(comparisons.differences(earlier, [("se+fd", "se")]))
+display(comparisons.differences(earlier, [("se+fd", "noadapt"), ("se+fd", "se")]))
 
 # %% [markdown]
-# *SE+FD against NoAdapt*: better in all five worlds, by 3.5 to 42.8 people. The direction is clear,
-# the size is not.
+# *SE+FD against NoAdapt*: better in all five worlds, by 3.5 to 42.8 people, and in the earlier
+# round's five. So the direction is clear, the size is not.
 #
 # *SE against NoAdapt*: better in all five worlds as well, and still the interval includes zero,
-# because the gains differ so much. Such an interval says "not decided", never "no effect". FD alone
-# is better on three seeds of five.
+# because the gains differ so much. It says "not decided", never "no effect". FD alone is better on
+# three of the five seeds.
 #
-# *SE+FD against SE*, which is what D adds: 1.7 people fewer, on all five seeds. But the earlier
-# round, on five other seeds, found 1.7 people *more*, also on all five. Each round alone tells a
-# clean story, and the stories contradict each other. Only λd and the worlds had changed. Keep every
-# round that you run.
+# *SE+FD against SE*, which is what D adds: 1.7 people fewer, on all five seeds. The interval misses
+# zero by 0.02: no evidence, in a table of six. And the earlier round, on five other seeds, found
+# 1.7 people *more*, also on all five. Each round alone tells a clean story, and the stories
+# contradict each other. Only λd and the seeds had changed. Keep every round that you run.
 #
 # [Appendix A](A_controls.ipynb) has the controls: parts of the method, other masks, other λ.
 #
@@ -343,8 +343,8 @@ display(comparisons.differences(earlier, [("se+fd", "se")]))
 #
 # The paper has other images and larger networks and counts (ShanghaiTech A: 501 people per image),
 # so compare the *order* within a column, not values across. The first three rows have the counter
-# SFCN; [notebook 10](10_image_translation.ipynb) builds them. *NoAdpt (ours)* is the paper's name
-# for its own counter.
+# SFCN; [notebook 10](10_image_translation.ipynb) trains them. *NoAdpt (ours)* is the paper's name
+# for its own counter, [16] and [26] are its references.
 
 # %%
 rivals = notebook.result("table_1")
@@ -386,7 +386,7 @@ predictions(world.target_test, counters, kernel)
 # %% [markdown]
 # ## Exercises
 #
-# Replace the last line of a stub, run the cell, and read what `check` says.
+# Fill in a stub, run the cell, and read what `check` says.
 #
 # **9.1 MAE and the root of the mean square** (★, 5 minutes). Eq. 11, for the counts of N images.
 # With this function your pipeline is complete.
@@ -413,9 +413,9 @@ def best_constants(truth):
 check("9.2", best_constants)
 
 # %% [markdown]
-# **9.3 The right count in the right quarter** (★★, 8 minutes). MAE sees no places, and PSNR minds
-# three pixels too much. In between: cut the map into its four quarters, take the absolute error of
-# the count in each, and add them up.
+# **9.3 The right count in the right quarter** (★★, 8 minutes). The MAE ignores where people are,
+# and PSNR punishes even a shift of three pixels. In between: cut the map into its four quarters,
+# take the absolute error of the count in each, and add them up.
 
 # %%
 def quarter_error(pred, truth):
@@ -447,16 +447,16 @@ check("9.4", sign_flip_share)
 # >   background by design. [Notebook 11](11_real_data.ipynb) reports what happened on real ones.
 # > - That D helps, or how much: two rounds with different λd gave opposite signs, and λd was chosen
 # >   with the labels of development targets in view.
-# > - How sure the paper's own differences are: its Table 1 has no spread.
+# > - How certain the paper's own differences are: its Table 1 has no spread.
 
 # %% [markdown]
 # ## Take away
 #
 # - MAE and MSE see the count only. PSNR and SSIM see places, but a map with nobody in it can beat
 #   one with the right number of people in the wrong places.
-# - Splitting the error into background and crowd answers the paper's question: SE+FD takes 21
-#   people per image off the background of the mini world.
-# - Compare methods seed by seed and show every seed. Five seeds can show a direction; they rarely
-#   show a size.
+# - Splitting the error into background and crowd answers the paper's question: SE+FD removes 21
+#   invented people per image from the background of the mini world.
+# - Compare methods seed by seed and show every seed. Five seeds that agree suggest a direction, ten
+#   are better; they rarely show a size.
 #
 # [← 08 Adversarial training](08_adversarial_training.ipynb) · [10 Image translation →](10_image_translation.ipynb)

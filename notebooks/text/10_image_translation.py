@@ -10,9 +10,9 @@
 #
 # [← 09 Evaluation](09_evaluation.ipynb) · [11 Real data →](11_real_data.ipynb)
 #
-# **After this notebook you can** explain how CycleGAN learns to repaint images without a single
-# pair, what each term of its loss does and what SE CycleGAN adds, and judge a translation by the
-# counter that learns from it.
+# **After this notebook you can** explain how CycleGAN learns to repaint images without pairs, what
+# each term of its loss does and what SE CycleGAN adds, and judge a translation by the counter that
+# learns from it.
 #
 # **Time** 60 minutes with the exercises; runs in about a minute on two CPU cores. **You need**
 # notebooks 07 (a discriminator) and 09 (comparing methods over seeds).
@@ -36,23 +36,23 @@ from scipy.ndimage import gaussian_filter
 
 from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
-from sdcda_tutorial.experiments.figures import interval_of_mean
+from sdcda_tutorial.experiments.figures import interval_of_mean, per_seed
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.rivals import cyclegan_losses as losses
 from sdcda_tutorial.rivals.translated_source import translated_image
 from sdcda_tutorial.rivals.translation import Translation
-from sdcda_tutorial.teaching import recolouring, rival_figures
+from sdcda_tutorial.teaching import comparisons, recolouring, rival_figures
 from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]
 # ## The other way to close the gap
 #
-# The paper aligns the *features* of the two domains. Its rivals in Table 1 change the *images*:
-# they repaint every synthetic scene in the style of the target, keep its labels, and train an
-# ordinary counter. Below are source scenes with two translations, and target images. Where would a
-# counter learn something wrong?
+# The paper aligns *features*. Its rivals in Table 1 change the *images*: they repaint every
+# synthetic scene in the style of the target, keep its labels, and train an ordinary counter. Below
+# are source scenes, two translations, and target images. Where would a counter learn something
+# wrong?
 
 # %%
 world = notebook.world()
@@ -77,14 +77,14 @@ notebook.show(
 
 # %% [markdown]
 # The ground takes the target's texture. But the rain stays, dark green leaves grow on walls and
-# along the road, and a checkered pattern covers everything. Can a counter use such pictures?
+# along the road, and a checkered pattern covers it all. Can a counter use this?
 #
 # ## How to learn without pairs
 #
 # Nobody has the same scene both synthetic and photographed. **CycleGAN** (Zhu et al., ICCV 2017)
-# asks for two things instead: a translated image should *look like* the target, which a
-# discriminator judges, and it should keep enough to *find the way back*. The generators, $G_t$
-# towards the target and $G_s$ towards the source, minimise
+# asks instead that a translated image *looks like* the target, which a discriminator judges, and
+# keeps enough to *find the way back*. The generators, $G_t$ towards the target and $G_s$ towards
+# the source, minimise
 #
 # $$L = \underbrace{(D_t(G_t(x^s)) - 1)^2}_{\text{fooling}}
 #  + \lambda \Big( \underbrace{\lvert G_s(G_t(x^s)) - x^s \rvert}_{\text{cycle}}
@@ -102,16 +102,14 @@ notebook.code(losses.fooling_loss, losses.reconstruction_loss, losses.generator_
 # - *Cycle* makes $G_t$ keep what the way back needs.
 # - *Identity*: an image that is already in a domain should stay as it is.
 # - *Structure* is what **SE CycleGAN** adds (Wang et al., CVPR 2019). There "SE" means *SSIM
-#   embedding* and has nothing to do with the paper's semantic extractor. We take $\mu = 1$; we
-#   could not confirm the authors' value.
+#   embedding*, not semantic extractor. We take $\mu = 1$ and could not confirm the authors' value.
 #
 # CycleGAN uses $\lambda = 10$ and $\iota = 0.5$ for images in $[-1, 1]$. Ours are in $[0, 1]$, so
 # the code doubles the differences.
 #
 # ### What does SSIM notice that a difference of pixels does not?
 #
-# Take one scene and change it in two ways that cost the cycle loss the same: make it brighter, or
-# blur it.
+# We change one scene in two ways that cost the cycle loss the same: brighter, or blurred.
 
 # %% sdcda={"tolerance": {"rel": 0.02, "abs": 0.002}}
 x = world.source_test[4].image / 255
@@ -136,8 +134,10 @@ for name, changed in {"brighter": brighter, "blurred": blurred}.items():
 #
 # ### One step
 #
-# The generators move while the discriminators are frozen; then the discriminators move on images
-# cut off from the generators. `pool` adds some old images (exercise 10.3).
+# First the generators are trained, with frozen discriminators; then the discriminators, on images
+# cut off from the generators. `made` holds six images: `s_to_t` is a translated source image,
+# `s_cycle` came back, `s_same` is $G_s(x^s)$; likewise for t. `pool` adds old images (exercise
+# 10.3).
 
 # %%
 notebook.code(Translation.step)
@@ -145,12 +145,12 @@ notebook.code(Translation.step)
 # %% [markdown]
 # ## Experiment: two domains whose right answer is known
 #
-# Does this find the *right* translation, or any that fools a discriminator? Let the source be
-# squares of random colours and the target such squares with a rule applied: red × 0.6 + 0.05, green
-# × 0.8, blue × 0.5 + 0.5. The networks see both domains, never a pair, and should find this rule.
+# Does this find the *right* translation? The source has squares of random colours, the target such
+# squares with a rule applied: red × 0.6 + 0.05, green × 0.8, blue × 0.5 + 0.5. Without pairs, the
+# networks should find it.
 #
-# There is a trap. *Inverted* colours with the rule applied look just like the target, and the way
-# back is as easy: neither fooling nor cycle can notice.
+# The trap: *inverted* colours with the rule applied look just like the target, and the way back is
+# as easy. Neither fooling nor cycle can notice.
 
 # %%
 notebook.code(recolouring.rule, recolouring.train)
@@ -162,11 +162,11 @@ toy.run(cycle=10, identity=1)
 display(Markdown(toy.table()))
 
 # %% [markdown]
-# New images end 0.04 from the right answer, where doing nothing leaves 0.17, and 0.31 from the
-# inverted one.
+# On new images the translation is off by 0.04 from the right answer and by 0.31 from the inverted
+# one. Doing nothing would be off by 0.17.
 #
 # **Predict, then run.** Without the identity term, $\iota = 0$, will the translation end nearer to
-# the right answer or to the inverted one? Will the cycle loss rise or fall? Write it down.
+# the right answer or to the inverted one? Will the cycle loss rise or fall?
 
 # %% sdcda={"tolerance": {"abs": 0.15}}
 toy.run(cycle=10, identity=0)
@@ -180,13 +180,13 @@ notebook.show(
 )
 
 # %% [markdown]
-# In the stored run the translation is 0.26 off the right answer, which is worse than doing nothing,
-# and 0.15 off the inverted one. The cycle loss is 0.33 instead of 0.13. Only the identity term
-# prefers the right colours. Without it chance decides: another seed, or another processor, can end
-# nearer to the right answer.
+# In the stored run the translation is 0.26 off the right answer, worse than doing nothing, and 0.15
+# off the inverted one. It is neither, and unfinished: hence a cycle loss of 0.33 instead of 0.13.
+# Only the identity term prefers the right colours. Without it chance decides: another seed or
+# processor can end nearer to the right answer.
 #
-# **Your turn.** Predict each line, run it, then call `toy.table()` and `toy.picture()`. The
-# [solutions](solutions/10_image_translation.ipynb) discuss the first and the last.
+# **Your turn.** Predict each line, run it, then call `toy.table()` and `toy.picture()`
+# ([solutions](solutions/10_image_translation.ipynb)).
 #
 # ```python
 # toy.run(cycle=0)                 # λ = 0: only fooling is left, since ι is a part of λ
@@ -196,29 +196,31 @@ notebook.show(
 #
 # ## The mini world, translated
 #
-# On each of five seeds we trained both translations, 4,000 steps each, on a new mini world. *Cycle*
-# compares an image with what comes back. *Grey* compares an image with its translation, both
-# without colour: how much of the layout survives, which no loss asks for.
+# We trained both translations for 4,000 steps in each of five new mini worlds. *Cycle* compares an
+# image with what comes back. *Grey* compares an image with its translation, both without colour:
+# how much of the layout survives, which no loss asks for.
 
 # %%
 found = notebook.result("table_1")
 seeds, rows = found["seeds"], []
-for domain in ("source", "target"):
-    for method in rivals:
-        values = [found["translation"][str(seed)][method][domain] for seed in seeds]
-        ssim = {n: np.array([v[n] for v in values]) for n in ("cycle_ssim", "translated_ssim")}
-        cells = [f"{v.mean():.2f} ± {v.std(ddof=1):.2f}" for v in ssim.values()]
-        rows.append([domain, METHOD_TITLES[method], *cells])
-header = ["images", "method", "cycle: SSIM", "grey: SSIM"]
+made = [found["translation"][str(seed)] for seed in seeds]
+for title, name in {"cycle": "cycle_ssim", "grey": "translated_ssim"}.items():
+    for domain in ("source", "target"):
+        values = [np.array([of[method][domain][name] for of in made]) for method in rivals]
+        cells = [f"{v.mean():.2f} ± {v.std(ddof=1):.2f}" for v in values]
+        higher = (values[1] > values[0]).sum()
+        rows.append([title, domain, *cells, f"{higher} of {len(seeds)} seeds"])
+header = ["SSIM", "images", *map(METHOD_TITLES.get, rivals), "SE CycleGAN higher on"]
 display(Markdown(markdown_table(header, rows, aligned=False)))
 
 # %% [markdown]
-# SE CycleGAN's cycles have the higher SSIM, as its term demands. Its translations keep more
-# structure, too: 0.45 against 0.37 for source images, where 1 means the same image.
+# SE CycleGAN's cycles have the higher SSIM on all five seeds, as its term demands. Its translations
+# of target images keep more structure, too: 0.58 against 0.51, on all five. For source images, from
+# which a counter learns, the means are 0.45 and 0.37, but only three of the five seeds agree.
 #
 # ### Try it
 #
-# What does not come back: trees, small heads, the ground?
+# What does not come back?
 
 # %%
 from sdcda_tutorial.teaching.demos.translations import render_translation, translations
@@ -236,9 +238,9 @@ translations(domains, generators)
 # %% [markdown]
 # ## Does it help to count?
 #
-# The paper's rivals use the counter **SFCN** (Wang et al., CVPR 2019), its own method another one.
-# To separate the gain of an adaptation from that of a counter, we run every method with both, on
-# the same worlds, with the same number of steps.
+# The paper's rivals use another counter, **SFCN** (Wang et al., CVPR 2019), which passes its
+# features across the whole image in four directions. To separate adaptation from counter, we run
+# every method with both, on the same worlds, for the same number of steps.
 
 # %%
 display(Markdown(rival_figures.mean_table(found)))
@@ -249,20 +251,23 @@ notebook.show(
 )
 
 # %% [markdown]
-# Seeds differ more than methods, so compare *within* each seed. The interval is Student's t for the
-# mean of five differences, as in notebook 09.
+# Seeds differ more than methods, so compare *within* each seed, with the intervals of notebook 09.
 
 # %%
 pairs = [("cyclegan", "noadapt"), ("se-cyclegan", "noadapt")]
 pairs += [("se-cyclegan", "cyclegan"), ("se+fd", "se-cyclegan")]
+controls = notebook.result("controls")  # the same worlds and seeds: SE has no D
+compared = [(found, *pair) for pair in pairs]
+compared += [(controls, a, "se-cyclegan") for a in ("se", "se+fd@lambda_d=0.0001")]
+compared += [(found, f"sfcn-{a}", f"sfcn-{b}") for a, b in pairs]
+titles = comparisons.names([method for _, *pair in compared for method in pair])
 rows = []
-for counter in ("", "sfcn-"):
-    for a, b in pairs:
-        maes = [rival_figures.mae_by_seed(found, counter + method) for method in (a, b)]
-        low, high = interval_of_mean(maes[0] - maes[1])
-        names = f"{METHOD_TITLES[counter + a]} − {METHOD_TITLES[b]}"
-        gains = [f"{gain:+.1f}" for gain in (*(maes[0] - maes[1]), (maes[0] - maes[1]).mean())]
-        rows.append([names, *gains, f"{low:+.1f} to {high:+.1f}"])
+for of_a, a, b in compared:
+    difference = per_seed(of_a, a) - per_seed(found, b)
+    low, high = interval_of_mean(difference)
+    gains = [f"{gain:+.1f}" for gain in (*difference, difference.mean())]
+    names = f"{titles[a]} − {titles[b].removeprefix('SFCN, ')}"
+    rows.append([names, *gains, f"{low:+.1f} to {high:+.1f}"])
 header = ["MAE, A − B, people", *(f"seed {seed}" for seed in seeds), "mean", "95 % interval"]
 display(Markdown(markdown_table(header, rows, aligned=False)))
 
@@ -270,11 +275,13 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 # *Against no adaptation*, translation takes 16 to 27 people off the mean MAE. One of the four
 # intervals contains zero (−37.3 to +5.3): on seed 22 CycleGAN is worse by 3.7.
 #
-# *With the paper's counter* SE CycleGAN beats CycleGAN on every seed, by 4.2 people on average, and
-# SE+FD beats SE CycleGAN on every seed, by 1.1.
+# *With the paper's counter* SE CycleGAN beats CycleGAN on every seed, by 4.2 people on average.
+# SE+FD beats SE CycleGAN on every seed, too, by 1.1. But that is D's lead, at one λd, chosen with
+# labels: SE without D is level (+0.6, −0.9 to +2.1), and with λd = 0.0001 SE+FD is behind on all
+# five. Undecided, then.
 #
-# *With SFCN* the order is open: both intervals contain zero, and the differences of single seeds
-# run from −27.2 to +14.7.
+# *With SFCN* the order is open, too: both intervals contain zero, and single differences run from
+# −27.2 to +14.7.
 #
 # ### Where does the error lie?
 
@@ -293,14 +300,14 @@ header = ["the paper's counter, people per image", "background", "crowd"]
 display(Markdown(markdown_table(header, rows, aligned=False)))
 
 # %% [markdown]
-# With the paper's counter SE CycleGAN predicts 10.1 people on the background of an image and 7.4
-# too few in the crowd: the two nearly cancel in the count. SE+FD predicts 5.3 on the background and
-# 0.8 too few in the crowd. The MAEs differ by one person only.
+# With the paper's counter SE CycleGAN puts 10.1 people per image on the background and misses 7.4
+# in the crowd, so the two errors nearly cancel in the count. SE+FD puts 5.3 on the background and
+# misses 0.8. Yet their MAEs differ by only one person.
 #
 # ### In pictures
 #
-# Three images by the rule of notebook 09: the 50th, 70th and 90th percentile of NoAdapt's error,
-# among every third test image of a world that none of these networks has seen.
+# Three images by the rule of notebook 09: the 50th, 70th and 90th percentile of NoAdapt's error, in
+# a world that none of these networks has seen.
 
 # %%
 test = world.target_test.subset(range(0, len(world.target_test), 3))
@@ -320,10 +327,10 @@ notebook.show(
 )
 
 # %% [markdown]
-# NoAdapt sees a crowd in the trees and hedges; the other three see much less there. CycleGAN paints
-# leaves where the label says *nobody*, which may be why. We have not tested it.
+# NoAdapt sees a crowd in the trees and hedges; the other three see much less there. CycleGAN's
+# leaves, labelled *nobody*, may be why; we have not tested it.
 #
-# ### Is it the paper's order, and what does it cost?
+# ### Is the order the paper's? What does it cost?
 
 # %%
 display(Markdown(rival_figures.paper_table(found)))
@@ -335,23 +342,23 @@ for run in notebook.result("translation_development")["runs"][1:3]:
     print(f"CycleGAN on the development world, {run['steps']} steps: MAE {mae:.0f} % of the count")
 
 # %% [markdown]
-# SE+FD is first here, as in two of the paper's three sets, and SE CycleGAN is before CycleGAN, as
-# in all three. Two things differ. SFCN without adaptation is *behind* the paper's counter here
-# (46.2 against 30.1), and ahead of it in the paper. And on ShanghaiTech B CycleGAN is worse than no
-# adaptation (25.4 against 22.8). Our domains differ in colour and clutter, which can be painted
-# over, not in viewpoint; that may be why.
+# SE+FD has the lowest MAE here, as in two of the paper's three sets, and SE CycleGAN is ahead of
+# CycleGAN, as in all three (with SFCN, our five seeds do not decide it). Two things differ. SFCN
+# without adaptation is *behind* the paper's counter here (46.2 against 30.1), and ahead of it in
+# the paper. And on ShanghaiTech B CycleGAN is worse than no adaptation (25.4 against 22.8). Our
+# domains differ in texture and clutter, which a translation can paint over, but not in viewpoint.
+# That may be why.
 #
-# Every new target needs a translation of half an hour. The mask model, the warm start and SE+FD
-# take 110 s together. Longer translations may gain: with twice the steps the MAE fell from 40 to 29
-# %.
+# Every new target needs a translation of half an hour. Mask model, warm start and SE+FD take 110 s
+# together. Longer translations may improve: with twice the steps the MAE fell from 40 to 29 %.
 #
 # ## Exercises
 #
-# Replace the last line of a stub, run the cell, and read what `check` says.
+# Fill in a stub, run the cell, and read what `check` says.
 #
 # **10.1 A perfect translation that ruins every label** (★, 5 minutes). Write `forth` and `back`
-# with a cycle loss of exactly zero and nothing wrong in any patch, but with heads that are no
-# longer where the labels say.
+# with a cycle loss of exactly zero and nothing wrong in any patch, but heads that are no longer
+# where the labels say.
 
 # %%
 def forth(x):
@@ -367,8 +374,8 @@ def back(x):
 check("10.1", (forth, back))
 
 # %% [markdown]
-# **10.2 Find the bug** (★★, 6 minutes). A training with this function runs without an error.
-# Compare it with the formula and repair it.
+# **10.2 Find the bug** (★★, 6 minutes). This runs without an error. Compare it with the formula and
+# repair it.
 #
 # ```python
 # def identity_loss(xs, xt, to_target, to_source):
@@ -384,11 +391,11 @@ def identity_loss(xs, xt, to_target, to_source):
 check("10.2", identity_loss)
 
 # %% [markdown]
-# **10.3 A memory for the discriminator** (★★, 8 minutes). The pool keeps D from forgetting what the
-# generator did earlier. `pool` is a list of at most `capacity` images (any objects). Return what D
-# is shown for a new `image`, and change `pool` in place. While it is not full, the new image goes
-# in and is shown. Then a `coin` below 0.5 shows the old image at `place` and puts the new one
-# there; otherwise the new one is shown and the pool stays.
+# **10.3 A memory for the discriminator** (★★, 8 minutes). `pool` is a list of at most `capacity`
+# images (any objects). Return what D is shown for a new `image`, and change `pool` in place. While
+# it is not full, the new image goes in and is shown. Once it is full, a `coin` below 0.5 means:
+# show the old image at `place` and put the new one there. Otherwise show the new one and leave the
+# pool as it is.
 
 # %%
 def exchange(pool, capacity, image, coin, place):
@@ -414,15 +421,18 @@ check("10.4", without_one)
 # %% [markdown]
 # [Solutions](solutions/10_image_translation.ipynb)
 #
-# > **What this does not show.** It is one small world with five seeds. The translations are short
-# > and might overtake SE+FD with more time. The pictures do not prove why a translation helps.
+# > **What this does not show.**
+# > - Which is better, SE CycleGAN or SE+FD: the lead hangs on one λd and on short translations.
+# > - A fair contest: SE and SE+FD learn from boxes of a third domain, the translations from none,
+# >   and all settings were chosen with development labels.
+# > - Why a translation helps: pictures do not prove it.
 #
 # ## Take away
 #
-# - CycleGAN needs no pairs: the discriminator knows the target's look, the cycle keeps what the way
-#   back needs, the identity term holds the colours. None knows what a person is.
+# - CycleGAN needs no pairs: the discriminator knows the target's look, the cycle keeps the way back
+#   open, the identity term holds the colours. None knows what a person is.
 # - Judge a translation by its counter: pictures full of artefacts took 16 to 27 people off the MAE.
-# - Compare adaptations with the same counter and within seeds. With the paper's counter SE+FD leads
-#   SE CycleGAN by 1.1 people, on each of five seeds; with SFCN the order is open.
+# - Compare adaptations with one counter and within seeds. SE+FD and SE CycleGAN stay undecided: a
+#   lead of 1.1 people on all five seeds needs one chosen λd.
 #
 # [← 09 Evaluation](09_evaluation.ipynb) · [11 Real data →](11_real_data.ipynb)

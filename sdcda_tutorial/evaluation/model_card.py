@@ -69,7 +69,7 @@ def _network(card: Mapping[str, Any]) -> list[str]:
 
 
 def _source(card: Mapping[str, Any]) -> list[str]:
-    return [_data(card["config"]["source_data"])]
+    return [_data(card["config"]["source_data"], _world(card))]
 
 
 def _target(card: Mapping[str, Any]) -> list[str]:
@@ -77,7 +77,7 @@ def _target(card: Mapping[str, Any]) -> list[str]:
     if data is None:
         return ["none"]
     made_by = f" of mask model {origin['weights_sha256']}, threshold {origin['threshold']:g}" if origin else ""
-    return [_data(data) + (f"; pseudo-masks {masks}{made_by}" if masks else "")]
+    return [_data(data, _world(card)) + (f"; pseudo-masks {masks}{made_by}" if masks else "")]
 
 
 def _training(card: Mapping[str, Any]) -> list[str]:
@@ -120,9 +120,15 @@ def _made(card: Mapping[str, Any]) -> list[str]:
     return [f"{card['date']} in {card['seconds']:.0f} s on {processes}{on['device']}, {on['precision']}; {made}"]
 
 
-def _data(data: Mapping[str, Any]) -> str:
+def _world(card: Mapping[str, Any]) -> str:
+    """What an exported model was trained in ("mini world"), or nothing: its data have only the formats of real sets."""
+    return str(card.get("data") or "")
+
+
+def _data(data: Mapping[str, Any], world: str = "") -> str:
     size = f" at {data['size'][0]}x{data['size'][1]}" if data["size"] else ""
     size = f" within {data['max_side']} pixels" if data["max_side"] else size
     translated = f", translated by {data['translated_by']}" if "translated_by" in data else ""
     digest = f"contents {data[CONTENTS]}" if CONTENTS in data else f"names {data['names_sha256']}"
-    return f"{data['format']}, {data['images']} images{size} ({digest}){translated}"
+    what = f"{world} in the format of {data['format']}" if world else data["format"]
+    return f"{what}, {data['images']} images{size} ({digest}){translated}"

@@ -39,7 +39,7 @@ def rule(x: Tensor) -> Tensor:
 
 @denormals_are_zero()
 def train(weights: TranslationWeights, seed: int = 0) -> Translation:
-    """A small CycleGAN that has learnt from images of both domains, never from a pair."""
+    """A small CycleGAN that has learned from images of both domains, never from a pair."""
     config = TranslationConfig(
         weights, steps=STEPS, batch_size=4, augmentation=Augmentation((SIDE, SIDE)), blocks=0,
         width=1 / 8, discriminator_width=1 / 8, learning_rate=RATE, seed=seed,

@@ -83,7 +83,7 @@ class Measured:
         waits = f"hidden behind the steps by {self.workers} workers" if self.workers else "which the steps wait for"
         done = f" for the {self.steps - self.start} steps that are left" if self.start else ""
         kept = f", {self.kept} epochs {size(self.kept * self.model)}" if self.kept else ""
-        parts = f"to go on from {size(self.last)}, model {size(self.model)}{kept}, and room to replace one"
+        parts = f"checkpoint {size(self.last)}, model {size(self.model)}{kept}, and room to replace one"
         rows = {
             "step": f"{self.step_times[-1]:.3g} s (the first, a warm-up, {self.step_times[0]:.3g} s)",
             "loading": f"{self.loading:.3g} s a batch in one process, {waits}",
@@ -149,8 +149,8 @@ class Rehearsal:
             checkpoints.load_segmenter(model)
         if missing:
             self.notes.append(
-                f"pseudo-masks: {len(missing)} of {len(target)} are still to be made before the last training, which "
-                "took masks without any crowd here in their place"
+                f"pseudo-masks: {len(missing)} of {len(target)} do not exist yet, so the last training was rehearsed "
+                "with empty masks"
             )
         return not missing
 

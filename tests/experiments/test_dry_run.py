@@ -104,7 +104,7 @@ def test_all_trainings_are_rehearsed_and_nothing_is_left(
         ("se+fd", 6, 2, 9, 2, (128, 128)),
     ]
     assert all(len(s.step_times) == 2 and min(s.step_times) > 0 and s.loading > 0 for s in stages)
-    assert "pseudo-masks: 6 of 6 are still to be made" in report and "precision 32-true" in report
+    assert "pseudo-masks: 6 of 6 do not exist yet" in report and "precision 32-true" in report
     assert "se+fd: 9 steps of 2 images a domain at 128x128, 3 epochs of 6 images, 2 held out" in report
     assert report.count("the first, a warm-up") == 3 and "\n\n" not in report
 
@@ -156,7 +156,7 @@ def test_parts_that_are_done_are_not_rehearsed(data: Data, tmp_path: Path, stage
     tried.train("se+fd")
     before = content(tmp_path)
     report = dry_run(tried, "se")  # mask model, masks and warm start are there
-    assert "still to be made" not in report and report.count("all steps are done already") == 2
+    assert "do not exist yet" not in report and report.count("all steps are done already") == 2
     assert [stage.step_times == () for stage in stages] == [True, True, False] and stages[0].seconds == 0
     with pytest.raises(InputError, match="already holds a run"):
         dry_run(tried, "se+fd")

@@ -100,7 +100,7 @@ sample = notebook.world().target_test[3]
 F = MINI.adaptation.kernel.draw(sample)
 spoilt = {
     "mirrored": F.flip(1),
-    "half of everybody": F / 2,
+    "everybody at half weight": F / 2,
     "nobody": torch.zeros_like(F),
     "moved by 3 pixels": F.roll(3, dims=1),
     "haze of 0.002": F + 0.002 * (F == 0),

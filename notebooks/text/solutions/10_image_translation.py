@@ -169,9 +169,9 @@ header = ["MAE, A − B, people", "mean of five", "means of four"]
 display(Markdown(markdown_table(header, rows, aligned=False)))
 
 # %% [markdown]
-# With the paper's counter no sign changes: the order does not hang on any one seed. With SFCN all
-# three differences change sign. SE+FD leads CycleGAN by 2.5 people, and trails it by 2.4 once seed
-# 25 is left out.
+# With the paper's counter no sign changes: the order does not hang on any one seed. (It does hang on
+# λd, as the notebook shows.) With SFCN all three differences change sign. The MAE of SE+FD is 2.5
+# people below CycleGAN's, and 2.4 above it once seed 25 is left out.
 #
 # A sign that survives is no proof. Five seeds from one small world can agree by chance, and all
 # five share the same settings.

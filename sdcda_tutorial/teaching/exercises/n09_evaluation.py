@@ -69,7 +69,7 @@ def best_constants(answer: Answer) -> None:
 
 @exercise("9.3", "The right count in the right quarter", difficulty=2, minutes=8)
 def quarter_error(answer: Answer) -> None:
-    """this is GAME(1): errors in two quarters no longer cancel, and the unit is still people."""
+    """this is a known metric, GAME(1): errors in two quarters no longer cancel, and the unit is still people."""
     truth, pred = torch.zeros(4, 6), torch.zeros(4, 6)
     truth[0, 1], truth[3, 5] = 6.0, 3.0  # in the quarters top left and bottom right
     pred[1, 2], pred[0, 3], pred[2, 2], pred[3, 5] = 3.0, 5.0, 1.0, 1.0  # one in each quarter
