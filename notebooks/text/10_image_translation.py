@@ -214,8 +214,8 @@ header = ["SSIM", "images", *map(METHOD_TITLES.get, rivals), "SE CycleGAN higher
 display(Markdown(markdown_table(header, rows, aligned=False)))
 
 # %% [markdown]
-# SE CycleGAN's cycles have the higher SSIM on all five seeds, as its term demands. Its translations
-# of target images keep more structure, too: 0.58 against 0.51, on all five. For source images, from
+# SE CycleGAN's cycles have the higher SSIM on all five seeds, as its term demands. Its translated
+# target images keep more structure, too: 0.58 against 0.51, on all five. For source images, from
 # which a counter learns, the means are 0.45 and 0.37, but only three of the five seeds agree.
 #
 # ### Try it
@@ -280,8 +280,8 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 # labels: SE without D is level (+0.6, −0.9 to +2.1), and with λd = 0.0001 SE+FD is behind on all
 # five. Undecided, then.
 #
-# *With SFCN* the order is open, too: both intervals contain zero, and single differences run from
-# −27.2 to +14.7.
+# *With SFCN* the order is open, too: both intervals contain zero, and seeds run from −27.2 to
+# +14.7.
 #
 # ### Where does the error lie?
 

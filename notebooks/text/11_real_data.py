@@ -298,8 +298,8 @@ for margin in (0, 24, 48, reach(counter)):
 tile, seen, _ = list(tiles(size, 224, reach(counter)))[7]
 notebook.show(
     photograph_figures.tiles_and_difference(large, tile, seen, without),
-    "Left: one tile (white) with its margin (orange). Right: without a margin the map changes along "
-    "the seams.",
+    "Left: one tile (white) with its margin (orange). Right: without a margin the map changes "
+    "along the seams.",
 )
 
 # %% [markdown]

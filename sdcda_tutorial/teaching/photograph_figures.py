@@ -27,7 +27,7 @@ def tiles_and_difference(image: np.ndarray, tile: Place, seen: Place, difference
     """
     figure = Figure(figsize=(10, 2.9), layout="constrained")
     left, right = figure.subplots(1, 2)
-    show_pixels(left, image, "a tile (white), and what is seen for it (orange)")
+    show_pixels(left, image, "a tile (white) with its margin (orange)")
     for (rows, columns), colour in ((tile, "white"), (seen, ORANGE)):
         height, width = (min(s.stop, side) - s.start for s, side in zip((rows, columns), image.shape[:2], strict=True))
         left.add_patch(Rectangle((columns.start, rows.start), width, height, fill=False, edgecolor=colour, linewidth=2))
