@@ -391,10 +391,10 @@ notebook.show(
 # %% [markdown]
 # The first attempt nearly doubled the error. In the second SE+FD has the smallest MAE, 36.8 ± 5.1
 # people against 46.4 ± 5.3; FD alone is worse than no adaptation (63.6). SE and SE+FD differ by 2.5
-# people per image, so D did next to nothing. The count is better than the map: SE+FD still puts 63
-# people on the background and misses 73 in the crowd, and the two errors cancel. The masks are
-# suspects: they call 70 % of the pixels crowd, and leave Eq. 8–9 little to learn from. Above 450
-# people every count is too low, by 16 to 55 %.
+# people per image, so beside S, D did next to nothing. The count is better than the map: SE+FD
+# still puts 63 people on the background and misses 73 in the crowd, and the two errors cancel. The
+# masks are suspects: they call 70 % of the pixels crowd, and leave Eq. 8–9 little to learn from.
+# Above 450 people every count is too low, by 16 to 55 %.
 #
 # Four dots stand far above all others: one image, four seeds. How much of the table is that image?
 
