@@ -35,10 +35,10 @@ SYMBOLS = (
     Symbol("C", "density estimator", "4", "networks.DensityEstimator"),
     Symbol("S", "semantic extractor (SE), pyramid pooling", "2", "networks.SemanticExtractor"),
     Symbol("D", "feature discriminator (FD)", "3", "networks.FeatureDiscriminator"),
-    Symbol("θe, θc, θs", "weights of E, C and S, moved by one optimiser", "1-10", "adaptation.Networks"),
-    Symbol("θd", "weights of D, moved by an optimiser of their own", "3", "networks.FeatureDiscriminator.parameters"),
+    Symbol("θe, θc, θs", "weights of E, C and S, trained by one optimiser", "1-10", "adaptation.Networks"),
+    Symbol("θd", "weights of D, trained by an optimiser of their own", "3", "networks.FeatureDiscriminator.parameters"),
     Symbol("f", "features, E(x)", "1-4", "networks.FeatureExtractor.forward"),
-    Symbol("ŷ", "predicted density map, C(f) divided by the label scale", "4, 6", "networks.CrowdCounter.forward"),
+    Symbol("ŷ", "predicted density map, C(f) divided by the label factor", "4, 6", "networks.CrowdCounter.forward"),
     Symbol("ẑ", "predicted probability of crowd, sigmoid of S(f)", "2, 7, 8", "networks.SemanticExtractor.forward"),
     Symbol("p", "probability of source, the sigmoid of D(f)", "3, 10", "networks.FeatureDiscriminator.forward"),
     Symbol("H(ẑ, z)", "ẑ on the background, 1 on the crowd", "8, 9", "losses.masked_prediction"),
@@ -65,17 +65,17 @@ _EQUATIONS = (
     Equation(3, r"p^s = D(f^s; \theta_d), \quad p^t = D(f^t; \theta_d)", "networks.FeatureDiscriminator",
         "the module gives logits; p is their sigmoid"),
     Equation(4, r"\hat y^s = C(f^s; \theta_c)", "networks.DensityEstimator",
-        "only source maps are trained on; target maps are what one deploys for"),
+        "training uses source features only; the target's counts come from C(fᵗ) afterwards"),
     Equation(5, r"L(X^s, X^t; \theta_e, \theta_s, \theta_c) = "
         r"L^s_{den} + \lambda^s L^s_{seg} + \lambda^t L^t_{seg} + \lambda^d L_{adv}", "losses.total_loss",
-        "what the λ weigh depends on the reductions below and on the label scale"),
+        "how much each λ weighs depends on the reductions below and on the label factor"),
     Equation(6, r"L^s_{den}(\theta_e, \theta_c) = \frac{1}{2N} \sum_{i=1}^N \lVert \hat y_i^s - F(y_i^s) \rVert^2",
         "losses.density_loss", "paper: sum over pixels, mean over images; here: mean over both, the half kept"),
     Equation(7, r"L^s_{seg}(\theta_e, \theta_s) = -\frac{1}{N} \sum_{i=1}^N "
         r"\left(z_i^s \log \hat z_i^s + (1 - z_i^s) \log(1 - \hat z_i^s)\right)",
         "losses.source_segmentation_loss", "paper: a sum over pixels is understood; here: mean over pixels and images"),
     Equation(8, r"H(\hat z^t, z^t) = \hat z^t (1 - z^t) + z^t", "losses.masked_prediction",
-        "applied to each pixel; the losses do not call it, they use what Eq. 9 becomes with it"),
+        "applied to each pixel; the losses do not call it, because Eq. 9 with it simplifies to -log(1 - ẑ) on the background"),
     Equation(9, r"L^t_{seg}(\theta_e, \theta_s) = -\frac{1}{N} \sum_{i=1}^N "
         r"\left(z_i^t \log z_i^t + (1 - z_i^t) \log(1 - z_i^t)\right)",
         "losses.target_segmentation_loss",
@@ -123,7 +123,7 @@ TABLE_1 = (
 
 @dataclass(frozen=True)
 class Slip:
-    """A sentence of the paper to read with care, beside what its own figures say."""
+    """A sentence of the paper to read with care, beside what its own numbers say."""
 
     says: str
     figures: str
@@ -181,11 +181,11 @@ LEDGER = (
     Choice("SFCN of “NoAdpt [16]”", "only that its own, “a simpler crowd counter”, is “not as good as the SFCN”",
         "[16], VGG form: VGG16 to conv4_3 without batch norm, six dilated convolutions, the spatial encoder, 1×1, ×8",
         "the same behind our E at stride 8, so with batch norm: the two counters differ in C alone; mini: at a "
-        "rate of at most 5e-4, since at 2e-3 it learned zeros",
+        "rate of at most 5e-4, because at 2e-3 it learned to predict zeros",
         '`training.AdaptationConfig(counter, stride)` = "sfcn", 8; `experiments.presets.Preset.counter(name)`'),
     Choice("Cycle GAN, SE Cycle GAN", "two rows of Table 1; “adopt image style transfer”",
         "CycleGAN: least squares, 9 residual blocks, cycle 10, identity 0.5, pool of 50, Adam 2e-4 (0.5, 0.999). SE: "
-        "1 - SSIM of image and cycle besides; its weight 1 is recalled, not confirmed",
+        "1 - SSIM of image and cycle besides; we remember its weight as 1 and could not confirm it",
         "the same; the counter, ours or SFCN, learns from the translated source with no λ; mini: 6 blocks at a quarter "
         "of the width, 4000 steps",
         "`rivals.translation.TranslationConfig(weights, blocks, width, pool, learning_rate, steps)`, "
@@ -207,14 +207,14 @@ LEDGER = (
         "0.001 in both presets; mini: the best of five values from 1e-6 to 3e-3 on development seeds, with the "
         "target's labels in view; no better than λd = 0 there",
         "`losses.LossWeights(adversarial)` in `training.AdaptationConfig(weights)`"),
-    Choice("label scale", "not said", "C³ framework: density × 100, for GCC × 1000",
-        "× 100, mini × 10, undone in every count; it enters Eq. 6 squared and so decides what the λ weigh",
+    Choice("label factor", "not said", "C³ framework: density × 100, for GCC × 1000",
+        "× 100, mini × 10, undone in every count; it enters Eq. 6 squared, so it also decides how much each λ weighs",
         "`training.AdaptationConfig(label_factor)`"),
     Choice("reductions in Eq. 6, 7, 9, 10",
         "sums over pixels (understood in Eq. 7 and 9), 1/N over images; no 1/N in Eq. 10", "means (nn.MSELoss)",
-        "means over pixels and images. Eq. 6, 7 and 9 keep the paper's ratio (at equal label scale); Eq. 10 does not: "
+        "means over pixels and images. Eq. 6, 7 and 9 keep the paper's ratio (at equal label factor); Eq. 10 does not: "
         "at equal λd it weighs HW / hw times more than the sum, 153,600 for a 480×640 crop",
-        "not switchable; λd takes up the difference"),
+        "not switchable; choose λd to make up for the difference"),
     Choice("reading of Eq. 8-9", "“let zt = H(ẑt, zt)” uses the letter zt twice", "–",
         "label zt, prediction H(ẑt, zt): -log(1 - ẑt) on the background, exactly 0 on the crowd",
         "`training.AdaptationConfig(target_loss)`; the other reading is `losses.target_entropy_loss`"),
@@ -261,7 +261,7 @@ LEDGER = (
 _COLUMNS = {
     "latex": ("formula", "${}$"), "where": ("where", "`{}`"), "mae": ("MAE", "{:.1f}"), "mse": ("MSE", "{:.1f}"),
     "psnr": ("PSNR", "{:.2f}"), "ssim": ("SSIM", "{:.3f}"), "says": ("the paper says", "{}"),
-    "figures": ("its figures say", "{}"), "point": ("open point", "{}"), "paper": ("the paper", "{}"),
+    "figures": ("its own numbers say", "{}"), "point": ("open point", "{}"), "paper": ("the paper", "{}"),
     "others": ("later code, cited work", "{}"), "ours": ("here", "{}"), "switch": ("how to switch", "{}"),
 }  # fmt: skip
 

@@ -163,7 +163,7 @@ def told_settings() -> list[tuple[str, list[str]]]:
             "SFCN of “NoAdpt [16]”",
             [
                 f"stride {sfcn.STRIDE}",
-                f"at most {plain(SFCN_RATE)}, since at {plain(warm.learning_rate)} it learned zeros",
+                f"at most {plain(SFCN_RATE)}, because at {plain(warm.learning_rate)} it learned to predict zeros",
             ],
         ),
         (
@@ -173,7 +173,7 @@ def told_settings() -> list[tuple[str, list[str]]]:
         ("D", [f"exactly four, {channels(paper_d)} channels", crop, f"{h}×{w} logits", f"mini: {channels(mini_d)}"]),
         ("λd", [f"{paper.weights.adversarial} in both presets"]),
         ("training of D", [f"rate {plain(paper.discriminator_rate)}, mini {plain(mini.discriminator_rate)}"]),
-        ("label scale", [f"× {paper.label_factor:g}, mini × {mini.label_factor:g}"]),
+        ("label factor", [f"× {paper.label_factor:g}, mini × {mini.label_factor:g}"]),
         ("reductions in Eq. 6, 7, 9, 10", [f"{height * width // (h * w):,} for a {crop}"]),
         ("length and schedule", [f"mini: {mini.steps} steps after the warm start, rate falling to 0"]),
         ("choice of the model", [f"every {paper.validate_every} steps (mini: more often)"]),

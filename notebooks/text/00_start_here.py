@@ -10,13 +10,13 @@
 #
 # [01 Density maps →](01_density_maps.ipynb)
 #
-# **130.9 people predicted, 19 there; adapted: 21.8.** A network learned to count in synthetic
-# images, and failed on others. Then it looked at some of those others, without a single label,
-# and nearly got it right. How?
+# **A network predicts 130.9 people where 19 stand. After adaptation it predicts 21.8.** It had
+# learned to count in one kind of image and failed on another. Then it looked at images of the
+# other kind, without a single label, and nearly got the count right. How?
 #
-# **After this notebook you can** say what goes wrong between two domains, name the four networks
-# that fix it, and choose your way through the rest. **Time** 20 minutes; runs in about 15 seconds
-# on two CPU cores. **You need** a little Python and an idea of what training a network means.
+# **After this notebook you can** say what goes wrong between two domains, name the four
+# networks that fix it, and choose your way on. **Time** 20 minutes; runs in about 15 seconds on
+# two CPU cores. **You need** a little Python and an idea of what training a network means.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -43,7 +43,7 @@ counters = {
     "without adaptation": notebook.counter("noadapt"),
     "adapted (SE+FD)": notebook.counter("se+fd"),
 }
-maps = {name: [predict_density(C, sample.image)] for name, C in counters.items()}
+maps = {name: [predict_density(counter, sample.image)] for name, counter in counters.items()}
 figure = pictures.panel([sample], [truth], maps)
 figure.colorbar(figure.axes[1].images[0], ax=figure.axes, shrink=0.8, label="people per pixel")
 notebook.show(
@@ -60,12 +60,12 @@ notebook.show(
 # head, which is slow. A game engine gives the clicks for free, so we would like to train on
 # synthetic images, the **source**, and count in photographs, the **target**.
 #
-# Look at the picture again. The counter in the third column learned from source images alone.
-# They show smooth bushes but no leaves, so nothing taught it that leaves are not people. The
-# counter in the fourth column was adapted with the method of Han, Gao, Yuan and Wang, [*Focus on
-# Semantic Consistency for Cross-domain Crowd Understanding*](https://arxiv.org/abs/2002.08623),
-# ICASSP 2020. It has also seen target images, but none of their labels. (The authors have
-# published no code, and have nothing to do with this tutorial.)
+# The counter in the third column above learned from source images alone. They show smooth
+# bushes but no leaves, so nothing taught it that leaves are not people. The counter in the
+# fourth column was adapted with the method of Han, Gao, Yuan and Wang, [*Focus on Semantic
+# Consistency for Cross-domain Crowd Understanding*](https://arxiv.org/abs/2002.08623), ICASSP
+# 2020. It has also seen target images, but none of their labels. (The authors have published
+# code for later work only, and have nothing to do with this tutorial.)
 #
 # ## Is one picture enough?
 #
@@ -76,7 +76,10 @@ notebook.show(
 # %% sdcda={"tolerance": {"rel": 0.05, "abs": 0.3}}
 first_24 = [world.target_test[i] for i in range(24)]
 sigma_2 = DensityKernel(sigma=2.0)
-results = {n: evaluate(C, first_24, kernel=sigma_2, progress=False) for n, C in counters.items()}
+results = {
+    name: evaluate(counter, first_24, kernel=sigma_2, progress=False)
+    for name, counter in counters.items()
+}
 print(f"mean count {results['without adaptation'].mean_count:.1f} people")
 for name, found in results.items():
     print(f"{name:18}  MAE {found.mae:4.1f}   background {found.background:4.1f} people per image")
@@ -93,12 +96,12 @@ notebook.show(
 
 # %% [markdown]
 # The MAE falls from 52.7 to 8.2 people, and most of what goes is background: from 47.6 to 5.8
-# people per image. On four images the adapted counter is the worse one.
+# people per image. On four images the adapted counter is worse. (Without adaptation, this counter
+# is an unlucky one: five trainings follow below.)
 #
 # ## The mini world
 #
-# Here the target is synthetic too: a world that fits on a laptop, and in which we know what
-# stands where. It has three domains. Look along the rows, then down the last column.
+# Here the target is synthetic too, so we know what stands where. There are three domains:
 
 # %%
 notebook.show(
@@ -130,23 +133,27 @@ method_drawing.show()
 # | **S** | semantic extractor (SE): features → crowd mask | masks of the source (Eq. 7); target: the background of rough pseudo-masks (Eq. 8–9) | 05, 06 |
 # | **D** | feature discriminator (FD): source or target? | the domain of each image; E learns to fool it (Eq. 10) | 07 |
 #
-# S makes E keep what tells crowd from background, in both domains. D makes E drop what tells the
-# domains apart. One sum trains E, C and S, while D is trained against E:
+# The rough pseudo-masks come from a mask model, trained on boxes of the third domain: somebody
+# must label boxes, but elsewhere.
+#
+# S rewards E for keeping what tells crowd from background, in both domains. D rewards E for
+# dropping what tells the domains apart. One sum trains E, C and S, while D is trained against E:
 #
 # $$L = L^s_{den} + \lambda^s L^s_{seg} + \lambda^t L^t_{seg} + \lambda^d L_{adv} \tag{5}$$
 #
-# Set a weight $\lambda$ to zero and a part drops out. That gives the four methods which all
-# notebooks compare: *NoAdapt* (C alone), *SE* (with S), *FD* (with D) and *SE+FD* (both). After
-# training, only E and C are kept.
+# Set a weight $\lambda$ to zero and a part drops out. All notebooks compare four methods:
+# *NoAdapt* (C alone), *SE* (with S), *FD* (with D) and *SE+FD* (both). After training, only E
+# and C are kept: together they are the counter.
 #
-# The letters are the names in the code: $x$ image, $y$ head points, $F(y)$ density map, $z$ crowd
-# mask, $f$ features; $s$ source, $t$ target; a hat marks a prediction. [Appendix
-# B](B_ledger.ipynb) has the full table, and every point that the paper leaves open.
+# Equation numbers are the paper's, letters are names in the code: $x$ image, $y$ head points,
+# $F(y)$ density map, $z$ crowd mask, $f$ features. Superscripts are names, not powers: $s$ source,
+# $t$ target. A hat marks a prediction. [Appendix B](B_ledger.ipynb) has the full table.
 #
 # ## Does it hold up?
 #
 # One world and one training prove little. Below are the stored results, with the standard
-# deviation over trainings. *Without adaptation* is the better of two source-only counters.
+# deviation over trainings. *Without adaptation* is the better, on the target, of two
+# source-only counters ([notebook 09](09_evaluation.ipynb)).
 
 # %%
 mini, photos, single = (
@@ -156,12 +163,11 @@ mini, photos, single = (
 start_here.show_results(mini, photos, single)
 
 # %% [markdown]
-# In five fresh mini worlds the MAE falls from 30.1 ± 16.8 to 8.9 ± 0.8 people ([notebook
-# 09](09_evaluation.ipynb) has the whole table). **On real photographs it is a different story.**
-# With settings made for photographs it falls from 46.4 ± 5.3 to 36.8 ± 5.1, and nearly all of
-# that is one hedge in one of 80 images: without it, 37.2 becomes 36.6. With the settings of the
-# mini world, in one run, adaptation made it worse: from 85.3 to 161.6. [Notebook
-# 11](11_real_data.ipynb) takes this apart.
+# In five fresh mini worlds the MAE falls from 30.1 ± 16.8 to 8.9 ± 0.8 people. **On real
+# photographs it is a different story.** With settings made for photographs it falls from 46.4 ±
+# 5.3 to 36.8 ± 5.1, and nearly all of that comes from one of 80 images: without it, 37.2
+# becomes 36.6. With the mini world's settings, in one run, adaptation made it worse: from 85.3
+# to 161.6. [Notebook 11](11_real_data.ipynb) takes this apart.
 #
 # ## Three doors
 #
@@ -171,8 +177,8 @@ start_here.show_results(mini, photos, single)
 # | judge the result | 04, 09, appendix A | 2½ hours |
 # | use it on your photographs | 02, 11 | 1¾ hours |
 #
-# With one hour in all, go on with 06, the heart of the method. If you know PyTorch well, skip 03
-# and 05 for now.
+# With one hour, read the first two sections of 05 (what S is), then 06, the heart of the
+# method.
 #
 # | notebook | what it is about | minutes |
 # |---|---|--:|
@@ -197,9 +203,9 @@ start_here.show_results(mini, photos, single)
 #   without a GPU.
 # - *Exercises* have a stub and a line `check(...)`, which gives hints. Solutions are linked below
 #   them.
-# - *Try it* marks sliders. They need a running kernel, and work with Tab and the arrow keys.
+# - *Try it* marks sliders. They need a running kernel.
 #
-# The check below lists anything that is missing and how to fix it.
+# This check lists what is missing and how to fix it.
 
 # %% tags=["nbval-ignore-output"]
 from sdcda_tutorial.cli import doctor
@@ -215,7 +221,7 @@ for ok, what, fix in checks:
 #
 # **0.1 People who are not there** (★, 3 minutes). Image 19 shows 29 people, and the counter
 # without adaptation predicts 34.0. Only five people off! Guess how many of the 34 it sees where
-# nobody is. Then replace the last line of the stub, run the cell, and measure your guess:
+# nobody is. Then fill in the stub, run the cell, and check your guess:
 # `predict_density(counters["without adaptation"], first_24[19].image)` is the map.
 
 # %%
@@ -228,8 +234,8 @@ check("0.1", background_error)
 
 # %% [markdown]
 # **0.2 Right for the wrong reasons** (★★, 5 minutes). People invented in a tree can make up for
-# people missed in the crowd. How many, in each image? `predicted` is the count, and `invented`
-# the part of it on the background.
+# people missed in the crowd. In each image, how many missed people are hidden by invented ones?
+# `predicted` is the count, and `invented` the part of it on the background.
 
 # %%
 def hidden_errors(true, predicted, invented):
@@ -242,15 +248,15 @@ check("0.2", hidden_errors)
 # %% [markdown]
 # [Solutions](solutions/00_start_here.ipynb)
 #
-# > **What this does not show.** The mini world has the paper's premise built in. It shows how the
-# > method works where the premise holds, not how often it holds. The settings were tuned on the
-# > world above, but not on the five of the results.
+# > **What this does not show.** The mini world shows how the method works where the paper's
+# > premise holds, not how often it holds. The settings were tuned on the world above, but not on
+# > the five of the results.
 #
 # ## Take away
 #
 # - A counter trained on synthetic images sees people in backgrounds that it has never met.
-# - S keeps what is typical of a crowd, D removes what is typical of a domain. Neither needs a
-#   label of the target.
+# - S asks E for what is typical of a crowd, D asks it to drop what is typical of a domain.
+#   Neither needs a label of the target.
 # - A count can be right for the wrong reasons, and a mean can hang on one image. Look at where
 #   the people are.
 #

@@ -11,7 +11,7 @@
 # [← 00 Start here](00_start_here.ipynb) · [02 Crowd masks →](02_crowd_masks.ipynb)
 #
 # **After this notebook you can** turn head positions into a density map, explain why its sum is
-# the number of people, and avoid the two places where people get lost: the border and a resize.
+# the number of people, and avoid losing people at the border and in a resize.
 #
 # **Time** 35 minutes to read and try; runs in about 15 seconds on two CPU cores. **You need** NumPy
 # and the basics of PyTorch tensors.
@@ -59,7 +59,7 @@ axis.scatter(*sample.points.T, s=14, c=HEADS, edgecolors="black", linewidths=0.4
 notebook.show(figure, "A target image of the mini world. A blue dot marks each labelled head.")
 
 # %% [markdown]
-# The list is longer in one image than in the next, but a network's output has a fixed shape. So we
+# The list has a different length for every image, but a network's output has a fixed shape. So we
 # turn the list into a picture whose pixels add up to the number of heads.
 #
 # ## F(y): one unit of paint per head
@@ -92,8 +92,8 @@ print(f"the package: sum {F.sum():.3f} people, peak {F.max():.4f} people per pix
 # %% [markdown]
 # The package avoids the loop: a Gaussian is a product of one along the columns and one along the
 # rows, so all heads together are a product of two sparse matrices. It also cuts each kernel to
-# `kernel_size` pixels, 15 unless you say otherwise. Everywhere else the map is exactly zero, and
-# that is what we call background in the other notebooks.
+# `kernel_size` pixels, 15 unless you say otherwise, and takes $Z_i$ over these. Everywhere else
+# the map is exactly zero, and that is what we call background in the other notebooks.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
@@ -119,11 +119,11 @@ print(f"one σ from the centre: {one[20, 22] / one[20, 20]:.4f} of the peak")
 print(f"the formula says exp(-1/2) = {np.exp(-0.5):.4f}")
 
 # %% [markdown]
-# The peak is only 0.0398 people per pixel, because one person is spread over 15 × 15 pixels.
+# The peak is only 0.0398 people per pixel, because σ = 2 spreads one person over many pixels.
 #
 # ## Experiment: what does the kernel change?
 #
-# Predict first. σ grows from 2 to 4 pixels. By which factor do the sum of the map, the peak of one
+# Predict first. σ grows from 2 to 4 pixels. By what factor do the sum of the map, the peak of one
 # head and its width change? Write your factors into `predicted`, then run the cell.
 
 # %%
@@ -138,11 +138,11 @@ display(Markdown(density_kernel.compare_kernels(sample, before, after, predicted
 # so its peak falls to a quarter. The largest density of the *map* only halves (factor 0.48):
 # neighbours overlap more, and their tails add up.
 #
-# Now change `after`: to the kernel of the authors' later code, `sigma` 4 and `kernel_size` 15, and
-# then to `"adaptive"`. *Geometry-adaptive* kernels take each head's σ from its three nearest
-# neighbours, σ = 0.3 × their mean distance, kept between 1 and 15 pixels. In a dense crowd that
-# follows the perspective: people far away are smaller and closer together on the image. The
-# [solutions](solutions/01_density_maps.ipynb) have both tables.
+# Now change `after`: to the kernel of the authors' later code ([appendix B](B_ledger.ipynb)),
+# `sigma` 4 and `kernel_size` 15, and then to `"adaptive"`. *Geometry-adaptive* kernels take
+# each head's σ from its three nearest neighbours, σ = 0.3 × their mean distance, kept between 1
+# and 15 pixels. In a dense crowd that follows the perspective: people far away are smaller and
+# closer together. The [solutions](solutions/01_density_maps.ipynb) have both tables.
 
 # %%
 sigmas = adaptive_sigma(sample.points)
@@ -166,7 +166,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# A head that stands alone gets the largest σ, 15 pixels here, however small it is.
+# A head that stands alone gets the largest σ, 15 pixels here: σ says how crowded it is around a
+# head, not how large the head is.
 #
 # ## Try it
 #
@@ -184,8 +185,8 @@ density_kernel.density_kernel(world.target_test)
 # %% [markdown]
 # ## People lost at the border
 #
-# A textbook divides the Gaussian by $2\pi\sigma^2$, its sum over an *endless* plane. Near a border
-# part of the plane is missing. We move one head from the middle of an image into its corner:
+# The textbook formula divides the Gaussian by $2\pi\sigma^2$, its sum over an *endless* plane.
+# Near a border part of the plane is missing. We move one head from the middle into a corner:
 
 # %%
 size, sigma = (41, 41), 4.0
@@ -200,8 +201,8 @@ header = ("distance to both borders", "divided by 2πσ²", "divided by its own 
 display(Markdown(markdown_table(header, table, aligned=False)))
 
 # %% [markdown]
-# In the corner only 0.302 of a person is left. Crowds reach the border of most photographs, and
-# then such a ground truth is too low before any training begins.
+# In the corner only 0.302 of a person is left. Crowds reach the border of most photographs, so
+# this ground truth is too low before any training begins.
 #
 # ## People lost in a resize
 #
@@ -216,9 +217,9 @@ print(f"the map, shrunk to half:     {half.sum():.2f} people")
 print(f"heads moved, map drawn last: {drawn_last.sum():.2f} people")
 
 # %% [markdown]
-# Interpolation keeps the *density*, but a quarter of the pixels is left to add up, and 7.75 of 31
-# people with them. So this package never stores a map. Crops, flips and resizes act on the head
-# positions, and the map is drawn last, at the size at which it is needed.
+# Interpolation keeps the **density**, but only a quarter of the pixels are left, so only 7.75
+# of the 31 people are. Therefore this package never stores a map. Crops, flips and resizes act
+# on the head positions, and the map is drawn last, at the size at which it is needed.
 #
 # ## Exercises
 #
@@ -253,7 +254,8 @@ for x0 in (0, 20):
     print(f"columns {x0} to {x0 + 19}, heads: {len(found)}, sum of the map: {people:.2f}")
 
 # %% [markdown]
-# Four heads, and maps with 1.00 person in all. Write the crop that gets both right.
+# Three heads go in. The two crops return four, and their maps hold 1.00 person. Write the crop
+# that gets both right.
 
 # %%
 def crop_heads(points, x0, y0, x1, y1):

@@ -8,12 +8,11 @@
 # %% [markdown]
 # # 07 · Feature discriminator
 #
-# [← 06 Masked target loss](06_masked_target_loss.ipynb) · [08 Adversarial training
-# →](08_adversarial_training.ipynb)
+# [← 06 Masked target loss](06_masked_target_loss.ipynb) · [08 Adversarial training →](08_adversarial_training.ipynb)
 #
 # **After this notebook you can** say what D sees and what it answers, compute its loss and E's,
-# tell a balanced game from one that has collapsed, and explain why a fooled D does not mean that
-# the domains have become alike.
+# tell a balanced game from one that has collapsed, and explain why a fooled D does not mean
+# aligned domains.
 #
 # **Time** 50 minutes; runs in about 45 seconds on two CPU cores. **You need** notebooks 03 and
 # 05.
@@ -39,6 +38,7 @@ from torch import nn
 
 from sdcda_tutorial import losses
 from sdcda_tutorial.evaluation import colours
+from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.networks import FeatureDiscriminator
 from sdcda_tutorial.teaching import adversarial_toy, method_drawing
@@ -75,7 +75,7 @@ figure, axis = plt.subplots(figsize=(5.4, 3.2), layout="constrained")
 axis.scatter(*flat[: len(fs)].T, s=22, color=colours.SOURCE, marker="o", label="source")
 axis.scatter(*flat[len(fs) :].T, s=26, color=colours.TARGET, marker="^", label="target")
 axis.set(xlabel="first principal direction", ylabel="second")
-axis.legend(loc="lower left")
+figure.legend(loc="outside right upper")
 notebook.show(figure, "Mean features of 34 source images (circles) and 34 target images.")
 
 # %% [markdown]
@@ -115,7 +115,7 @@ print("mini,  crop 128×160, stride 8: ", sizes(FeatureDiscriminator(128, 0.25),
 #
 # $$L_D(\theta_d) = -\tfrac12 \log p^s - \tfrac12 \log (1 - p^t)$$
 #
-# E is trained against it. It is rewarded where D takes the target for the source:
+# E is trained against it. It is rewarded where D mistakes the target for the source:
 #
 # $$L_{adv}(\theta_e) = -\sum_{h,w} \log(p^t) \tag{10}$$
 #
@@ -134,8 +134,8 @@ for name, (s, t) in cases.items():
 display(Markdown(markdown_table(["D …", "ps", "pt", "L_D by hand", "L_D", "L_adv"], rows)))
 
 # %% [markdown]
-# $\log 2 = 0.693$ is the mark of a D that knows nothing. From there, what is good for one is bad
-# for the other.
+# $\log 2 = 0.693$ is the mark of a D that knows nothing. From there, what is good for one is
+# bad for the other.
 #
 # **Why $-\log p$ and not $\log(1 - p)$?** Both fall when D is fooled. But look at the slope where
 # D is sure that it sees a target:
@@ -165,12 +165,12 @@ display(Markdown(markdown_table(header, rows)))
 notebook.code(adversarial_toy.step)
 
 # %% [markdown]
-# The two losses pull $p^t$ in opposite directions, so each may move only its own side: first E
+# The two losses pull $p^t$ in opposite directions, so each may train only its own side: first E
 # and C, while D stands still, then D on `fs.detach()`, features without a way back to E.
 #
 # E is the same matrix for both domains, so it cannot shift one cloud onto the other. It has two
-# ways to fool D. It can **mirror** $x_1$, so that the target lands where the source was; that
-# works until D has learned the new sides. Or it can **forget** $x_1$; that works for good.
+# ways to fool D. It can **mirror** $x_1$, so that the target lands where the source was, until
+# D has learned the new sides. Or it can **forget** $x_1$, for good.
 
 # %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.1}}
 games = {
@@ -194,44 +194,43 @@ notebook.show(
 )
 notebook.show(
     adversarial_toy.curves(games),
-    "The four games step by step: the gap between the domains in spreads, D's share of right "
-    "answers, and C's error on the target.",
+    "The four games step by step: the gap between the domains in spreads (standard deviations), "
+    "negative where E has mirrored them, D's share of right answers, and C's error on the target.",
 )
 columns = ("gap", "right", "adversarial", "error")
-header = ["mean of steps 300 to 600", "gap", "D is right", "E's loss", "C's error, target"]
+header = ["steps 300 to 600", "size of the gap", "D is right", "E's loss", "C's error, target"]
 rows = [[name, *(f"{game.late(c):.2f}" for c in columns)] for name, game in games.items()]
 display(Markdown(markdown_table(header, rows, aligned=False)))
 
 # %% [markdown]
-# *Balance*: E mirrors the domains, D learns the new sides, E swings back, and every swing is
-# smaller. At step 600 $x_1$ is forgotten, and the gap has fallen from 1.45 spreads (off) to 0.36.
-# *Too slow*: D is right in 50 %, and E's loss is 0.45, lower than the 0.70 of the balanced game.
-# It looks like success, but the gap is 1.50, and the domains end mirrored and far apart. *Too
-# large*: the features swing until C loses its task. Its error is 5.61, where guessing the mean
-# would give about 1.
+# *Off*: the gap stays at 1.45, and C is right all the same, because the source alone teaches it
+# to read $x_2$. D cannot lower its error, so watch the gap. *Balance*: E mirrors the domains, D
+# learns the new sides, E swings back, and every swing is smaller. At step 600 $x_1$ is
+# forgotten. Over steps 300 to 600 the gap averages 0.36 spreads. *Too slow*: D is right half
+# the time, and E's loss is 0.45, below the 0.70 of the balanced game. It looks like success,
+# but the gap is 1.50, and the domains end mirrored. *Too large*: the features swing until C can
+# no longer do its task. Its error is 5.61, where guessing the mean would give about 1.
 #
 # ## Experiment: how large should λd be?
 #
-# **Predict first.** λd grows from 0 to 30. Sketch the gap between the domains over λd. Does it
-# fall all the way? Then run the cell, change the weights, D's learning rate or the seeds, and run
-# it again.
+# **Predict first.** λd grows from 0 to 30. Sketch the gap between the domains against λd. Does
+# it fall all the way? Then run the cell, change the weights, D's rate or the seeds, and repeat.
 
 # %% sdcda={"tolerance": {"rel": 0.2, "abs": 0.1}}
 lambdas = (0, 0.01, 0.1, 1, 3, 10, 30)
 found = {value: [play(value, rate_of_D=0.01, seed=seed) for seed in range(3)] for value in lambdas}
 notebook.show(
     adversarial_toy.sweep(found),
-    "Gap and error over λd, mean of steps 300 to 600: a grey dot is one of three seeds, the line "
-    "goes through the medians.",
+    "Gap and error against λd, mean of steps 300 to 600: a grey dot is one of three seeds, the "
+    "line goes through the medians.",
 )
 for value, of_seeds in found.items():
     gap, error = (median(game.late(name) for game in of_seeds) for name in ("gap", "error"))
     print(f"λd {value:5g}   gap {gap:4.1f} spreads   error of C on the target {error:5.2f}")
 
 # %% [markdown]
-# It does not. The gap falls from 1.7 spreads to 0.4 at λd = 0.01, and grows again to 4.1 at λd =
-# 30. The error of C grows from 0.00 to more than 2: from λd = 3 on, C is worse than guessing. At
-#     λd = 1 it depends on the seed.
+# It does not. The gap falls from 1.7 spreads to 0.4 at λd = 0.01, and grows again to 4.1 at λd
+# = 30. The error of C grows from 0.00 to more than 2: from λd = 3 on, C is worse than guessing.
 #
 # ### Try it
 #
@@ -280,17 +279,17 @@ for method in ("noadapt", "fd", "se+fd"):
     E = notebook.counter(method).E
     known = [features(E, d, range(0, n, n // 33)) for d, n in domains]
     unseen = [features(E, d, range(0, 100, 6)) for d in (world.source_test, world.target_test)]
-    print(f"features of {method:7}: a fresh D is right in {100 * fresh_D(known, unseen):.0f} %")
+    right = 100 * fresh_D(known, unseen)
+    print(f"features of {METHOD_TITLES[method]:7}: a fresh D is right in {right:.0f} %")
 
 # %% [markdown]
-# More than nine of ten answers are right, for all three. So the domains have not become
-# indistinguishable: what was fooled was *that* D, at that moment. It may still be enough for the
-# count.
+# Of its answers 96, 93 and 99 % are right (one model each: do not rank them). The domains have
+# not become indistinguishable: what was fooled was *that* D, at that moment. Fooling it may
+# still have been enough to improve the count.
 #
 # ## And the count?
 #
-# The MAE on the target's test images, five seeds each, in two rounds with different worlds and
-# different λd:
+# The MAE on the target, five seeds each, in two rounds with different worlds and λd:
 
 # %%
 rounds = {"mini_world": "λd = 0.001", "mini_world_first_confirmation": "λd = 0.00001, other worlds"}
@@ -302,10 +301,10 @@ for name, setting in rounds.items():
 display(Markdown(markdown_table(["MAE, people", "NoAdapt", "FD", "SE", "SE+FD"], rows)))
 
 # %% [markdown]
-# With the first weight D alone lowers the MAE from 30.1 to 19.4 people, and beside S from 10.5 to
-# 8.9. With the second it helps in neither place: 32.1 becomes 34.8, and 9.0 becomes 10.7. The
-# first weight was chosen on development worlds with the target's labels in view ([appendix
-# A](A_controls.ipynb)). [Notebook 09](09_evaluation.ipynb) has the whole table.
+# With the first weight D alone lowers the mean MAE from 30.1 to 19.4 people, but on only three of
+# the five seeds ([notebook 09](09_evaluation.ipynb)), and beside S from 10.5 to 8.9. With the
+# second it helps in neither place: 32.1 becomes 34.8, and 9.0 becomes 10.7. The first weight was
+# chosen on development worlds with the target's labels in view ([appendix A](A_controls.ipynb)).
 #
 # ## Exercises
 #
@@ -332,10 +331,10 @@ def adversarial_loss(target_logits):
 check("7.2", adversarial_loss)
 
 # %% [markdown]
-# **7.3 Four games with a bug** (★★★, 10 minutes). Each game below has one fault: `"one sum"` (all
-# losses in one `backward()`, nothing detached), `"labels mixed up"` (E's loss takes the target
-# for 0, as D's does), `"D too slow"`, or `"λd too large"`. Which is which? For two of them, ask
-# what each network is rewarded for.
+# **7.3 Four games with a bug** (★★★, 10 minutes). Each game below, played with new points, has
+# one fault: `"one sum"` (all losses in one `backward()`, nothing detached), `"labels mixed up"`
+# (E's loss takes the target for 0, as D's does), `"D too slow"`, or `"λd too large"`. Which is
+# which? For two of them, ask what each network is rewarded for.
 
 # %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.1}}
 rows = []
@@ -351,19 +350,18 @@ check("7.3", diagnosis)
 # %% [markdown]
 # [Solutions](solutions/07_feature_discriminator.ipynb)
 #
-# > **What this does not show.** In the toy C needs no help: its error is smallest without D. The
-# > domains differ there in a number that the task does not need. Where they differ in what is to
-# > be counted, such as the density of crowds, aligning removes that as well. The useful range of
-# > λd is the toy's own. A fresh D finds what is left of the domain, not whether it disturbs C.
+# > **What this does not show.** The toy's domains differ in a number that the task does not need.
+# > Where they differ in what is counted, such as crowd density, aligning removes that too. The
+# > useful range of λd is the toy's own. A fresh D finds what is left of the domain, not whether
+# > it disturbs C.
 #
 # ## Take away
 #
-# - D answers for each patch, with 1 for the source. E is rewarded where D takes the target for
+# - D answers for each patch, with 1 for the source. E is rewarded where D mistakes the target for
 #   the source.
-# - Balance lies between two failures: a slow D is fooled for nothing, a large λd drowns the task.
-#   E's loss does not tell them apart.
+# - A slow D is fooled although the domains stay apart; with a large λd E neglects the task. E's
+#   loss does not show alignment: it is lowest, 0.45, with the slow D.
 # - A fooled D is no proof of aligned features, and aligned features are not the aim. The count
 #   is.
 #
-# [← 06 Masked target loss](06_masked_target_loss.ipynb) · [08 Adversarial training
-# →](08_adversarial_training.ipynb)
+# [← 06 Masked target loss](06_masked_target_loss.ipynb) · [08 Adversarial training →](08_adversarial_training.ipynb)

@@ -31,8 +31,9 @@ from IPython.display import Markdown, display
 
 from sdcda_tutorial import metrics, paper
 from sdcda_tutorial.datasets.batches import Batches
-from sdcda_tutorial.experiments.presets import MINI
+from sdcda_tutorial.experiments.presets import MINI, PAPER
 from sdcda_tutorial.markdown import markdown_table
+from sdcda_tutorial.training.counter_training import networks_of
 
 # %% [markdown]
 # ## Symbols
@@ -65,8 +66,10 @@ display(Markdown(paper.as_markdown(paper.SLIPS)))
 # ## The ledger: what the paper leaves open
 #
 # Four pages leave much unsaid. Here is every point at which this package had to decide: the
-# paper's words, what later code of the authors or the cited work does, what we do, and how to
-# switch. *mini* is the preset for a laptop, which all notebooks use.
+# paper's words, what later code or the cited work does, what we do, and how to switch. *Later
+# code* is what the authors published after the paper, for other methods (repository
+# taohan10200/NLT). A number in brackets is the paper's reference. *mini* is the preset for a
+# laptop, which all notebooks use.
 
 # %%
 for choice in paper.LEDGER:
@@ -77,7 +80,32 @@ for choice in paper.LEDGER:
         "how to switch": choice.switch,
     }
     items = "\n".join(f"- *{name}:* {text}" for name, text in lines.items())
-    display(Markdown(f"**{choice.point[0].upper()}{choice.point[1:]}**\n\n{items}"))
+    first = choice.point[0].upper() if choice.point[0].isascii() else choice.point[0]  # not Λd
+    display(Markdown(f"**{first}{choice.point[1:]}**\n\n{items}"))
+
+# %% [markdown]
+# ## The two presets: how large they are
+#
+# The paper's scale and the laptop's run through the same code. These are the trained weights of
+# the four networks:
+
+# %%
+rows = []
+for name, preset in {"mini": MINI, "paper": PAPER}.items():
+    config = preset.adaptation
+    networks, D = networks_of(config)
+    parts = {"E": networks.counter.E, "C": networks.counter.C, "S": networks.S, "D": D}
+    sizes = (sum(p.numel() for p in part.parameters()) / 1e6 for part in parts.values())
+    (height, width), batch = config.source.crop, config.batch_size
+    images = f"{batch} + {batch} of {height} × {width}"
+    rows.append([name, images, f"{config.stride}", *(f"{size:.2f} million" for size in sizes)])
+header = ["preset", "batch", "stride", "E", "C", "S", "D"]
+display(Markdown(markdown_table(header, rows, aligned=False)))
+
+# %% [markdown]
+# The paper's preset needs a GPU. We had none, so its memory and its time per step are not measured
+# here. `--dry-run` measures both on your machine before you train ([notebook
+# 11](11_real_data.ipynb)).
 
 # %% [markdown]
 # ## PSNR and SSIM as the authors' later code computes them

@@ -31,7 +31,7 @@ class Game:
     """What was seen of a game, every `EVERY` steps from the start to the end; all but the features are one per look.
 
     Attributes:
-        gap: distance of the mean features of the domains, in spreads of a domain.
+        gap: distance of the mean features of the domains, in spreads: standard deviations of a domain.
         side: the part of it along its first direction: below zero, E has mirrored the domains.
         right: share of D's answers that are right.
         adversarial: E's loss, Eq. 10.
@@ -55,18 +55,18 @@ class Game:
 
 
 def step(
-    E: nn.Module, C: nn.Module, D: nn.Module, move_E_and_C: Optimizer, move_D: Optimizer,
+    E: nn.Module, C: nn.Module, D: nn.Module, adam: Optimizer, adam_D: Optimizer,
     xs: Tensor, xt: Tensor, lambda_d: float,
 ) -> None:  # fmt: skip
-    """First E and C against a D that stands still, then D on features that stand still."""
+    """First E and C against a D that stands still (adam), then D on features that stand still (adam_D)."""
     fs, ft = E(xs), E(xt)
     task = F.mse_loss(C(fs), xs[:, 1:])
-    move_E_and_C.zero_grad()
+    adam.zero_grad()
     (task + lambda_d * adversarial_loss(D(ft))).backward()
-    move_E_and_C.step()
-    move_D.zero_grad()
+    adam.step()
+    adam_D.zero_grad()
     discriminator_loss(D(fs.detach()), D(ft.detach())).backward()
-    move_D.step()
+    adam_D.step()
 
 
 def play(lambda_d: float, rate_of_D: float = 0.01, step: Step = step, seed: int = 5) -> Game:
@@ -88,8 +88,8 @@ def play(lambda_d: float, rate_of_D: float = 0.01, step: Step = step, seed: int 
         nn.init.zeros_(E.bias)
         for network in (E, C, D):
             network.double()
-        move_E_and_C = Adam([*E.parameters(), *C.parameters()], 0.02)
-        move_D = Adam(D.parameters(), rate_of_D, betas=(0.9, 0.99))
+        adam = Adam([*E.parameters(), *C.parameters()], 0.02)
+        adam_D = Adam(D.parameters(), rate_of_D, betas=(0.9, 0.99))
         looks: list[list[float]] = []
         features: list[tuple[Tensor, Tensor]] = []
         for number in range(STEPS + 1):
@@ -99,7 +99,7 @@ def play(lambda_d: float, rate_of_D: float = 0.01, step: Step = step, seed: int 
                     features.append((fs, ft))
                     error = F.mse_loss(C(ft), xt[:, 1:])
                     looks.append([*_gap(features), *_answers(D(fs), D(ft)), float(error)])
-            step(E, C, D, move_E_and_C, move_D, xs, xt, lambda_d)
+            step(E, C, D, adam, adam_D, xs, xt, lambda_d)
     gap, side, right, adversarial, error = torch.tensor(looks).T
     return Game(gap, side, right, adversarial, error, features, float(E.weight.detach()[:, 0].norm()))
 
@@ -122,38 +122,39 @@ def _answers(of_source: Tensor, of_target: Tensor) -> tuple[float, float]:
 
 
 def _one_sum(
-    E: nn.Module, C: nn.Module, D: nn.Module, move_E_and_C: Optimizer, move_D: Optimizer,
+    E: nn.Module, C: nn.Module, D: nn.Module, adam: Optimizer, adam_D: Optimizer,
     xs: Tensor, xt: Tensor, lambda_d: float,
 ) -> None:  # fmt: skip
-    """A fault: all losses move all networks."""
+    """A fault: all losses train all networks."""
     fs, ft = E(xs), E(xt)
     loss = F.mse_loss(C(fs), xs[:, 1:]) + lambda_d * adversarial_loss(D(ft)) + discriminator_loss(D(fs), D(ft))
-    move_E_and_C.zero_grad()
-    move_D.zero_grad()
+    adam.zero_grad()
+    adam_D.zero_grad()
     loss.backward()
-    move_E_and_C.step()
-    move_D.step()
+    adam.step()
+    adam_D.step()
 
 
 def _labels_mixed_up(
-    E: nn.Module, C: nn.Module, D: nn.Module, move_E_and_C: Optimizer, move_D: Optimizer,
+    E: nn.Module, C: nn.Module, D: nn.Module, adam: Optimizer, adam_D: Optimizer,
     xs: Tensor, xt: Tensor, lambda_d: float,
 ) -> None:  # fmt: skip
     """A fault: E's loss takes the target for 0, as D's does, so E helps D."""
     fs, ft = E(xs), E(xt)
-    move_E_and_C.zero_grad()
+    adam.zero_grad()
     (F.mse_loss(C(fs), xs[:, 1:]) + lambda_d * adversarial_loss(-D(ft))).backward()
-    move_E_and_C.step()
-    move_D.zero_grad()
+    adam.step()
+    adam_D.zero_grad()
     discriminator_loss(D(fs.detach()), D(ft.detach())).backward()
-    move_D.step()
+    adam_D.step()
 
 
-FAULTS: dict[int, tuple[str, Callable[[], Game]]] = {  # the games of exercise 7.3: what is wrong, and how to play it
-    1: ("one sum", lambda: play(0.1, step=_one_sum)),
-    2: ("λd too large", lambda: play(10)),
-    3: ("labels mixed up", lambda: play(0.1, step=_labels_mixed_up)),
-    4: ("D too slow", lambda: play(0.1, rate_of_D=1e-4)),
+# The games of exercise 7.3: what is wrong, and how to play it. The seed is not that of the games in the notebook.
+FAULTS: dict[int, tuple[str, Callable[[], Game]]] = {
+    1: ("one sum", lambda: play(0.1, step=_one_sum, seed=3)),
+    2: ("λd too large", lambda: play(10, seed=3)),
+    3: ("labels mixed up", lambda: play(0.1, step=_labels_mixed_up, seed=3)),
+    4: ("D too slow", lambda: play(0.1, rate_of_D=1e-4, seed=3)),
 }
 
 

@@ -17,8 +17,8 @@ PARTS = {
     "D": "the feature discriminator D tells source features from target features (Eq. 3)",
     "density_loss": "the density map of the source is compared with F(y) (Eq. 6)",
     "seg_source": "the mask of the source is compared with the true mask (Eq. 7)",
-    "seg_target": "the mask of the target is compared with the background of a rough pseudo-mask (Eq. 8-9)",
-    "adversarial": "E is moved so that D takes target features for source features (Eq. 10)",
+    "seg_target": "the mask of the target is compared only with the background of a rough pseudo-mask (Eq. 8–9)",
+    "adversarial": "E is trained so that D mistakes target features for source features (Eq. 10)",
 }
 
 PALE = 0.22
@@ -49,8 +49,8 @@ def drawing(*lit: str) -> str:
 
 def description(*lit: str) -> str:
     """What the lit parts of the drawing show, in words."""
-    words = "; ".join(PARTS[name] for name in PARTS if name in lit or not lit)
-    return f"{words[0].upper()}{words[1:]}."
+    words = (PARTS[name] for name in PARTS if name in lit or not lit)
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in words)
 
 
 def show(*lit: str) -> None:
@@ -61,5 +61,5 @@ def show(*lit: str) -> None:
     within = f'<img alt="{html.escape(text)}" src="data:image/svg+xml;base64,{picture}">'
     data = {"image/svg+xml": drawing(*lit), "text/html": within, "text/plain": text}
     display(data, raw=True, metadata={"image/svg+xml": {"alt": text}})
-    others = " The rest is pale." if lit and set(lit) != set(PARTS) else ""
+    others = " The parts for other notebooks are pale." if lit and set(lit) != set(PARTS) else ""
     display(Markdown(f"*{text}{others}*"))

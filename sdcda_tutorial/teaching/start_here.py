@@ -65,7 +65,8 @@ def counts(before: Results, after: Results) -> Figure:
         left.scatter(
             true, [row.predicted for row in found.rows], s=26, color=colour, marker=marker, label=name, zorder=3
         )
-    left.set(xscale="log", yscale="log", xlim=(10, 700), ylim=(10, 700), xlabel="people", ylabel="predicted")
+    left.set(xscale="log", yscale="log", xlim=(10, 700), ylim=(10, 700))
+    left.set(xlabel="true count, people", ylabel="predicted count, people")
     left.legend(frameon=False, loc="lower right")
     order = np.argsort(errors[0])
     places = np.arange(len(order))
@@ -94,7 +95,7 @@ def table_of_results(mini: dict[str, Any], photos: dict[str, Any], single: dict[
     return [
         _row("mini world", mini),
         _row("photographs, settings made for them", photos),
-        ["… the same without one image, a hedge", "", *(f"{mae:.1f}" for mae in without_the_worst(photos))],
+        ["… the same without one of the 80 images", "", *(f"{mae:.1f}" for mae in without_the_worst(photos))],
         ["photographs, settings of the mini world", "1", *once],
     ]
 

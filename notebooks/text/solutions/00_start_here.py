@@ -53,9 +53,8 @@ for name, C in counters.items():
 
 # %% [markdown]
 # Of the 34.0 people that the counter without adaptation sees, 24.2 stand where nobody is. So it
-# sees only 9.8 of the real
-# 29. Its error of five people is luck: two large mistakes cancel. After adaptation the background
-#     holds 5.3 people.
+# sees only 9.8 of the real 29. Its error of five people is luck: two large mistakes cancel. After
+# adaptation the background holds 5.3 people.
 #
 # This does not prove that a counter with a small background error counts well: one that sees
 # nobody anywhere has none at all. The measure also depends on the kernel, since a wider one

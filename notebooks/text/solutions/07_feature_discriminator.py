@@ -87,20 +87,22 @@ diagnosis = {1: "one sum", 2: "λd too large", 3: "labels mixed up", 4: "D too s
 check("7.3", diagnosis)
 
 # %% [markdown]
-# *Game 2*: C's error of 5.61 is far above 1, what guessing the mean would give. Only a λd that
-# drowns the task does that.
+# *Game 2*: C's error of 6.40 is far above 1, what guessing the mean would give. Only with a λd
+# that is too large does E neglect the task.
 #
-# *Game 4*: D is right in 50 %, yet the gap is 1.50. D has not learned.
+# *Game 4*: D is right about half the time (42 %), yet the gap is 1.75. D has not learned.
 #
-# *Games 1 and 3*: D is right in 100 % and the gap is wider than the 1.45 of the game without D,
-# so E helps D. With the labels mixed up that is what E is paid for, and D becomes surer and
-# surer: E's loss rises to 13.92. In one sum E is paid for D's loss, too. But now D is also paid
-# for Eq. 10. On the target it minimises $-\frac12 \log(1-p) - \lambda^d \log p$, which is
-# smallest at $p = \lambda^d / (\lambda^d + \frac12) = 1/6$. There E's loss is $\log 6$:
+# *Games 1 and 3*: D is always right and the gap is wider than without D (the last line below), so
+# E helps D. With the labels mixed up that is what E is rewarded for, and D becomes surer and
+# surer: E's loss rises to 12.69. In one sum E is rewarded for a small loss of D as well. But now
+# D is also rewarded for a small Eq. 10. On the target it minimises $-\frac12 \log(1-p) -
+# \lambda^d \log p$, which is smallest at $p = \lambda^d / (\lambda^d + \frac12) = 1/6$. There E's
+# loss is $\log 6$:
 
 # %% sdcda={"tolerance": {"rel": 0.02}}
 game = adversarial_toy.FAULTS[1][1]()
 print(f"log 6 = {math.log(6):.2f}, E's loss in game 1: {game.late('adversarial'):.2f}")
+print(f"gap without D, same points: {adversarial_toy.play(0, seed=3).late('gap'):.2f} spreads")
 
 # %% [markdown]
 # These figures do not prove that a training with such a pattern has such a fault: other faults

@@ -30,12 +30,18 @@ def render_adversarial_game(lambda_d: float, rate_of_D: float, step: int) -> Fig
     left.set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), xlabel="$f_1$", ylabel="$f_2$", title=f"features, step {step}")
     left.legend(frameon=False, loc="upper left", markerscale=1.6)
     steps = [EVERY * look for look in range(number + 1)]
-    right.plot(steps, game.side[: number + 1], color=colours.BLACK, label="gap, negative = mirrored")
-    right.plot(steps, game.right[: number + 1], "--", color=colours.GREEN, label="D: share of right answers")
+    shares = right.twinx()
+    curves = [
+        *right.plot(steps, game.side[: number + 1], color=colours.BLACK, label="gap, left axis"),
+        *shares.plot(steps, game.right[: number + 1], "--", color=colours.GREEN, label="D, right axis"),
+    ]
     right.axhline(0, color=colours.GREY, linewidth=0.6)
     error = float(game.error[number])
     right.set(xlim=(0, STEPS), ylim=(-6, 6), xlabel="step", title=f"error of C on the target: {error:.4f}")
-    right.legend(frameon=False, loc="lower right")
+    right.set_ylabel("gap, spreads (negative: mirrored)")
+    shares.set(ylim=(-0.02, 1.02), ylabel="D: share of right answers")
+    shares.spines["right"].set_visible(True)
+    figure.legend(handles=curves, loc="outside lower right", ncols=2, frameon=False)
     return figure
 
 

@@ -11,7 +11,7 @@ from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect
 @exercise("0.1", "People who are not there", difficulty=1, minutes=3)
 def background_error(answer: Answer) -> None:
     """a count can be right by chance, when people missed here make up for people invented there; this cannot."""
-    truth = torch.tensor([[0.0, 0.01, 0.6, 0.39], [0.0, 0.0, 0.0, 0.0]])
+    truth = torch.tensor([[0.0, 1e-4, 0.6, 0.3999], [0.0, 0.0, 0.0, 0.0]])
     predicted = torch.tensor([[0.5, 0.02, 0.3, 0.3], [0.25, 0.0, 0.05, 0.0]])
     before = torch.stack([predicted, truth])
     found = float(answer(predicted, truth))
@@ -22,7 +22,7 @@ def background_error(answer: Answer) -> None:
         "this is the error of the whole count. Add up only the pixels where the truth is zero.": 0.42,
         "this is everybody the map predicts. Select the pixels where truth == 0.": 1.42,
         "this is a mean over pixels. The number of people is the *sum* of the density map.": [0.16, 0.1],
-        "the pixel where the truth is 0.01 is the edge of a head. The background is exactly zero.": 0.82,
+        "the pixel where the truth is 0.0001 is the edge of a head. The background is exactly zero.": 0.82,
         "here pixels are counted. Add up the people predicted on them.": [5, 3],
     }
     expect(found, 0.8, "in this example it is 0.5 + 0.25 + 0.05 = 0.8 people, not {found:.3f}.", mistakes)
@@ -42,7 +42,7 @@ def hidden_errors(answer: Answer) -> None:
         "these are the missed people. Some of them are not made up for: where 4 are invented, only 4 can be.": [
             missed, np.maximum(missed, 0),
         ],
-        "these are the invented people. They hide nobody beyond those who are missed.": invented,
+        "these are the invented people. They can hide only as many people as are missed.": invented,
         "this is the error of the count, which is what you see. How much does it hide?": [error, -error, abs(error)],
         "below zero: where the crowd is overcounted, nobody is missed and nothing is made up for.": np.minimum(
             invented, missed
@@ -55,5 +55,9 @@ def hidden_errors(answer: Answer) -> None:
             np.maximum(invented, missed), np.maximum(invented, np.maximum(missed, 0)),
         ],
     }  # fmt: skip
-    closing = "with 30 people, 35 predicted and 25 of them invented, 20 are missed and hidden; you say {found[0]:g}."
+    wrong = int(np.argmax(~np.isclose(found, right)))  # the first image that differs
+    closing = (
+        f"with 30 people, {predicted[wrong]:g} predicted and {invented[wrong]:g} of them invented, {right[wrong]:g} are "
+        f"missed and hidden; you say {found[wrong]:g}."
+    )
     expect(found, right, closing, mistakes)

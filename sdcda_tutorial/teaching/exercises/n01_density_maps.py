@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as nnF
 from torch import Tensor
 
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.teaching.exercises import Answer, exercise, expect, number, require, rule_out, same
+from sdcda_tutorial.teaching.exercises import Answer, Hint, exercise, expect, number, require, rule_out, same
 
 # Three heads: one in the middle, one near the left border, one near the lower right corner.
 POINTS = np.array([[20.0, 10.0], [2.0, 20.0], [37.0, 27.0]])
@@ -80,11 +81,17 @@ def crop_heads(answer: Answer) -> None:
 def resize_map(answer: Answer) -> None:
     """interpolation averages, so the sum falls with the area. Drawn last, a map never does."""
     F = density_map(POINTS, SIZE)
-    half, quarter = answer(F, (15, 20)), answer(F, (15, 10))
+    try:
+        half, quarter = answer(F, (15, 20)), answer(F, (15, 10))
+    except ValueError as error:
+        shape = "interpolate wants a batch with channels, (N, C, H, W): F[None, None]. Take [0, 0] of what it returns."
+        raise (Hint(shape) if "spatial dimensions" in str(error) else error) from error
     require(isinstance(half, Tensor) and half.shape == (15, 20), "return a tensor (height, width) of the new size.")
     area = "the factor is that of the *area*, height times width, not of one side."
     kept = "a quarter of the people are left: interpolation keeps each pixel's density, with 4 times fewer pixels."
     closing = f"3 people should be left, not {float(half.sum()):.2f} and {float(quarter.sum()):.2f}."
+    skips = 'mode="nearest" skips pixels, so the areas do not give the factor. Divide by the sum of the resized map.'
+    rule_out(half, {skips: 4 * nnF.interpolate(F[None, None], size=(15, 20))[0, 0]})
     expect(float(half.sum()), 3, closing, {kept: 0.75, area: 1.5}, atol=0.1)
     rule_out(float(quarter.sum()), {area: 1.5}, atol=0.2)
     expect(float(quarter.sum()), 3, closing, atol=0.1)

@@ -83,8 +83,9 @@ def diagnosis(answer: Answer) -> None:
     hints = {
         2: "look at C's error: which fault makes E forget its task? Only one game has an error above 1.",
         4: "where D answers no better than guessing, though the domains lie far apart, D has not learned.",
-        1: "in games 1 and 3 D is always right. In one sum D, too, is paid for a small Eq. 10, so it cannot become "
-        "surer and surer. With the labels mixed up it can. Which of the two losses of E is the larger one?",
+        1: "in games 1 and 3 D is always right. With the labels mixed up, E helps D, so D becomes surer and surer, and "
+        "E's loss grows without limit. In one sum, D is itself rewarded for a small Eq. 10, which holds it back. "
+        "Compare E's loss in the two games.",
     }
     for game, hint in hints.items():
         require(given[game] == right[game], hint)

@@ -40,6 +40,7 @@ def writes(predicted: Tensor, truth: Tensor) -> Tensor:
         (lambda predicted, truth: predicted[truth == 0].mean(), "*sum*"),
         (lambda predicted, truth: (predicted * (truth == 0)).mean(), "*sum*"),
         (lambda predicted, truth: predicted[truth < 0.1].sum(), "exactly zero"),
+        (lambda predicted, truth: predicted[truth < 0.005].sum(), "exactly zero"),
         (lambda predicted, truth: (truth == 0).sum(), "pixels are counted"),
         (lambda predicted, truth: ((truth == 0) & (predicted > 0)).sum(), "pixels are counted"),
         (writes, "changed the maps"),
@@ -69,7 +70,7 @@ def test_0_2_right() -> None:
     [
         (lambda t, p, i: t - p + i, "missed people. Some"),
         (lambda t, p, i: np.maximum(t - p + i, 0), "missed people. Some"),
-        (lambda t, p, i: i, "beyond those who are missed"),
+        (lambda t, p, i: i, "as many people as are missed"),
         (lambda t, p, i: p - t, "is what you see"),
         (lambda t, p, i: abs(p - t), "is what you see"),
         (lambda t, p, i: np.minimum(i, t - p + i), "below zero"),
@@ -79,6 +80,7 @@ def test_0_2_right() -> None:
         (lambda t, p, i: np.maximum(i, t - p + i), "is the smaller"),
         (lambda t, p, i: hidden(t, p, i).sum(), "one number per image"),
         (lambda t, p, i: 3 + 0 * t, "you say 3"),
+        (lambda t, p, i: np.maximum(i - abs(p - t), 0), "24 predicted and 4 of them invented, 4 are"),
     ],
 )
 def test_0_2_mistakes(answer: Any, hint: str) -> None:

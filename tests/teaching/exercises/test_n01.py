@@ -71,6 +71,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("1.2", lambda p, *w: p, "3 of the 7 heads"),
     ("1.2", lambda p, *w: len(crop_heads(p, *w)), "an array (N, 2)"),
     ("1.2", lambda p, *w: crop_heads(p, *w) if w[0] == 12 else np.zeros((0,)), "(0, 2)"),
+    ("1.3", lambda F, size: nnF.interpolate(F, size=size), "F[None, None]"),
+    ("1.3", lambda F, size: nnF.interpolate(F[None, None], size=size)[0, 0] * 4, "skips pixels"),
     ("1.3", interpolated, "a quarter of the people are left"),
     ("1.3", lambda F, size: interpolated(F, size) * F.shape[0] / size[0], "*area*"),
     ("1.3", lambda F, size: interpolated(F, size) * 4, "*area*"),

@@ -99,7 +99,7 @@ def test_7_3_right() -> None:
         (swapped(2, 4), "C's error"),
         (swapped(2, 1), "C's error"),
         (swapped(4, 3), "D has not learned"),
-        (swapped(1, 3), "paid for a small Eq. 10"),
+        (swapped(1, 3), "rewarded for a small Eq. 10"),
     ],
 )
 def test_7_3_hints(answer: Any, hint: str) -> None:
