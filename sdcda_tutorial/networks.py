@@ -193,7 +193,7 @@ class DensityEstimator(nn.Module):
         for convolution in first:
             f = self.upsample(convolution(f))
         f = last(f)
-        if self.refine is None:
+        if self.refine is None:  # the kernels of the paper; the authors' later code has one convolution more
             # A 1×1 convolution and a bilinear up-sampling commute (both are weighted sums, and the weights of the
             # latter add up to 1), so the last up-sampling is done on one channel instead of on all.
             return torch.relu(self.upsample(self.head(f)))  # (B, 1, H, W)
@@ -247,7 +247,8 @@ class CrowdCounter(nn.Module):
         Sides that are no multiples of the stride are padded by repeating the border and the map is cropped back.
         """
         height, width = x.shape[-2:]
-        density = self.together(self.local(pad_to_multiple(x, self.E.stride)))
+        x = pad_to_multiple(x, self.E.stride)
+        density = self.together(self.local(x))  # C(E(x)), in two parts so that large images can be done in tiles
         return density[..., :height, :width].float() / self.label_factor
 
     def local(self, x: Tensor) -> Tensor:

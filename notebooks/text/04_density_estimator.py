@@ -8,15 +8,14 @@
 # %% [markdown]
 # # 04 · Density estimator
 #
-# [← 03 Feature extractor](03_feature_extractor.ipynb) ·
-# [05 Semantic extractor →](05_semantic_extractor.ipynb)
+# [← 03 Feature extractor](03_feature_extractor.ipynb) · [05 Semantic extractor →](05_semantic_extractor.ipynb)
 #
 # **After this notebook you can** explain how C turns features into a density map (Eq. 4), compute
 # its loss by hand (Eq. 6), test a new counter before you train it, and split a counter's error
 # into crowd and background.
 #
-# **Time** 40 minutes to read and do the exercises; runs in about 45 seconds on two CPU cores.
-# **You need** notebooks 01 and 03.
+# **Time** 40 minutes with the exercises; runs in about 45 seconds on two CPU cores. **You need**
+# notebooks 01 and 03.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -54,9 +53,8 @@ from sdcda_tutorial.teaching.exercises import check
 # %% [markdown]
 # ## Look first: where does a counter see people?
 #
-# "NoAdapt" is E and C, trained on source images alone. It has never seen these two images. The
-# last two columns split its density map into people predicted near a true head and people
-# predicted where nobody is.
+# "NoAdapt" is E and C, trained on source images alone. It has never seen these two images. The last
+# two columns split its density map into people predicted near a true head and where nobody is.
 
 # %%
 world = notebook.world()
@@ -70,7 +68,6 @@ for domain, scene in (("source", 3), ("target", 15)):
 # %% [markdown]
 # On the source image it predicts 67.9 people in a crowd of 73, and 0.4 on the background. On the
 # target image it predicts 20.3 in a crowd of 19, and another 110.6 in trees and hedges. Why?
-# First, how the map is made.
 
 # %%
 method_drawing.show("E", "C", "density_loss")
@@ -80,9 +77,9 @@ method_drawing.show("E", "C", "density_loss")
 #
 # $$\hat y^s = C(f^s; \theta_c)$$
 #
-# C enlarges the features again: a 3 × 3 convolution that halves the number of channels, a
-# bilinear up-sampling by 2, and so on until the map is as large as the image. A 1 × 1 convolution
-# leaves one channel, and a ReLU removes negative values.
+# C enlarges the features again: a 3 × 3 convolution that halves the channels, a bilinear
+# up-sampling by 2, and so on until the map is as large as the image. A 1 × 1 convolution leaves one
+# channel, and a ReLU removes negative values.
 
 # %%
 notebook.code(DensityEstimator.forward)
@@ -122,7 +119,7 @@ print("gradient:              ", pred.grad.tolist())
 # %% [markdown]
 # With the half, the gradient is just the difference, divided by the number of pixels.
 #
-# Eq. 6 compares pixels, not counts. Here are two wrong maps of one person:
+# Eq. 6 compares pixels, not counts. Two wrong maps of one person:
 
 # %% sdcda={"tolerance": {"rel": 0.01}}
 F = density_map(np.array([[20.5, 20.5]]), (40, 80), sigma=2.0)
@@ -141,8 +138,8 @@ display(Markdown(markdown_table(["predicted map", "count", "Eq. 6 × 1,000,000"]
 #
 # ### Labels are scaled
 #
-# Densities are small numbers, and so is the loss. The network therefore works with density ×
-# *label factor* (100 in the paper preset, 10 in mini), and `CrowdCounter` undoes it:
+# Densities are small numbers, and so is the loss. The network therefore works with density × *label
+# factor* (paper preset 100, mini 10), and `CrowdCounter` undoes it:
 
 # %%
 notebook.code(CrowdCounter.forward)
@@ -153,12 +150,13 @@ for factor in (1, 10, 100):
     print(f"label factor {factor:>3}: an empty map costs {loss:.7f}")
 
 # %% [markdown]
-# The factor enters Eq. 6 squared, so it also decides how much λs, λt and λd of Eq. 5 weigh.
+# The factor enters Eq. 6 squared, so it also changes the balance between the density loss and the
+# other terms of Eq. 5.
 #
 # ## Test before you train
 #
-# **Can it start?** The last ReLU has no gradient where its input is negative. C therefore starts
-# with small last weights and a bias of 0.02. What if the bias were −1?
+# **Can it start?** The last ReLU has no gradient where its input is negative. The last layer of C
+# therefore starts with small weights and a bias of 0.02. What if the bias were −1?
 
 # %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.0002}}
 torch.manual_seed(0)
@@ -176,8 +174,8 @@ for name, model in {"bias 0.02": fresh, "bias -1": dead}.items():
 # %% [markdown]
 # With −1 the map is empty and every gradient is 0: on this image the network cannot learn.
 #
-# **Can it learn one batch by heart?** If not, the labels, the loss or the gradient are broken.
-# Here a counter starts from random weights and sees the same four source crops 60 times.
+# **Can it learn one batch by heart?** If not, the labels, the loss or the gradient are broken. A
+# counter starts from random weights and sees the same four source crops 60 times.
 
 # %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.06}}
 kernel = DensityKernel(sigma=2.0)
@@ -202,9 +200,9 @@ for step in range(60):
     history.append(loss.item())
 
 with torch.no_grad():
-    learnt, unseen = model(batch["image"]), model(other["image"])
+    learned, unseen = model(batch["image"]), model(other["image"])
 figures = {
-    "these four crops": (np.median(history[-10:]), loss_of(0 * learnt, batch)),
+    "these four crops": (np.median(history[-10:]), loss_of(0 * learned, batch)),
     "four other crops": (loss_of(unseen, other), loss_of(0 * unseen, other)),
 }
 rows = [[name, *(f"{1000 * float(v):.2f}" for v in pair)] for name, pair in figures.items()]
@@ -215,12 +213,12 @@ layout = [["loss", *(f"{row}{i}" for i in range(4))] for row in "xyp"]
 figure, axes = plt.subplot_mosaic(
     layout, figsize=(10, 4.6), width_ratios=[2.2, 1, 1, 1, 1], layout="constrained"
 )
-axes["loss"].semilogy(range(1, 61), history, color=colours.BLACK)
-axes["loss"].set(xlabel="step", ylabel="Eq. 6 on the four crops")
+axes["loss"].semilogy(range(1, 61), 1000 * np.array(history), color=colours.BLACK)
+axes["loss"].set(xlabel="step", ylabel="1,000 × Eq. 6 on the four crops")
 brightest = float(batch["density"].max())
 for i in range(4):
     axes[f"x{i}"].imshow(batch["image"][i].permute(1, 2, 0))
-    for row, name, maps in (("y", "truth", batch["density"]), ("p", "learnt", learnt)):
+    for row, name, maps in (("y", "ground truth", batch["density"]), ("p", "learned", learned)):
         axis = axes[f"{row}{i}"]
         drawn = axis.imshow(maps[i, 0], cmap=colours.DENSITY, vmin=0, vmax=brightest)
         axis.set_title(f"{name}: {float(maps[i].sum()):.1f}")
@@ -230,12 +228,12 @@ maps = [axes[f"{row}{i}"] for row in "yp" for i in range(4)]
 figure.colorbar(drawn, ax=maps, label="people per pixel", extend="max")
 notebook.show(
     figure,
-    "Left: the loss at each step. Right: four crops, their true and learnt maps, with counts.",
+    "Left: the loss at each step. Right: four crops, their true and learned maps, with counts.",
 )
 
 # %% [markdown]
-# Passed: the loss falls to 0.07, or 3 % of an empty map's (2.42). This shows that the parts fit
-# together, and nothing about counting: on four other crops the loss is 3.71, more than an empty
+# Passed: the loss falls to 3 % of an empty map's (0.07 of 2.42). This shows that the parts fit
+# together. It says nothing about counting: on four other crops the loss is 3.71, more than an empty
 # map's (3.34).
 #
 # ## NoAdapt on both domains
@@ -246,7 +244,8 @@ notebook.show(
 # - **background error**: people predicted on the background;
 # - **crowd error**: people predicted elsewhere, minus the true count. Below 0, people are missed.
 #
-# The two add up to the error of the count. On 30 test images per domain:
+# The two add up to the *signed* error of the count, so their means do not add up to the MAE. On 30
+# test images per domain:
 
 # %% sdcda={"tolerance": {"rel": 0.03, "abs": 0.1}}
 results = {
@@ -282,9 +281,12 @@ notebook.show(
 )
 
 # %% [markdown]
-# The mean counts are similar, yet the MAE is 4.9 people on the source and 60.8 on the target.
-# Most of that is background: 53.3 people per image. What does the counter take for people? The
-# three images with the largest background error:
+# The mean counts are similar, yet the MAE is 4.9 people on the source and 60.8 on the target. Most
+# of that is background: 53.3 people per image. This model is an unlucky one. Over five seeds
+# ([notebook 09](09_evaluation.ipynb)) NoAdapt's MAE on the target ranges from 11.5 to 52.4 people,
+# on the source from 3.3 to 5.7.
+#
+# What does the counter mistake for people? The three images with the largest background error:
 
 # %%
 worst = np.argsort([-row.background for row in results["target"].rows])[:3]
@@ -295,9 +297,9 @@ for rank, index in enumerate(worst, start=1):
     )
 
 # %% [markdown]
-# Mostly trees and hedges, in the first and third image also rough ground. (The square patches are
-# the reach of the heads' kernels.) The source images have no trees, so nothing taught the counter
-# that leaves are not people.
+# Mostly trees and hedges, and in the first and third image also rough ground. (The square patches
+# are the reach of the heads' kernels.) The source images have no trees, so nothing taught the
+# counter that leaves are not people.
 #
 # **Try it.** Target images 15 and 16 both have trees and hedges. Compare their background errors.
 
@@ -305,8 +307,8 @@ for rank, index in enumerate(worst, start=1):
 background_error(domains)
 
 # %% [markdown]
-# **An experiment.** Leaves are fine texture. Predict: what does a slight blur of every image do
-# to the two parts of the error? Try other radii, too.
+# **An experiment.** Leaves have fine texture. Predict: what does a slight blur of every image do to
+# the two parts of the error? Try other radii too.
 
 # %% sdcda={"tolerance": {"rel": 0.03, "abs": 0.1}}
 radius = 0.8  # pixels
@@ -325,17 +327,12 @@ header = ["people per image", "MAE", "background error", "crowd error"]
 display(Markdown(markdown_table(header, rows)))
 
 # %% [markdown]
-# The blur nearly removes the target's background error (53.3 to 1.8 people), and many people go
-# with it: the crowd error falls to −20.8, and on the source to −13.5. People are fine texture,
-# too. Adaptation has to remove the one and keep the other.
-#
-# How typical is that? This model is an unlucky one. Over five seeds
-# ([notebook 09](09_evaluation.ipynb)) NoAdapt's MAE on the target ranges from 11.5 to 52.4
-# people, on the source from 3.3 to 5.7.
+# Without training, the blur takes the target's MAE from 60.8 to 19.2 people. It nearly removes the
+# background error (53.3 to 1.8), and many people go with it: the crowd error falls to −20.8. On the
+# source the MAE rises from 4.9 to 13.1. People have fine texture too. Adaptation has to remove the
+# leaves and keep the people.
 #
 # ## Exercises
-#
-# Replace the last line of each stub.
 #
 # **4.1 Your own Eq. 6** (★★, 6 minutes). Write the loss as we use it, so that notebook 08 can
 # train with it. Different shapes would broadcast silently: raise a `ValueError` for them.
@@ -362,7 +359,7 @@ check("4.2", new_label_factor)
 
 # %% [markdown]
 # **4.3 Where the error lies** (★★, 6 minutes). Both maps are in people per pixel, (H, W). Then
-# construct a map whose count is exactly right although both parts are wrong.
+# sketch a map whose count is right although both parts are wrong (the solution has one).
 
 # %%
 def error_parts(pred, truth):
@@ -387,11 +384,10 @@ check("4.3", error_parts)
 # ## Take away
 #
 # - C turns features into a map as large as the image. Eq. 6 compares it with F(y) pixel by pixel,
-#   and never compares a count.
-# - Before you train for hours, check that gradients are not 0 and that one batch can be learnt by
+#   and never the count.
+# - Before you train for hours, check that gradients are not 0 and that one batch can be learned by
 #   heart.
 # - NoAdapt counts well on the source (MAE 4.9 people). On the target it predicts 53.3 people per
 #   image on the background, which its training never showed.
 #
-# [← 03 Feature extractor](03_feature_extractor.ipynb) ·
-# [05 Semantic extractor →](05_semantic_extractor.ipynb)
+# [← 03 Feature extractor](03_feature_extractor.ipynb) · [05 Semantic extractor →](05_semantic_extractor.ipynb)

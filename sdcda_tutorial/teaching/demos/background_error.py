@@ -20,7 +20,7 @@ def render_background_error(
     background = on_background(density, truth)
     pictures = {
         f"{domain} image {scene}": sample.image,
-        f"truth: {sample.count} people": truth,
+        f"ground truth: {sample.count} people": truth,
         f"in the crowd: {float((density - background).sum()):.1f}": density - background,
         f"on the background: {float(background.sum()):.1f}": background,
     }

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.evaluation.colours import FEATURES, SOURCE, TARGET
 from sdcda_tutorial.evaluation.pictures import show_pixels
+from sdcda_tutorial.experiments.benchmark_rows import METHOD_TITLES
 from sdcda_tutorial.teaching.demos import choice, counter, explore, slider
 
 
@@ -37,7 +38,7 @@ def render_feature_maps(
         for axis in (x_axis, f_axis):
             axis.title.set_color(colour)
     figure.colorbar(shown, ax=[axes["S"], axes["T"]], label="value of f", shrink=0.7)
-    axes["v"].set(yscale="log", xlabel="value of f", ylabel="cells", title=f"E of {method}")
+    axes["v"].set(yscale="log", xlabel="value of f", ylabel="cells", title=f"E of {METHOD_TITLES[method]}")
     axes["v"].legend(frameon=False)
     return figure
 
@@ -46,7 +47,7 @@ def feature_maps(source: CrowdDataset, target: CrowdDataset) -> ipywidgets.VBox:
     controls = {
         "scene": slider("scene", 2, 0, 9, 1),
         "channel": slider("channel of f", 0, 0, counter("noadapt").E.channels - 1, 1),
-        "method": choice("E of", ["noadapt", "se", "fd", "se+fd"]),
+        "method": choice("E of", [(METHOD_TITLES[m], m) for m in ("noadapt", "se", "fd", "se+fd")], "noadapt"),
     }
     return explore(render_feature_maps, controls, {"source": source, "target": target})
 

@@ -106,6 +106,8 @@ MISTAKES = [
     ("3.2", field_with(step_of=lambda j, s, d: j * s * d), "only the stride changes j"),
     ("3.2", lambda layers: str(receptive_field(layers)), "one number"),
     ("3.3", normalised((2, 3)), "instance"),
+    ("3.3", normalised((0,)), "each position"),
+    ("3.3", normalised((0,), unbiased=True), "each position"),
     ("3.3", normalised((0, 1, 2, 3)), "share one mean"),
     ("3.3", normalised(CHANNEL, root=False), "not by the variance"),
     ("3.3", normalised(CHANNEL, eps_outside=True), "under the root"),
