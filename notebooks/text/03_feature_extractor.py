@@ -325,7 +325,7 @@ display(Markdown(markdown_table(header, rows)))
 # %% [markdown]
 # Channel 3 has a gap of 1.43, so the difference was more than content. "Source and source" compares
 # 40 source images with 40 others, which is chance. The median gap falls from 0.80 to 0.27 with
-# SE+FD, close to chance (0.26), but its widest is still 1.75 (chance: 0.58). SE and FD have medians
+# SE+FD, close to chance (0.26), but the widest is still 1.74 (chance: 0.58). SE and FD have medians
 # of 0.64 and 0.68.
 #
 # **The probe.** Small gaps can add up. So we train a linear classifier, a *probe*, to recognise the
@@ -352,10 +352,10 @@ display(Markdown(markdown_table(header, rows)))
 # NoAdapt and 72 % for SE+FD. So SE+FD moves the means together, and single cells become only
 # slightly harder to recognise.
 #
-# Do narrower gaps mean better counts? Not in proportion. Over five seeds ([notebook
-# 09](09_evaluation.ipynb)) the MAE on the target is 30.1 people for NoAdapt, 19.4 for FD, 10.5 for
-# SE and 8.9 for SE+FD. SE removes most of the error although its gaps here are about as wide as
-# FD's. [Appendix A](A_controls.ipynb) has more measures.
+# Do narrower gaps mean better counts? Not in proportion. Over five seeds
+# ([notebook 09](09_evaluation.ipynb)) the MAE on the target is 30.1 people for NoAdapt, 19.4 for
+# FD, 10.5 for SE and 8.9 for SE+FD. SE removes most of the error although its gaps here are about
+# as wide as FD's. [Appendix A](A_controls.ipynb) has more measures.
 #
 # ## Batch norm mixes the domains
 #

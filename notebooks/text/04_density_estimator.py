@@ -54,7 +54,7 @@ from sdcda_tutorial.teaching.exercises import check
 # ## Look first: where does a counter see people?
 #
 # "NoAdapt" is E and C, trained on source images alone. It has never seen these two images. The last
-# two columns split its density map into people predicted near a true head and where nobody is.
+# two columns split its density map into people near a true head and people where nobody is.
 
 # %%
 world = notebook.world()
@@ -138,8 +138,8 @@ display(Markdown(markdown_table(["predicted map", "count", "Eq. 6 × 1,000,000"]
 #
 # ### Labels are scaled
 #
-# Densities are small numbers, and so is the loss. The network therefore works with density × *label
-# factor* (paper preset 100, mini 10), and `CrowdCounter` undoes it:
+# Densities are small numbers, and so is the loss. The network therefore works with density ×
+# *label factor* (paper preset 100, mini 10), and `CrowdCounter` undoes it:
 
 # %%
 notebook.code(CrowdCounter.forward)

@@ -47,7 +47,7 @@ def prepare(answer: Answer) -> None:
 
 @exercise("3.2", "Seeing further without pooling", difficulty=2, minutes=10)
 def receptive_field(answer: Answer) -> None:
-    """dilation widens the field, and the cells of f stay as close together; with d = 2 after pool 3 it is 140 pixels."""
+    """dilation widens the field and leaves the cells of f as close together: with d = 2 after pool 3, 140 pixels."""
 
     def field(*layers: tuple[int, int, int]) -> float:
         made = answer(list(layers))
