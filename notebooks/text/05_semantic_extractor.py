@@ -88,8 +88,8 @@ method_drawing.show("E", "S", "seg_source")
 # ## Pyramid pooling taken apart
 #
 # Is a dark blob a head or a leaf? Its surroundings may decide. So S averages the features over four
-# grids, 1 × 1 to 6 × 6, and lays these averages beside the features ("the pyramid module of PSPNet,
-# slightly modified"):
+# grids (1 × 1, 2 × 2, 3 × 3 and 6 × 6) and lays these averages beside the features (the paper:
+# "slightly modifying the pyramid module of PSPNet"):
 
 # %%
 notebook.code(SemanticExtractor)
@@ -151,12 +151,12 @@ for grid in (1, 2, 3, 6):
 
 # %% [markdown]
 # *Adaptive* pooling fixes the number of cells, not their size. Of $n$ rows, cell $i$ of $g$ takes
-# those from $\lfloor i\,n/g \rfloor$ up to, but not including, $\lceil (i+1)\,n/g \rceil$. If $g$
-# does not divide $n$, neighbours share a row, and the mean shifts a little: 0.395 and 0.392 instead
-# of 0.401.
+# those from $\lfloor i\,n/g \rfloor$ up to, not including, $\lceil (i+1)\,n/g \rceil$. If $g$ does
+# not divide $n$, neighbours share a row, and the mean shifts a little: 0.395 and 0.392 instead of
+# 0.401.
 #
-# So S takes any size. But a 6 × 6 cell is about 40 pixels wide here, and hundreds in a large
-# photograph.
+# So S accepts images of any size. But a 6 × 6 cell is about 40 pixels wide here, and hundreds in a
+# large photograph.
 #
 # ### Steps 2 to 5, with every shape
 #
@@ -192,8 +192,8 @@ for name, network in {"E": E, "S": S}.items():
 #
 # ## What does one position see?
 #
-# Take one position and ask, by the gradient, on which positions of f its value depends after
-# pooling and stretching.
+# Take one position and ask, by the gradient, on which positions of f it depends after pooling and
+# stretching.
 
 # %%
 def sees(grid, row=13, column=21):
@@ -220,8 +220,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# The 6 × 6 grid adds the near surroundings (11 % of the image), the coarser grids more, up to all
-# of it.
+# Through the 6 × 6 grid a position sees its near surroundings (11 % of the image), through the
+# coarser grids more, up to the whole image.
 #
 # ## Does S use its surroundings?
 #
@@ -281,8 +281,8 @@ notebook.show(
 
 # %% [markdown]
 # It does. Averages of the target move $\hat z$ by 6.1 percentage points on average, those of other
-# source images by 2.7. But target images differ: one moves it by 16.8 points, three by less than 3.
-# Context can carry the domain along.
+# source images by 2.7. But one target image moves it by 16.8 points, three by less than 3. Context
+# can carry the domain along.
 #
 # ## Why a batch of one fails
 #
@@ -308,8 +308,8 @@ for two in ([0.1, 0.2], [3.0, 900.0]):
 #
 # $$L^s_{seg} = -\frac{1}{N} \sum \Big( z \log \hat z + (1 - z) \log(1 - \hat z) \Big) \tag{7}$$
 #
-# In words: minus the logarithm of the probability that S gives to the truth. Which of these six
-# pixels costs most?
+# In words: minus the logarithm of the probability that S gives to the truth, averaged over $N$
+# pixels. Which of these six costs most?
 
 # %%
 z = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
@@ -327,13 +327,13 @@ print("gradient, times 6 pixels:", (6 * gradient[0, 0]).numpy().round(3), sep="\
 
 # %% [markdown]
 # The two confident mistakes (0.2 on a person, 0.8 on the background) cost 1.609 each, fifteen times
-# as much as a confident truth (0.105). The gradient is simply $\hat z - z$, divided by the number
-# of pixels.
+# as much as a confident right answer (0.105). The gradient is simply $\hat z - z$, divided by the
+# number of pixels.
 #
 # ## Train S, and only S
 #
-# How much of the mask is already in the features of a counter that has never seen one? Freeze E,
-# and train a fresh S on eight source images for 50 steps.
+# How much of the mask is already in the features of a counter that has never seen one? Freeze E and
+# train a fresh S on eight source images, 50 steps.
 
 # %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.01}}
 learning = [world.source[i] for i in range(8)]
@@ -364,15 +364,15 @@ notebook.show(figure, "Eq. 7 while S learns on frozen features, and the best con
 print(f"best constant {constant:.2f}; mean of the last ten steps {np.mean(curve[-10:]):.2f}")
 
 # %% [markdown]
-# The loss ends at 0.16, less than half of what the best constant costs (0.38). The features already
-# hold much of the mask.
+# The loss ends at 0.16, less than half of the best constant's (0.38). The features already hold
+# much of the mask.
 #
 # ## From the source to the target
 #
-# Now new images of both domains. The target comes without masks, but the mini world is synthetic
-# and gives us the true silhouettes, to measure with, never to train with. A *false alarm* is a
-# pixel called crowd ($\hat z > 0.5$) more than 12 pixels from any person. In the package's
-# "s-source", E and S were trained together.
+# Now new images of both domains. The target has no masks; to measure, never to train, we take the
+# mini world's true silhouettes. A *false positive* is a pixel called crowd ($\hat z > 0.5$) more
+# than 12 pixels from any person. In the package's "s-source", E and S were trained together, on
+# source masks only.
 
 # %% sdcda={"tolerance": {"rel": 0.15, "abs": 0.3}}
 domains = {
@@ -387,18 +387,18 @@ def predict(E, S, pairs):
     return S(features(E, [item for item, _ in pairs])).sigmoid()[:, 0].numpy()
 
 
-print("% of pixels                        people found   false alarms")
+print("% of pixels                        people found   false positives")
 z_hats = {}
 for title, model in {"S on frozen features": (E, S_new), "E and S together": (E_s, S)}.items():
     for domain, pairs in domains.items():
         z_hats[title, domain] = predict(*model, pairs)
         found, false = found_and_false(z_hats[title, domain], np.stack([mask for _, mask in pairs]))
-        print(f"{title}, {domain:<12}{found:12.1f} {false:14.1f}")
+        print(f"{title}, {domain:<12}{found:12.1f} {false:17.1f}")
 
 # %% sdcda={"tolerance": {"rel": 0.3, "abs": 0.4}}
 z_target, pairs = z_hats["S on frozen features", "target"], domains["target"]
 per_image = [found_and_false(z[None], mask[None])[1] for z, (_, mask) in zip(z_target, pairs)]
-print("false alarms of S on frozen features, target, sorted:")
+print("false positives of S on frozen features, target, sorted:")
 print("% of each image's background: " + " ".join(f"{value:.1f}" for value in sorted(per_image)))
 
 worst, second = np.argsort(per_image)[::-1][:2]
@@ -421,9 +421,10 @@ notebook.show(
 )
 
 # %% [markdown]
-# On the source false alarms are rare (0.0 %). On the target S calls 7.8 % of the background crowd,
-# and training E along does not help (8.5 %). It still finds people: 77.5 and 87.9 % of their
-# pixels. The worst image has alarms on 33 % of its background, the best on 0.2 %.
+# The source has hardly any false positives (0.0 %). On the target S calls 7.8 % of the background
+# crowd; training E with S makes no difference here (8.5 %). It finds 77.5 and 87.9 % of the pixels
+# of people. That is more than on the source, because S calls more of everything crowd. The worst
+# image has false positives on 33 % of its background.
 #
 # Eq. 7 never sees the target. What could correct S there, without masks? Write down an idea before
 # notebook 06.
@@ -463,11 +464,14 @@ check("5.1", source_segmentation_loss)
 
 # %% [markdown]
 # **5.2 Which images keep the mean?** (★★, 6 minutes). When does a grid keep the mean of *every*
-# channel exactly? (f always has at least as many rows and columns as the grid.)
+# channel exactly?
 
 # %%
 def keeps_mean(height, width, grid, stride=8):
-    """Whether grid × grid averages of f keep every mean; height and width are the image's."""
+    """Whether grid × grid averages of f, which is at least as large, keep every mean.
+
+    height and width are the image's.
+    """
     raise NotImplementedError
 
 
@@ -490,14 +494,14 @@ check("5.3", without_level)
 #
 # > **What this does not show.** No training contains swapped averages: they show that S listens to
 # > its context, not how much of its errors the context causes. Eight images are a look, not a
-# > measurement. And the masks say nothing yet about the count.
+# > measurement. The masks say nothing yet about the count.
 #
 # ## Take away
 #
 # - S predicts whether a pixel shows a person, from the same features as C.
 # - Pyramid pooling lays averages over four grids beside the features, so each position sees its
 #   surroundings.
-# - Eq. 7 is minus the logarithm of the probability of the truth, with gradient prediction minus
-#   truth. Trained with it on the source, S finds the target's people, and crowds where nobody is.
+# - Eq. 7 is minus the logarithm of the probability of the truth. An S trained with it on the source
+#   alone finds the target's people, but also sees crowds where nobody stands.
 #
 # [← 04 Density estimator](04_density_estimator.ipynb) · [06 Masked target loss →](06_masked_target_loss.ipynb)

@@ -47,10 +47,10 @@ from sdcda_tutorial.training.mask_model import crowd_probability
 # %% [markdown]
 # ## A mask that is half right
 #
-# On the target, S raises false alarms (notebook 05), and there are no true masks to correct it.
+# On the target, S has false positives (notebook 05), and there are no true masks to correct it.
 # What we can have is a *pseudo-mask*: a mask model, trained elsewhere on boxes around people,
-# predicts where the crowd is (notebook 02). How good is it? The mini world is synthetic and knows
-# the true silhouettes, so we can measure that. No training sees them.
+# predicts where the crowd is (notebook 02). How good is it? The mini world knows the true
+# silhouettes, so we can measure that; no training sees them.
 
 # %% sdcda={"tolerance": {"rel": 0.05, "abs": 0.02}}
 world = notebook.world()
@@ -58,6 +58,7 @@ mask_model = notebook.segmenter("segmenter")
 sample, people = world.target_test[21], silhouettes(21)
 p = crowd_probability(mask_model, sample.image)
 z = masks.from_probability(p, 0.3, dilate=2)  # as the package: above 0.3, grown by 2 pixels
+print(f"of all pixels,                         {100 * people.mean():5.2f} % show a person")
 print(f"of the pixels that z calls crowd,      {100 * people[z == 1].mean():5.2f} % show a person")
 print(f"of the pixels that z calls background, {100 * people[z == 0].mean():5.2f} % show a person")
 
@@ -79,8 +80,8 @@ notebook.show(
 
 # %% [markdown]
 # So z makes two statements of very different quality. "Background" is almost always right: 0.03 %
-# of it shows a person. "Crowd" is right for only 35 % of the pixels. A loss that believes both
-# would teach S that ground is crowd.
+# of it shows a person, against 10.2 % of the whole image. "Crowd" is right for only 35 % of the
+# pixels. A loss that believes both would teach S that ground is crowd.
 #
 # **The idea:** believe the mask where it says background, and ignore it where it says crowd.
 
@@ -95,8 +96,8 @@ method_drawing.show("E", "S", "seg_target")
 # $$L^t_{seg} = -\frac1N \sum \Big( z \log H + (1 - z) \log(1 - H) \Big) \tag{9}$$
 #
 # $\hat z$ is the prediction of S, $z$ the pseudo-mask. Where $z = 0$, $H = \hat z$: the prediction
-# passes. Where $z = 1$, $H = 1$, whatever S predicted. Take 2 × 3 pixels with a rectangle in the
-# upper left corner.
+# passes. Where $z = 1$, $H = 1$, whatever S predicted. Take 2 × 3 pixels with a rectangle at the
+# upper left.
 
 # %%
 notebook.code(losses.masked_prediction)
@@ -115,9 +116,9 @@ x_toy = torch.logit(prob)[None, None]  # the package takes logits, (B, 1, H, W)
 print(f"package: {losses.target_segmentation_loss(x_toy, z_toy[None, None]):.3f}")
 
 # %% [markdown]
-# Check one: the upper right pixel is background and S says 0.8, so it costs
-# $-\log(1 - 0.8) = 1.609$. The two pixels of the rectangle cost 0; there the guess of 0.9 is as
-# good as that of 0.2. They still count in the mean, as zeros.
+# Check one of them: the upper right pixel is background and S says 0.8, so it costs $-\log(1 - 0.8)
+# = 1.609$. The two pixels of the rectangle cost 0; there the guess of 0.9 is as good as that of
+# 0.2. They still count in the mean, as zeros.
 #
 # ## Where the loss teaches, and where it is silent
 #
@@ -138,16 +139,16 @@ def gradient_of(loss, logits, z):
 
 masked = gradient_of(losses.target_segmentation_loss, x_toy, z_toy[None, None])
 naive = gradient_of(losses.source_segmentation_loss, x_toy, z_toy[None, None])
-print("Eq. 8-9", masked[0, 0].numpy().round(3), sep="\n")
+print("Eq. 8–9", masked[0, 0].numpy().round(3), sep="\n")
 print("naive", naive[0, 0].numpy().round(3), sep="\n")
 print("exactly zero inside the rectangle:", bool((masked[0, 0][z_toy == 1] == 0).all()))
 
 # %% [markdown]
-# On the background they agree: S is pushed down, harder the more it believes in a crowd. Inside,
-# the naive loss pulls $\hat z$ up (its gradient is negative), hardest where S said 0.2 and may have
-# been right. Eq. 8-9 leaves S its opinion.
+# On the background the two agree: $\hat z$ is pushed down, the harder the larger it is. Inside, the
+# naive loss pulls $\hat z$ up (its gradient is negative), hardest where S said 0.2 and may have
+# been right. Eq. 8–9 lets S keep its prediction there.
 #
-# Now the same on our image, with the S that was trained on the source alone.
+# Now the same on our image, with the S trained on the source alone.
 
 # %% sdcda={"tolerance": {"rel": 0.05, "abs": 1}}
 s_source = notebook.segmenter("s-source")
@@ -158,7 +159,7 @@ z_image = torch.tensor(z).float()[None, None]
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.7), layout="constrained")
 axes[0].imshow(sample.image)
 axes[0].set_title("image")
-pushes = {"Eq. 8-9": losses.target_segmentation_loss, "naive": losses.source_segmentation_loss}
+pushes = {"Eq. 8–9": losses.target_segmentation_loss, "naive": losses.source_segmentation_loss}
 for axis, (name, loss) in zip(axes[1:], pushes.items()):
     push = gradient_of(loss, start, z_image)[0, 0]
     drawn = axis.imshow(push, cmap="RdBu_r", vmin=-1, vmax=1)
@@ -176,16 +177,16 @@ pulled = (z == 1) & (z_hat < 0.5)
 print(f"inside, where S saw nobody: {100 * people[pulled].mean():.0f} % of it shows a person")
 
 # %% [markdown]
-# Red outside the outline are false alarms of S; the target loss pushes against them. The strongest
-# blue is where S saw nobody inside z, and there S was mostly right: only 9 % of these pixels show a
-# person.
+# The red areas outside the outline are false positives of S; the target loss pushes against them.
+# The strongest blue is where S saw nobody inside z, and there S was mostly right: only 9 % of these
+# pixels show a person.
 #
 # ## The other reading
 #
 # The paper writes "let $z_t = H(\hat z_t, z_t)$" and so uses $z_t$ twice. We read: $z$ is the
 # label, $H$ the prediction. Taken literally, $H$ would be its own label. On the background the loss
 # is then the *entropy* of the prediction, $-(\hat z \log \hat z + (1 - \hat z)\log(1 - \hat z))$:
-# small when S is sure, of whatever.
+# small whenever S is confident, right or wrong.
 
 # %%
 notebook.code(losses.target_entropy_loss)
@@ -195,7 +196,7 @@ background = torch.zeros(1, 1, 1, len(probs))
 x = torch.logit(torch.tensor(probs))[None, None, None]
 pushes["entropy"] = losses.target_entropy_loss
 rows = []
-for name in ("Eq. 8-9", "entropy"):
+for name in ("Eq. 8–9", "entropy"):
     slopes = gradient_of(pushes[name], x, background).flatten().tolist()
     rows.append([name, *(f"{slope + 0.0:+.3f}" for slope in slopes)])
 header = ["gradient on the background", *(f"ẑ = {p}" for p in probs)]
@@ -226,8 +227,8 @@ masked_loss()
 # ## What the losses do to a network
 #
 # In a network no pixel moves alone: what S learns about one hedge changes what it says about every
-# other. So we train a network. E stays fixed; the same S is trained for 40 more steps with Eq. 7 on
-# the source *plus one of the three losses* on 24 target images and their pseudo-masks.
+# other. So we train one. E stays fixed; the same S gets 40 more steps with Eq. 7 on the source
+# *plus one of the three losses* on 24 target images and their pseudo-masks.
 
 # %%
 def features(samples, E=s_source["E"]):
@@ -266,12 +267,12 @@ def train_S(loss="masked", *, grown=2, source=True, steps=40):
     return S.eval()
 
 # %% [markdown]
-# We measure on eight *other* target images, against the true silhouettes: the share of the
-# background that S calls crowd ($\hat z > 0.5$), between people and far from them, and the share of
-# heads that it calls crowd. The mean $\hat z$ says how sure S is of its alarms far from people.
+# We measure on eight *other* target images, against the true silhouettes: how much of the
+# background S calls crowd ($\hat z > 0.5$), how much of the background more than 12 pixels from any
+# person (*false positives*; their mean $\hat z$ says how confident S is), and how many heads.
 #
-# **Predict first.** Which loss leaves the fewest alarms, which keeps the most heads, and which
-# makes S surer of its alarms?
+# **Predict first.** Which loss leaves the fewest false positives, which keeps the most heads, which
+# makes S more confident in its mistakes?
 
 # %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.1}}
 tests = [world.target_test[i] for i in range(20, 28)]
@@ -290,8 +291,8 @@ def row(title, S, f=f_test):
     with torch.no_grad():
         z_hats = S(f).sigmoid()[:, 0].numpy()
     crowd = z_hats > 0.5
-    alarms = far & crowd
-    sure = f"{z_hats[alarms].mean():.2f}" if alarms.sum() > 100 else "–"
+    false = far & crowd
+    sure = f"{z_hats[false].mean():.2f}" if false.sum() > 100 else "–"
     shares = [100 * crowd[where].mean() for where in (people_test == 0, far, heads)]
     return [title, f"{shares[0]:.1f}", f"{shares[1]:.1f}", sure, f"{shares[2]:.1f}"], z_hats
 
@@ -314,39 +315,40 @@ notebook.show(
 )
 
 # %% [markdown]
-# - **Masked** (Eq. 8-9): the alarms far from people almost vanish (from 8.5 to 0.4 %). The price is
-#   heads: 60 instead of 81 % are still called crowd (6.3 shows why).
-# - **Naive**: half of the alarms stay (4.2 %), and more background is called crowd than before,
-#   23 % instead of 18 %: S has learned the shape of the masks. It keeps 92 % of the heads, and
-#   calls the ground around them crowd, too.
-# - **Entropy**: 6.8 % of alarms stay, and S is surer of them: their mean $\hat z$ rises from 0.73
-#   to 0.78. Full trainings with it end at an MAE of 89 people instead of 11 ([appendix
-#   A](A_controls.ipynb)).
+# - **Masked** (Eq. 8–9): false positives almost vanish (from 8.5 to 0.4 %). The price is heads: 60
+#   instead of 81 % are still called crowd (6.3 shows why).
+# - **Naive**: half of the false positives stay (4.2 %), and more background is called crowd than
+#   before, 23 % instead of 18 %: S has learned the shape of the masks. It keeps 92 % of the heads,
+#   and calls the ground around them crowd.
+# - **Entropy**: 6.8 % stay, and S is more confident in them: their mean $\hat z$ rises from 0.73 to
+#   0.78. Full trainings with it end at an MAE of 89.2 ± 61.7 people instead of 10.5 (five seeds,
+#   [appendix A](A_controls.ipynb)).
 #
 # **Now change something.** `train_S` takes `loss`, `grown` (pixels by which the masks grow),
-# `source` (Eq. 7 on or off) and `steps`. Real pseudo-masks may be much rougher than ours. Predict:
-# what do masks that are 8 pixels larger on every side do to each loss? And what does Eq. 8-9 do
-# when Eq. 7 is switched off?
+# `source` (Eq. 7 on or off) and `steps`. Real pseudo-masks may be much rougher. Predict: what do
+# masks 8 pixels larger on every side do to each loss? And what does Eq. 8–9 do when Eq. 7 is
+# switched off?
 
 # %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.1}}
 rows = [
     row("Eq. 7 + masked, masks grown by 8", train_S("masked", grown=8))[0],
     row("Eq. 7 + naive, masks grown by 8", train_S("naive", grown=8))[0],
-    row("masked alone, 100 steps", train_S("masked", source=False, steps=100))[0],
+    row("masked alone", train_S("masked", source=False))[0],
 ]
 display(Markdown(markdown_table(HEADER, rows)))
 
 # %% [markdown]
-# Rougher masks cost the masked loss little: 1.1 % of alarms, and it keeps more heads (72 %), since
-# less ground around people is pushed down. The naive loss calls 48 % of the background crowd. And
-# Eq. 8-9 alone makes S blind: it keeps 13 % of the heads. An S that never sees a crowd pays
-# nothing. Eq. 7 on the source keeps it seeing: people are learned there, and the target only says
-# what they are not.
+# Rougher masks cost the masked loss some lessons: 1.1 % of false positives stay, not 0.4 (with E in
+# the loop, 2.4 people of MAE, appendix A). It keeps more heads (72 %), since less ground is pushed
+# down. The naive loss calls 48 % of the background crowd. And Eq. 8–9 alone makes S nearly blind:
+# it keeps 24 % of the heads. An S that never predicts crowd pays nothing. Eq. 7 prevents that: on
+# the source S learns what people are, and the target only adds what they are not.
 #
 # ## With E in the loop
 #
-# In the method E learns, too. Two trainings of the package differ in one setting: "s-source" has
-# $\lambda_t = 0$, "se" has $\lambda_t = 0.01$. Neither saw these images.
+# In the method E learns as well. Two full trainings of the package differ in one setting:
+# "s-source" has $\lambda_t = 0$, "se" has $\lambda_t = 0.01$. Neither saw these images. (The first
+# is "before" above.)
 
 # %% sdcda={"tolerance": {"rel": 0.05, "abs": 0.1}}
 rows, measured = [], notebook.result("mini_world")["summary"]
@@ -359,22 +361,21 @@ for name, title in {"s-source": "λt = 0", "se": "λt = 0.01"}.items():
 display(Markdown(markdown_table(HEADER, rows)))
 
 # %% [markdown]
-# With E in the loop, S does not have to give up people: alarms fall to 0.2 %, and it keeps 83 % of
-# the heads. The features themselves have changed, and with them the count: over five seeds, the
-# counter sees 5.3 instead of 22.2 people per image where nobody is (notebook 09).
+# Here S gave up no people: false positives fall to 0.2 %, and it keeps 83 % of the heads. The
+# features have changed, and with them the count: over five seeds, the counter sees 5.3 instead of
+# 22.2 people per image where nobody is (notebook 09).
 #
 # ## Exercises
 #
 # Replace the last line of a stub (in 6.2 the dots), run the cell, and read what `check` says.
 #
-# **6.1 The target loss from logits** (★★, 8 minutes). Written as printed, Eq. 9 gives
-# $0 \cdot \log 0$ on the crowd, and an infinite loss for a confident mistake. Yours should stand a
-# logit of 100, and its gradient should be exactly 0 on the crowd. You will train with it in
-# notebook 08.
+# **6.1 The target loss from logits** (★★, 8 minutes). Written as printed, Eq. 9 gives $0 \cdot \log
+# 0$ on the crowd, and an infinite loss for a confident mistake. Yours should stay finite at a logit
+# of 100, and its gradient should be exactly 0 on the crowd. You will train with it in notebook 08.
 
 # %%
 def target_segmentation_loss(logits, pseudo_mask):
-    """Eq. 8-9, a scalar tensor, mean over all pixels. Both (B, 1, H, W), pseudo_mask 1 is crowd."""
+    """Eq. 8–9, a scalar tensor, mean over all pixels. Both (B, 1, H, W), pseudo_mask 1 is crowd."""
     raise NotImplementedError
 
 
@@ -382,10 +383,10 @@ check("6.1", target_segmentation_loss)
 
 # %% [markdown]
 # **6.2 Mean over which pixels?** (★★, 6 minutes). A batch has two images of equal size. In image A
-# the pseudo-mask calls 80 % of the pixels background, in image B 20 %. S says 0.5 everywhere. How
-# many times as large is the gradient of a background pixel of B as that of a background pixel of A,
-# if the loss is a mean over (a) all pixels of the batch, (b) its background pixels, (c) the
-# background pixels of each image, and then over the images?
+# the pseudo-mask calls 80 % of the pixels background, in image B 20 %. S says 0.5 everywhere. By
+# what factor is the gradient at a background pixel of B larger than at one of A (1 means equal), if
+# the loss is a mean over (a) all pixels of the batch, (b) its background pixels, (c) the background
+# pixels of each image, and then over the images?
 
 # %%
 all_pixels, background_pixels, per_image = ..., ..., ...
@@ -395,12 +396,12 @@ check("6.2", (all_pixels, background_pixels, per_image))
 # %% [markdown]
 # **6.3 One ẑ for two things** (★★★, 10 minutes). Suppose that the features of a person and of a
 # leaf are the same, so S has to give both the same $\hat z$. A source batch shows 300 pixels of
-# such people (Eq. 7), a target batch 100 pixels of such leaves outside the mask (Eq. 8-9). Which
-# $\hat z$ minimises the sum of both losses, with `weight` on the second?
+# such people (Eq. 7), a target batch of the same size 100 pixels of such leaves outside the mask
+# (Eq. 8–9). Which $\hat z$ minimises the sum of both losses, with `weight` on the second?
 
 # %%
 def compromise(people, leaves, weight=1.0):
-    """The ẑ that minimises Eq. 7 on `people` pixels + weight × Eq. 8-9 on `leaves` pixels."""
+    """The ẑ that minimises Eq. 7 on `people` pixels + weight × Eq. 8–9 on `leaves` pixels."""
     raise NotImplementedError
 
 
@@ -410,7 +411,7 @@ check("6.3", compromise)
 # [Solutions](solutions/06_masked_target_loss.ipynb)
 #
 # > **What this does not show.** Eight images are a look, not a measurement. In "se", the batch norm
-# > of E saw target images, too; [appendix A](A_controls.ipynb) separates that from the loss. The
+# > of E also saw target images; [appendix A](A_controls.ipynb) separates that from the loss. The
 # > mini world is built so that the premise holds: people look alike in both domains, backgrounds do
 # > not. And a loss that only ever says "this is no crowd" cannot help a counter that *misses*
 # > people.
@@ -419,9 +420,9 @@ check("6.3", compromise)
 #
 # - A rough pseudo-mask is right about the background and mostly wrong about the crowd. Eq. 8 keeps
 #   the first statement and silences the second: where $z = 1$, loss and gradient are exactly 0.
-# - The naive loss teaches S the mask, errors included. The entropy makes S surer of what it
-#   believes, errors included.
-# - Eq. 8-9 only ever says what people are *not*. What they are comes from Eq. 7 on the source,
+# - The naive loss teaches S the mask, errors included. The entropy makes S more confident, errors
+#   included.
+# - Eq. 8–9 only ever says what people are *not*. What they are comes from Eq. 7 on the source,
 #   trained at the same time.
 #
 # [← 05 Semantic extractor](05_semantic_extractor.ipynb) · [07 Feature discriminator →](07_feature_discriminator.ipynb)

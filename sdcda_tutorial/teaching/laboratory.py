@@ -398,13 +398,13 @@ def render_maps(samples: Sequence[Sample], maps: dict[str, list[Tensor]]) -> Fig
 
 
 def _stored_rows() -> list[list[str]]:
-    """What was measured before: five seeds of the whole training, and the start of every run here."""
+    """What was measured before: five seeds of the full training, and the start of every run here."""
     summary, rows = notebook.result("mini_world")["summary"], []
     for method, title in {"noadapt": "NoAdapt", "fd": "FD", "se": "SE", "se+fd": "SE+FD"}.items():
         of = summary[f"{method} / target"]
         sign = {"crowd": "+"}
         values = [f"{of[name]['mean']:{sign.get(name, '')}.1f} ± {of[name]['sd']:.1f}" for name in FIGURES]
-        rows.append([f"{title}, five seeds, whole training", *values])
+        rows.append([f"{title}, five seeds, full training", *values])
     if (notebook.RESULTS / "laboratory.json").exists():
         start = notebook.result("laboratory")["start"]
         rows.append(["**Warm start, no step yet**", *_figures(start)])

@@ -17,13 +17,13 @@ def silhouettes(index: int) -> np.ndarray:
 def far_from(people: np.ndarray, distance: int = 12) -> np.ndarray:
     """Background more than `distance` pixels, sideways or up and down, from any person: bool, like `people` (N, H, W).
 
-    Rough outlines of people lie outside of it, so whatever is called crowd there is a false alarm.
+    Rough outlines of people lie outside of it, so whatever is called crowd there is a false positive.
     """
     return maximum_filter(people, size=(1, 2 * distance + 1, 2 * distance + 1)) == 0
 
 
 def found_and_false(prob: np.ndarray, people: np.ndarray) -> tuple[float, float]:
-    """How good a predicted mask is, in percent: pixels of people that are found, and false alarms.
+    """How good a predicted mask is, in percent: pixels of people that are found, and false positives.
 
     Args:
         prob: (N, H, W) ẑ; above 0.5 a pixel is called crowd.

@@ -30,9 +30,9 @@ from sdcda_tutorial.teaching.exercises import check
 # %% [markdown]
 # ## 5.1 Eq. 7 from logits
 #
-# With $\hat z = 1 / (1 + e^{-x})$, $-\log \hat z = \log(1 + e^{-x})$ and
-# $-\log(1 - \hat z) = \log(1 + e^x)$. The function $\log(1 + e^x)$ is called *softplus*; PyTorch
-# computes it without overflow.
+# With $\hat z = 1 / (1 + e^{-x})$, $-\log \hat z = \log(1 + e^{-x})$ and $-\log(1 - \hat z) =
+# \log(1 + e^x)$. The function $\log(1 + e^x)$ is called *softplus*; PyTorch computes it without
+# overflow.
 
 # %%
 def source_segmentation_loss(logits, mask):
@@ -52,7 +52,7 @@ print(f"{100 * z.mean():.0f} % crowd; ẑ = 0.12 everywhere costs {background_ev
 
 # %% [markdown]
 # The last line is a warning. The mean weighs every pixel alike and most are background, so an S
-# that finds nobody has a small loss, too. A small Eq. 7 does not prove that people are found; look
+# that finds nobody also has a small loss. A small Eq. 7 does not prove that people are found; look
 # at the pixels of people, as the notebook did.
 
 # %% [markdown]
@@ -69,7 +69,8 @@ for height, width in [(192, 256), (192, 288), (480, 640), (480, 672)]:
     kept = [grid for grid in (1, 2, 3, 6) if keeps_mean(height, width, grid)]
     f = torch.rand(1, 1, height // 8, width // 8, generator=generator)
     errors = [abs(float(nnF.adaptive_avg_pool2d(f, g).mean() / f.mean() - 1)) for g in (1, 2, 3, 6)]
-    print(f"{height} × {width}: exact for grids {kept}; errors", *(f"{100 * e:.2f} %" for e in errors))
+    shown = " ".join(f"{100 * error:.2f} %" for error in errors)
+    print(f"{height} × {width}: exact for grids {kept}; errors {shown}")
 
 # %% [markdown]
 # Where a grid does not divide a side, the shared rows or columns count in two cells. Images whose

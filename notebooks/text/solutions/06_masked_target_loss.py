@@ -105,11 +105,12 @@ check("6.3", compromise)
 print("300 pixels of people, 100 of leaves")
 for weight in (0.0, 0.3, 1.0, 3.0, 10.0):
     z_hat = compromise(300, 100, weight)
-    print(f"weight {weight:4.1f}: ẑ = {z_hat:.2f}, so S calls both {'crowd' if z_hat > 0.5 else 'background'}")
+    called = "crowd" if z_hat > 0.5 else "background"
+    print(f"weight {weight:4.1f}: ẑ = {z_hat:.2f}, so S calls both {called}")
 
 # %% [markdown]
 # With the same features, S calls both crowd or both background: at weight 3 the balance tips. That
-# is what happened to the heads in the notebook, where E was fixed: with the alarms, S lost some
-# people. The only way to make *both* losses small is to make the features differ, and that is a
-# task for E. So the losses on the mask work on the counter although S is thrown away. This does not
-# prove that E finds such features; that S and E together kept 83 % of the heads suggests it.
+# is what happened to the heads in the notebook, where E was fixed: with the false positives, S lost
+# some people. The only way to make *both* losses small is to make the features differ, and that is
+# a task for E. So the losses on the mask work on the counter although S is thrown away. This does
+# not prove that E finds such features; that S and E together kept 83 % of the heads suggests it.

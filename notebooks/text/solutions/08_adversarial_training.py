@@ -31,46 +31,53 @@ from sdcda_tutorial.teaching.laboratory_questions import QUESTIONS
 # %% [markdown]
 # ## The nine questions
 #
-# Measured once, every question with three seeds of the training, in the one world of the laboratory. The table has the
-# mean over the seeds and, in brackets, the three values.
+# Measured once, every question with three seeds of the training, in the one world of the
+# laboratory. The table has the mean over the seeds and, in brackets, the three values.
 
 # %%
 stored = notebook.result("laboratory")
-rows = [["warm start", *(f"{stored['start'][name]:.1f}" for name in ("mae", "background", "crowd"))]]
+FORMATS = {"mae": ".1f", "background": ".1f", "crowd": "+.1f"}
+rows = [["warm start", *(f"{stored['start'][name]:{form}}" for name, form in FORMATS.items())]]
 for number, mean in stored["summary"].items():
     cells = [cell for cell in stored["cells"] if cell["question"] == number]
     row = [f"{number}: {laboratory.Settings(**QUESTIONS[number])}"]
-    for name in ("mae", "background", "crowd"):
-        row.append(f"{mean[name]:.1f} ({', '.join(f'{cell[name]:.1f}' for cell in cells)})")
+    for name, form in FORMATS.items():
+        row.append(f"{mean[name]:{form}} ({', '.join(f'{cell[name]:{form}}' for cell in cells)})")
     rows.append(row)
 header = ["question", "MAE", "background error", "crowd error"]
 display(Markdown(markdown_table(header, rows, aligned=False)))
 print(f"{stored['mean_count']:.0f} people per image")
 
 # %% [markdown]
-# First look at how far three seeds of the *same* settings lie apart: the MAE of row 0 is 14.7, 19.6 or 27.7 people. Any
-# smaller difference needs more seeds than these three.
+# First look at how far three seeds of the *same* settings lie apart: the MAE of row 0 is 14.7, 19.6
+# or 27.7 people. A smaller difference needs more seeds than these three.
 #
-# 1. **No adaptation.** The MAE does not fall: 91.0 people against 85.0 at the warm start. More of the source does not
-#    teach E anything about the target's background (79.6 people).
-# 2. **No pseudo-masks.** The background error stays at 58.5 people, against 12.4 with them. The crowd error is small
-#    (−1.7). So it is the loss on the target's background that removes the people who are not there.
-# 3. **No D.** MAE 17.7 against 20.7 people: no difference that three seeds could show. Over five seeds of the whole
-#    training it is 10.5 ± 1.9 (SE) against 8.9 ± 0.8 (SE+FD), notebook 09.
-# 4. **Perfect masks.** MAE 18.7 people. In so short a training the mistakes of the mask model are not what costs most.
-# 5. **Shuffled masks.** The crowd error turns negative with every seed (−5.0 to −7.9), because people lie in what the
-#    wrong masks call background. Yet the MAE is *lower* than with the right ones: 13.0 people. Two errors cancel, 8.9
-#    too many on the background and 6.6 too few in the crowd. A count alone does not show it. In whole trainings of SE the
-#    background error is small (4.3), little cancels, and the MAE is 15.6 against 10.5 people
-#    ([appendix A](../A_controls.ipynb)).
+# 1. **No adaptation.** The MAE does not fall: 91.0 people against 85.0 at the warm start. More of
+#    the source does not teach E anything about the target's background (79.6 people).
+# 2. **No pseudo-masks.** The background error stays at 58.5 people, against 12.4 with them. The
+#    crowd error is small (−1.7). So it is the loss on the target's background that removes the
+#    people who are not there.
+# 3. **No D.** MAE 17.7 against 20.7 people: no difference that three seeds could show. Over five
+#    seeds of the full training it is 10.5 ± 1.9 (SE) against 8.9 ± 0.8 (SE+FD), notebook 09.
+# 4. **Perfect masks.** MAE 18.7 people. In so short a training the mistakes of the mask model are
+#    not what costs most.
+# 5. **Shuffled masks.** The crowd error turns negative with every seed (−5.0 to −7.9), because
+#    people lie in what the wrong masks call background. Yet the MAE is *lower* than with the right
+#    ones: 13.0 people. Two errors cancel, 8.9 too many on the background and 6.6 too few in the
+#    crowd. A count alone does not show it. In full trainings of SE the background error is small
+#    (4.3), little cancels, and the MAE is 15.6 against 10.5 people ([appendix
+#    A](../A_controls.ipynb)).
 # 6. **No crowd in the masks.** The same, stronger: 16.1 people too few in the crowd.
-# 7. **A strong D.** MAE 9.3, 25.6 and 16.2 people: among the best and among the worst runs. Unpredictable.
+# 7. **A strong D.** MAE 9.3, 25.6 and 16.2 people: among the best and among the worst runs.
+#    Unpredictable.
 # 8. **D looks at the mask.** MAE 16.9 people: within the spread of row 0.
-# 9. **A learning rate ten times larger.** MAE 10.1 people, and all three seeds beat all three of row 0: eighty steps at
-#    the preset's rate are an unfinished training. Part of it is cancelling again (7.2 and −7.8 people). And if you
-#    choose the rate by this table, you have used the labels of the test images.
+# 9. **A learning rate ten times larger.** MAE 10.1 people, and all three seeds beat all three of
+#    row 0: eighty steps at the preset's rate are an unfinished training. Part of it is cancelling
+#    again (7.2 and −7.8 people). And if you choose the rate by this table, you have used the labels
+#    of the test images.
 #
-# Row 10 was not asked: a λt of 1 leaves the MAE at 12.4 people and, with two of three seeds, too few in the crowd.
+# Row 10 was not asked: a λt of 1 leaves the MAE at 12.4 people and, with two of three seeds, too
+# few in the crowd.
 #
 # What none of this proves: that it holds in another world. For that, notebook 09 has five.
 #
@@ -81,7 +88,8 @@ lab = laboratory.Laboratory()
 run = lab.run(lambda_d=0, again=True)  # trains in any case: the next cell compares its figures
 
 # %% sdcda={"tolerance": {"rel": 0.4, "abs": 4}}
-print(f"MAE {run.mae:.1f}, background error {run.background:.1f}, crowd error {run.crowd:.1f} people per image")
+print(f"MAE {run.mae:.1f} people per image")
+print(f"background error {run.background:.1f}, crowd error {run.crowd:+.1f}")
 
 # %% [markdown]
 # ## 8.1 The sum of Eq. 5
@@ -96,9 +104,10 @@ def total_loss(density, weights, *, seg_source=0.0, seg_target=0.0, adversarial=
 check("8.1", total_loss)
 
 # %% [markdown]
-# The density loss has no weight of its own, so the λ say how much the others count *beside it*. That depends on its
-# size: Eq. 6 is a square, and with labels 10 times larger it is 100 times larger, as if all λ had been divided by 100.
-# This does not say how strongly a term *moves* the weights. That is a matter of its gradient, not of its size.
+# The density loss has no weight of its own, so the λ say how much the others count *beside it*.
+# That depends on its size: Eq. 6 is a square, and with labels 10 times larger it is 100 times
+# larger, as if all λ had been divided by 100. This does not say how strongly a term *moves* the
+# weights. That is a matter of its gradient, not of its size.
 #
 # ## 8.2 Three bugs in one step
 
@@ -108,7 +117,8 @@ def step(self, source, target):
     λ, B = self.weights, len(source["image"])
     xt, zt = (None, None) if target is None else (target["image"], target.get("mask"))
     density, mask_logits, f = self.networks(source["image"], xt)
-    terms = {"density": losses.density_loss(density, source["density"] * self.label_factor)}  # bug 1
+    truth = source["density"] * self.label_factor  # bug 1
+    terms = {"density": losses.density_loss(density, truth)}
     if λ.seg_source > 0:
         terms["seg_source"] = losses.source_segmentation_loss(mask_logits[:B], source["mask"])
     if λ.seg_target > 0:
@@ -128,12 +138,16 @@ def step(self, source, target):
 check("8.2", step)
 
 # %% [markdown]
-# 1. Without the label factor C learns a density ten times too small: a crowd of 50 is reported as 5.
-# 2. With the source's features in Eq. 10, E is rewarded for what is true already, and the target is left alone.
-# 3. With the labels of D the wrong way round, Eq. 10 rewards E for target features that look like target.
+# 1. Without the label factor C learns a density ten times too small: a crowd of 50 is reported as
+#    5. The count shows it; no curve does, because the density loss still falls.
+# 2. With the source's features in Eq. 10, E is rewarded for what is true already, and the target is
+#    left alone. Eq. 10 falls, as it should; only an error on the target could show it.
+# 3. With the labels of D the wrong way round, Eq. 10 rewards E for target features that look like
+#    target.
 #
-# All shapes fit in each case, so PyTorch has nothing to complain of. Bug 3 shows only to someone who reads two curves
-# together: Eq. 10 falls while D's own loss falls, where one should rise as the other falls.
+# All shapes fit in each case, so PyTorch has nothing to complain of. Bug 3 shows only to someone
+# who reads two curves together: Eq. 10 falls while D's own loss falls, where one should rise as the
+# other falls.
 #
 # ## 8.3 Choose the checkpoint
 
@@ -152,9 +166,10 @@ check("8.3", choose)
 # %%
 log = read_log(notebook.CHECKPOINTS / "se+fd.jsonl")
 validated = {line["step"]: line["validation"] for line in log if "validation" in line}
-print("MAE on held-out source images:", ", ".join(f"step {k}: {v:.2f}" for k, v in validated.items()))
+errors = ", ".join(f"step {step}: {error:.2f}" for step, error in validated.items())
+print("MAE on held-out source images:", errors)
 print("chosen: step", choose(log, log[-1]["step"]))
 
 # %% [markdown]
-# The lowest error on held-out *source* images need not be the lowest on the target: the rule is honest, not clever. What
-# it buys is that the target's test error has not chosen the checkpoint.
+# The lowest error on held-out *source* images need not be the lowest on the target: the rule is
+# honest, not clever. What it buys is that the target's test error has not chosen the checkpoint.

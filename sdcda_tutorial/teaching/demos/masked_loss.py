@@ -15,7 +15,7 @@ from sdcda_tutorial.evaluation.colours import BLACK, METHODS, ORANGE, PURPLE
 from sdcda_tutorial.teaching.demos import choice, explore, slider
 
 LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str, str]] = {  # name -> loss, line style, colour
-    "Eq. 8-9": (losses.target_segmentation_loss, "-", METHODS["se"]),
+    "Eq. 8–9": (losses.target_segmentation_loss, "-", METHODS["se"]),
     "naive": (losses.source_segmentation_loss, "--", ORANGE),  # Eq. 7, as if the rectangles were the truth
     "entropy": (losses.target_entropy_loss, ":", PURPLE),
 }

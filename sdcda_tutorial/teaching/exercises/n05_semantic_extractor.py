@@ -41,6 +41,9 @@ def source_segmentation_loss(answer: Answer) -> None:
         "the crowd is missing: where z = 1 the term z log ẑ counts.": background.mean(),
         "z and 1 - z are exchanged: on the crowd (z = 1) the loss is -log ẑ.": exchanged.mean(),
         "this is the mean squared distance of ẑ and z; Eq. 7 is a cross-entropy.": (PROB - Z).square().mean(),
+        "logits and mask are swapped: PyTorch's function takes the logits first.": (
+            F.binary_cross_entropy_with_logits(Z, LOGITS)
+        ),
         "log is the natural logarithm.": [right / np.log(10), right / np.log(2)],
     }
     closing = "for the checker's two images Eq. 7 gives {right:.4f}, not {found:.4f}."
@@ -59,8 +62,9 @@ def _stands_large_logits(answer: Answer) -> None:
     )
     require(torch.isfinite(extreme), infinite.format(found=float(extreme.detach())))
     clamped = (
-        "a limit or a small constant inside the logarithm keeps the loss finite but wrong: the logit 200 on the "
-        "background costs 200. Rewrite -log(1 - sigmoid(x)) so that no sigmoid is left."
+        "a limit or a small constant inside the logarithm keeps the loss finite but wrong (PyTorch's "
+        "binary_cross_entropy has such a limit): the logit 200 on the background costs 200. Rewrite "
+        "-log(1 - sigmoid(x)) so that no sigmoid is left."
     )
     require(same(extreme, 100.0, atol=1e-2), clamped)
     (slopes,) = torch.autograd.grad(extreme, x)
@@ -139,7 +143,11 @@ def without_level(answer: Answer) -> None:
     S, f = small_S()
     state = {name: tensor.clone() for name, tensor in S.state_dict().items()}
     for level in (1, 3):
-        found = answer(S, f.clone(), level)
+        try:
+            found = answer(S, f.clone(), level)
+        except RuntimeError as error:
+            require("channels" not in str(error), "S.fuse expects f and four levels: put zeros in, leave nothing out.")
+            raise
         is_map = isinstance(found, Tensor) and found.ndim == 4 and found.shape[:2] == (2, 1)
         require(is_map, "return logits of the shape (B, 1, H, W).")
         require(found.shape[-2:] != f.shape[-2:], "these are logits at the positions of f: stretch them by S.stride.")

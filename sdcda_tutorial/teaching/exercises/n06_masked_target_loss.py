@@ -35,8 +35,11 @@ def target_segmentation_loss(answer: Answer) -> None:
         "sum over pixels, mean over images is how the paper prints it; the package takes means.": outside.sum() / 2,
         "you divide by the pixels of background only, which is 0 / 0 without any. Divide by all pixels.": of_background,
         "the mask is the wrong way round: z = 1 is crowd, and this loss counts where z = 0.": inside.mean(),
-        "the loss still counts inside the rectangle: this is the naive loss, which trusts it.": naive,
-        "the loss counts inside the rectangle, as if all were background. Use z.": everywhere.mean(),
+        "the loss still counts where z = 1: this is the naive loss, which trusts the mask there.": naive,
+        "the loss counts where z = 1, as if all were background. Use z.": everywhere.mean(),
+        "you set the *logits* to 0 where z = 1. A logit of 0 is ẑ = 0.5 and costs log 2: set the loss to 0 there.": (
+            F.softplus(BACKGROUND * LOGITS).mean()
+        ),
         "this is the entropy, with H as its own label. The label is z: 0 on the background.": entropy,
         "-log ẑ rewards crowd on the background. The label there is 0: the loss is -log(1 - ẑ).": label_1.mean(),
         "nan: 0 × log 0 at a pixel that should not count. Keep 1 - H out of the logarithm, or use logits.": np.nan,
@@ -50,7 +53,7 @@ def target_segmentation_loss(answer: Answer) -> None:
     slopes = torch.autograd.grad(extreme, x)[0].flatten()
     kept = torch.isfinite(slopes).all() and abs(float(slopes[0]) - 0.5) < 1e-3
     require(kept, "at a logit of 100 a small constant hides the zero and loses the gradient: use softplus(logits).")
-    require(slopes[1] == 0, "inside the rectangle the gradient should be exactly 0.")
+    require(slopes[1] == 0, "where z = 1 the gradient should be exactly 0.")
 
 
 @exercise("6.2", "Mean over which pixels?", difficulty=2, minutes=6)
@@ -80,7 +83,7 @@ def which_mean(answer: tuple[Any, Any, Any]) -> None:
 @exercise("6.3", "One ẑ for two things", difficulty=3, minutes=10)
 def compromise(answer: Answer) -> None:
     """S can only say which share of the votes is for crowd; to do better, E has to tell the two apart."""
-    cases = [(300.0, 100.0, 1.0), (300.0, 100.0, 2.0), (50.0, 200.0, 0.5), (80.0, 20.0, 0.0)]
+    cases = [(300.0, 100.0, 1.0), (300.0, 100.0, 2.5), (50.0, 200.0, 0.5), (80.0, 20.0, 0.0)]
     for people, leaves, weight in cases:
         found = number(answer(people, leaves, weight))
         votes = weight * leaves
@@ -95,6 +98,7 @@ def compromise(answer: Answer) -> None:
             ],
             "`weight` multiplies the loss on the leaves, so it belongs beside `leaves` in your answer.": [
                 people / (people + leaves),
+                weight * people / (people + leaves),
                 weight * people / (weight * people + leaves) if weight else math.nan,
             ],
             "this is the decision, 0 or 1. The loss has its minimum in between.": [0.0, 1.0],

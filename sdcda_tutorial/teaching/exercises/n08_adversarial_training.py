@@ -27,8 +27,12 @@ def total_loss(answer: Answer) -> None:
     mistakes: Mistakes = {
         "every term counts in full: where are the λ?": 2 + 3 + 5 + 7,
         "λs weighs the source's mask loss, λt the target's: yours swap.": 2 + 0.03 + 0.5 + 0.007,
+        "each loss of S has a λ of its own: λs for the source, λt for the target.": [
+            2 + 0.3 + 0.5 + 0.007,
+            2 + 0.03 + 0.05 + 0.007,
+        ],
         "the adversarial loss is missing.": 2 + 0.3 + 0.05,
-        "the adversarial loss is subtracted. Eq. 10 is a loss of E already, small where D takes target for source; "
+        "the adversarial loss is subtracted. Eq. 10 is a loss of E already, small where D mistakes target for source; "
         "E and D oppose each other through their two losses, not through a minus.": 2 + 0.3 + 0.05 - 0.007,
         "Eq. 5 is a sum, not a mean: do not divide.": [2.357 / 1.111, 2.357 / 4],
         "the density loss is missing. It has no λ: its weight is 1.": 0.3 + 0.05 + 0.007,
@@ -113,12 +117,12 @@ _NO_FACTOR = (
     "counter reports a tenth of the people."
 )
 _SWAPPED = "D learns that the source is 0 and the target 1: Eq. 10 then rewards E for features that look like target."
-_AND_ANOTHER = " Fix it and check again: there is another bug in what moves E and C."
+_AND_ANOTHER = " Fix it and check again: there is another bug in what trains E and C."
 
 
 @exercise("8.2", "Three bugs in one step", difficulty=2, minutes=12, replaces="adaptation.Adaptation.step")
 def step(answer: Answer) -> None:
-    """this step moves every network as the package's does, and no error message would have shown you the three bugs."""
+    """this step trains every network as the package's does, and no error message would have shown you the three bugs."""
     adaptation, source, target = _toy()
     D = adaptation.D
     assert D is not None

@@ -82,6 +82,7 @@ MISTAKES_5_1 = {
     "crowd only": (lambda x, z: (z * F.softplus(-x)).mean(), "the background is missing"),
     "background only": (lambda x, z: ((1 - z) * F.softplus(x)).mean(), "the crowd is missing"),
     "exchanged": (lambda x, z: _stable(x, 1 - z).mean(), "exchanged"),
+    "swapped": (lambda x, z: F.binary_cross_entropy_with_logits(z, x), "logits and mask are swapped"),
     "squares": (lambda x, z: (x.sigmoid() - z).square().mean(), "cross-entropy"),
     "logarithm": (lambda x, z: _stable(x, z).mean() / np.log(2), "natural logarithm"),
     "a map": (_stable, "one number"),
@@ -158,6 +159,11 @@ def _by_hook(S: nn.Module, f: Tensor, level: int) -> Tensor:
         hook.remove()
 
 
+def _left_out(S: nn.Module, f: Tensor, level: int) -> Tensor:
+    kept = [project(F.adaptive_avg_pool2d(f, grid)) for grid, project in zip(S.bins, S.pyramid, strict=True)]
+    return S.fuse(torch.cat([f, *(F.interpolate(p, size=f.shape[-2:]) for p in kept[:level] + kept[level + 1 :])], 1))
+
+
 def _by_changing_S(S: nn.Module, f: Tensor, level: int) -> Tensor:
     S.pyramid[level][1].weight.data.zero_()
     S.pyramid[level][1].bias.data.zero_()
@@ -170,6 +176,7 @@ def test_5_3_right(answer: Callable) -> None:
 
 
 MISTAKES_5_3 = {
+    "left out": (_left_out, "put zeros in"),
     "nothing": (lambda S, f, level: S(f), "nothing is switched off"),
     "index": (_scaled(lambda level: [0.0 if n == level else 1.0 for n in range(5)]), "index 1"),
     "before": (lambda S, f, level: logits_with(S, f, [1.0] * 5, before=level), "before the projection"),

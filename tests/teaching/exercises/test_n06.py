@@ -67,8 +67,9 @@ MISTAKES_6_1 = {
         "pixels of background only",
     ),
     "mask inverted": (lambda x, z: (z * F.softplus(x)).mean(), "wrong way round"),
-    "inside the rectangle": (F.binary_cross_entropy_with_logits, "naive loss"),
+    "naive": (F.binary_cross_entropy_with_logits, "naive loss"),
     "mask ignored": (lambda x, z: F.softplus(x).mean(), "as if all were background"),
+    "masked logits": (lambda x, z: F.binary_cross_entropy_with_logits(x * (1 - z), z), "costs log 2"),
     "other reading": (losses.target_entropy_loss, "entropy"),
     "label 1": (lambda x, z: ((1 - z) * F.softplus(-x)).mean(), "rewards crowd"),
     "0 × log 0": (_by_letter, "nan"),
@@ -159,6 +160,7 @@ MISTAKES_6_3 = {
     "ratio": (lambda p, n, w=1.0: p / (w * n), "ẑ is a probability"),
     "no weight": (lambda p, n, w=1.0: p / (p + n), "belongs beside `leaves`"),
     "weight of people": (lambda p, n, w=1.0: w * p / (w * p + n), "belongs beside `leaves`"),
+    "weight of everything": (lambda p, n, w=1.0: w * p / (p + n), "belongs beside `leaves`"),
     "decision": (lambda p, n, w=1.0: 1.0 if p > w * n else 0.0, "in between"),
     "half": (lambda p, n, w=1.0: 0.5, "equal numbers"),
     "something else": (lambda p, n, w=1.0: 0.65, "where is its derivative zero"),
@@ -188,7 +190,7 @@ def test_the_demo_draws_every_choice(prob: float, z: int, loss: str) -> None:
 @pytest.mark.slow
 def test_the_demo_follows_each_control() -> None:
     pictures = [picture(render_masked_loss(*c)) for c in [(0.8, 0, "naive"), (0.3, 0, "naive"), (0.8, 1, "naive")]]
-    pictures += [picture(render_masked_loss(0.8, 0, loss)) for loss in ("Eq. 8-9", "entropy")]
+    pictures += [picture(render_masked_loss(0.8, 0, loss)) for loss in ("Eq. 8–9", "entropy")]
     assert len(set(pictures)) == len(pictures)
 
 
@@ -200,8 +202,8 @@ def test_the_demo_refuses_what_has_no_logit(prob: float, z: int) -> None:
 
 def test_values_of_the_demo_by_hand() -> None:
     logit = float(np.log(4))  # ẑ = 0.8
-    assert value_and_gradient("Eq. 8-9", logit, 0) == pytest.approx((-np.log(0.2), 0.8))
-    assert value_and_gradient("Eq. 8-9", logit, 1) == (0, 0)
+    assert value_and_gradient("Eq. 8–9", logit, 0) == pytest.approx((-np.log(0.2), 0.8))
+    assert value_and_gradient("Eq. 8–9", logit, 1) == (0, 0)
     assert value_and_gradient("naive", logit, 1) == pytest.approx((-np.log(0.8), -0.2))
     assert value_and_gradient("entropy", logit, 0) == pytest.approx(
         (-0.8 * np.log(0.8) - 0.2 * np.log(0.2), -logit * 0.16)

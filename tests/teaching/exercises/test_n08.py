@@ -48,6 +48,7 @@ def test_8_1_right() -> None:
     [
         (lambda L, a, b, c, s, t, d: L + a + b + c, "where are the λ"),
         (lambda L, a, b, c, s, t, d: L + t * a + s * b + d * c, "swap"),
+        (lambda L, a, b, c, s, t, d: L + s * (a + b) + d * c, "a λ of its own"),
         (lambda L, a, b, c, s, t, d: L + s * a + t * b, "adversarial loss is missing"),
         (lambda L, a, b, c, s, t, d: L + s * a + t * b - d * c, "subtracted"),
         (lambda L, a, b, c, s, t, d: (L + s * a + t * b + d * c) / (1 + s + t + d), "not a mean"),
