@@ -122,7 +122,7 @@ _AND_ANOTHER = " Fix it and check again: there is another bug in what trains E a
 
 @exercise("8.2", "Three bugs in one step", difficulty=2, minutes=12, replaces="adaptation.Adaptation.step")
 def step(answer: Answer) -> None:
-    """this step trains every network as the package's does, and no error message would have shown you the three bugs."""
+    """this step trains every network as the package's does, and no error message would have shown the three bugs."""
     adaptation, source, target = _toy()
     D = adaptation.D
     assert D is not None
