@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     seconds: 60
+#     seconds: 30
 #     minutes: 45
 # ---
 
@@ -14,7 +14,7 @@
 # pseudo-mask of an unlabelled image, and choose its threshold and dilation by what each mistake
 # costs.
 #
-# **Time** 45 minutes with the exercises; runs in about a minute on two CPU cores. **You need**
+# **Time** 45 minutes with the exercises; runs in about 30 seconds on two CPU cores. **You need**
 # notebook 01, NumPy, and an idea of how a network is trained.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]

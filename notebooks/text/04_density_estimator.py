@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     seconds: 45
+#     seconds: 30
 #     minutes: 40
 # ---
 
@@ -14,7 +14,7 @@
 # its loss by hand (Eq. 6), test a new counter before you train it, and split a counter's error
 # into crowd and background.
 #
-# **Time** 40 minutes with the exercises; runs in about 45 seconds on two CPU cores. **You need**
+# **Time** 40 minutes with the exercises; runs in about 30 seconds on two CPU cores. **You need**
 # notebooks 01 and 03.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]

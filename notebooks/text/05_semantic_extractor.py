@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     seconds: 30
+#     seconds: 25
 #     minutes: 50
 # ---
 
@@ -13,7 +13,7 @@
 # **After this notebook you can** take pyramid pooling apart, follow every shape through S, compute
 # Eq. 7 by hand, and say how well S works on the target.
 #
-# **Time** 50 minutes with the exercises; runs in about 30 seconds on two CPU cores. **You need**
+# **Time** 50 minutes with the exercises; runs in about 25 seconds on two CPU cores. **You need**
 # notebook 03, and to have met convolutions and batch norm.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]

@@ -102,6 +102,7 @@ method_drawing.show("E", "S", "seg_target")
 # %%
 notebook.code(losses.masked_prediction)
 
+# %%
 z_toy = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
 prob = torch.tensor([[0.9, 0.2, 0.8], [0.5, 0.2, 0.1]])
 H = losses.masked_prediction(prob, z_toy)

@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     minutes: 50
-#     seconds: 45
+#     seconds: 40
 # ---
 
 # %% [markdown]
@@ -14,7 +14,7 @@
 # tell a balanced game from one that has collapsed, and explain why a fooled D does not mean
 # aligned domains.
 #
-# **Time** 50 minutes; runs in about 45 seconds on two CPU cores. **You need** notebooks 03 and
+# **Time** 50 minutes; runs in about 40 seconds on two CPU cores. **You need** notebooks 03 and
 # 05.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]

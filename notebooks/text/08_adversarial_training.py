@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     seconds: 120
+#     seconds: 90
 #     minutes: 80
 # ---
 
@@ -13,7 +13,7 @@
 # **After this notebook you can** write one step of the method, say which loss trains which network,
 # train it yourself, and predict what happens when one setting changes.
 #
-# **Time** 80 minutes with the exercises; runs in about two minutes on two CPU cores. **You need**
+# **Time** 80 minutes with the exercises; runs in about 90 seconds on two CPU cores. **You need**
 # notebooks 04 to 07.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]

@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     minutes: 60
-#     seconds: 45
+#     seconds: 30
 # ---
 
 # %% [markdown]
@@ -13,7 +13,7 @@
 # **After this notebook you can** compute the four metrics of the paper's Table 1, say what each of
 # them misses, split an error into background and crowd, and read a result of five seeds.
 #
-# **Time** 60 minutes with the exercises; the cells run in less than 45 seconds on two CPU cores.
+# **Time** 60 minutes with the exercises; the cells run in less than 30 seconds on two CPU cores.
 # **You need** notebook 01; the methods compared here are those of notebooks 04 to 08.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]

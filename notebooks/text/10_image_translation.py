@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     minutes: 60
-#     seconds: 60
+#     seconds: 35
 # ---
 
 # %% [markdown]
@@ -14,7 +14,7 @@
 # each term of its loss does and what SE CycleGAN adds, and judge a translation by the counter that
 # learns from it.
 #
-# **Time** 60 minutes with the exercises; runs in about a minute on two CPU cores. **You need**
+# **Time** 60 minutes with the exercises; runs in about 35 seconds on two CPU cores. **You need**
 # notebooks 07 (a discriminator) and 09 (comparing methods over seeds).
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     seconds: 60
+#     seconds: 45
 # ---
 
 # %% [markdown]
