@@ -75,7 +75,7 @@ _EQUATIONS = (
         r"\left(z_i^s \log \hat z_i^s + (1 - z_i^s) \log(1 - \hat z_i^s)\right)",
         "losses.source_segmentation_loss", "paper: a sum over pixels is understood; here: mean over pixels and images"),
     Equation(8, r"H(\hat z^t, z^t) = \hat z^t (1 - z^t) + z^t", "losses.masked_prediction",
-        "applied to each pixel; the losses do not call it, because Eq. 9 with it simplifies to -log(1 - ẑ) on the background"),
+        "applied to each pixel; the losses do not call it: with it, Eq. 9 becomes -log(1 - ẑ) on the background"),
     Equation(9, r"L^t_{seg}(\theta_e, \theta_s) = -\frac{1}{N} \sum_{i=1}^N "
         r"\left(z_i^t \log z_i^t + (1 - z_i^t) \log(1 - z_i^t)\right)",
         "losses.target_segmentation_loss",

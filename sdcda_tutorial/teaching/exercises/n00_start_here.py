@@ -57,7 +57,7 @@ def hidden_errors(answer: Answer) -> None:
     }  # fmt: skip
     wrong = int(np.argmax(~np.isclose(found, right)))  # the first image that differs
     closing = (
-        f"with 30 people, {predicted[wrong]:g} predicted and {invented[wrong]:g} of them invented, {right[wrong]:g} are "
-        f"missed and hidden; you say {found[wrong]:g}."
+        f"with 30 people, {predicted[wrong]:g} predicted and {invented[wrong]:g} of them invented, "
+        f"{right[wrong]:g} are missed and hidden; you say {found[wrong]:g}."
     )
     expect(found, right, closing, mistakes)
