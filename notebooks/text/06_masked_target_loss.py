@@ -117,9 +117,9 @@ x_toy = torch.logit(prob)[None, None]  # the package takes logits, (B, 1, H, W)
 print(f"package: {losses.target_segmentation_loss(x_toy, z_toy[None, None]):.3f}")
 
 # %% [markdown]
-# Check one of them: the upper right pixel is background and S says 0.8, so it costs $-\log(1 - 0.8)
-# = 1.609$. The two pixels of the rectangle cost 0; there the guess of 0.9 is as good as that of
-# 0.2. They still count in the mean, as zeros.
+# Check one of them: the upper right pixel is background and S says 0.8, so it costs
+# $-\log(1 - 0.8) = 1.609$. The two pixels of the rectangle cost 0; there the guess of 0.9 is as
+# good as that of 0.2. They still count in the mean, as zeros.
 #
 # ## Where the loss teaches, and where it is silent
 #
@@ -348,7 +348,7 @@ display(Markdown(markdown_table(HEADER, rows)))
 # ## With E in the loop
 #
 # In the method E learns as well. Two full trainings of the package differ in one setting:
-# "s-source" has $\lambda_t = 0$, "se" has $\lambda_t = 0.01$. Neither saw these images. (The first
+# "s-source" has $\lambda^t = 0$, "se" has $\lambda^t = 0.01$. Neither saw these images. (The first
 # is "before" above.)
 
 # %% sdcda={"tolerance": {"rel": 0.05, "abs": 0.1}}
@@ -370,9 +370,10 @@ display(Markdown(markdown_table(HEADER, rows)))
 #
 # Replace the last line of a stub (in 6.2 the dots), run the cell, and read what `check` says.
 #
-# **6.1 The target loss from logits** (★★, 8 minutes). Written as printed, Eq. 9 gives $0 \cdot \log
-# 0$ on the crowd, and an infinite loss for a confident mistake. Yours should stay finite at a logit
-# of 100, and its gradient should be exactly 0 on the crowd. You will train with it in notebook 08.
+# **6.1 The target loss from logits** (★★, 8 minutes). Written as printed, Eq. 9 gives
+# $0 \cdot \log 0$ on the crowd, and an infinite loss for a confident mistake. Yours should stay
+# finite at a logit of 100, and its gradient should be exactly 0 on the crowd. You will train with
+# it in notebook 08.
 
 # %%
 def target_segmentation_loss(logits, pseudo_mask):

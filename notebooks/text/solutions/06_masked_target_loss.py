@@ -86,7 +86,7 @@ check("6.2", (all_pixels, background_pixels, per_image))
 # batch, but the push still depends on the batch: two images like B would push four times as hard as
 # two like A. And an image, or batch, without background divides 0 by 0. None of the three is wrong
 # as a loss. But only in (a) does a background pixel weigh the same always, as in the paper's sum,
-# so only there the ratio of Eq. 7 to Eq. 9, and the meaning of $\lambda_s = \lambda_t$, stays the
+# so only there the ratio of Eq. 7 to Eq. 9, and the meaning of $\lambda^s = \lambda^t$, stays the
 # paper's.
 
 # %% [markdown]

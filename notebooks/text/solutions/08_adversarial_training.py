@@ -65,8 +65,8 @@ print(f"{stored['mean_count']:.0f} people per image")
 #    people lie in what the wrong masks call background. Yet the MAE is *lower* than with the right
 #    ones: 13.0 people. Two errors cancel, 8.9 too many on the background and 6.6 too few in the
 #    crowd. A count alone does not show it. In full trainings of SE the background error is small
-#    (4.3), little cancels, and the MAE is 15.6 against 10.5 people ([appendix
-#    A](../A_controls.ipynb)).
+#    (4.3), little cancels, and the MAE is 15.6 against 10.5 people
+#    ([appendix A](../A_controls.ipynb)).
 # 6. **No crowd in the masks.** The same, stronger: 16.1 people too few in the crowd.
 # 7. **A strong D.** MAE 9.3, 25.6 and 16.2 people: among the best and among the worst runs.
 #    Unpredictable.
