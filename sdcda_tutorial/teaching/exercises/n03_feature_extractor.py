@@ -47,7 +47,7 @@ def prepare(answer: Answer) -> None:
 
 @exercise("3.2", "Seeing further without pooling", difficulty=2, minutes=10)
 def receptive_field(answer: Answer) -> None:
-    """dilation widens the field and leaves the cells of f as close together: with d = 2 after pool 3, 140 pixels."""
+    """dilation widens the field, not the cells of f: with d = 2 after pool 3 it is 140 pixels."""
 
     def field(*layers: tuple[int, int, int]) -> float:
         made = answer(list(layers))
@@ -83,7 +83,7 @@ def receptive_field(answer: Answer) -> None:
 
 @exercise("3.3", "Batch norm by hand", difficulty=2, minutes=8)
 def batch_norm(answer: Answer) -> None:
-    """each image depends on the others of its batch: the first four keep a variance of about 4 / (4 + 2.5²) = 0.39."""
+    """an image depends on its batch: the first four keep a variance of 4 / (4 + 2.5²) = 0.39."""
     scales, shifts = torch.tensor([[1.0, 3.0, 0.5], [0.0, 10.0, -5.0]]).view(2, 3, 1, 1)
     x = torch.randn(4, 3, 5, 6, generator=torch.Generator().manual_seed(0)) * scales
     x = x + torch.arange(4.0).view(4, 1, 1, 1) + shifts

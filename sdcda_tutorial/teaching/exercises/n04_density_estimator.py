@@ -54,7 +54,7 @@ def new_label_factor(answer: Answer) -> None:
 
 @exercise("4.3", "Where the error lies", difficulty=2, minutes=6)
 def error_parts(answer: Answer) -> None:
-    """the two parts add up to the signed error of the count: +2 and -2 would hide in a right count."""
+    """the two parts add up to the signed error of the count: +2 and -2 hide in a right count."""
     truth, pred = torch.zeros(4, 6), torch.zeros(4, 6)
     truth[:2, :2] = 1.0  # 4 people on 4 pixels
     pred[:2, :2] = 0.75  # 3 of them found
