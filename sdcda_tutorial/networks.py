@@ -244,11 +244,10 @@ class CrowdCounter(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) RGB in [0, 1] of any size -> (B, 1, H, W) people per pixel.
 
-        Sides that are no multiples of the stride are padded by repeating the border and the map is cropped back.
+        Sides that are no multiples of the stride are padded by repeating the border, and the map is cropped back.
         """
         height, width = x.shape[-2:]
-        x = pad_to_multiple(x, self.E.stride)
-        density = self.together(self.local(x))  # C(E(x)), in two parts so that large images can be done in tiles
+        density = self.together(self.local(pad_to_multiple(x, self.E.stride)))  # C(E(x)), in two parts for tiles
         return density[..., :height, :width].float() / self.label_factor
 
     def local(self, x: Tensor) -> Tensor:

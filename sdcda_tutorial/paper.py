@@ -204,8 +204,8 @@ LEDGER = (
         "the same: E, C, S first, then D on the same batch's detached features; rate 1e-4, mini 2.5e-4, E's schedule",
         "`training.AdaptationConfig(discriminator_rate)`; order and betas are fixed"),
     Choice("λd", "“chosen empirically”", "AdaptSegNet: 0.001 on its main output, 0.0002 on the auxiliary one",
-        "0.001 in both presets; mini: the best of five values from 1e-6 to 3e-3 on development seeds, with the "
-        "target's labels in view; no better than λd = 0 there",
+        "0.001 in paper and mini, 1e-5 in photos; mini: the best of five from 1e-6 to 3e-3 on development seeds, with "
+        "the target's labels in view; no better than λd = 0 there",
         "`losses.LossWeights(adversarial)` in `training.AdaptationConfig(weights)`"),
     Choice("label factor", "not said", "C³ framework: density × 100, for GCC × 1000",
         "× 100, mini × 10, undone in every count; it enters Eq. 6 squared, so it also decides how much each λ weighs",

@@ -15,7 +15,7 @@ import torch
 
 from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.density import density_map
-from sdcda_tutorial.experiments.presets import MINI, PAPER, SFCN_RATE
+from sdcda_tutorial.experiments.presets import MINI, PAPER, PHOTOS, SFCN_RATE
 from sdcda_tutorial.networks import DensityEstimator, FeatureDiscriminator, FeatureExtractor, SemanticExtractor
 from sdcda_tutorial.paper import EQUATIONS, LEDGER, SLIPS, SYMBOLS, TABLE_1, Choice, Score, as_markdown
 from sdcda_tutorial.rivals import sfcn
@@ -143,7 +143,7 @@ def channels(discriminator: FeatureDiscriminator) -> str:
 
 def told_settings() -> list[tuple[str, list[str]]]:
     """(open point, what its "ours" must say), made from the presets and the networks as they are."""
-    paper, mini, warm = PAPER.adaptation, MINI.adaptation, MINI.warm_start
+    paper, mini, photos, warm = PAPER.adaptation, MINI.adaptation, PHOTOS.adaptation, MINI.warm_start
     translation = MINI.translation
     assert warm is not None and translation.width == translation.discriminator_width == 1 / 4
     with torch.device("meta"):  # shapes without numbers
@@ -171,7 +171,7 @@ def told_settings() -> list[tuple[str, list[str]]]:
             [f"mini: {translation.blocks} blocks at a quarter of the width, {translation.steps} steps"],
         ),
         ("D", [f"exactly four, {channels(paper_d)} channels", crop, f"{h}×{w} logits", f"mini: {channels(mini_d)}"]),
-        ("λd", [f"{paper.weights.adversarial} in both presets"]),
+        ("λd", [f"{paper.weights.adversarial} in paper and mini", f"{plain(photos.weights.adversarial)} in photos"]),
         ("training of D", [f"rate {plain(paper.discriminator_rate)}, mini {plain(mini.discriminator_rate)}"]),
         ("label factor", [f"× {paper.label_factor:g}, mini × {mini.label_factor:g}"]),
         ("reductions in Eq. 6, 7, 9, 10", [f"{height * width // (h * w):,} for a {crop}"]),

@@ -177,8 +177,7 @@ start_here.show_results(mini, photos, single)
 # | judge the result | 04, 09, appendix A | 2½ hours |
 # | use it on your photographs | 02, 11 | 1¾ hours |
 #
-# With one hour, read the first two sections of 05 (what S is), then 06, the heart of the
-# method.
+# In one hour, read the first two sections of 05 (what S is), then 06, the heart of the method.
 #
 # | notebook | what it is about | minutes |
 # |---|---|--:|
@@ -249,8 +248,8 @@ check("0.2", hidden_errors)
 # [Solutions](solutions/00_start_here.ipynb)
 #
 # > **What this does not show.** The mini world shows how the method works where the paper's
-# > premise holds, not how often it holds. The settings were tuned on the world above, but not on
-# > the five of the results.
+# > premise holds, not how often it holds. The settings were tuned on the world above and three
+# > others, not on the five of the results.
 #
 # ## Take away
 #

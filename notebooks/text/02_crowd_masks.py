@@ -110,8 +110,8 @@ print(f"pixels of the rectangles that show nobody: {np.mean(empty):.1%} (mean of
 print(f"pixels of people outside of all rectangles: {np.mean(outside):.1%}")
 
 # %% [markdown]
-# Of the rectangles' pixels, 34.1 % show nobody. A model that learns from rectangles will call gaps
-# crowd. The mistake has one direction: a rectangle holds all of its person.
+# Of the rectangles' pixels, 34.1 % show nobody. A model that learns from rectangles
+# will call gaps crowd. The mistake goes one way only: a rectangle holds all of its person.
 #
 # ## The mask model: E and S, trained on rectangles
 #
@@ -374,7 +374,7 @@ check("2.3", choose_threshold)
 #
 # - Source masks are exact and free. Pseudo-masks of the target come from a model trained on
 #   *boxes* of a third domain.
-# - They are too generous, because rectangles are: their crowd is often wrong, their background
+# - They are even more generous than rectangles: their crowd is often wrong, their background
 #   rarely.
 # - A lost head does harm, too much crowd costs lessons. So the threshold is low, and the mask is
 #   grown a little.

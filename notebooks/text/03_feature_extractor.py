@@ -323,10 +323,10 @@ header = ["features of", "median gap", "widest gap", "channels of 128 with a gap
 display(Markdown(markdown_table(header, rows)))
 
 # %% [markdown]
-# Channel 3 has a gap of 1.43, so the difference was more than content. "Source and source" compares
-# 40 source images with 40 others, which is chance. The median gap falls from 0.80 to 0.27 with
-# SE+FD, close to chance (0.26), but the widest is still 1.74 (chance: 0.58). SE and FD have medians
-# of 0.64 and 0.68.
+# Channel 3 has a gap of 1.43, so it is more than two images. "Source and source"
+# compares 40 source images with 40 others, which is chance. The median gap falls from 0.80 to
+# 0.27 with SE+FD, close to chance (0.26), but the widest is still 1.74 (chance: 0.58). SE and FD
+# have medians of 0.64 and 0.68.
 #
 # **The probe.** Small gaps can add up. So we train a linear classifier, a *probe*, to recognise the
 # domain from f, and test it on other images. It sees one average per image, or single cells.
@@ -429,7 +429,7 @@ check("3.3", batch_norm)
 # >
 # > - Gaps and probes come from one trained model per method, in one mini world.
 # > - A gap need not do harm: it may be content, such as more leaves.
-# > - That the domain gap *causes* the errors is a hypothesis. Notebooks 05 to 08 test it.
+# > - That the domain gap *causes* the errors is a hypothesis. Appendix A tests it.
 #
 # ## Take away
 #

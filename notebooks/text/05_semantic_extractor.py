@@ -421,10 +421,10 @@ notebook.show(
 )
 
 # %% [markdown]
-# The source has hardly any false positives (0.0 %). On the target S calls 7.8 % of the background
-# crowd; training E with S makes no difference here (8.5 %). It finds 77.5 and 87.9 % of the pixels
-# of people. That is more than on the source, because S calls more of everything crowd. The worst
-# image has false positives on 33 % of its background.
+# The source has hardly any false positives (0.0 %). On the target S calls 7.8 % of
+# the background crowd; training E with S makes no difference here (8.5 %). It finds 77.5 and
+# 87.9 % of the pixels of people. That is more than on the source, perhaps because it calls more things
+# crowd. The worst image has false positives on 33 % of its background.
 #
 # Eq. 7 never sees the target. What could correct S there, without masks? Write down an idea before
 # notebook 06.

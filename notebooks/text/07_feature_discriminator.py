@@ -159,7 +159,7 @@ display(Markdown(markdown_table(header, rows)))
 #
 # How does such a game end? Take an "image" of two numbers: $x_1$ is the look of the background
 # and differs between the domains, $x_2$ is what we want to know, and only the source has labels
-# of it. E is one matrix, C reads $x_2$ from $f = E(x)$, D is a small network. This is one step:
+# for it. E is one matrix, C reads $x_2$ from $f = E(x)$, D is a small network. This is one step:
 
 # %%
 notebook.code(adversarial_toy.step)
@@ -194,7 +194,7 @@ notebook.show(
 )
 notebook.show(
     adversarial_toy.curves(games),
-    "The four games step by step: the gap between the domains in spreads (standard deviations), "
+    "The four games step by step: the part of the gap along its first direction in spreads, "
     "negative where E has mirrored them, D's share of right answers, and C's error on the target.",
 )
 columns = ("gap", "right", "adversarial", "error")
@@ -203,11 +203,11 @@ rows = [[name, *(f"{game.late(c):.2f}" for c in columns)] for name, game in game
 display(Markdown(markdown_table(header, rows, aligned=False)))
 
 # %% [markdown]
-# *Off*: the gap stays at 1.45, and C is right all the same, because the source alone teaches it
-# to read $x_2$. D cannot lower its error, so watch the gap. *Balance*: E mirrors the domains, D
-# learns the new sides, E swings back, and every swing is smaller. At step 600 $x_1$ is
-# forgotten. Over steps 300 to 600 the gap averages 0.36 spreads. *Too slow*: D is right half
-# the time, and E's loss is 0.45, below the 0.70 of the balanced game. It looks like success,
+# *Off*: the gap stays at 1.45, and C is right all the same, because the source
+# alone teaches it to read $x_2$. D cannot lower C's error, so watch the gap. *Balance*: E mirrors
+# the domains, D learns the new sides, E swings back, and every swing is smaller. At step 600
+# $x_1$ is forgotten. Over steps 300 to 600 the gap averages 0.36 spreads. *Too slow*: D is right
+# half the time, and E's loss is 0.45, below the 0.70 of the balanced game. It looks like success,
 # but the gap is 1.50, and the domains end mirrored. *Too large*: the features swing until C can
 # no longer do its task. Its error is 5.61, where guessing the mean would give about 1.
 #

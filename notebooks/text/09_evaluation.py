@@ -456,7 +456,7 @@ check("9.4", sign_flip_share)
 #   one with the right number of people in the wrong places.
 # - Splitting the error into background and crowd answers the paper's question: SE+FD removes 21
 #   invented people per image from the background of the mini world.
-# - Compare methods seed by seed and show every seed. Five seeds that agree suggest a direction, ten
-#   are better; they rarely show a size.
+# - Compare methods seed by seed and show every seed. Five agreeing seeds suggest a direction, ten
+#   do so better; neither often shows a size.
 #
 # [← 08 Adversarial training](08_adversarial_training.ipynb) · [10 Image translation →](10_image_translation.ipynb)

@@ -240,7 +240,8 @@ translations(domains, generators)
 #
 # The paper's rivals use another counter, **SFCN** (Wang et al., CVPR 2019), which passes its
 # features across the whole image in four directions. To separate adaptation from counter, we run
-# every method with both, on the same worlds, for the same number of steps.
+# every method with both, on the same worlds, for the same number of steps (SFCN's warm start at a
+# lower rate).
 
 # %%
 display(Markdown(rival_figures.mean_table(found)))
@@ -278,7 +279,7 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 # *With the paper's counter* SE CycleGAN beats CycleGAN on every seed, by 4.2 people on average.
 # SE+FD beats SE CycleGAN on every seed, too, by 1.1. But that is D's lead, at one λd, chosen with
 # labels: SE without D is level (+0.6, −0.9 to +2.1), and with λd = 0.0001 SE+FD is behind on all
-# five. Undecided, then.
+# five.
 #
 # *With SFCN* the order is open, too: both intervals contain zero, and seeds run from −27.2 to
 # +14.7.
@@ -306,8 +307,8 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 #
 # ### In pictures
 #
-# Three images by the rule of notebook 09: the 50th, 70th and 90th percentile of NoAdapt's error, in
-# a world that none of these networks has seen.
+# Three images by the rule of notebook 09: the 50th, 70th and 90th percentile of NoAdapt's error,
+# in a fresh world.
 
 # %%
 test = world.target_test.subset(range(0, len(world.target_test), 3))
@@ -330,7 +331,7 @@ notebook.show(
 # NoAdapt sees a crowd in the trees and hedges; the other three see much less there. CycleGAN's
 # leaves, labelled *nobody*, may be why; we have not tested it.
 #
-# ### Is the order the paper's? What does it cost?
+# ### Is it the paper's order, and what does it cost?
 
 # %%
 display(Markdown(rival_figures.paper_table(found)))
@@ -342,12 +343,12 @@ for run in notebook.result("translation_development")["runs"][1:3]:
     print(f"CycleGAN on the development world, {run['steps']} steps: MAE {mae:.0f} % of the count")
 
 # %% [markdown]
-# SE+FD has the lowest MAE here, as in two of the paper's three sets, and SE CycleGAN is ahead of
-# CycleGAN, as in all three (with SFCN, our five seeds do not decide it). Two things differ. SFCN
-# without adaptation is *behind* the paper's counter here (46.2 against 30.1), and ahead of it in
-# the paper. And on ShanghaiTech B CycleGAN is worse than no adaptation (25.4 against 22.8). Our
-# domains differ in texture and clutter, which a translation can paint over, but not in viewpoint.
-# That may be why.
+# SE+FD has the lowest MAE here, as in two of the paper's three sets, and SE
+# CycleGAN is ahead of CycleGAN, as in all three (with SFCN, our five seeds do not decide it). Two
+# things differ. SFCN without adaptation is *behind* the paper's counter here (46.2 against 30.1;
+# on the source 9.9 against 4.9), and ahead of it in the paper. And on ShanghaiTech B CycleGAN is
+# worse than no adaptation (25.4 against 22.8). Our domains differ in texture and clutter, which a
+# translation can paint over, but not in viewpoint.
 #
 # Every new target needs a translation of half an hour. Mask model, warm start and SE+FD take 110 s
 # together. Longer translations may improve: with twice the steps the MAE fell from 40 to 29 %.
@@ -432,7 +433,7 @@ check("10.4", without_one)
 # - CycleGAN needs no pairs: the discriminator knows the target's look, the cycle keeps the way back
 #   open, the identity term holds the colours. None knows what a person is.
 # - Judge a translation by its counter: pictures full of artefacts took 16 to 27 people off the MAE.
-# - Compare adaptations with one counter and within seeds. SE+FD and SE CycleGAN stay undecided: a
-#   lead of 1.1 people on all five seeds needs one chosen λd.
+# - Compare adaptations with one counter and within seeds. SE+FD against SE CycleGAN stays
+#   undecided: a lead of 1.1 people on all five seeds needs one chosen λd.
 #
 # [← 09 Evaluation](09_evaluation.ipynb) · [11 Real data →](11_real_data.ipynb)

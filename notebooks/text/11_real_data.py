@@ -15,8 +15,8 @@
 # and say what the result is worth.
 #
 # **Time** 55 minutes with the exercises; runs in about 20 seconds on two CPU cores. **You need**
-# notebooks 02 and 08. No data set and no GPU: everything runs on the mini world, whose files have
-# the formats of the real sets.
+# notebook 02, and 08 to train. No data set and no GPU: everything runs on the mini world, whose
+# files have the formats of the real sets.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -303,11 +303,11 @@ notebook.show(
 )
 
 # %% [markdown]
-# The largest change falls from 58 % of the map's maximum to 0.0 % with a margin of 72 pixels, which
-# is as far as E and C look.
+# The largest change falls from 58 % of the map's maximum to 0.0 % with a margin of
+# 72 pixels, about as far as E and C look.
 #
-# **How wide is a head?** Tiles solve memory, not scale. These counters learned from heads of 3 to 6
-# pixels. Here is what one counter says about the same image at four sizes:
+# **How wide is a head?** Tiles save memory; they do not fix scale. These counters learned from
+# heads of 3 to 6 pixels. Here is what one counter says about the same image at four sizes:
 
 # %% sdcda={"tolerance": {"rel": 0.05, "abs": 2}}
 first = open_dataset(TARGET, "test")[0]
@@ -389,12 +389,12 @@ notebook.show(
 )
 
 # %% [markdown]
-# The first attempt nearly doubled the error. In the second SE+FD has the smallest MAE, 36.8 ± 5.1
-# people against 46.4 ± 5.3; FD alone is worse than no adaptation (63.6). SE and SE+FD differ by 2.5
-# people per image, so beside S, D did next to nothing. The count is better than the map: SE+FD
-# still puts 63 people on the background and misses 73 in the crowd, and the two errors cancel. The
-# masks are suspects: they call 70 % of the pixels crowd, and leave Eq. 8–9 little to learn from.
-# Above 450 people every count is too low, by 16 to 55 %.
+# The first attempt nearly doubled the error. In the second SE+FD has the smallest
+# MAE, 36.8 ± 5.1 people against 46.4 ± 5.3; FD alone is worse than no adaptation (63.6). SE and
+# SE+FD differ by 2.5 people per image, so beside S, D, at λd = 0.00001, did next to nothing. The
+# count is better than the map: SE+FD still puts 63 people on the background and misses 73 in the
+# crowd, and the two errors cancel. The masks are suspects: they call 70 % of the pixels crowd,
+# and leave Eq. 8–9 little to learn from. Above 450 people both methods count 16 to 55 % too few.
 #
 # Four dots stand far above all others: one image, four seeds. How much of the table is that image?
 

@@ -105,9 +105,9 @@ display(comparisons.variants(controls, "se", [f"se@{one}" for one in changes["se
 # misses 16 people, with empty ones 24. The mask protects the people from this loss, which is why
 # Eq. 8 leaves the crowd out.
 #
-# Dilation costs 2.4 people of MAE, on all five seeds: the ground near the crowd seems worth having.
-# Perfect masks lower the MAE by 1.8 people, but the interval (−5.8 to +2.1) leaves open whether a
-# better mask model would help. With them SE also misses 5.3 people; we do not know why.
+# Dilation costs 2.4 people of MAE, on all five seeds: the ground near the crowd seems worth
+# having. Perfect masks lower the MAE by 1.8 people, but the interval (−5.8 to +2.1) leaves open
+# whether a better mask model would help. With them SE misses 5.3 people.
 #
 # ## The other reading of Eq. 8–9
 #
@@ -222,17 +222,17 @@ notebook.show(
 )
 
 # %% [markdown]
-# *Image* hardly moves: every E gives the domain away in 97 % of the images or more. From a single
-# *cell* it does so in 73 to 77 % for the seven plain methods. In *MMD* D does what it is there for:
-# 0.13 with SE+FD against 0.25 with SE.
+# *Image* hardly moves: on average it gives 97 % of the images away or more. From a
+# single *cell* it does so in 73 to 77 % for the seven plain methods. In *MMD* D does what it is
+# there for: 0.13 with SE+FD against 0.25 with SE.
 #
-# Is that why SE+FD counts better? *Batch norm sees target* reaches 0.21 without any D, nearer than
-# SE, and has an MAE of 40.4. *Perfect masks* have 0.49, further than NoAdapt, and an MAE of 8.7, as
-# good as SE+FD's 8.9. SE+FD with λd = 0.0001 has the lowest MMD of all (0.11), and an MAE of 11.2.
-# So in this world nearer features were neither enough for a good count nor needed for one. All nine
-# variants of SE lie further apart than NoAdapt, on every seed.
+# Is that why SE+FD counts better? *Batch norm sees target* reaches 0.21 without any D, nearer
+# than SE, and has an MAE of 40.4. *Perfect masks* have 0.49, further than NoAdapt, and an MAE of
+# 8.7, as good as SE+FD's 8.9. SE+FD with λd = 0.0001 has the lowest MMD of all (0.11), and an MAE
+# of 11.2. So in this world nearer features were neither enough for a good count nor needed for
+# one. In all nine variants of SE the domains lie further apart than in NoAdapt.
 #
-# ## Why do the variants of SE drift apart?
+# ## Why do the domains drift apart in the variants of SE?
 #
 # An exploration on one seed, made after all that: SE with other λs and λt.
 
@@ -262,7 +262,8 @@ display(comparisons.table(["λs", "λt", "λt / λs", "MMD", "target MAE"], rows
 #
 # ## Take away
 #
-# - The background loss on the target does the work: without it, on every seed, the error is higher.
+# - SE needs the background loss on the target: all three controls without it have higher errors
+#   on every seed.
 # - The mask's task is to keep "nobody here" off the people: with empty masks SE misses 24 people
 #   per image.
 # - Features that come closer are no proof of a better count: an MMD of 0.21 went with an MAE of

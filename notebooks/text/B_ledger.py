@@ -175,9 +175,9 @@ for rank in range(4):
     print(f"process {rank} of 4: ", *share(rank, 4))
 
 # %% [markdown]
-# The images of every step stay the same, and so does the gradient, the mean over all of them.
-# Batch norm differs: it sees the two images of its own process, not all eight, and its running
-# means are averaged over the processes. So one GPU and four give two trainings that are similar,
-# not equal. Report how many there were; the model card does.
+# The images of every step stay the same, and the gradient is the mean over all of
+# them. Batch norm differs: it sees the images of its own process, two of each domain, not all
+# sixteen, and its running means are averaged over the processes. So one GPU and four give two
+# trainings that are similar, not equal. Report how many there were; the model card does.
 #
 # [← A Controls](A_controls.ipynb)
