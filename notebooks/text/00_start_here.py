@@ -141,9 +141,9 @@ method_drawing.show()
 #
 # $$L = L^s_{den} + \lambda^s L^s_{seg} + \lambda^t L^t_{seg} + \lambda^d L_{adv} \tag{5}$$
 #
-# Set a weight $\lambda$ to zero and a part drops out. All notebooks compare four methods:
-# *NoAdapt* (C alone), *SE* (with S), *FD* (with D) and *SE+FD* (both). After training, only E
-# and C are kept: together they are the counter.
+# Set a weight $\lambda$ to zero and a part drops out. The notebooks compare four methods:
+# *NoAdapt* (C alone), *SE* (with S), *FD* (with D) and *SE+FD* (both). After training, only E and
+# C are kept: together they are the counter.
 #
 # Equation numbers are the paper's, letters are names in the code: $x$ image, $y$ head points,
 # $F(y)$ density map, $z$ crowd mask, $f$ features. Superscripts are names, not powers: $s$ source,

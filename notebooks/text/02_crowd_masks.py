@@ -374,8 +374,7 @@ check("2.3", choose_threshold)
 #
 # - Source masks are exact and free. Pseudo-masks of the target come from a model trained on
 #   *boxes* of a third domain.
-# - They are even more generous than rectangles: their crowd is often wrong, their background
-#   rarely.
+# - Their crowd is often wrong (63.8 % shows nobody), their background rarely (0.06 %).
 # - A lost head does harm, too much crowd costs lessons. So the threshold is low, and the mask is
 #   grown a little.
 #

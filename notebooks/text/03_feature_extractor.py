@@ -76,7 +76,7 @@ method_drawing.show("E")
 # $$f^s = E(x^s; \theta_e), \qquad f^t = E(x^t; \theta_e)$$
 #
 # Both domains share the weights $\theta_e$. E is the body of VGG16 with batch norm: blocks of 3 ×
-# 3 convolutions, each block followed by a 2 × 2 max pooling that halves the sides.
+# 3 convolutions; a 2 × 2 max pooling after each but the last halves the sides.
 
 # %%
 notebook.code(FeatureExtractor.forward)
@@ -111,9 +111,9 @@ with torch.no_grad():
             print(f"  {place:<7}{tuple(shape)}")
 
 # %% [markdown]
-# *Stride* is the distance in pixels between neighbouring cells of f: three poolings make 8, four
-# make 16. *Width* multiplies the number of channels. We read the paper's E as stride 16. The mini
-# preset stops at 8, because its images are small and people would share cells:
+# *Stride* is the distance in pixels between neighbouring cells of f: three poolings
+# make 8, four make 16. *Width* multiplies the number of channels. We read the paper's E as stride
+# 16. The mini preset stops at 8, because its images are small and more people would share cells:
 
 # %%
 samples = [world.target_test[i] for i in range(40)]
@@ -323,10 +323,10 @@ header = ["features of", "median gap", "widest gap", "channels of 128 with a gap
 display(Markdown(markdown_table(header, rows)))
 
 # %% [markdown]
-# Channel 3 has a gap of 1.43, so it is more than two images. "Source and source"
-# compares 40 source images with 40 others, which is chance. The median gap falls from 0.80 to
-# 0.27 with SE+FD, close to chance (0.26), but the widest is still 1.74 (chance: 0.58). SE and FD
-# have medians of 0.64 and 0.68.
+# Channel 3 has a gap of 1.43, beyond those two images. "Source and source" compares
+# 40 source images with 40 others, which is chance. The median gap falls from 0.80 to 0.27 with
+# SE+FD, close to chance (0.26), but the widest is still 1.74 (chance: 0.58). SE and FD have
+# medians of 0.64 and 0.68.
 #
 # **The probe.** Small gaps can add up. So we train a linear classifier, a *probe*, to recognise the
 # domain from f, and test it on other images. It sees one average per image, or single cells.
@@ -347,10 +347,10 @@ header = ["features of", "images recognised", "cells recognised"]
 display(Markdown(markdown_table(header, rows)))
 
 # %% [markdown]
-# Given a whole image, the probe is always right, for all four methods. So no method hides the
-# domain, and this test cannot rank them. Given a single cell, it is right in 78 % of cases for
-# NoAdapt and 72 % for SE+FD. So SE+FD moves the means together, and single cells become only
-# slightly harder to recognise.
+# Given an image's average, the probe is always right, for all four methods. So no
+# method hides the domain, and this test cannot rank them. Given a single cell, it is right in
+# 78 % of cases for NoAdapt and 72 % for SE+FD. So SE+FD moves the means together, and single cells
+# become only slightly harder to recognise.
 #
 # Do narrower gaps mean better counts? Not in proportion. Over five seeds
 # ([notebook 09](09_evaluation.ipynb)) the MAE on the target is 30.1 people for NoAdapt, 19.4 for

@@ -297,9 +297,9 @@ for rank, index in enumerate(worst, start=1):
     )
 
 # %% [markdown]
-# Mostly trees and hedges, and in the first and third image also rough ground. (The square patches
-# are the reach of the heads' kernels.) The source images have no trees, so nothing taught the
-# counter that leaves are not people.
+# Trees and hedges, and in the first and third image rough ground. (The square
+# patches are the reach of the heads' kernels.) The source images have no trees, so nothing taught
+# the counter that leaves are not people.
 #
 # **Try it.** Target images 15 and 16 both have trees and hedges. Compare their background errors.
 

@@ -151,9 +151,9 @@ for grid in (1, 2, 3, 6):
 
 # %% [markdown]
 # *Adaptive* pooling fixes the number of cells, not their size. Of $n$ rows, cell $i$ of $g$ takes
-# those from $\lfloor i\,n/g \rfloor$ up to, not including, $\lceil (i+1)\,n/g \rceil$. If $g$ does
-# not divide $n$, neighbours share a row, and the mean shifts a little: 0.395 and 0.392 instead of
-# 0.401.
+# those from $\lfloor i\,n/g \rfloor$ up to, not including, $\lceil (i+1)\,n/g \rceil$. Columns
+# likewise. If $g$ does not divide $n$, neighbours share one, as here of 32 columns, and the mean
+# shifts: 0.395 and 0.392, not 0.401.
 #
 # So S accepts images of any size. But a 6 × 6 cell is about 40 pixels wide here, and hundreds in a
 # large photograph.
@@ -399,7 +399,8 @@ for title, model in {"S on frozen features": (E, S_new), "E and S together": (E_
 z_target, pairs = z_hats["S on frozen features", "target"], domains["target"]
 per_image = [found_and_false(z[None], mask[None])[1] for z, (_, mask) in zip(z_target, pairs)]
 print("false positives of S on frozen features, target, sorted:")
-print("% of each image's background: " + " ".join(f"{value:.1f}" for value in sorted(per_image)))
+shares = " ".join(f"{value:.1f}" for value in sorted(per_image))
+print("% of each image's background far from people:", shares)
 
 worst, second = np.argsort(per_image)[::-1][:2]
 shown = {
@@ -421,10 +422,10 @@ notebook.show(
 )
 
 # %% [markdown]
-# The source has hardly any false positives (0.0 %). On the target S calls 7.8 % of
-# the background crowd; training E with S makes no difference here (8.5 %). It finds 77.5 and
-# 87.9 % of the pixels of people. That is more than on the source, perhaps because it calls more things
-# crowd. The worst image has false positives on 33 % of its background.
+# The source has hardly any false positives (0.0 %). On the target S has 7.8 % false
+# positives; training E with S makes no difference here (8.5 %). It finds 77.5 and 87.9 % of the
+# pixels of people. That is more than on the source, perhaps because it calls more things crowd.
+# In the worst image they are 33 %.
 #
 # Eq. 7 never sees the target. What could correct S there, without masks? Write down an idea before
 # notebook 06.

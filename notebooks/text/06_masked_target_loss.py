@@ -339,12 +339,12 @@ rows = [
 display(Markdown(markdown_table(HEADER, rows)))
 
 # %% [markdown]
-# Rougher masks cost the masked loss some lessons: 1.1 % of false positives stay,
-# not 0.4 (8 more with E in the loop: 2.4 people of MAE, appendix A). It keeps more heads (72 %),
-# since less ground is pushed down. The naive loss calls 48 % of the background crowd. And Eq. 8–9
-# alone makes S nearly blind: it keeps 24 % of the heads. An S that never predicts crowd pays
-# nothing. Eq. 7 prevents that: on the source S learns what people are, and the target only adds
-# what they are not.
+# Rougher masks cost the masked loss some lessons: false positives end at 1.1 %, not 0.4 (8 pixels
+# more, E in the loop: 2.4 people of MAE, appendix A). It keeps more heads, 72 %, since less
+# ground is pushed down. The naive loss calls 48 % of the background crowd. And Eq. 8–9 alone
+# makes S nearly blind: it keeps 24 % of the heads. An S that never predicts crowd pays nothing.
+# Eq. 7 prevents that: on the source S learns what people are, and the target only adds what they
+# are not.
 #
 # ## With E in the loop
 #

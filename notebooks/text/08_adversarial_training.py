@@ -134,9 +134,9 @@ for step in range(4):
     print(f"step {step}:", *(f"{name} {loss.item():.4f}  " for name, loss in parts.items()))
 
 # %% [markdown]
-# That is the method. After four steps D still guesses (its loss is log 2 = 0.69). The other losses
-# change from batch to batch as much as they have fallen, so four steps prove only that the loop
-# runs.
+# That is the method. After four steps D still guesses (its loss is log 2 = 0.69).
+# The other losses change from batch to batch, and one has not fallen, so four steps prove only
+# that the loop runs.
 #
 # The package takes the same step. It first checks which parts are present, because a λ of zero
 # switches its part off: NoAdapt, SE, FD and SE+FD are one loop with different weights. `minimise`

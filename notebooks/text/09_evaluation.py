@@ -238,9 +238,9 @@ notebook.show(
 )
 
 # %% [markdown]
-# On average NoAdapt finds 50.5 people per image on the background, where nobody stands, and is off
-# by +3.6 in the crowd. It does so in crowds of every size (right). SE+FD finds 6.4 there. The error
-# is also uneven: a quarter of the images accounts for 62 % of NoAdapt's. And SE+FD is not better
+# On average NoAdapt finds 50.5 people per image on the background and is off
+# by +3.6 in the crowd. The background is the larger part in crowds of every size (right). SE+FD
+# finds 6.4 on it. The error is uneven: a quarter of the images accounts for 62 % of NoAdapt's. And SE+FD is not better
 # everywhere: in 10 of the 50 images its error is the larger one.
 #
 # ## Fig. 2, rebuilt
@@ -457,6 +457,6 @@ check("9.4", sign_flip_share)
 # - Splitting the error into background and crowd answers the paper's question: SE+FD removes 21
 #   invented people per image from the background of the mini world.
 # - Compare methods seed by seed and show every seed. Five agreeing seeds suggest a direction, ten
-#   do so better; neither often shows a size.
+#   do so better; the size stays rough.
 #
 # [← 08 Adversarial training](08_adversarial_training.ipynb) · [10 Image translation →](10_image_translation.ipynb)

@@ -308,7 +308,7 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 # ### In pictures
 #
 # Three images by the rule of notebook 09: the 50th, 70th and 90th percentile of NoAdapt's error,
-# in a fresh world.
+# in the world of the tuning.
 
 # %%
 test = world.target_test.subset(range(0, len(world.target_test), 3))
@@ -407,9 +407,9 @@ def exchange(pool, capacity, image, coin, place):
 check("10.3", exchange)
 
 # %% [markdown]
-# **10.4 Does the order hang on one seed?** (★★, 6 minutes). Leave out each seed in turn and average
-# the other differences; return the lowest and the highest mean. Predict which rows of the table
-# above change their sign.
+# **10.4 Does the order hang on one seed?** (★★, 6 minutes). Leave out each seed in turn and
+# average the other differences; return the lowest and the highest mean. Predict which differences
+# between two adaptations change their sign.
 
 # %%
 def without_one(gains):

@@ -391,10 +391,11 @@ notebook.show(
 # %% [markdown]
 # The first attempt nearly doubled the error. In the second SE+FD has the smallest
 # MAE, 36.8 ± 5.1 people against 46.4 ± 5.3; FD alone is worse than no adaptation (63.6). SE and
-# SE+FD differ by 2.5 people per image, so beside S, D, at λd = 0.00001, did next to nothing. The
+# SE+FD differ by 2.5 people per image, so D, at λd = 0.00001, did next to nothing beside S. The
 # count is better than the map: SE+FD still puts 63 people on the background and misses 73 in the
-# crowd, and the two errors cancel. The masks are suspects: they call 70 % of the pixels crowd,
-# and leave Eq. 8–9 little to learn from. Above 450 people both methods count 16 to 55 % too few.
+# crowd, and the two errors largely cancel. The masks are suspects: they call 70 % of the pixels
+# crowd, and leave Eq. 8–9 little to learn from. Above 450 people both methods count 16 to 55 %
+# too few.
 #
 # Four dots stand far above all others: one image, four seeds. How much of the table is that image?
 

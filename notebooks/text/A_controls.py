@@ -100,10 +100,10 @@ print(f"the mask model's: {inside:.1%} of the heads inside, {crowd:.0%} of the p
 display(comparisons.variants(controls, "se", [f"se@{one}" for one in changes["se"][:4]]))
 
 # %% [markdown]
-# Look at the columns in the middle. With any masks, even empty ones, the background stays below 8
-# people per image (NoAdapt: 26.5). Masks that miss people cost the *crowd*: with shuffled ones SE
-# misses 16 people, with empty ones 24. The mask protects the people from this loss, which is why
-# Eq. 8 leaves the crowd out.
+# Look at the columns in the middle. With any masks, even empty ones, the background
+# stays below 8 people per image (NoAdapt: 26.5). Masks that miss people cost the *crowd*: with
+# shuffled ones SE misses 16 people, with empty ones 24. The mask protects the people from this
+# loss: Eq. 8 leaves the crowd out.
 #
 # Dilation costs 2.4 people of MAE, on all five seeds: the ground near the crowd seems worth
 # having. Perfect masks lower the MAE by 1.8 people, but the interval (−5.8 to +2.1) leaves open
@@ -162,11 +162,11 @@ header = ["λd", "learning rate of D", "target MAE, % of mean count", "seeds"]
 display(comparisons.table(header, rows))
 
 # %% [markdown]
-# On the five worlds only λd = 0.001 is below SE with an interval that excludes zero, and only just.
-# On the development seeds no λd beats λd = 0 (16.2 %), and three raise the error by more than a
-# third: 1e-5, 0.0001 and 0.003 (the last on two seeds only). An earlier round with λd = 1e-5 made
-# it worse on all five of its seeds (notebook 09); here that λd is worse on four of the five. A gain
-# that needs a λd chosen with labels is not one to count on.
+# On the five worlds only λd = 0.001 is below SE with an interval that excludes
+# zero, and only just. On the development seeds no λd clearly beats λd = 0 (16.2 %), and at D's
+# rate of 0.00025 three raise it by more than a third: 1e-5, 0.0001 and 0.003 (two seeds). An
+# earlier round with λd = 1e-5 made it worse on all five of its seeds (notebook 09); here that λd
+# is worse on four of the five. A gain that needs a λd chosen with labels is not one to count on.
 #
 # ## Did the features come together?
 #

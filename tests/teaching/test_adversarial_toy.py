@@ -47,11 +47,12 @@ def test_figures_have_what_they_promise() -> None:
 
 
 def test_the_demo_draws_every_setting_and_refuses_steps_that_do_not_exist() -> None:
+    before = plt.get_fignums()  # other tests may leave some open
     assert picture(render_adversarial_game(0.1, 0.01, 0)) != picture(render_adversarial_game(0.1, 0.01, STEPS))
     for wrong in (-1, STEPS + 1):
         with pytest.raises(ValueError, match=f"0 to {STEPS}"):
             render_adversarial_game(0.1, 0.01, wrong)
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before
 
 
 def test_the_demo_moves() -> None:

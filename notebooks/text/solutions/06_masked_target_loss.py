@@ -82,12 +82,12 @@ all_pixels, background_pixels, per_image = 1, 1, 0.8 / 0.2
 check("6.2", (all_pixels, background_pixels, per_image))
 
 # %% [markdown]
-# In (c) the few background pixels of a crowded image weigh four times as much. (b) is even within a
-# batch, but the push still depends on the batch: two images like B would push four times as hard as
-# two like A. And an image, or batch, without background divides 0 by 0. None of the three is wrong
-# as a loss. But only in (a) does a background pixel weigh the same always, as in the paper's sum,
-# so only there the ratio of Eq. 7 to Eq. 9, and the meaning of $\lambda^s = \lambda^t$, stays the
-# paper's.
+# In (c) the few background pixels of a crowded image weigh four times as much. (b)
+# is even within a batch, but the push still depends on the batch: two images like B would push
+# four times as hard as two like A. And an image, or batch, without background divides 0 by 0.
+# None of the three is wrong as a loss. But only in (a) does a background pixel always weigh the
+# same, as in the paper's sum, so only there do the ratio of Eq. 7 to Eq. 9 and the meaning of
+# $\lambda^s = \lambda^t$ stay the paper's.
 
 # %% [markdown]
 # ## 6.3 One ẑ for two things

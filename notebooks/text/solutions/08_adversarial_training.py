@@ -52,13 +52,14 @@ print(f"{stored['mean_count']:.0f} people per image")
 # First look at how far three seeds of the *same* settings lie apart: the MAE of row 0 is 14.7, 19.6
 # or 27.7 people. A smaller difference needs more seeds than these three.
 #
-# 1. **No adaptation.** The MAE does not fall: 91.0 people against 85.0 at the warm start. More of
-#    the source does not teach E anything about the target's background (79.6 people).
+# 1. **No adaptation.** On average the MAE does not fall: 91.0 people against 85.0 at the warm
+#    start. More of the source does not teach E anything about the target's background (79.6 people).
 # 2. **No pseudo-masks.** The background error stays at 58.5 people, against 12.4 with them. The
 #    crowd error is small (−1.7). So it is the loss on the target's background that removes the
 #    people who are not there.
 # 3. **No D.** MAE 17.7 against 20.7 people: no difference that three seeds could show. Over five
-#    seeds of the full training it is 10.5 ± 1.9 (SE) against 8.9 ± 0.8 (SE+FD), notebook 09.
+#    seeds of the full training it is 10.5 (SE) against 8.9 (SE+FD), in an earlier round
+#    9.0 against 10.7: notebook 09.
 # 4. **Perfect masks.** MAE 18.7 people. In so short a training the mistakes of the mask model are
 #    not what costs most.
 # 5. **Shuffled masks.** The crowd error turns negative with every seed (−5.0 to −7.9), because
@@ -67,7 +68,8 @@ print(f"{stored['mean_count']:.0f} people per image")
 #    crowd. A count alone does not show it. In full trainings of SE the background error is small
 #    (4.3), little cancels, and the MAE is 15.6 against 10.5 people
 #    ([appendix A](../A_controls.ipynb)).
-# 6. **No crowd in the masks.** The same, stronger: 16.1 people too few in the crowd.
+# 6. **No crowd in the masks.** The crowd error is stronger, 16.1 people too few; the MAE,
+#    18.4, is within the spread of row 0.
 # 7. **A strong D.** MAE 9.3, 25.6 and 16.2 people: among the best and among the worst runs.
 #    Unpredictable.
 # 8. **D looks at the mask.** MAE 16.9 people: within the spread of row 0.

@@ -48,11 +48,11 @@ notebook.show(
 )
 
 # %% [markdown]
-# *λ = 0.* Only fooling is left. The translation is 0.27 off the right answer and 0.31 off the
-# inverted one, further than the image itself (0.17), and nothing comes back: the cycle loss is
-# 0.68, where a constant mid-grey would cost 0.5. The generator paints something with the target's
-# colours that has little to do with the image. A counter would learn from labels that do not fit
-# the picture.
+# *λ = 0.* Only fooling is left. The translation is 0.27 off the right answer and
+# 0.31 off the inverted one, further than the image itself (0.17), and nothing comes back: the
+# cycle loss is 0.68, where a constant mid-grey would cost 0.5. The generator paints a blue and
+# magenta pattern that has little to do with the image. A counter would learn from labels that do
+# not fit the picture.
 #
 # *μ = 1.* No improvement here: 0.09 off the right answer, where the notebook's run without the term
 # was 0.04 off. One run says little.
@@ -173,5 +173,5 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 # λd, as the notebook shows.) With SFCN all three differences change sign. The MAE of SE+FD is 2.5
 # people below CycleGAN's, and 2.4 above it once seed 25 is left out.
 #
-# A sign that survives is no proof. Five seeds from one small world can agree by chance, and all
-# five share the same settings.
+# A sign that survives is no proof. Five seeds can agree by chance, and all five share the same
+# settings.
