@@ -73,16 +73,16 @@ def make_dataset(
     """
     labels, root, out = Path(labels).expanduser(), existing_folder(images, "the images"), Path(out).expanduser()
     part = f"{known_split(split, ('train', 'test'), 'a set of your own')}_data"
-    foreign = [name for name in listing(out) if name[0] != "." and name not in {"train_data", "test_data"} - {part}]
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; choose a new folder")
-    if foreign:
-        raise InputError(f"{out} already holds {', '.join(foreign[:3])}; choose a new folder")
     listed = _read_labels(labels)
     targets = _targets(listed)
     outside = {}
     try:
         with one_writer(out), TemporaryDirectory(prefix=".making-", dir=out) as hidden:
+            allowed = {"train_data", "test_data"} - {part}
+            if foreign := [name for name in listing(out) if name[0] != "." and name not in allowed]:
+                raise InputError(f"{out} already holds {', '.join(foreign[:3])}; choose a new folder")
             made = Path(hidden, part)
             for stale in out.glob(".making-*"):  # of a command that was killed
                 if stale != made.parent:

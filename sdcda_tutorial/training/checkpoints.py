@@ -93,7 +93,7 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any], str | None]
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist; give a .safetensors file that training has written")
     try:
-        with safe_open(path, framework="pt") as file:
+        with _in_utf8(path) as readable, safe_open(readable, framework="pt") as file:
             card = dict(parse_json((file.metadata() or {})["card"]))
             written = card.pop(_DIGESTS, {"card": _card_digest(card), "tensors": None})
             if written["card"] != _card_digest(card):
@@ -105,6 +105,16 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any], str | None]
         raise
     except (KeyError, TypeError, ValueError, RecursionError):
         raise InputError(f"checkpoint {path} was not written by this package; it has no card in its header") from None
+
+
+@contextmanager
+def _in_utf8(path: Path) -> Iterator[str | Path]:
+    """The path, or where its name is no UTF-8, which safetensors refuses, the open file's (Linux and macOS)."""
+    if in_utf8(str(path)) == str(path):
+        yield path
+    else:
+        with open(path, "rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
 
 
 _RENAMED = {"kernels": "counter"}

@@ -85,6 +85,7 @@ def test_the_other_part_is_added_and_nothing_is_replaced(photos: Path) -> None:
     make("a.jpg,1,2\n")
     assert [len(open_dataset("shanghaitech:out", split)) for split in ("train", "test")] == [1, 2]
     before = files("out")
+    Path("out/.sdcda-lock").touch()  # of a command that was killed when all was made
     for split in ("train", "test"):
         complaint(lambda split=split: make(CSV, split=split), "out already holds", f"{split}_data")
     Path("mine").mkdir()

@@ -83,6 +83,18 @@ def test_the_counter_comes_back_bit_for_bit_and_ready_to_predict(counter: CrowdC
     assert torch.equal(loaded.to(memory_format=torch.channels_last)(x), reference(x))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are no UTF-8")
+def test_a_folder_whose_name_is_no_utf_8(counter: CrowdCounter, path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    copy = shutil.copy(path, folder / "model.safetensors")
+    for name, tensor in checkpoints.load(path)[0].items():
+        assert torch.equal(checkpoints.load(copy)[0][name], tensor)
+    (folder / "model.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(InputError, match="is broken"):
+        checkpoints.load(copy)
+
+
 def test_half_precision_files_load_as_float32(counter: CrowdCounter, path: Path, tmp_path: Path) -> None:
     tensors = {k: v.half() if v.is_floating_point() else v for k, v in checkpoints.load(path)[0].items()}
     checkpoints.save(tmp_path / "half.safetensors", tensors, CARD)
