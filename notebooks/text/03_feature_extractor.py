@@ -280,7 +280,7 @@ feature_maps(world.source_test, world.target_test)
 
 # %% [markdown]
 # Two images always differ in *content*. The domain gap is what remains over many images. So take 40
-# images per domain, average each channel over each image, and compare four versions of E: NoAdapt
+# images per domain, average each channel over image centres, and compare four versions of E: NoAdapt
 # (source only), SE (with S), FD (with D) and SE+FD (the paper's method).
 #
 # **The gap** of channel $c$ is the distance between its two means, in standard deviations within
