@@ -39,7 +39,7 @@ BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.
 
 
 class Budget(NamedTuple):
-    """What a notebook may cost its reader at most: words of prose, minutes with all exercises, seconds to execute."""
+    """What a notebook may cost at most: words of prose, minutes without optional exercises, seconds to execute."""
 
     words: int | None
     minutes: int | None
@@ -47,18 +47,18 @@ class Budget(NamedTuple):
 
 
 BUDGETS = {
-    "00": Budget(900, 20, 15),
-    "01": Budget(850, 35, 15),
-    "02": Budget(1000, 45, 60),
-    "03": Budget(1100, 50, 20),
-    "04": Budget(950, 40, 45),
-    "05": Budget(1000, 50, 30),
-    "06": Budget(1300, 55, 20),
-    "07": Budget(1000, 50, 45),
-    "08": Budget(1200, 80, 120),
-    "09": Budget(1500, 60, 45),
-    "10": Budget(1400, 60, 60),
-    "11": Budget(1500, 55, 20),
+    "00": Budget(900, 15, 15),
+    "01": Budget(850, 30, 15),
+    "02": Budget(1000, 35, 60),
+    "03": Budget(1100, 40, 20),
+    "04": Budget(950, 35, 45),
+    "05": Budget(1000, 40, 30),
+    "06": Budget(1300, 45, 20),
+    "07": Budget(1000, 40, 45),
+    "08": Budget(1200, 70, 120),
+    "09": Budget(1500, 40, 45),
+    "10": Budget(1400, 45, 60),
+    "11": Budget(1500, 40, 20),
     "A": Budget(1200, 45, 20),
     "B": Budget(None, None, 5),  # to look things up in
 }

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 20
+#     minutes: 15
 #     seconds: 15
 # ---
 
@@ -14,9 +14,10 @@
 # learned to count in one kind of image and failed on another. Then it looked at images of the
 # other kind, without a single label, and nearly got the count right. How?
 #
-# **After this notebook you can** say what goes wrong between two domains, name the four
-# networks that fix it, and choose your way on. **Time** 20 minutes; runs in about 15 seconds on
-# two CPU cores. **You need** a little Python and an idea of what training a network means.
+# **After this notebook you can** say what goes wrong between two domains, name the four networks
+# that fix it, and choose your way on. **Time** 15 minutes (optional exercise: +5);
+# runs in 15 s on two cores. **You need** a little Python and an idea of what
+# training a network means.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -173,26 +174,26 @@ start_here.show_results(mini, photos, single)
 #
 # | you want to | read | time |
 # |---|---|---|
-# | learn the method | 01 to 08, in order | 7 hours |
-# | judge the result | 04, 09, appendix A | 2½ hours |
-# | use it on your photographs | 02, 11 | 1¾ hours |
+# | learn the method | 01 to 08, in order | 5½ hours |
+# | judge the result | 04, 09, appendix A | 2 hours |
+# | use it on your photographs | 02, 11 | 1¼ hours |
 #
-# In one hour, read the first two sections of 05 (what S is), then 06, the heart of the method.
+# In one hour: the first two sections of 05, then 06, the method's heart.
 #
 # | notebook | what it is about | minutes |
 # |---|---|--:|
 # | **00 Start here** | where you are | 20 |
-# | [01 Density maps](01_density_maps.ipynb) | F(y): why the sum is the count, and how it gets lost | 35 |
-# | [02 Crowd masks](02_crowd_masks.ipynb) | from boxes to pseudo-masks that are wrong in a useful way | 45 |
-# | [03 Feature extractor](03_feature_extractor.ipynb) | E, and the domain gap made visible | 50 |
-# | [04 Density estimator](04_density_estimator.ipynb) | C, and where a source-only counter goes wrong | 40 |
-# | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 50 |
-# | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two rivals | 55 |
-# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and collapse | 50 |
-# | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 80 |
-# | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 60 |
-# | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals | 60 |
-# | [11 Real data](11_real_data.ipynb) | from a data set or your photograph to a count | 55 |
+# | [01 Density maps](01_density_maps.ipynb) | F(y): why the sum is the count, and how it gets lost | 30 |
+# | [02 Crowd masks](02_crowd_masks.ipynb) | from boxes to pseudo-masks that are wrong in a useful way | 35 |
+# | [03 Feature extractor](03_feature_extractor.ipynb) | E, and the domain gap made visible | 40 |
+# | [04 Density estimator](04_density_estimator.ipynb) | C, and where a source-only counter goes wrong | 35 |
+# | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 40 |
+# | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two rivals | 45 |
+# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and collapse | 40 |
+# | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 70 |
+# | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 40 |
+# | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals | 45 |
+# | [11 Real data](11_real_data.ipynb) | from a data set or your photograph to a count | 40 |
 # | [A Controls](A_controls.ipynb) | the evidence behind 09 | 45 |
 # | [B Ledger](B_ledger.ipynb) | what the paper leaves open; to look things up | – |
 #
@@ -200,8 +201,8 @@ start_here.show_results(mini, photos, single)
 #
 # - All outputs are stored, so you can read without running. *Run All* takes two minutes at most,
 #   without a GPU.
-# - *Exercises* have a stub and a line `check(...)`, which gives hints. Solutions are linked below
-#   them.
+# - *Exercises* have a stub and a line `check(...)`, which gives hints. Solutions are linked.
+#   The minutes leave out optional ones.
 # - *Try it* marks sliders. They need a running kernel.
 #
 # This check lists what is missing and how to fix it.
@@ -232,9 +233,9 @@ def background_error(predicted, truth):
 check("0.1", background_error)
 
 # %% [markdown]
-# **0.2 Right for the wrong reasons** (★★, 5 minutes). People invented in a tree can make up for
-# people missed in the crowd. In each image, how many missed people are hidden by invented ones?
-# `predicted` is the count, and `invented` the part of it on the background.
+# **0.2 Right for the wrong reasons** (★★, 5 minutes, optional). People invented in a tree can
+# make up for people missed in the crowd. In each image, how many missed people are hidden by
+# invented ones? `predicted` is the count, and `invented` the part of it on the background.
 
 # %%
 def hidden_errors(true, predicted, invented):

@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 15
-#     minutes: 35
+#     minutes: 30
 # ---
 
 # %% [markdown]
@@ -13,8 +13,7 @@
 # **After this notebook you can** turn head positions into a density map, explain why its sum is
 # the number of people, and avoid losing people at the border and in a resize.
 #
-# **Time** 35 minutes to read and try; runs in about 15 seconds on two CPU cores. **You need** NumPy
-# and the basics of PyTorch tensors.
+# **Time** 30 minutes (optional exercise: +5); runs in 15 s on two cores. **You need** NumPy and the basics of PyTorch tensors.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -267,7 +266,8 @@ def crop_heads(points, x0, y0, x1, y1):
 check("1.2", crop_heads)
 
 # %% [markdown]
-# **1.3 Shrink a map without losing anyone** (★★, 5 minutes). For once you have a map and no heads.
+# **1.3 Shrink a map without losing anyone** (★★, 5 minutes, optional). For once you have a map
+# and no heads.
 
 # %%
 def resize_map(F, size):

@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 20
-#     minutes: 50
+#     minutes: 40
 # ---
 
 # %% [markdown]
@@ -14,8 +14,7 @@
 # features are and how far each of them sees, and measure how far apart the features of two
 # domains lie.
 #
-# **Time** 50 minutes with the exercises; runs in about 20 seconds on two CPU cores. **You need**
-# notebook 01, and to know what a convolution and a max pooling do.
+# **Time** 40 minutes (optional exercise: +10); runs in 20 s on two cores. **You need** notebook 01, and to know what a convolution and a max pooling do.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -279,9 +278,9 @@ notebook.show(
 feature_maps(world.source_test, world.target_test)
 
 # %% [markdown]
-# Two images always differ in *content*. The domain gap is what remains over many images. So take 40
-# images per domain, average each channel over image centres, and compare four versions of E: NoAdapt
-# (source only), SE (with S), FD (with D) and SE+FD (the paper's method).
+# Two images always differ in *content*. The domain gap is what remains over many images. So take
+# 40 images per domain, average each channel over image centres, and compare four versions of E:
+# NoAdapt (source only), SE (with S), FD (with D) and SE+FD (the paper's method).
 #
 # **The gap** of channel $c$ is the distance between its two means, in standard deviations within
 # a domain:
@@ -396,9 +395,9 @@ def prepare(image):
 check("3.1", prepare)
 
 # %% [markdown]
-# **3.2 Seeing further without pooling** (★★, 10 minutes). A kernel with *dilation* d uses every
-# d-th cell: a 3 × 3 kernel with d = 2 spans 5 cells. Extend the rule. How large is the field if
-# the three convolutions after pool 3 have d = 2?
+# **3.2 Seeing further without pooling** (★★, 10 minutes, optional). A kernel with *dilation* d
+# uses every d-th cell: a 3 × 3 kernel with d = 2 spans 5 cells. Extend the rule. How large is the
+# field if the three convolutions after pool 3 have d = 2?
 
 # %%
 def receptive_field(layers):

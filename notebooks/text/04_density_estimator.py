@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 30
-#     minutes: 40
+#     minutes: 35
 # ---
 
 # %% [markdown]
@@ -14,8 +14,7 @@
 # its loss by hand (Eq. 6), test a new counter before you train it, and split a counter's error
 # into crowd and background.
 #
-# **Time** 40 minutes with the exercises; runs in about 30 seconds on two CPU cores. **You need**
-# notebooks 01 and 03.
+# **Time** 35 minutes (optional exercise: +5); runs in 30 s on two cores. **You need** notebooks 01 and 03.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -346,8 +345,8 @@ def density_loss(pred, truth):
 check("4.1", density_loss)
 
 # %% [markdown]
-# **4.2 Larger images** (★★, 5 minutes). You enlarge all images, and σ with them, `scale` times
-# per side. Which label factor keeps the loss of an empty map as it was?
+# **4.2 Larger images** (★★, 5 minutes, optional). You enlarge all images, and σ with them,
+# `scale` times per side. Which label factor keeps the loss of an empty map as it was?
 
 # %%
 def new_label_factor(factor, scale):

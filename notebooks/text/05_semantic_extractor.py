@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 25
-#     minutes: 50
+#     minutes: 40
 # ---
 
 # %% [markdown]
@@ -13,8 +13,7 @@
 # **After this notebook you can** take pyramid pooling apart, follow every shape through S, compute
 # Eq. 7 by hand, and say how well S works on the target.
 #
-# **Time** 50 minutes with the exercises; runs in about 25 seconds on two CPU cores. **You need**
-# notebook 03, and to have met convolutions and batch norm.
+# **Time** 40 minutes (optional exercise: +12); runs in 25 s on two cores. **You need** notebook 03, and to have met convolutions and batch norm.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -479,8 +478,8 @@ def keeps_mean(height, width, grid, stride=8):
 check("5.2", keeps_mean)
 
 # %% [markdown]
-# **5.3 Switch a level off** (★★★, 12 minutes). Which grid matters most to S? Write your guess down,
-# then the forward pass with one level replaced by zeros *after* its projection.
+# **5.3 Switch a level off** (★★★, 12 minutes, optional). Which grid matters most to S? Write your
+# guess down, then the forward pass with one level replaced by zeros *after* its projection.
 
 # %%
 def without_level(S, f, level):

@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 20
-#     minutes: 55
+#     minutes: 45
 # ---
 
 # %% [markdown]
@@ -13,8 +13,8 @@
 # **After this notebook you can** compute Eq. 8 and 9 by hand, say which pixels they teach and which
 # they leave alone, and predict what three losses that look alike do to a network.
 #
-# **Time** 55 minutes with the exercises; runs in about 20 seconds on two CPU cores. **You need**
-# notebook 05 (S and the cross-entropy of Eq. 7), and to know what a gradient is.
+# **Time** 45 minutes (optional exercise: +10); runs in 20 s on two cores. **You need** notebook 05 (S and the cross-entropy of Eq. 7), and to know what a gradient
+# is.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -397,10 +397,11 @@ all_pixels, background_pixels, per_image = ..., ..., ...
 check("6.2", (all_pixels, background_pixels, per_image))
 
 # %% [markdown]
-# **6.3 One ẑ for two things** (★★★, 10 minutes). Suppose that the features of a person and of a
-# leaf are the same, so S has to give both the same $\hat z$. A source batch shows 300 pixels of
-# such people (Eq. 7), a target batch of the same size 100 pixels of such leaves outside the mask
-# (Eq. 8–9). Which $\hat z$ minimises the sum of both losses, with `weight` on the second?
+# **6.3 One ẑ for two things** (★★★, 10 minutes, optional). Suppose that the features of a person
+# and of a leaf are the same, so S has to give both the same $\hat z$. A source batch shows 300
+# pixels of such people (Eq. 7), a target batch of the same size 100 pixels of such leaves outside
+# the mask (Eq. 8–9). Which $\hat z$ minimises the sum of both losses, with `weight` on the
+# second?
 
 # %%
 def compromise(people, leaves, weight=1.0):

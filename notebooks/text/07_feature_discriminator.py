@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 50
+#     minutes: 40
 #     seconds: 40
 # ---
 
@@ -14,8 +14,7 @@
 # tell a balanced game from one that has collapsed, and explain why a fooled D does not mean
 # aligned domains.
 #
-# **Time** 50 minutes; runs in about 40 seconds on two CPU cores. **You need** notebooks 03 and
-# 05.
+# **Time** 40 minutes (optional exercise: +10); runs in 40 s on two cores. **You need** notebooks 03 and 05.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -234,7 +233,7 @@ for value, of_seeds in found.items():
 #
 # ### Try it
 #
-# Move the weight, D's learning rate and the step. Can you find a game that ends mirrored?
+# Move the weight, D's learning rate and the step. Can you make a game end mirrored?
 
 # %%
 from sdcda_tutorial.teaching.demos.adversarial_game import adversarial_game, render_adversarial_game
@@ -331,10 +330,10 @@ def adversarial_loss(target_logits):
 check("7.2", adversarial_loss)
 
 # %% [markdown]
-# **7.3 Four games with a bug** (★★★, 10 minutes). Each game below, played with new points, has
-# one fault: `"one sum"` (all losses in one `backward()`, nothing detached), `"labels mixed up"`
-# (E's loss takes the target for 0, as D's does), `"D too slow"`, or `"λd too large"`. Which is
-# which? For two of them, ask what each network is rewarded for.
+# **7.3 Four games with a bug** (★★★, 10 minutes, optional). Each game below, played with new
+# points, has one fault: `"one sum"` (all losses in one `backward()`, nothing detached), `"labels
+# mixed up"` (E's loss takes the target for 0, as D's does), `"D too slow"`, or `"λd too large"`.
+# Which is which? For two of them, ask what each network is rewarded for.
 
 # %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.1}}
 rows = []
@@ -353,7 +352,7 @@ check("7.3", diagnosis)
 # > **What this does not show.** The toy's domains differ in a number that the task does not need.
 # > Where they differ in what is counted, such as crowd density, aligning removes that too. The
 # > useful range of λd is the toy's own. A fresh D finds what is left of the domain, not whether
-# > it disturbs C.
+# > that disturbs C.
 #
 # ## Take away
 #

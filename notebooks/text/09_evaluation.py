@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 60
+#     minutes: 40
 #     seconds: 30
 # ---
 
@@ -13,8 +13,8 @@
 # **After this notebook you can** compute the four metrics of the paper's Table 1, say what each of
 # them misses, split an error into background and crowd, and read a result of five seeds.
 #
-# **Time** 60 minutes with the exercises; the cells run in less than 30 seconds on two CPU cores.
-# **You need** notebook 01; the methods compared here are those of notebooks 04 to 08.
+# **Time** 40 minutes (optional exercises: +20); runs in 30 s on two cores. **You need** notebook 01; the methods compared here are those of notebooks 04
+# to 08.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -238,10 +238,10 @@ notebook.show(
 )
 
 # %% [markdown]
-# On average NoAdapt finds 50.5 people per image on the background and is off
-# by +3.6 in the crowd. The background is the larger part in crowds of every size (right). SE+FD
-# finds 6.4 on it. The error is uneven: a quarter of the images accounts for 62 % of NoAdapt's. And SE+FD is not better
-# everywhere: in 10 of the 50 images its error is the larger one.
+# On average NoAdapt finds 50.5 people per image on the background and is off by +3.6 in the
+# crowd. The background is the larger part in crowds of every size (right). SE+FD finds 6.4 on it.
+# The error is uneven: a quarter of the images accounts for 62 % of NoAdapt's. And SE+FD is not
+# better everywhere: in 10 of the 50 images its error is the larger one.
 #
 # ## Fig. 2, rebuilt
 #
@@ -413,9 +413,9 @@ def best_constants(truth):
 check("9.2", best_constants)
 
 # %% [markdown]
-# **9.3 The right count in the right quarter** (★★, 8 minutes). The MAE ignores where people are,
-# and PSNR punishes even a shift of three pixels. In between: cut the map into its four quarters,
-# take the absolute error of the count in each, and add them up.
+# **9.3 The right count in the right quarter** (★★, 8 minutes, optional). The MAE ignores where
+# people are, and PSNR punishes even a shift of three pixels. In between: cut the map into its
+# four quarters, take the absolute error of the count in each, and add them up.
 
 # %%
 def quarter_error(pred, truth):
@@ -426,10 +426,10 @@ def quarter_error(pred, truth):
 check("9.3", quarter_error)
 
 # %% [markdown]
-# **9.4 Five seeds and the coin** (★★★, 12 minutes). `a` and `b` hold the MAE of two methods, one
-# entry per seed. If the methods were equally good, each difference a − b might as well have the
-# other sign. Go through all $2^n$ choices of signs: in what share of them is the mean difference at
-# least as far from zero as the observed one?
+# **9.4 Five seeds and the coin** (★★★, 12 minutes, optional). `a` and `b` hold the MAE of two
+# methods, one entry per seed. If the methods were equally good, each difference a − b might as
+# well have the other sign. Go through all $2^n$ choices of signs: in what share of them is the
+# mean difference at least as far from zero as the observed one?
 
 # %%
 def sign_flip_share(a, b):

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 60
+#     minutes: 45
 #     seconds: 35
 # ---
 
@@ -14,8 +14,7 @@
 # each term of its loss does and what SE CycleGAN adds, and judge a translation by the counter that
 # learns from it.
 #
-# **Time** 60 minutes with the exercises; runs in about 35 seconds on two CPU cores. **You need**
-# notebooks 07 (a discriminator) and 09 (comparing methods over seeds).
+# **Time** 45 minutes (optional exercises: +14); runs in 35 s on two cores. **You need** notebooks 07 (a discriminator) and 09 (comparing methods over seeds).
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -392,11 +391,11 @@ def identity_loss(xs, xt, to_target, to_source):
 check("10.2", identity_loss)
 
 # %% [markdown]
-# **10.3 A memory for the discriminator** (★★, 8 minutes). `pool` is a list of at most `capacity`
-# images (any objects). Return what D is shown for a new `image`, and change `pool` in place. While
-# it is not full, the new image goes in and is shown. Once it is full, a `coin` below 0.5 means:
-# show the old image at `place` and put the new one there. Otherwise show the new one and leave the
-# pool as it is.
+# **10.3 A memory for the discriminator** (★★, 8 minutes, optional). `pool` is a list of at most
+# `capacity` images (any objects). Return what D is shown for a new `image`, and change `pool` in
+# place. While it is not full, the new image goes in and is shown. Once it is full, a `coin` below
+# 0.5 means: show the old image at `place` and put the new one there. Otherwise show the new one
+# and leave the pool as it is.
 
 # %%
 def exchange(pool, capacity, image, coin, place):
@@ -407,9 +406,9 @@ def exchange(pool, capacity, image, coin, place):
 check("10.3", exchange)
 
 # %% [markdown]
-# **10.4 Does the order hang on one seed?** (★★, 6 minutes). Leave out each seed in turn and
-# average the other differences; return the lowest and the highest mean. Predict which differences
-# between two adaptations change their sign.
+# **10.4 Does the order hang on one seed?** (★★, 6 minutes, optional). Leave out each seed in turn
+# and average the other differences; return the lowest and the highest mean. Predict which
+# differences between two adaptations change their sign.
 
 # %%
 def without_one(gains):

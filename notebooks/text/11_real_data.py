@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 55
+#     minutes: 40
 #     seconds: 20
 # ---
 
@@ -14,9 +14,8 @@
 # resemble it, rehearse a training before it costs hours, run it, count in photographs of your own,
 # and say what the result is worth.
 #
-# **Time** 55 minutes with the exercises; runs in about 20 seconds on two CPU cores. **You need**
-# notebook 02, and 08 to train. No data set and no GPU: everything runs on the mini world, whose
-# files have the formats of the real sets.
+# **Time** 40 minutes (optional exercises: +16); runs in 20 s on two cores. **You need** notebook 02, and 08 to train. No data set and no GPU: everything runs on the
+# mini world, whose files have the formats of the real sets.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -448,7 +447,7 @@ def points_of_gcc(location):
 check("11.2", points_of_gcc)
 
 # %% [markdown]
-# **11.3 When will it be done?** (★★, 6 minutes). From the numbers of a dry run, without
+# **11.3 When will it be done?** (★★, 6 minutes, optional). From the numbers of a dry run, without
 # validations.
 
 # %%
@@ -460,11 +459,11 @@ def hours_left(steps, done, step, loading, workers):
 check("11.3", hours_left)
 
 # %% [markdown]
-# **11.4 How far does a network look?** (★★★, 10 minutes). This is the margin of a tile. Go from the
-# map back to the image, beginning with 0 pixels. A convolution with kernel k adds (k − 1) / 2. An
-# up-sampling halves the margin (rounded down) and adds 1, for the interpolation. A pooling doubles
-# it. Layers come in the order in which the image passes them: `("conv", 3)` has a kernel of 3,
-# `("pool", 2)` halves the size, `("up", 2)` doubles it.
+# **11.4 How far does a network look?** (★★★, 10 minutes, optional). This is the margin of a tile.
+# Go from the map back to the image, beginning with 0 pixels. A convolution with kernel k adds (k
+# − 1) / 2. An up-sampling halves the margin (rounded down) and adds 1, for the interpolation. A
+# pooling doubles it. Layers come in the order in which the image passes them: `("conv", 3)` has a
+# kernel of 3, `("pool", 2)` halves the size, `("up", 2)` doubles it.
 
 # %%
 def margin(layers):

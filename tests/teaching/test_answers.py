@@ -101,7 +101,8 @@ def test_check_keeps_a_right_answer_only(
         if answer is judged["wrong"]:
             raise ValueError("no")
 
-    monkeypatch.setitem(EXERCISES, "4.9", Exercise("4.9", "t", 1, 1, "well done.", checker, "losses.density_loss"))
+    exercise = Exercise("4.9", "t", 1, 1, "well done.", checker, replaces="losses.density_loss")
+    monkeypatch.setitem(EXERCISES, "4.9", exercise)
     check("4.9", judged["wrong"])
     assert not answers.FOLDER.exists()
     check("4.9", judged["right"])

@@ -252,7 +252,8 @@ def test_length_and_time_are_within_the_budget(name: str) -> None:
 
 @every_lesson
 def test_exercises_leave_time_to_read(name: str) -> None:
-    assert sum(EXERCISES[number].minutes for number in exercises(name)) < load(name).metadata["sdcda"]["minutes"]
+    needed = sum(EXERCISES[number].minutes for number in exercises(name) if not EXERCISES[number].optional)
+    assert needed < load(name).metadata["sdcda"]["minutes"]
 
 
 @every_notebook
@@ -274,11 +275,14 @@ def test_each_exercise_is_asked_once_and_solved(name: str) -> None:
 
 @every_lesson
 def test_exercises_tell_difficulty_and_time(name: str) -> None:
-    """As they are registered: **6.2 Title** (★★, 8 minutes)."""
+    """As they are registered: **6.2 Title** (★★, 8 minutes) or **6.3 Title** (★★★, 10 minutes, optional)."""
     text = "\n".join(prose(name))
-    for number in exercises(name):
-        known = EXERCISES[number]
-        assert f"**{number} {known.title}** ({'★' * known.difficulty}, {known.minutes} minutes)" in text
+    known = [EXERCISES[number] for number in exercises(name)]
+    for one in known:
+        more = ", optional" if one.optional else ""
+        assert f"**{one.number} {one.title}** ({'★' * one.difficulty}, {one.minutes} minutes{more})" in text
+    more = sum(one.minutes for one in known if one.optional)
+    assert re.search(rf"\*\*Time\*\* \d+ minutes \(optional exercises?: \+{more}\);", text)
 
 
 @every_notebook

@@ -35,6 +35,7 @@ class Exercise:
         number: notebook, dot, number within it: "6.2".
         difficulty: 1 (a line), 2 (some thought), 3 (a small piece of work).
         praise: what a right answer has shown, one sentence.
+        optional: whether the minutes that the notebook states leave it out.
         replaces: the function of the package that a right answer can stand in for, such as "losses.density_loss".
     """
 
@@ -44,6 +45,7 @@ class Exercise:
     minutes: int
     praise: str
     check: Callable[[Any], None]
+    optional: bool = False
     replaces: str | None = None
 
 
@@ -54,7 +56,7 @@ Mistakes = Mapping[str, Any]
 
 
 def exercise(
-    number: str, title: str, *, difficulty: int, minutes: int, replaces: str | None = None
+    number: str, title: str, *, difficulty: int, minutes: int, optional: bool = False, replaces: str | None = None
 ) -> Callable[[Checker], Checker]:
     """Decorator: registers the checker of an exercise. The checker's docstring is printed as the praise.
 
@@ -66,7 +68,7 @@ def exercise(
 
     def register(checker: Checker) -> Checker:
         praise = " ".join((checker.__doc__ or "").split())
-        EXERCISES[number] = Exercise(number, title, difficulty, minutes, praise, checker, replaces)
+        EXERCISES[number] = Exercise(number, title, difficulty, minutes, praise, checker, optional, replaces)
         return checker
 
     return register

@@ -28,7 +28,7 @@ def background_error(answer: Answer) -> None:
     expect(found, 0.8, "in this example it is 0.5 + 0.25 + 0.05 = 0.8 people, not {found:.3f}.", mistakes)
 
 
-@exercise("0.2", "Right for the wrong reasons", difficulty=2, minutes=5)
+@exercise("0.2", "Right for the wrong reasons", difficulty=2, minutes=5, optional=True)
 def hidden_errors(answer: Answer) -> None:
     """the smaller of the two errors is hidden by the other; only a map shows it, never the count."""
     true, predicted, invented = np.array([30.0, 30, 30, 30]), np.array([35.0, 24, 31, 38]), np.array([25.0, 4, 0, 6])

@@ -77,7 +77,7 @@ def crop_heads(answer: Answer) -> None:
     require(none.shape == (0, 2), f"a window without heads has an array of shape (0, 2), not {none.shape}.")
 
 
-@exercise("1.3", "Shrink a map without losing anyone", difficulty=2, minutes=5)
+@exercise("1.3", "Shrink a map without losing anyone", difficulty=2, minutes=5, optional=True)
 def resize_map(answer: Answer) -> None:
     """interpolation averages, so the sum falls with the area. Drawn last, a map never does."""
     F = density_map(POINTS, SIZE)

@@ -76,7 +76,7 @@ def mask_cost(answer: Answer) -> None:
     expect(everywhere, (0, 0), "where all is crowd no head is lost and nothing is taught: (0, 0), not {found}.")
 
 
-@exercise("2.3", "A threshold without target labels", difficulty=3, minutes=10)
+@exercise("2.3", "A threshold without target labels", difficulty=3, minutes=10, optional=True)
 def choose_threshold(answer: Answer) -> None:
     """labels of another domain choose the threshold, and no label of the target is read."""
     probability = np.zeros((4, 5))

@@ -45,7 +45,7 @@ def prepare(answer: Answer) -> None:
     expect(x, planes / 255, "the shape is right, but not the values: compare x[0, :, 0, 0] with image[0, 0] / 255.")
 
 
-@exercise("3.2", "Seeing further without pooling", difficulty=2, minutes=10)
+@exercise("3.2", "Seeing further without pooling", difficulty=2, minutes=10, optional=True)
 def receptive_field(answer: Answer) -> None:
     """dilation widens the field, not the cells of f: with d = 2 after pool 3 it is 140 pixels."""
 

@@ -37,7 +37,7 @@ def density_loss(answer: Answer) -> None:
     raise Hint("the loss is right, but it accepts (2, 1, 1, 3) and (2, 1, 3), which broadcast. Raise a ValueError.")
 
 
-@exercise("4.2", "Larger images", difficulty=2, minutes=5)
+@exercise("4.2", "Larger images", difficulty=2, minutes=5, optional=True)
 def new_label_factor(answer: Answer) -> None:
     """each person spreads over scale² times as many pixels, so the density falls by scale²."""
     require(number(answer(10.0, 1.0)) == 10, "scale 1 changes nothing: the factor should stay 10.")

@@ -136,7 +136,7 @@ def logits_with(S: SemanticExtractor, f: Tensor, scales: list[float], *, before:
     return F.interpolate(fused, scale_factor=S.stride, mode="bilinear", align_corners=False)
 
 
-@exercise("5.3", "Switch a level off", difficulty=3, minutes=12)
+@exercise("5.3", "Switch a level off", difficulty=3, minutes=12, optional=True)
 @torch.no_grad()
 def without_level(answer: Answer) -> None:
     """one grid is silent and everything else is as it was."""

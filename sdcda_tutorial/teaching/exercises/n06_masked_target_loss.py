@@ -80,7 +80,7 @@ def which_mean(answer: tuple[Any, Any, Any]) -> None:
     expect(c, 4.0, "(c) a background pixel gets ẑ / (background pixels of its image), divided by 2 images.", mistakes)
 
 
-@exercise("6.3", "One ẑ for two things", difficulty=3, minutes=10)
+@exercise("6.3", "One ẑ for two things", difficulty=3, minutes=10, optional=True)
 def compromise(answer: Answer) -> None:
     """S can only say which share of the votes is for crowd; to do better, E has to tell the two apart."""
     cases = [(300.0, 100.0, 1.0), (300.0, 100.0, 2.5), (50.0, 200.0, 0.5), (80.0, 20.0, 0.0)]

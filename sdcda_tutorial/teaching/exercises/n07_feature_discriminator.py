@@ -68,7 +68,7 @@ def adversarial_loss(answer: Answer) -> None:
     expect(number(answer(torch.full((1, 1, 1, 1), -200.0))), 200, closing, atol=1)
 
 
-@exercise("7.3", "Four games with a bug", difficulty=3, minutes=10)
+@exercise("7.3", "Four games with a bug", difficulty=3, minutes=10, optional=True)
 def diagnosis(answer: Answer) -> None:
     """no figure gives a fault away by itself; gap, D's answers, E's loss and the task together do."""
     right = {game: name for game, (name, _) in FAULTS.items()}

@@ -175,7 +175,7 @@ _HISTORY: list[dict[str, float]] = [
 ]
 
 
-@exercise("8.3", "Choose the checkpoint", difficulty=2, minutes=6)
+@exercise("8.3", "Choose the checkpoint", difficulty=2, minutes=6, optional=True)
 def choose(answer: Answer) -> None:
     """the choice used source labels only, so the target's test error is still an honest one."""
 

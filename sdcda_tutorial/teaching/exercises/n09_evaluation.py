@@ -67,7 +67,7 @@ def best_constants(answer: Answer) -> None:
     expect(high, 8, "for 0, 4, 8 and 20 people the MSE is lowest at 8, not at {found:.2f}.", atol=0.05)
 
 
-@exercise("9.3", "The right count in the right quarter", difficulty=2, minutes=8)
+@exercise("9.3", "The right count in the right quarter", difficulty=2, minutes=8, optional=True)
 def quarter_error(answer: Answer) -> None:
     """this is a known metric, GAME(1): errors in two quarters no longer cancel, and the unit is still people."""
     truth, pred = torch.zeros(4, 6), torch.zeros(4, 6)
@@ -91,7 +91,7 @@ def quarter_error(answer: Answer) -> None:
     expect(number(answer(wide, torch.zeros(2, 8))), 2, closing)
 
 
-@exercise("9.4", "Five seeds and the coin", difficulty=3, minutes=12)
+@exercise("9.4", "Five seeds and the coin", difficulty=3, minutes=12, optional=True)
 def sign_flip_share(answer: Answer) -> None:
     """five agreeing seeds give 2 of 32, or 0.0625: no five seeds can get below 1 in 20 here."""
     a, b = np.array([10.0, 27.0, 36.0, 15.0, 20.0]), np.array([15.0, 25.0, 38.0, 17.0, 21.0])  # -5, +2, -2, -2, -1

@@ -96,7 +96,7 @@ def identity_loss(answer: Answer) -> None:
     expect(uneven, 2 * (off(to_target, more) + off(to_source, xs)), fewer)
 
 
-@exercise("10.3", "A memory for the discriminator", difficulty=2, minutes=8)
+@exercise("10.3", "A memory for the discriminator", difficulty=2, minutes=8, optional=True)
 def exchange(answer: Answer) -> None:
     """half of the made images come to D late, so a trick that worked on an earlier D is tried on later ones too."""
 
@@ -130,7 +130,7 @@ def exchange(answer: Answer) -> None:
     require((shown, pool) == ("a", ["c", "b"]), f"{rule}, not {shown!r} and {pool}.")
 
 
-@exercise("10.4", "Does the order hang on one seed?", difficulty=2, minutes=6)
+@exercise("10.4", "Does the order hang on one seed?", difficulty=2, minutes=6, optional=True)
 def without_one(answer: Answer) -> None:
     """if the sign survives the loss of any seed, no single seed has made the result."""
     gains = [3.0, -1.0, -2.0, 1.0, -11.0]  # mean -2; without each: -3.25, -2.25, -2, -2.75, +0.25

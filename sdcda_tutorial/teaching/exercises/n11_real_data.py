@@ -55,7 +55,7 @@ def points_of_gcc(answer: Answer) -> None:
     require(empty.shape == (0, 2), "an empty scene has no heads: an array of shape (0, 2) in, and (0, 2) out.")
 
 
-@exercise("11.3", "When will it be done?", difficulty=2, minutes=6)
+@exercise("11.3", "When will it be done?", difficulty=2, minutes=6, optional=True)
 def hours_left(answer: Answer) -> None:
     """the slower of device and loading decides, so it is the one worth making faster."""
     mistakes: Mistakes = {
@@ -80,7 +80,7 @@ def hours_left(answer: Answer) -> None:
     expect(resumed, 0.25, "5400 of 7200 steps are done: a quarter of an hour is left, not {found:.3f} h.")
 
 
-@exercise("11.4", "How far does a network look?", difficulty=3, minutes=10)
+@exercise("11.4", "How far does a network look?", difficulty=3, minutes=10, optional=True)
 def margin(answer: Answer) -> None:
     """every pooling doubles what lies behind it, which is why deep layers look so far."""
 
