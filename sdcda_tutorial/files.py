@@ -14,12 +14,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sdcda_tutorial.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 
 @contextmanager
@@ -161,6 +158,8 @@ def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
 def in_one_line(path: str | os.PathLike[str]) -> str:
     """The path for a message: in quotes and escaped where it holds what ends a line or commands a terminal."""
     name = os.fsdecode(path)
+    if name.isprintable():  # as nearly all are; letter by letter takes as long as to open the file
+        return name
     return repr(name) if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name) else name
 
 

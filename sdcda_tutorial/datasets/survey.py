@@ -146,23 +146,27 @@ def facts_of(data: CrowdDataset, index: int, labels: Labels | None, header: tupl
     """What is known of image `index`; without labels, what the picture alone says, whose `stored_size` is `header`."""
     picture, *annotation = data.files(index)
     size, turned = header or stored_size(picture)
-    facts = Facts(picture, [*annotation, picture][0], size, turned)
+    file = [*annotation, picture][0]
     if labels is None:
-        return facts
+        return Facts(picture, file, size, turned)
     points, boxes, places = labels.points, labels.boxes, places_of(labels)
-    beyond = outside(places, size).any()
-    return replace(
-        facts,
+    beyond = outside(points, size)
+    astray = outside(places, size) if len(boxes) else beyond
+    return Facts(
+        picture,
+        file,
+        size,
+        turned,
         points=len(points),
-        outside=int(outside(points, size).sum()),
+        outside=int(beyond.sum()),
         repeated=len(points) - len(np.unique(points.round(1) @ [1, 1j])),
         boxes=len(boxes),
-        lost=len(boxes) - len(clip_boxes(boxes, size)),
+        lost=len(boxes) - len(clip_boxes(boxes, size)) if len(boxes) else 0,
         ignored=len(labels.attributes.get("ignored", ())),
         reach=float(np.abs(places).max(initial=0)),
         cornered=len(places) > 2 and bool((places <= _CORNER * np.array(size[::-1])).all()),
         misstated=labels.attributes.get("stated_count", len(points)) != len(points),
-        why=why_outside(places, size, turned) if beyond else "",
+        why=why_outside(places, size, turned) if astray.any() else "",
     )
 
 
@@ -176,7 +180,7 @@ def places_of(labels: Labels) -> np.ndarray:
 
 def outside(points: np.ndarray, size: Size) -> np.ndarray:
     """(N,) whether each of (N, 2) points (x, y) lies outside an image of `size` (height, width)."""
-    return np.asarray(np.any((points < 0) | (points >= np.array(size[::-1])), axis=1))
+    return np.asarray(((points < 0) | (points >= size[::-1])).any(axis=1))
 
 
 def why_outside(places: np.ndarray, size: Size, turned: int) -> str:

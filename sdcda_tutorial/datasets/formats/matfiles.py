@@ -107,7 +107,7 @@ def numbers_of(path: Path, fields: dict[str, Any], key: str) -> list[int]:
     value = fields.get(key, _EMPTY)
     if len(value) == 0:
         return []
-    if not _is_real(value) or (value != np.rint(value)).any() or np.isinf(value).any():  # NaN is not itself
+    if not _is_real(value) or (value.dtype.kind == "f" and (np.isinf(value) | (value != np.rint(value))).any()):
         raise InputError(f"{path}: {key} should be whole numbers, found {_called(value)}; fix the file")
     return [int(number) for number in value.ravel()]
 
