@@ -14,19 +14,13 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import html
-import json
-import math
-import numbers
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -37,158 +31,23 @@ from torch import Tensor
 from sdcda_tutorial import training
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.datasets.sample import Sample
-from sdcda_tutorial.errors import InputError, TrainingStopped
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.evaluation.pictures import show_pixels
 from sdcda_tutorial.experiments.control_masks import write_control_masks
 from sdcda_tutorial.experiments.presets import MINI
-from sdcda_tutorial.files import read_object, write_json
 from sdcda_tutorial.guards.locks import one_writer
-from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching import answers, notebook
-from sdcda_tutorial.training import loop
+from sdcda_tutorial.teaching.laboratory_form import Form
+from sdcda_tutorial.teaching.laboratory_run import DEFAULTS, FIGURES, Run, Settings, row
 from sdcda_tutorial.training.checkpoints import load_counter, versions
-from sdcda_tutorial.training.config import D_SEES, AdaptationConfig
 from sdcda_tutorial.training.saving import read_log
 
 FOLDER = Path("runs/laboratory")
 WARM_START = "noadapt-early"
-MASKS = ("predicted", "perfect", "shuffled", "none")
-FIGURES = {"mae": "MAE", "background": "background error", "crowd": "crowd error"}
 SHOWN = (5, 20, 37)  # test images whose maps are shown
-SAVE_EVERY = 20  # steps, so that an interrupted run loses little
-AVERAGE = 0.95  # the running mean spans about 20 steps; the preset's 50 would be most of so short a run
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run can change. The defaults are SE+FD as in the mini preset, with fewer steps.
-
-    Attributes:
-        lambda_s, lambda_t, lambda_d: the weights of Eq. 5; zero switches a part off.
-        masks: pseudo-masks of the target: "predicted" by the mask model; "perfect" around the true heads, which reads
-            labels that no method may read; "shuffled", those of other images; "none", which calls everything
-            background.
-        D_sees: what the discriminator looks at: "features" as in the paper, the "mask" or the "density".
-        learning_rate: of E, C and S.
-        seed: of the batches and of everything random in a step.
-        own: the reader's functions by what they replace, as digests of their source.
-    Raises:
-        InputError: a setting is out of range.
-    """
-
-    lambda_s: float = MINI.adaptation.weights.seg_source
-    lambda_t: float = MINI.adaptation.weights.seg_target
-    lambda_d: float = MINI.adaptation.weights.adversarial
-    masks: str = "predicted"
-    D_sees: str = "features"
-    learning_rate: float = MINI.adaptation.learning_rate
-    seed: int = 0
-    steps: int = 80
-    own: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("lambda_s", "lambda_t", "lambda_d", "learning_rate"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value < math.inf:
-                raise InputError(f"{name} is a number from 0 up, not {value!r}")
-            object.__setattr__(self, name, float(value))
-        if not 0 < self.learning_rate <= 1:
-            raise InputError(f"learning_rate is above 0 and at most 1, not {self.learning_rate:g}")
-        for name, low, high in (("seed", 0, 10**6), ("steps", 1, 1000)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise InputError(f"{name} is a whole number from {low} to {high}, not {value!r}")
-        for name, known in (("masks", MASKS), ("D_sees", D_SEES)):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
-        self.config()
-
-    def config(self) -> AdaptationConfig:
-        """The settings of the training: the mini preset with these changes, and the last step's running mean."""
-        return replace(
-            MINI.adaptation,
-            weights=LossWeights(self.lambda_s, self.lambda_t, self.lambda_d),
-            discriminator_sees=self.D_sees, learning_rate=self.learning_rate, seed=self.seed, steps=self.steps,
-            average=AVERAGE, holdout=0.0, validate_every=SAVE_EVERY,
-        )  # fmt: skip
-
-    @property
-    def key(self) -> str:
-        """Name of the run's files: a digest of the settings."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
-
-    def __str__(self) -> str:
-        """What differs from the defaults: "λt = 0, masks = shuffled"."""
-        symbols = {"lambda_s": "λs", "lambda_t": "λt", "lambda_d": "λd", "learning_rate": "learning rate"}
-        changed = []
-        for name, value in asdict(self).items():
-            if name == "own":
-                changed += [f"own functions ({len(value)})"] if value else []
-            elif value != getattr(DEFAULTS, name):
-                changed.append(f"{symbols.get(name, name)} = {value if isinstance(value, str) else f'{value:g}'}")
-        return ", ".join(changed) or "SE+FD, nothing changed"
-
-    def without_effect(self) -> list[str]:
-        """A line for each setting that these others leave without effect."""
-        lines = []
-        if self.masks != DEFAULTS.masks and self.lambda_t == 0:
-            lines.append("The masks have no effect here: only the loss with λt reads them.")
-        if self.D_sees != DEFAULTS.D_sees and self.lambda_d == 0:
-            lines.append("What D sees has no effect here: with λd = 0 there is no D.")
-        return lines
-
-
-DEFAULTS = Settings()
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training of the laboratory, measured on test images of the target.
-
-    Attributes:
-        mae, background, crowd: errors in people per image, as in `evaluation.Results`.
-        seconds: that the training took.
-        about: date, versions.
-    """
-
-    settings: Settings
-    mae: float
-    background: float
-    crowd: float
-    seconds: float
-    about: dict[str, Any] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return (
-            f"{self.settings}: MAE {self.mae:.1f}, background error {self.background:.1f}, "
-            f"crowd error {self.crowd:+.1f} people per image"
-        )
-
-    def to_json(self, path: Path) -> None:
-        figures = {name: getattr(self, name) for name in FIGURES}
-        write_json(path, {"settings": asdict(self.settings), "figures": figures, "seconds": self.seconds, **self.about})
-
-    @classmethod
-    def from_json(cls, path: Path) -> Run:
-        """Read what `to_json` wrote; an InputError for anything else."""
-        stored = read_object(path)
-        try:
-            settings = Settings(**stored["settings"])
-            figures = {name: float(stored["figures"][name]) for name in FIGURES}
-            about = {key: value for key, value in stored.items() if key not in ("settings", "figures", "seconds")}
-            run = cls(settings, **figures, seconds=float(stored["seconds"]), about=about)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"it is no run of the laboratory: {type(error).__name__} {error}") from None
-        if not all(math.isfinite(value) for value in figures.values()) or settings.key != path.stem:
-            raise InputError("its figures or its name do not belong to its settings")
-        return run
 
 
 Report = Callable[[int, int], None]  # steps done, steps in all
@@ -297,10 +156,10 @@ class Laboratory:
         source, target, _ = self.data
         options: dict[str, Any] = {
             "pseudo_masks": self.masks(settings.masks) if settings.lambda_t > 0 else None,
-            "init": notebook.CHECKPOINTS / f"{WARM_START}.safetensors", "description": str(settings),
+            "init": notebook.CHECKPOINTS / f"{WARM_START}.safetensors", "description": str(settings), "report": report,
         }  # fmt: skip
         began = time.perf_counter()
-        with answers.in_place_of_the_package(mine) as calls, _reporting(report):
+        with answers.in_place_of_the_package(mine) as calls:
             try:
                 model = training.adapt(source, target, settings.config(), folder, resume=True, **options)
             except InputError as error:
@@ -356,7 +215,7 @@ class Laboratory:
 
     def markdown(self, runs: Iterable[Run]) -> str:
         """The stored figures, and these runs below them, as a Markdown table."""
-        return markdown_table(["", *FIGURES.values()], _stored_rows() + [_cells(run) for run in runs], aligned=False)
+        return markdown_table(["", *FIGURES.values()], _stored_rows() + [run.row for run in runs], aligned=False)
 
     def log(self, run: Run) -> list[dict[str, float]]:
         """Losses of a run, one line for every tenth step; an InputError where its folder is gone."""
@@ -378,7 +237,12 @@ class Laboratory:
 
     def form(self) -> ipywidgets.VBox:
         """The laboratory as widgets: choose, press Train, read the row that is added."""
-        return _Form(self).box
+        return Form(self.train, self.figure, self.rows).box
+
+    def rows(self) -> tuple[list[list[str]], list[str]]:
+        """The cells of the table, with all kept runs, and a line for each file that is not one."""
+        found, lines = self.runs()
+        return _stored_rows() + [run.row for run in found], lines
 
 
 def render_maps(samples: Sequence[Sample], maps: dict[str, list[Tensor]]) -> Figure:
@@ -407,16 +271,8 @@ def _stored_rows() -> list[list[str]]:
         rows.append([f"{title}, five seeds, full training", *values])
     if (notebook.RESULTS / "laboratory.json").exists():
         start = notebook.result("laboratory")["start"]
-        rows.append(["**Warm start, no step yet**", *_figures(start)])
+        rows.append(row("Warm start, no step yet", start))
     return rows
-
-
-def _cells(run: Run) -> list[str]:
-    return [f"**{run.settings}**", *_figures({name: getattr(run, name) for name in FIGURES})]
-
-
-def _figures(of: dict[str, float]) -> list[str]:
-    return [f"{of['mae']:.1f}", f"{of['background']:.1f}", f"{of['crowd']:+.1f}"]
 
 
 def _settings(changed: dict[str, Any], own: dict[str, str]) -> Settings:
@@ -430,112 +286,3 @@ def _settings(changed: dict[str, Any], own: dict[str, str]) -> Settings:
 def _digest(source: str) -> str:
     """Of a kept answer, without its first line, which holds a date."""
     return hashlib.sha256(source.partition("\n")[2].encode()).hexdigest()[:12]
-
-
-@contextmanager
-def _reporting(report: Report | None) -> Iterator[None]:
-    """Report the steps of a training in this block instead of drawing its progress bar."""
-    if report is None:
-        yield
-        return
-    tell: Report = report
-
-    class Bar:
-        def __init__(self, steps: range, *, initial: int = 0, total: int = 0, **_: Any) -> None:
-            self.steps, self.initial, self.total = steps, initial, total
-
-        def __iter__(self) -> Iterator[int]:
-            tell(self.initial, self.total)
-            for step in self.steps:
-                yield step
-                tell(step + 1, self.total)
-
-        def set_postfix(self, *_: Any, **__: Any) -> None:
-            pass
-
-    with patch.object(loop, "tqdm", Bar):
-        yield
-
-
-# The form ------------------------------------------------------------------------------------------------------------
-
-LAMBDAS = (0.0, 0.0001, 0.001, 0.01, 0.1, 1.0)
-RATES = (1e-4, 2e-4, 5e-4, 1e-3, 5e-3)
-
-
-class _Form:
-    """Widgets for the settings, a button, the progress, a line for messages, the table and the maps."""
-
-    def __init__(self, lab: Laboratory) -> None:
-        self.lab = lab
-        self.inputs = {
-            "lambda_s": _choice("λs", LAMBDAS, DEFAULTS.lambda_s),
-            "lambda_t": _choice("λt", LAMBDAS, DEFAULTS.lambda_t),
-            "lambda_d": _choice("λd", LAMBDAS, DEFAULTS.lambda_d),
-            "masks": _choice("masks", MASKS, DEFAULTS.masks),
-            "D_sees": _choice("D sees", D_SEES, DEFAULTS.D_sees),
-            "learning_rate": _choice("learning rate", RATES, DEFAULTS.learning_rate),
-            "seed": ipywidgets.BoundedIntText(value=DEFAULTS.seed, min=0, max=10**6, description="seed"),
-            "steps": ipywidgets.BoundedIntText(value=DEFAULTS.steps, min=1, max=1000, description="steps"),
-            "own": ipywidgets.Checkbox(value=False, description="my own functions", indent=False),
-        }
-        for control in self.inputs.values():
-            control.style.description_width = "95px"
-            control.layout.width = "240px"
-        self.button = ipywidgets.Button(description="Train", button_style="primary", tooltip="Train with these")
-        self.button.on_click(self.train)
-        self.progress = ipywidgets.IntProgress(min=0, max=DEFAULTS.steps, layout={"width": "300px"})
-        self.said = ipywidgets.HTML().add_class("sdcda-said")
-        self.rows = ipywidgets.HTML().add_class("sdcda-rows")
-        self.image = ipywidgets.Image(format="jpeg", layout={"max_width": "100%"})
-        self.maps = ipywidgets.VBox()  # empty until there is a picture: an image without one shows as broken
-        controls = list(self.inputs.values())
-        lines = [ipywidgets.HBox(controls[at : at + 3], layout={"flex_flow": "row wrap"}) for at in (0, 3, 6)]
-        self.box = ipywidgets.VBox(
-            [*lines, ipywidgets.HBox([self.button, self.progress]), self.said, self.rows, self.maps]
-        ).add_class("sdcda-laboratory")  # by which the tests find it
-        self.show_rows()
-
-    def train(self, _: Any = None) -> None:
-        """Train with what is chosen; every error ends in one line, since one in a callback would end in a log."""
-        self.button.disabled, self.said.value = True, "Training. The first run also writes the pseudo-masks."
-        try:
-            values = {name: control.value for name, control in self.inputs.items()}
-            found, lines = self.lab.train(report=self.report, **values)
-            self.said.value = "<br>".join(html.escape(line) for line in [*lines, f"Done. {found!r}"])
-            self.show_rows()
-            figure = self.lab.figure(found)
-            if figure is not None:
-                self.image.value = notebook.picture(figure)
-                self.maps.children = (self.image,)
-        except KeyboardInterrupt:
-            self.said.value = "Interrupted. Press Train again: the run goes on from the step that was saved last."
-        except (InputError, TrainingStopped) as error:
-            self.said.value = html.escape(str(error))
-        except Exception as error:
-            self.said.value = html.escape(f"{type(error).__name__}: {error}")
-        finally:
-            self.button.disabled = False
-
-    def report(self, done: int, total: int) -> None:
-        self.progress.max, self.progress.value = total, done
-
-    def show_rows(self) -> None:
-        """All kept runs, also those of another session."""
-        found, lines = self.lab.runs()
-        rows = _stored_rows() + [_cells(run) for run in found]
-        space = "style='padding: 0 14px; line-height: 1.6'"
-        head = "".join(f"<th {space}>{title}</th>" for title in ["", *FIGURES.values()])
-        body = "".join(f"<tr>{''.join(f'<td {space}>{_html(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        left_out = "".join(f"<br>{html.escape(line)}" for line in lines)
-        self.rows.value = f"<table class='sdcda-table'><tr>{head}</tr>{body}</table>{left_out}"
-
-
-def _html(cell: str) -> str:
-    inner = html.escape(cell.replace("**", ""))
-    return f"<b>{inner}</b>" if cell.startswith("**") else inner
-
-
-def _choice(label: str, options: Sequence[Any], value: Any) -> ipywidgets.Dropdown:
-    pairs = [(option if isinstance(option, str) else f"{option:g}", option) for option in options]
-    return ipywidgets.Dropdown(options=pairs, value=value, description=label)

@@ -13,7 +13,8 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.experiments.benchmark import provenance
 from sdcda_tutorial.files import write_json
 from sdcda_tutorial.teaching import notebook
-from sdcda_tutorial.teaching.laboratory import AVERAGE, DEFAULTS, FIGURES, WARM_START, Laboratory
+from sdcda_tutorial.teaching.laboratory import WARM_START, Laboratory
+from sdcda_tutorial.teaching.laboratory_run import AVERAGE, DEFAULTS, FIGURES
 
 # Number -> the call that answers it. Notebook 08 asks, its solutions read the stored figures.
 QUESTIONS: dict[str, dict[str, Any]] = {

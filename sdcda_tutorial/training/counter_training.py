@@ -5,7 +5,7 @@ adapt(source, target, config, folder, pseudo_masks=...)  # -> folder/model.safet
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -145,6 +145,7 @@ def adapt(
     records: Records | None = None,
     resume: bool = False,
     description: str = "adapt",
+    report: Callable[[int, int], None] | None = None,
     rehearsal: Rehearsal | None = None,
 ) -> Path:
     """Train a crowd counter on the labelled `source` and the unlabelled `target`; the path of the chosen model.
@@ -156,6 +157,7 @@ def adapt(
         pseudo_masks: folder of the target's masks, needed where λt > 0.
         init: checkpoint whose E and C to begin with.
         vgg_weights: file with torchvision's VGG16-BN weights, for `config.pretrained` without a network.
+        description, report: of the progress bar; what is called in its place (`loop.Training`).
         rehearsal: take a few steps, measure and write nothing.
     Raises:
         InputError: data, masks, checkpoint or folder do not fit.
@@ -186,7 +188,7 @@ def adapt(
             **_about(config, counter, source, target, pseudo_masks, init, vgg_weights),
         ),
         step=adaptation.step, domains=domains, steps=steps, images=len(trained_on), description=description,
-        workers=hardware.workers, rates=lambda step: config.rates(step, steps, len(trained_on)),
+        report=report, workers=hardware.workers, rates=lambda step: config.rates(step, steps, len(trained_on)),
         validate=None if held_out is None else lambda images: _count_error(adaptation.deployed.counter, images, fabric),
         held_out=held_out, validate_every=config.validate_every,
     )  # fmt: skip

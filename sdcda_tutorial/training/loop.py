@@ -43,6 +43,7 @@ class Training:
         description: of the progress bar.
         workers: see `Hardware`.
         after: called with the number of steps done after each of them.
+        report: called with the steps done and all steps, before the first and after each, in place of a progress bar.
         validate: error on images, lower is better; computed on `held_out` every `validate_every` steps in the later
             part of the training (`CHOOSE_FROM`), and at the end. The best model is kept; without it the last one is.
         save_every: steps between checkpoints to resume from; by default `validate_every`.
@@ -57,6 +58,7 @@ class Training:
     description: str
     workers: int | None = None
     after: Callable[[int], None] | None = None
+    report: Callable[[int, int], None] | None = None
     validate: Callable[[CrowdDataset], float] | None = None
     held_out: CrowdDataset | None = None
     validate_every: int = 100
@@ -77,8 +79,10 @@ class Training:
         run, start = self.run, self.run.begin(resume)
         bar = tqdm(
             range(start, self.steps), initial=start, total=self.steps, desc=self.description, unit="step",
-            dynamic_ncols=True, disable=not run.fabric.is_global_zero, mininterval=0.5,
+            dynamic_ncols=True, disable=self.report is not None or not run.fabric.is_global_zero, mininterval=0.5,
         )  # fmt: skip
+        report = self.report or (lambda done, steps: None)
+        report(start, self.steps)
         for step, batch in zip(bar, self._read(start), strict=False):
             try:
                 terms = self.one_step(step, batch)
@@ -87,6 +91,7 @@ class Training:
             done = step + 1
             if self.after is not None:
                 self.after(done)
+            report(done, self.steps)
             if done % LOG_EVERY == 0 or done == self.steps:
                 values = {name: float(value.detach()) for name, value in terms.items()}
                 run.log.add(done, values)

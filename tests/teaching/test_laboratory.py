@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.losses import LossWeights
-from sdcda_tutorial.teaching import laboratory
-from sdcda_tutorial.teaching.laboratory import DEFAULTS, Laboratory, Run, Settings
+from sdcda_tutorial.teaching.laboratory import Laboratory
+from sdcda_tutorial.teaching.laboratory_form import Form
 from sdcda_tutorial.teaching.laboratory_questions import QUESTIONS
+from sdcda_tutorial.teaching.laboratory_run import DEFAULTS, MASKS, Run, Settings
 from sdcda_tutorial.training.counter_training import AdaptationOnDevice
 
 ROOT = Path(__file__).parents[2]
@@ -169,7 +170,7 @@ def test_a_question_waits_for_a_prediction_and_keeps_it(
 
 @pytest.mark.slow
 def test_every_kind_of_mask_and_of_D_trains(lab: Callable[[], Laboratory]) -> None:
-    found = {lab().train(steps=1, masks=masks)[0].mae for masks in laboratory.MASKS}
+    found = {lab().train(steps=1, masks=masks)[0].mae for masks in MASKS}
     found |= {lab().train(steps=1, D_sees=sees, lambda_d=1)[0].mae for sees in ("mask", "density")}
     assert len(found) == 6
     assert len(lab().runs()[0]) == 6
@@ -177,7 +178,7 @@ def test_every_kind_of_mask_and_of_D_trains(lab: Callable[[], Laboratory]) -> No
 
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on(lab: Callable[[], Laboratory], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(laboratory, "SAVE_EVERY", 2)
+    monkeypatch.setattr("sdcda_tutorial.teaching.laboratory_run.SAVE_EVERY", 2)
     step, calls = AdaptationOnDevice.step, []
 
     def interrupted(self: Any, source: Any, target: Any) -> Any:
@@ -247,9 +248,13 @@ def test_the_readers_mistake_is_shown_with_its_line(lab: Callable[[], Laboratory
 # The form -------------------------------------------------------------------------------------------------------------
 
 
+def form_of(lab: Laboratory) -> Form:
+    return Form(lab.train, lab.figure, lab.rows)
+
+
 @pytest.mark.slow
 def test_the_form_trains_reports_and_adds_a_row(lab: Callable[[], Laboratory]) -> None:
-    form = laboratory._Form(lab())
+    form = form_of(lab())
     before = form.rows.value.count("<tr>")
     form.inputs["steps"].value, form.inputs["lambda_d"].value = 2, 0.0
     form.button.click()
@@ -257,11 +262,11 @@ def test_the_form_trains_reports_and_adds_a_row(lab: Callable[[], Laboratory]) -
     assert (form.progress.value, form.progress.max) == (2, 2)
     assert form.rows.value.count("<tr>") == before + 1 and "λd = 0, steps = 2" in form.rows.value
     assert form.image.value[:2] == b"\xff\xd8"
-    assert laboratory._Form(lab()).rows.value == form.rows.value
+    assert form_of(lab()).rows.value == form.rows.value
 
 
 def test_the_form_says_an_error_in_one_line(lab: Callable[[], Laboratory]) -> None:
-    form = laboratory._Form(lab())
+    form = form_of(lab())
     form.inputs["D_sees"].value = "mask"
     form.inputs["lambda_s"].value = form.inputs["lambda_t"].value = 0.0
     form.button.click()
@@ -269,7 +274,7 @@ def test_the_form_says_an_error_in_one_line(lab: Callable[[], Laboratory]) -> No
 
 
 def test_every_control_has_a_label(lab: Callable[[], Laboratory]) -> None:
-    assert all(control.description for control in laboratory._Form(lab()).inputs.values())
+    assert all(control.description for control in form_of(lab()).inputs.values())
 
 
 # The stored answers ---------------------------------------------------------------------------------------------------
