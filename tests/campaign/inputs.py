@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple
 
 import command_line
 from campaign.commands import HOW, LABELS, MODEL, TEST, TRAINED, Lab, call, damage
@@ -95,7 +96,8 @@ def bad_calls() -> list[Call]:
             name = ("data " if group is data_app else "") + (command.name or command.callback.__name__)
             place = len(name.split())
             base = [*name.split(), *shlex.split(BASES[name])]
-            for parameter, hint in get_type_hints(command.callback, include_extras=True).items():
+            # Not `get_type_hints`: in Python 3.10 it wraps what is None by default into one more Optional.
+            for parameter, hint in inspect.get_annotations(command.callback, eval_str=True).items():
                 about = next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, ParameterInfo)), None)
                 is_argument = isinstance(about, ArgumentInfo)
                 for value in _values(parameter, str(hint.__origin__)) if about else []:
