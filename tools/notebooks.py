@@ -47,17 +47,17 @@ class Budget(NamedTuple):
 
 
 BUDGETS = {
-    "00": Budget(900, 15, 15),
+    "00": Budget(900, 20, 15),
     "01": Budget(850, 30, 15),
-    "02": Budget(1000, 35, 60),
+    "02": Budget(1000, 40, 60),
     "03": Budget(1100, 40, 20),
     "04": Budget(950, 35, 45),
-    "05": Budget(1000, 40, 30),
+    "05": Budget(1000, 45, 30),
     "06": Budget(1300, 45, 20),
-    "07": Budget(1000, 40, 45),
-    "08": Budget(1200, 70, 120),
-    "09": Budget(1500, 40, 45),
-    "10": Budget(1400, 45, 60),
+    "07": Budget(1000, 50, 45),
+    "08": Budget(1200, 80, 120),
+    "09": Budget(1500, 45, 45),
+    "10": Budget(1400, 50, 60),
     "11": Budget(1500, 40, 20),
     "A": Budget(1200, 45, 20),
     "B": Budget(None, None, 5),  # to look things up in

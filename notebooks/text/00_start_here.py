@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 15
+#     minutes: 20
 #     seconds: 15
 # ---
 
@@ -15,9 +15,8 @@
 # other kind, without a single label, and nearly got the count right. How?
 #
 # **After this notebook you can** say what goes wrong between two domains, name the four networks
-# that fix it, and choose your way on. **Time** 15 minutes (optional exercise: +5);
-# runs in 15 s on two cores. **You need** a little Python and an idea of what
-# training a network means.
+# that fix it, and choose your route. **Time** 20 minutes (optional exercise: +5); runs in 15 s on
+# two cores. **You need** a little Python and an idea of what training a network means.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -96,9 +95,9 @@ notebook.show(
 )
 
 # %% [markdown]
-# The MAE falls from 52.7 to 8.2 people, and most of what goes is background: from 47.6 to 5.8
-# people per image. On four images the adapted counter is worse. (Without adaptation, this counter
-# is an unlucky one: five trainings follow below.)
+# The MAE falls from 52.7 to 8.2 people, and most of the drop is background: from 47.6 to 5.8
+# people per image. On four images the adapted counter is worse. (Both come from another mini
+# world. The first is unlucky: five trainings follow.)
 #
 # ## The mini world
 #
@@ -108,7 +107,7 @@ notebook.show(
 notebook.show(
     start_here.domains(world),
     "Three images and one enlarged person of each domain. The backgrounds differ: flat colours, "
-    "then leaves, stones and windows, then streets and parks. The people are drawn by one routine.",
+    "then leaves, stones and signs, then streets and parks. The people are drawn by one routine.",
 )
 
 # %% [markdown]
@@ -117,6 +116,7 @@ notebook.show(
 # | stands for | GCC, scenes of a game | ShanghaiTech B, photographs of streets | CrowdHuman, photographs of people |
 # | background | flat and clean | leaves as large as heads, stones, signs | streets and parks |
 # | light | any hour, any weather | 8 to 19 h, dusk included; no rain, no fog | as the target |
+# | camera | nearly perfect | colour cast, blur, noise | as the target |
 # | training may use | images, heads, masks | images | images, boxes |
 #
 # The paper's premise is built in here: **people look alike in all domains, backgrounds do not.**
@@ -152,9 +152,9 @@ method_drawing.show()
 #
 # ## Does it hold up?
 #
-# One world and one training prove little. Below are the stored results, with the standard
-# deviation over trainings. *Without adaptation* is the better, on the target, of two
-# source-only counters ([notebook 09](09_evaluation.ipynb)).
+# One world and one training prove little. Here are stored results, with the standard deviation
+# over trainings. *Without adaptation* is the better, on the target, of two source-only counters
+# ([notebook 09](09_evaluation.ipynb)).
 
 # %%
 mini, photos, single = (
@@ -174,25 +174,25 @@ start_here.show_results(mini, photos, single)
 #
 # | you want to | read | time |
 # |---|---|---|
-# | learn the method | 01 to 08, in order | 5½ hours |
-# | judge the result | 04, 09, appendix A | 2 hours |
-# | use it on your photographs | 02, 11 | 1¼ hours |
+# | learn the method | 01 to 08, in order | 6 hours |
+# | judge the result | 06, 09, appendix A | 2¼ hours |
+# | use it on your photographs | 01, 02, 11 | 1¾ hours |
 #
-# In one hour: the first two sections of 05, then 06, the method's heart.
+# In one hour: 05's first section and *Eq. 7 by hand*, then 06.
 #
 # | notebook | what it is about | minutes |
 # |---|---|--:|
 # | **00 Start here** | where you are | 20 |
 # | [01 Density maps](01_density_maps.ipynb) | F(y): why the sum is the count, and how it gets lost | 30 |
-# | [02 Crowd masks](02_crowd_masks.ipynb) | from boxes to pseudo-masks that are wrong in a useful way | 35 |
+# | [02 Crowd masks](02_crowd_masks.ipynb) | from boxes to pseudo-masks that are wrong in a useful way | 40 |
 # | [03 Feature extractor](03_feature_extractor.ipynb) | E, and the domain gap made visible | 40 |
 # | [04 Density estimator](04_density_estimator.ipynb) | C, and where a source-only counter goes wrong | 35 |
-# | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 40 |
+# | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 45 |
 # | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two rivals | 45 |
-# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and collapse | 40 |
-# | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 70 |
-# | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 40 |
-# | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals | 45 |
+# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and collapse | 50 |
+# | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 80 |
+# | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 45 |
+# | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals | 50 |
 # | [11 Real data](11_real_data.ipynb) | from a data set or your photograph to a count | 40 |
 # | [A Controls](A_controls.ipynb) | the evidence behind 09 | 45 |
 # | [B Ledger](B_ledger.ipynb) | what the paper leaves open; to look things up | – |
@@ -202,7 +202,7 @@ start_here.show_results(mini, photos, single)
 # - All outputs are stored, so you can read without running. *Run All* takes two minutes at most,
 #   without a GPU.
 # - *Exercises* have a stub and a line `check(...)`, which gives hints. Solutions are linked.
-#   The minutes leave out optional ones.
+#   Stated minutes exclude optional ones.
 # - *Try it* marks sliders. They need a running kernel.
 #
 # This check lists what is missing and how to fix it.
@@ -249,15 +249,15 @@ check("0.2", hidden_errors)
 # [Solutions](solutions/00_start_here.ipynb)
 #
 # > **What this does not show.** The mini world shows how the method works where the paper's
-# > premise holds, not how often it holds. The settings were tuned on the world above and three
-# > others, not on the five of the results.
+# > premise holds, not how often it holds. The settings were tuned, with target labels, on the
+# > world above and three others, not on the five of the results.
 #
 # ## Take away
 #
 # - A counter trained on synthetic images sees people in backgrounds that it has never met.
 # - S asks E for what is typical of a crowd, D asks it to drop what is typical of a domain.
 #   Neither needs a label of the target.
-# - A count can be right for the wrong reasons, and a mean can hang on one image. Look at where
+# - A count can be right for the wrong reasons, and a mean can hinge on one image. Look at where
 #   the people are.
 #
 # [01 Density maps →](01_density_maps.ipynb)

@@ -13,7 +13,8 @@
 # **After this notebook you can** turn head positions into a density map, explain why its sum is
 # the number of people, and avoid losing people at the border and in a resize.
 #
-# **Time** 30 minutes (optional exercise: +5); runs in 15 s on two cores. **You need** NumPy and the basics of PyTorch tensors.
+# **Time** 30 minutes (optional exercises: +11); runs in 15 s on two cores. **You need** NumPy and
+# the basics of PyTorch tensors.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -200,7 +201,7 @@ header = ("distance to both borders", "divided by 2πσ²", "divided by its own 
 display(Markdown(markdown_table(header, table, aligned=False)))
 
 # %% [markdown]
-# In the corner only 0.302 of a person is left. Crowds reach the border of most photographs, so
+# In the corner only 0.302 of a person is left. Crowds reach the border of many photographs, so
 # this ground truth is too low before any training begins.
 #
 # ## People lost in a resize
@@ -224,8 +225,8 @@ print(f"heads moved, map drawn last: {drawn_last.sum():.2f} people")
 #
 # Replace the last line of a stub, run the cell, and read what `check` says.
 #
-# **1.1 How wide must the kernel be?** (★★, 6 minutes). Too narrow a kernel is cut off where the
-# Gaussian is still large.
+# **1.1 How wide must the kernel be?** (★★, 6 minutes, optional). Too narrow a kernel truncates
+# the Gaussian where it is large.
 
 # %%
 def kernel_width(sigma, share):
@@ -266,8 +267,8 @@ def crop_heads(points, x0, y0, x1, y1):
 check("1.2", crop_heads)
 
 # %% [markdown]
-# **1.3 Shrink a map without losing anyone** (★★, 5 minutes, optional). For once you have a map
-# and no heads.
+# **1.3 Shrink a map without losing anyone** (★★, 5 minutes, optional). Here you have a map but no
+# heads.
 
 # %%
 def resize_map(F, size):
@@ -286,9 +287,9 @@ check("1.3", resize_map)
 #
 # ## Take away
 #
-# - F(y) paints a Gaussian of weight 1 on each head, so its **sum is the count**, over the image and
-#   over every part of it. The kernel changes peak and width, never the sum.
-# - Divide a kernel by what the border leaves of it, or people are lost there.
+# - F(y) paints a Gaussian of weight 1 on each head, so its **sum is the count**, over the image
+#   and, nearly, over every part. The kernel changes peak and width, never the sum.
+# - Divide each kernel by its sum inside the image, or people vanish.
 # - Resize the head positions, not the map, and draw the map last.
 #
 # [← 00 Start here](00_start_here.ipynb) · [02 Crowd masks →](02_crowd_masks.ipynb)

@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 30
-#     minutes: 35
+#     minutes: 40
 # ---
 
 # %% [markdown]
@@ -14,7 +14,8 @@
 # pseudo-mask of an unlabelled image, and choose its threshold and dilation by what each mistake
 # costs.
 #
-# **Time** 35 minutes (optional exercise: +10); runs in 30 s on two cores. **You need** notebook 01, NumPy, and an idea of how a network is trained.
+# **Time** 40 minutes (optional exercises: +15); runs in 30 s on two cores. **You need** notebook
+# 01, NumPy, and an idea of how a network is trained.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -51,9 +52,9 @@ from sdcda_tutorial.training.mask_model import Segmenter, crowd_probability  # S
 # %% [markdown]
 # ## Who has which labels?
 #
-# A crowd mask $z$ marks every pixel: 1 = crowd, 0 = background. The network S of notebook 05 learns
-# to predict such masks, in the hope that E attends to people, not to trees. Which masks can we give
-# it?
+# A crowd mask $z$ marks every pixel: 1 = crowd, 0 = background. The network S of notebook 05
+# learns to predict such masks, so that, we hope, E attends to people, not to trees. Which masks
+# can we give it?
 
 # %%
 world = notebook.world()
@@ -73,9 +74,10 @@ notebook.show(figure, "An image of each domain, and below it the labels that tra
 print(f"source mask: {source.count} heads, {source.mask.mean():.1%} of the pixels are crowd")
 
 # %% [markdown]
-# A program draws the **source**, so its masks $z^s$ are exact and free. The **target** has nothing.
-# The **third domain** stands for CrowdHuman, photographs with a box around each person. The paper
-# trains a mask model on it and says no more; the rest is our reading.
+# A program draws the **source**, so its masks $z^s$ are exact and free. The **target** has
+# nothing. The **third domain** stands for CrowdHuman, photographs with a box around each person.
+# The paper trains a mask model on it and adds only that labels are rectangular; the rest is our
+# reading.
 #
 # ## Boxes give rectangles
 #
@@ -114,9 +116,9 @@ print(f"pixels of people outside of all rectangles: {np.mean(outside):.1%}")
 #
 # ## The mask model: E and S, trained on rectangles
 #
-# The paper's own parts will do: feature extractor E and semantic extractor S (notebooks 03 and 05).
-# Here they are one function S(E(x)) from an image to a number per pixel, the logit. Its sigmoid
-# $\hat z$ is the probability of crowd.
+# The paper's own parts will do: feature extractor E and semantic extractor S (notebooks 03 and
+# 05). Together, S(E(x)) maps an image to one number per pixel, the logit. Its sigmoid $\hat z$ is
+# the probability of crowd.
 
 # %%
 method_drawing.show("E", "S")
@@ -177,7 +179,8 @@ axis.legend(frameon=False, loc="upper right")
 notebook.show(figure, "Eq. 7 on one batch, for the live training and for the stored model.")
 
 # %% [markdown]
-# Forty steps take the loss from 0.63, the constant answer, to 0.39. The stored model ends at 0.18.
+# After forty steps the loss is 0.39, below the 0.63 of the constant answer. The stored model ends
+# at 0.18.
 #
 # ## From probabilities to a pseudo-mask
 #
@@ -198,8 +201,8 @@ figure.colorbar(shown, ax=axes, label="probability of crowd", shrink=0.5)
 notebook.show(figure, "Target images and the probability of crowd, from 0 to 1.")
 
 # %% [markdown]
-# The model has seen none of these images, because it was trained in another mini world. Groups are
-# filled, gaps included, as the rectangles taught, and parts of buildings pass for crowd. The
+# The model has seen no target image: it was trained on a third domain, of another world. Groups
+# are partly filled, as the rectangles taught, and parts of buildings pass for crowd. The
 # pseudo-mask $z^t$ is crowd where the probability is above a threshold, grown by some pixels to
 # every side (dilation):
 
@@ -252,8 +255,8 @@ notebook.show(
 # %% [markdown]
 # Lower curves are better. A lower threshold gives up background where the model is in doubt. A
 # dilation of 8 gives it up all around, so its curve lies higher. A dilation of 2 is only a
-# precaution: the curve without it lies even a little lower. Lost lessons count as well: masks grown
-# by 8 more pixels cost SE 2.4 people of MAE ([appendix A](A_controls.ipynb)).
+# precaution: the curve without it lies even a little lower. Lost lessons cost too: with masks
+# grown by another 8 pixels, SE's MAE is 2.4 people higher ([appendix A](A_controls.ipynb)).
 #
 # ## Wrong in a useful way
 #
@@ -303,13 +306,14 @@ for name, title in (("heads_inside", "heads inside"), ("crowd_share", "pixels ca
 
 # %% [markdown]
 # Of the 49.2 people per image that the counter invents, 37.9 lie where $z^t$ says background,
-# within reach of the lesson. The others are out of reach. Five fresh worlds, each with its own mask
-# model, give similar masks: 97.3 to 98.8 % of the heads inside, 28.3 to 32.1 % called crowd.
+# within reach of the lesson. The others are not taught directly. Five fresh worlds, each with its
+# own mask model, give similar masks: 97.3 to 98.8 % of the heads inside, 28.3 to 32.1 % called
+# crowd.
 #
 # ## Try it
 #
 # Find two ways to lose 5 % of the heads, one with dilation 0 and one with 8. Which leaves more
-# background? Dimmed is what is taught as background; crosses are lost heads.
+# background? Dimmed pixels are taught as background; crosses are lost heads.
 
 # %%
 notebook.show(
@@ -336,7 +340,7 @@ def from_boxes(boxes, size):
 check("2.1", from_boxes)
 
 # %% [markdown]
-# **2.2 What a mask costs** (★, 5 minutes). Heads outside the mask are lost.
+# **2.2 What a mask costs** (★, 5 minutes, optional). Heads outside the mask are lost.
 
 # %%
 def mask_cost(mask, points):
@@ -349,8 +353,8 @@ check("2.2", mask_cost)
 
 # %% [markdown]
 # **2.3 A threshold without target labels** (★★★, 10 minutes, optional). We may not use target
-# labels to choose the threshold. Labels of the third domain are allowed. How well does that
-# choice carry over? Predict; the solution tries it.
+# labels to choose the threshold. Heads of the third domain are allowed (CrowdHuman has head
+# boxes). How well does that choice carry over? Predict; the solution tries it.
 
 # %%
 def choose_threshold(probabilities, points, candidates, wanted):
@@ -373,8 +377,7 @@ check("2.3", choose_threshold)
 #
 # - Source masks are exact and free. Pseudo-masks of the target come from a model trained on
 #   *boxes* of a third domain.
-# - Their crowd is often wrong (63.8 % shows nobody), their background rarely (0.06 %).
-# - A lost head does harm, too much crowd costs lessons. So the threshold is low, and the mask is
-#   grown a little.
+# - Their crowd is mostly wrong (63.8 % shows nobody), their background rarely (0.06 %).
+# - A lost head does harm, too much crowd costs lessons. So the threshold is low.
 #
 # [← 01 Density maps](01_density_maps.ipynb) · [03 Feature extractor →](03_feature_extractor.ipynb)

@@ -14,7 +14,8 @@
 # features are and how far each of them sees, and measure how far apart the features of two
 # domains lie.
 #
-# **Time** 40 minutes (optional exercise: +10); runs in 20 s on two cores. **You need** notebook 01, and to know what a convolution and a max pooling do.
+# **Time** 40 minutes (optional exercises: +18); runs in 20 s on two cores. **You need** notebook
+# 01, and to know what a convolution and a max pooling do.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -194,9 +195,9 @@ display(Markdown(markdown_table(["input", "MAE on 20 source images, people"], ro
 # | two convolutions | 3 | 1 | 2 | 10, then 14 |
 # | pool 2 | 2 | 2 | 2 | 16 |
 #
-# Continue down to f on paper, then let autograd check your answer: the field is where the gradient
-# of one feature with respect to the pixels is not zero. (Equal positive weights and average pooling
-# keep gradients from being 0 by chance.)
+# On paper, continue to f; then let autograd check it: the field is where the gradient of one
+# feature with respect to the pixels is not zero. (Equal positive weights and average pooling keep
+# gradients from being 0 by chance.)
 
 # %%
 def field_by_gradient(E, size):
@@ -322,10 +323,9 @@ header = ["features of", "median gap", "widest gap", "channels of 128 with a gap
 display(Markdown(markdown_table(header, rows)))
 
 # %% [markdown]
-# Channel 3 has a gap of 1.43, beyond those two images. "Source and source" compares
-# 40 source images with 40 others, which is chance. The median gap falls from 0.80 to 0.27 with
-# SE+FD, close to chance (0.26), but the widest is still 1.74 (chance: 0.58). SE and FD have
-# medians of 0.64 and 0.68.
+# Over 40 images per domain, channel 3 has gap 1.43. "Source and source" compares 40 source images
+# with 40 others: chance alone. The median gap falls from 0.80 to 0.27 with SE+FD, close to chance
+# (0.26), but the widest is still 1.74 (chance: 0.58). SE and FD have medians of 0.64 and 0.68.
 #
 # **The probe.** Small gaps can add up. So we train a linear classifier, a *probe*, to recognise the
 # domain from f, and test it on other images. It sees one average per image, or single cells.
@@ -408,10 +408,10 @@ def receptive_field(layers):
 check("3.2", receptive_field)
 
 # %% [markdown]
-# **3.3 Batch norm by hand** (★★, 8 minutes). As in training, without learned scale and shift; the
-# variance divides by n, and $\varepsilon$ is added to it under the root. Then predict: four images,
-# of variance 4, share a batch with copies that are brighter by 5. What is the variance *of the
-# first four* after normalisation?
+# **3.3 Batch norm by hand** (★★, 8 minutes, optional). As in training, without learned scale and
+# shift; the variance divides by n, and $\varepsilon$ is added to it under the root. Then predict:
+# four images, of variance 4, share a batch with copies that are brighter by 5. What is the
+# variance *of the first four* after normalisation?
 
 # %%
 def batch_norm(x, eps=1e-5):
@@ -424,11 +424,9 @@ check("3.3", batch_norm)
 # %% [markdown]
 # [Solutions](solutions/03_feature_extractor.ipynb)
 #
-# > **What this does not show.**
-# >
-# > - Gaps and probes come from one trained model per method, in one mini world.
-# > - A gap need not do harm: it may be content, such as more leaves.
-# > - That the domain gap *causes* the errors is a hypothesis. Appendix A tests it.
+# > **What this does not show.** > - Gaps and probes come from one trained model per method, in
+# > one mini world. - A gap need not do harm: it may be content, such as more leaves. - That the
+# > domain gap *causes* the errors is a hypothesis. Appendix A sets one against the other.
 #
 # ## Take away
 #

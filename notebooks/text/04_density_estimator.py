@@ -14,7 +14,8 @@
 # its loss by hand (Eq. 6), test a new counter before you train it, and split a counter's error
 # into crowd and background.
 #
-# **Time** 35 minutes (optional exercise: +5); runs in 30 s on two cores. **You need** notebooks 01 and 03.
+# **Time** 35 minutes (optional exercises: +11); runs in 30 s on two cores. **You need** notebooks
+# 01 and 03.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -280,10 +281,10 @@ notebook.show(
 )
 
 # %% [markdown]
-# The mean counts are similar, yet the MAE is 4.9 people on the source and 60.8 on the target. Most
-# of that is background: 53.3 people per image. This model is an unlucky one. Over five seeds
-# ([notebook 09](09_evaluation.ipynb)) NoAdapt's MAE on the target ranges from 11.5 to 52.4 people,
-# on the source from 3.3 to 5.7.
+# The mean counts are similar, yet the MAE is 4.9 people on the source and 60.8 on the target.
+# Most of that is background: 53.3 people per image. This model, from another world, is unlucky.
+# Over five seeds ([notebook 09](09_evaluation.ipynb)) NoAdapt's MAE on the target ranges from
+# 11.5 to 52.4 people, on the source from 3.3 to 5.7.
 #
 # What does the counter mistake for people? The three images with the largest background error:
 
@@ -326,10 +327,10 @@ header = ["people per image", "MAE", "background error", "crowd error"]
 display(Markdown(markdown_table(header, rows)))
 
 # %% [markdown]
-# Without training, the blur takes the target's MAE from 60.8 to 19.2 people. It nearly removes the
-# background error (53.3 to 1.8), and many people go with it: the crowd error falls to −20.8. On the
-# source the MAE rises from 4.9 to 13.1. People have fine texture too. Adaptation has to remove the
-# leaves and keep the people.
+# Without retraining, blurring cuts the target's MAE from 60.8 to 19.2 people. It nearly removes
+# the background error (53.3 to 1.8), and many people go with it: the crowd error falls to −20.8.
+# On the source the MAE rises from 4.9 to 13.1. People seem to have fine texture too. Adaptation
+# has to remove the leaves and keep the people.
 #
 # ## Exercises
 #
@@ -357,8 +358,8 @@ def new_label_factor(factor, scale):
 check("4.2", new_label_factor)
 
 # %% [markdown]
-# **4.3 Where the error lies** (★★, 6 minutes). Both maps are in people per pixel, (H, W). Then
-# sketch a map whose count is right although both parts are wrong (the solution has one).
+# **4.3 Where the error lies** (★★, 6 minutes, optional). Both maps are in people per pixel, (H,
+# W). Then sketch a map whose count is right although both parts are wrong (the solution has one).
 
 # %%
 def error_parts(pred, truth):
@@ -387,6 +388,6 @@ check("4.3", error_parts)
 # - Before you train for hours, check that gradients are not 0 and that one batch can be learned by
 #   heart.
 # - NoAdapt counts well on the source (MAE 4.9 people). On the target it predicts 53.3 people per
-#   image on the background, which its training never showed.
+#   image on backgrounds that it never saw in training.
 #
 # [← 03 Feature extractor](03_feature_extractor.ipynb) · [05 Semantic extractor →](05_semantic_extractor.ipynb)

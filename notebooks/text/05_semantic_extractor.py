@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 25
-#     minutes: 40
+#     minutes: 45
 # ---
 
 # %% [markdown]
@@ -13,7 +13,8 @@
 # **After this notebook you can** take pyramid pooling apart, follow every shape through S, compute
 # Eq. 7 by hand, and say how well S works on the target.
 #
-# **Time** 40 minutes (optional exercise: +12); runs in 25 s on two cores. **You need** notebook 03, and to have met convolutions and batch norm.
+# **Time** 45 minutes (optional exercises: +18); runs in 25 s on two cores. **You need** notebook
+# 03, and to have met convolutions and batch norm.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -96,8 +97,8 @@ notebook.code(SemanticExtractor)
 # %% [markdown]
 # ### Step 1: average over a grid, stretch back
 #
-# We take the channel of f, of 128, that differs most between crowd and background. How much of the
-# crowd's position survives in each grid?
+# Of f's 128 channels, take the one that differs most between crowd and background. How much of
+# the crowd's position survives in each grid?
 
 # %% sdcda={"tolerance": {"rel": 0.02}}
 E = notebook.counter("noadapt").E  # of the counter without adaptation
@@ -151,8 +152,8 @@ for grid in (1, 2, 3, 6):
 # %% [markdown]
 # *Adaptive* pooling fixes the number of cells, not their size. Of $n$ rows, cell $i$ of $g$ takes
 # those from $\lfloor i\,n/g \rfloor$ up to, not including, $\lceil (i+1)\,n/g \rceil$. Columns
-# likewise. If $g$ does not divide $n$, neighbours share one, as here of 32 columns, and the mean
-# shifts: 0.395 and 0.392, not 0.401.
+# likewise. If $g$ does not divide $n$, neighbours may share one, as here of 32 columns, and the
+# mean shifts: 0.395 and 0.392, not 0.401.
 #
 # So S accepts images of any size. But a 6 × 6 cell is about 40 pixels wide here, and hundreds in a
 # large photograph.
@@ -191,7 +192,7 @@ for name, network in {"E": E, "S": S}.items():
 #
 # ## What does one position see?
 #
-# Take one position and ask, by the gradient, on which positions of f it depends after pooling and
+# Use the gradient to find which positions of f one position depends on after pooling and
 # stretching.
 
 # %%
@@ -279,9 +280,9 @@ notebook.show(
 )
 
 # %% [markdown]
-# It does. Averages of the target move $\hat z$ by 6.1 percentage points on average, those of other
-# source images by 2.7. But one target image moves it by 16.8 points, three by less than 3. Context
-# can carry the domain along.
+# It does. Averages of the target move $\hat z$ by 6.1 percentage points on average, those of
+# other source images by 2.7. But one target image moves it by 16.8 points, three by less than 3.
+# Context can leak the domain.
 #
 # ## Why a batch of one fails
 #
@@ -308,7 +309,7 @@ for two in ([0.1, 0.2], [3.0, 900.0]):
 # $$L^s_{seg} = -\frac{1}{N} \sum \Big( z \log \hat z + (1 - z) \log(1 - \hat z) \Big) \tag{7}$$
 #
 # In words: minus the logarithm of the probability that S gives to the truth, averaged over $N$
-# pixels. Which of these six costs most?
+# pixels ($N$ images in the paper). Which of these six costs most?
 
 # %%
 z = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
@@ -363,8 +364,8 @@ notebook.show(figure, "Eq. 7 while S learns on frozen features, and the best con
 print(f"best constant {constant:.2f}; mean of the last ten steps {np.mean(curve[-10:]):.2f}")
 
 # %% [markdown]
-# The loss ends at 0.16, less than half of the best constant's (0.38). The features already hold
-# much of the mask.
+# The loss ends at 0.16 on its eight training images, less than half of the best constant's
+# (0.38). New images must confirm it.
 #
 # ## From the source to the target
 #
@@ -421,10 +422,10 @@ notebook.show(
 )
 
 # %% [markdown]
-# The source has hardly any false positives (0.0 %). On the target S has 7.8 % false
-# positives; training E with S makes no difference here (8.5 %). It finds 77.5 and 87.9 % of the
-# pixels of people. That is more than on the source, perhaps because it calls more things crowd.
-# In the worst image they are 33 %.
+# The source has hardly any false positives (0.0 %). On the target S has 7.8 % false positives;
+# training E with S does not lower them (8.5 %). The two find 77.5 and 87.9 % of the people's
+# pixels, more than on the source, perhaps because they call more things crowd. In the worst
+# image, false positives reach 33 %.
 #
 # Eq. 7 never sees the target. What could correct S there, without masks? Write down an idea before
 # notebook 06.
@@ -463,8 +464,8 @@ def source_segmentation_loss(logits, mask):
 check("5.1", source_segmentation_loss)
 
 # %% [markdown]
-# **5.2 Which images keep the mean?** (★★, 6 minutes). When does a grid keep the mean of *every*
-# channel exactly?
+# **5.2 Which images keep the mean?** (★★, 6 minutes, optional). When does a grid keep the mean of
+# *every* channel exactly?
 
 # %%
 def keeps_mean(height, width, grid, stride=8):

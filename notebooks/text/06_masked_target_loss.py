@@ -13,8 +13,8 @@
 # **After this notebook you can** compute Eq. 8 and 9 by hand, say which pixels they teach and which
 # they leave alone, and predict what three losses that look alike do to a network.
 #
-# **Time** 45 minutes (optional exercise: +10); runs in 20 s on two cores. **You need** notebook 05 (S and the cross-entropy of Eq. 7), and to know what a gradient
-# is.
+# **Time** 45 minutes (optional exercises: +16); runs in 20 s on two cores. **You need** notebook
+# 05 (S and the cross-entropy of Eq. 7), and to know what a gradient is.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -81,7 +81,7 @@ notebook.show(
 # %% [markdown]
 # So z makes two statements of very different quality. "Background" is almost always right: 0.03 %
 # of it shows a person, against 10.2 % of the whole image. "Crowd" is right for only 35 % of the
-# pixels. A loss that believes both would teach S that ground is crowd.
+# pixels. A loss that trusts both would teach S that ground is crowd.
 #
 # **The idea:** believe the mask where it says background, and ignore it where it says crowd.
 
@@ -205,9 +205,8 @@ display(Markdown(markdown_table(header, rows)))
 
 # %% [markdown]
 # Above 0.5 the entropy's gradient is negative: a leaf that S takes for crowd with 0.7 is pulled
-# further up. Entropy is a sensible loss where predictions are mostly right. Here the mask says that
-# they are wrong. That is why we take the first reading. The paper comes without code that would
-# settle it.
+# further up. Entropy is a sensible loss where predictions are mostly right. Here the mask says
+# that they are wrong. That is why we take the first reading. The paper has no code to settle it.
 #
 # ## Try it
 #
@@ -321,9 +320,9 @@ notebook.show(
 # - **Naive**: half of the false positives stay (4.2 %), and more background is called crowd than
 #   before, 23 % instead of 18 %: S has learned the shape of the masks. It keeps 92 % of the heads,
 #   and calls the ground around them crowd.
-# - **Entropy**: 6.8 % stay, and S is more confident in them: their mean $\hat z$ rises from 0.73 to
-#   0.78. Full trainings with it end at an MAE of 89.2 ± 61.7 people instead of 10.5 (five seeds,
-#   [appendix A](A_controls.ipynb)).
+# - **Entropy**: 6.8 % stay, and those left have a mean $\hat z$ of 0.78 (before: 0.73). Full
+#   trainings with it end at an MAE of 89.2 ± 61.7 people instead of 10.5 (five seeds, [appendix
+#   A](A_controls.ipynb)).
 #
 # **Now change something.** `train_S` takes `loss`, `grown` (pixels by which the masks grow),
 # `source` (Eq. 7 on or off) and `steps`. Real pseudo-masks may be much rougher. Predict: what do
@@ -340,8 +339,8 @@ display(Markdown(markdown_table(HEADER, rows)))
 
 # %% [markdown]
 # Rougher masks cost the masked loss some lessons: false positives end at 1.1 %, not 0.4 (8 pixels
-# more, E in the loop: 2.4 people of MAE, appendix A). It keeps more heads, 72 %, since less
-# ground is pushed down. The naive loss calls 48 % of the background crowd. And Eq. 8–9 alone
+# more, E in the loop: 2.4 people of MAE, appendix A). It keeps more heads, 72 %, perhaps since
+# less ground is pushed down. The naive loss calls 48 % of the background crowd. And Eq. 8–9 alone
 # makes S nearly blind: it keeps 24 % of the heads. An S that never predicts crowd pays nothing.
 # Eq. 7 prevents that: on the source S learns what people are, and the target only adds what they
 # are not.
@@ -371,8 +370,8 @@ display(Markdown(markdown_table(HEADER, rows)))
 #
 # Replace the last line of a stub (in 6.2 the dots), run the cell, and read what `check` says.
 #
-# **6.1 The target loss from logits** (★★, 8 minutes). Written as printed, Eq. 9 gives
-# $0 \cdot \log 0$ on the crowd, and an infinite loss for a confident mistake. Yours should stay
+# **6.1 The target loss from logits** (★★, 8 minutes). Written with logarithms, Eq. 9 gives $0
+# \cdot \log 0$ on the crowd, and an infinite loss for a confident mistake. Yours should stay
 # finite at a logit of 100, and its gradient should be exactly 0 on the crowd. You will train with
 # it in notebook 08.
 
@@ -385,11 +384,11 @@ def target_segmentation_loss(logits, pseudo_mask):
 check("6.1", target_segmentation_loss)
 
 # %% [markdown]
-# **6.2 Mean over which pixels?** (★★, 6 minutes). A batch has two images of equal size. In image A
-# the pseudo-mask calls 80 % of the pixels background, in image B 20 %. S says 0.5 everywhere. By
-# what factor is the gradient at a background pixel of B larger than at one of A (1 means equal), if
-# the loss is a mean over (a) all pixels of the batch, (b) its background pixels, (c) the background
-# pixels of each image, and then over the images?
+# **6.2 Mean over which pixels?** (★★, 6 minutes, optional). A batch has two images of equal size.
+# In image A the pseudo-mask calls 80 % of the pixels background, in image B 20 %. S says 0.5
+# everywhere. By what factor is the gradient at a background pixel of B larger than at one of A (1
+# means equal), if the loss is a mean over (a) all pixels of the batch, (b) its background pixels,
+# (c) the background pixels of each image, and then over the images?
 
 # %%
 all_pixels, background_pixels, per_image = ..., ..., ...

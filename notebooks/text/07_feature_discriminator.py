@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 40
+#     minutes: 50
 #     seconds: 40
 # ---
 
@@ -14,7 +14,8 @@
 # tell a balanced game from one that has collapsed, and explain why a fooled D does not mean
 # aligned domains.
 #
-# **Time** 40 minutes (optional exercise: +10); runs in 40 s on two cores. **You need** notebooks 03 and 05.
+# **Time** 50 minutes (optional exercise: +10); runs in 40 s on two cores. **You need** notebooks
+# 03 and 05.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -85,7 +86,7 @@ notebook.show(figure, "Mean features of 34 source images (circles) and 34 target
 # $$p^s = D(f^s; \theta_d), \qquad p^t = D(f^t; \theta_d) \tag{3}$$
 #
 # The module returns logits, and $p$ = sigmoid(logit) is the probability of **source**. What comes
-# out is a small map of answers, one for each patch.
+# out is a small map of answers, one for each patch (here: one for each crop).
 
 # %%
 notebook.code(FeatureDiscriminator)
@@ -105,7 +106,7 @@ print("paper, crop 480×640, stride 16:", sizes(FeatureDiscriminator(512), 512, 
 print("mini,  crop 128×160, stride 8: ", sizes(FeatureDiscriminator(128, 0.25), 128, 16, 20))
 
 # %% [markdown]
-# Two answers remain of the paper's crop, and one of ours. A fifth convolution, as in AdaptSegNet,
+# The paper's crop leaves two answers, ours leaves one. A fifth convolution, as in AdaptSegNet,
 # would find nothing left to halve ([appendix B](B_ledger.ipynb)).
 #
 # ## Two losses that disagree
@@ -151,7 +152,7 @@ header = ["logit of D", "p", "slope of -log p", "slope of log(1 - p)"]
 display(Markdown(markdown_table(header, rows)))
 
 # %% [markdown]
-# The surer D is, the less $\log(1-p)$ says to E. The slope of Eq. 10 stays near -1: a strong D
+# The surer D is, the less $\log(1-p)$ teaches E. The slope of Eq. 10 comes near -1: a strong D
 # does not silence E.
 #
 # ## A game that you can watch
@@ -193,8 +194,8 @@ notebook.show(
 )
 notebook.show(
     adversarial_toy.curves(games),
-    "The four games step by step: the part of the gap along its first direction in spreads, "
-    "negative where E has mirrored them, D's share of right answers, and C's error on the target.",
+    "The four games step by step: the gap along its first direction, in standard deviations of a "
+    "domain (sd; negative: mirrored), D's share of right answers, and C's error on the target.",
 )
 columns = ("gap", "right", "adversarial", "error")
 header = ["steps 300 to 600", "size of the gap", "D is right", "E's loss", "C's error, target"]
@@ -202,13 +203,14 @@ rows = [[name, *(f"{game.late(c):.2f}" for c in columns)] for name, game in game
 display(Markdown(markdown_table(header, rows, aligned=False)))
 
 # %% [markdown]
-# *Off*: the gap stays at 1.45, and C is right all the same, because the source
-# alone teaches it to read $x_2$. D cannot lower C's error, so watch the gap. *Balance*: E mirrors
-# the domains, D learns the new sides, E swings back, and every swing is smaller. At step 600
-# $x_1$ is forgotten. Over steps 300 to 600 the gap averages 0.36 spreads. *Too slow*: D is right
-# half the time, and E's loss is 0.45, below the 0.70 of the balanced game. It looks like success,
-# but the gap is 1.50, and the domains end mirrored. *Too large*: the features swing until C can
-# no longer do its task. Its error is 5.61, where guessing the mean would give about 1.
+# *Off*: the gap settles at 1.45, and C is right all the same, because the source alone teaches it
+# to read $x_2$. D cannot lower C's error, so watch the gap. *Balance*: E mirrors the domains, D
+# learns the new sides, E swings back, and every swing is smaller. At step 600 $x_1$ is forgotten.
+# Over steps 300 to 600 the gap averages 0.36 standard deviations. *Too slow*: on average D is
+# right half the time, and E's loss is 0.45, below the 0.70 of the balanced game. It looks like
+# success, but the gap is 1.50, and the domains end mirrored. *Too large*: the features swing
+# until C can no longer do its task. Its error is 5.61, where guessing the mean would give about
+# 1.
 #
 # ## Experiment: how large should λd be?
 #
@@ -225,11 +227,12 @@ notebook.show(
 )
 for value, of_seeds in found.items():
     gap, error = (median(game.late(name) for game in of_seeds) for name in ("gap", "error"))
-    print(f"λd {value:5g}   gap {gap:4.1f} spreads   error of C on the target {error:5.2f}")
+    print(f"λd {value:5g}   gap {gap:4.1f} sd   error of C on the target {error:5.2f}")
 
 # %% [markdown]
-# It does not. The gap falls from 1.7 spreads to 0.4 at λd = 0.01, and grows again to 4.1 at λd
-# = 30. The error of C grows from 0.00 to more than 2: from λd = 3 on, C is worse than guessing.
+# It does not. The gap (other seeds) falls from 1.7 to 0.4 at λd = 0.01, and grows again to 4.1 at
+# λd = 30. The error of C grows from 0.00 to more than 2: from λd = 3 on, C is, in the median,
+# worse than guessing.
 #
 # ### Try it
 #
@@ -249,7 +252,7 @@ adversarial_game()
 # %% [markdown]
 # ## Real features: ask a fresh D
 #
-# What is left of the domain in the features after training? Freeze E, train a *new* D for 75
+# How much domain information do the trained features keep? Freeze E, train a *new* D for 75
 # steps, and test it on unseen images.
 
 # %%
@@ -283,8 +286,7 @@ for method in ("noadapt", "fd", "se+fd"):
 
 # %% [markdown]
 # Of its answers 96, 93 and 99 % are right (one model each: do not rank them). The domains have
-# not become indistinguishable: what was fooled was *that* D, at that moment. Fooling it may
-# still have been enough to improve the count.
+# not become indistinguishable: *that* D was fooled, or had not learned.
 #
 # ## And the count?
 #
@@ -302,7 +304,7 @@ display(Markdown(markdown_table(["MAE, people", "NoAdapt", "FD", "SE", "SE+FD"],
 # %% [markdown]
 # With the first weight D alone lowers the mean MAE from 30.1 to 19.4 people, but on only three of
 # the five seeds ([notebook 09](09_evaluation.ipynb)), and beside S from 10.5 to 8.9. With the
-# second it helps in neither place: 32.1 becomes 34.8, and 9.0 becomes 10.7. The first weight was
+# second it helps in neither case: 32.1 becomes 34.8, and 9.0 becomes 10.7. The first weight was
 # chosen on development worlds with the target's labels in view ([appendix A](A_controls.ipynb)).
 #
 # ## Exercises

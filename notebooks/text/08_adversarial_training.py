@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 90
-#     minutes: 70
+#     minutes: 80
 # ---
 
 # %% [markdown]
@@ -13,7 +13,8 @@
 # **After this notebook you can** write one step of the method, say which loss trains which network,
 # train it yourself, and predict what happens when one setting changes.
 #
-# **Time** 70 minutes (optional exercise: +6); runs in 90 s on two cores. **You need** notebooks 04 to 07.
+# **Time** 80 minutes (optional exercise: +6); runs in 90 s on two cores. **You need** notebooks
+# 04 to 07.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -133,9 +134,8 @@ for step in range(4):
     print(f"step {step}:", *(f"{name} {loss.item():.4f}  " for name, loss in parts.items()))
 
 # %% [markdown]
-# That is the method. After four steps D still guesses (its loss is log 2 = 0.69).
-# The other losses change from batch to batch, and one has not fallen, so four steps prove only
-# that the loop runs.
+# That is the method. After four steps D still guesses (its loss is log 2 = 0.69). Two of the
+# other losses have not fallen: four steps prove only that the loop runs.
 #
 # The package takes the same step. It first checks which parts are present, because a λ of zero
 # switches its part off: NoAdapt, SE, FD and SE+FD are one loop with different weights. `minimise`
@@ -178,16 +178,17 @@ display(Markdown(markdown_table(["loss", "E", "C", "S", "D"], table, aligned=Fal
 # Every term of Eq. 5 reaches E. That is how S and D, which are thrown away after training, can
 # change a counter. If D is not frozen, the gradient of Eq. 10 also reaches D; if the features are
 # not detached, that of D's loss also reaches E. Steps on these gradients would teach D to be
-# fooled, and E to keep the domains apart. In our loop `adam_D.zero_grad()` clears the first, and
-# the second stops with an error, because `L.backward()` has freed E's graph.
+# fooled, and E to keep the domains apart. In our loop `adam_D.zero_grad()` clears the first; the
+# second raises an error, as `L.backward()` has freed E's graph.
 #
 # ## The laboratory
 #
-# Does it work? Train it: 80 steps from the *warm start* `noadapt-early`, a counter that was trained
-# on the source only, in another mini world. Half of the target images take part. The result is
-# measured on 50 *test* images of the target, whose labels no training reads. Besides the MAE we
-# look at two parts of the error: the **background error**, people predicted where nobody is, and
-# the **crowd error**, people predicted around true heads minus people there (negative: too few).
+# Does it work? Train it: 80 steps from the *warm start* `noadapt-early`, a counter that was
+# trained on the source only, in another mini world. We use half of the target images. The result
+# is measured on 50 *test* images of the target, whose labels no training reads. Besides the MAE
+# we look at two parts of the error: the **background error**, people predicted where nobody is,
+# and the **crowd error**, people predicted around true heads minus people there (negative: too
+# few).
 
 # %% tags=["nbval-ignore-output"]
 # `again=True` trains even if this run is kept, because the next cell compares its numbers.
@@ -225,10 +226,10 @@ notebook.show(
 #
 # ### Nine questions
 #
-# Choose three (the stated minutes are for three). Write your prediction between the quotes,
-# then run the cell: it trains for about half a minute and puts its row below the others. Without a
-# prediction nothing runs. All runs are kept in `runs/laboratory`, so stop any time:
-# `lab.table()` shows all rows again, and an interrupted run goes on.
+# Choose three (the stated minutes are for three). Write your prediction between the quotes, then
+# run the cell: it trains for up to half a minute and puts its row below the others. Without a
+# prediction nothing runs. All runs are kept in `runs/laboratory`, so stop any time: `lab.table()`
+# shows all rows again, and an interrupted run goes on.
 #
 # Compare with care: three seeds of the *same* run end at an MAE of 14.7, 19.6 and 27.7 people, so a
 # smaller difference between two single rows decides nothing. The
@@ -306,9 +307,9 @@ lab.form()
 # ## Train with your own functions
 #
 # You have written the masks and most of the losses in earlier exercises. The sum and the step
-# follow below, the two errors of the count in notebook 09. Every right answer is kept in
-# `runs/answers`. `lab.run(own=True)` trains with yours and counts how often each is called (your
-# `from_boxes` never: here the source's masks come as files).
+# follow below, MAE and MSE in notebook 09. Every right answer is kept in `runs/answers`.
+# `lab.run(own=True)` trains with yours and counts how often each is called (your `from_boxes`
+# never: here the source's masks come as files).
 
 # %% tags=["nbval-ignore-output"]
 lab.mine()
@@ -318,8 +319,8 @@ lab.mine()
 # ## Stop and resume
 #
 # A run saves weights, optimisers and its step in one file. Crops, flips and dropout are functions
-# of the seed and the step. So a run that loses power in step 4 can be resumed as if nothing had
-# happened:
+# of the seed and the step. So a run that loses power in its fourth step can be resumed as if
+# nothing had happened:
 
 # %% tags=["nbval-ignore-output"]
 folder = Path(tempfile.mkdtemp())
@@ -349,10 +350,10 @@ print(f"largest difference in {len(a)} tensors of weights and optimisers: {gap}"
 # %% [markdown]
 # ## On a GPU
 #
-# The paper's scale is this loop with other settings (`PAPER` instead of `MINI`): full width, crops
-# of 480 × 640, batches of 8 + 8, convolutions in half precision. [Appendix B](B_ledger.ipynb)
-# compares the sizes of the two presets (nothing was measured on a GPU) and says how several GPUs
-# share a batch. On the command line:
+# The paper's scale is this loop with other settings (`PAPER` instead of `MINI`): full width,
+# crops of 480 × 640, batches of 8 + 8. [Appendix B](B_ledger.ipynb) compares the sizes of the two
+# presets (nothing was measured on a GPU) and says how several GPUs share a batch. On the command
+# line:
 #
 # ```bash
 # sdcda train --method se+fd --preset mini --out runs/mine      # all four stages; --resume goes on
@@ -361,7 +362,7 @@ print(f"largest difference in {len(a)} tensors of weights and optimisers: {gap}"
 #
 # ## Replay the long runs
 #
-# These are the logs of the stored models, 300 steps each. Compare D's balance in `fd` and `se+fd`.
+# These are the logs of the stored models, 300 steps each.
 
 # %%
 logs = {m: read_log(notebook.CHECKPOINTS / f"{m}.jsonl") for m in ("noadapt", "fd", "se", "se+fd")}

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 40
+#     minutes: 45
 #     seconds: 30
 # ---
 
@@ -13,8 +13,8 @@
 # **After this notebook you can** compute the four metrics of the paper's Table 1, say what each of
 # them misses, split an error into background and crowd, and read a result of five seeds.
 #
-# **Time** 40 minutes (optional exercises: +20); runs in 30 s on two cores. **You need** notebook 01; the methods compared here are those of notebooks 04
-# to 08.
+# **Time** 45 minutes (optional exercises: +26); runs in 30 s on two cores. **You need** notebook
+# 01; the methods compared here are those of notebooks 04 to 08.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -138,8 +138,8 @@ print(f"two flat maps, 1 and 0.5: SSIM {metrics.ssim(half, one):.2f}")
 #
 # ## What does each metric miss?
 #
-# We take one true map and spoil it in five ways. First write down which damage each metric will
-# find worst. Can a map with *nobody* in it have a better PSNR than one with everybody?
+# We take one true map and spoil it in five ways. First predict which damage each metric punishes
+# most. Can a map with *nobody* in it have a better PSNR than one with everybody?
 
 # %%
 sample = world.target_test[3]
@@ -261,8 +261,8 @@ notebook.show(
 # ## Our Table 1
 #
 # One training proves little. So every method was trained five times, each time in a **new world**
-# with new random numbers: the spread is what you would meet again. The settings were chosen on
-# other seeds.
+# with new random numbers: expect this spread if you repeat it. The settings were chosen on other
+# seeds.
 
 # %%
 found = notebook.result("mini_world")
@@ -303,7 +303,7 @@ notebook.show(
 #
 # ## What can five seeds tell us?
 #
-# The ± describes single trainings. Five values give it only roughly:
+# The ± describes single trainings. Five values estimate it only roughly:
 
 # %%
 n = len(seeds)
@@ -332,10 +332,11 @@ display(comparisons.differences(earlier, [("se+fd", "noadapt"), ("se+fd", "se")]
 # because the gains differ so much. It says "not decided", never "no effect". FD alone is better on
 # three of the five seeds.
 #
-# *SE+FD against SE*, which is what D adds: 1.7 people fewer, on all five seeds. The interval misses
-# zero by 0.02: no evidence, in a table of six. And the earlier round, on five other seeds, found
-# 1.7 people *more*, also on all five. Each round alone tells a clean story, and the stories
-# contradict each other. Only λd and the seeds had changed. Keep every round that you run.
+# *SE+FD against SE*, which is what D adds: 1.7 people fewer, on all five seeds. The interval
+# misses zero by 0.02; among six comparisons that is no evidence. And the earlier round, on five
+# other seeds, found 1.7 people *more*, also on all five. Each round alone tells a clean story,
+# and the stories contradict each other. Only λd and the seeds had changed. Keep every round that
+# you run.
 #
 # [Appendix A](A_controls.ipynb) has the controls: parts of the method, other masks, other λ.
 #
@@ -400,9 +401,9 @@ def count_errors(truth, pred):
 check("9.1", count_errors)
 
 # %% [markdown]
-# **9.2 The best counter that never looks** (★★, 6 minutes). A counter ignores the image and always
-# answers the same number. Which number has the lowest MAE on images with these true counts, and
-# which the lowest MSE?
+# **9.2 The best counter that never looks** (★★, 6 minutes, optional). A counter ignores the image
+# and always answers the same number. Which number has the lowest MAE on images with these true
+# counts, and which the lowest MSE?
 
 # %%
 def best_constants(truth):
@@ -443,8 +444,8 @@ check("9.4", sign_flip_share)
 # [Solutions](solutions/09_evaluation.ipynb)
 #
 # > **What this does not show.**
-# > - That SE+FD works on photographs: the mini world is synthetic, and its gap lies in the
-# >   background by design. [Notebook 11](11_real_data.ipynb) reports what happened on real ones.
+# > - That SE+FD works on photographs: the mini world is synthetic, and its gap lies mostly
+# >   in the background, by design. [Notebook 11](11_real_data.ipynb) reports what happened on real ones.
 # > - That D helps, or how much: two rounds with different λd gave opposite signs, and λd was chosen
 # >   with the labels of development targets in view.
 # > - How certain the paper's own differences are: its Table 1 has no spread.
@@ -456,7 +457,7 @@ check("9.4", sign_flip_share)
 #   one with the right number of people in the wrong places.
 # - Splitting the error into background and crowd answers the paper's question: SE+FD removes 21
 #   invented people per image from the background of the mini world.
-# - Compare methods seed by seed and show every seed. Five agreeing seeds suggest a direction, ten
-#   do so better; the size stays rough.
+# - Compare methods seed by seed and show every seed. Five agreeing seeds suggest a direction at
+#   these settings; the size stays rough.
 #
 # [← 08 Adversarial training](08_adversarial_training.ipynb) · [10 Image translation →](10_image_translation.ipynb)

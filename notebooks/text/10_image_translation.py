@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 45
+#     minutes: 50
 #     seconds: 35
 # ---
 
@@ -14,7 +14,8 @@
 # each term of its loss does and what SE CycleGAN adds, and judge a translation by the counter that
 # learns from it.
 #
-# **Time** 45 minutes (optional exercises: +14); runs in 35 s on two cores. **You need** notebooks 07 (a discriminator) and 09 (comparing methods over seeds).
+# **Time** 50 minutes (optional exercises: +19); runs in 35 s on two cores. **You need** notebooks
+# 07 (a discriminator) and 09 (comparing methods over seeds).
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -108,7 +109,7 @@ notebook.code(losses.fooling_loss, losses.reconstruction_loss, losses.generator_
 #
 # ### What does SSIM notice that a difference of pixels does not?
 #
-# We change one scene in two ways that cost the cycle loss the same: brighter, or blurred.
+# We change one scene in two ways with equal cycle loss: brightening and blurring.
 
 # %% sdcda={"tolerance": {"rel": 0.02, "abs": 0.002}}
 x = world.source_test[4].image / 255
@@ -129,7 +130,7 @@ for name, changed in {"brighter": brighter, "blurred": blurred}.items():
 
 # %% [markdown]
 # The cycle loss is 0.0484 for both. The structure loss is 0.003 for the brighter scene and 0.229
-# for the blurred one: SSIM reacts to soft edges, and a small head is little more than its edges.
+# for the blurred one: SSIM reacts to soft edges.
 #
 # ### One step
 #
@@ -179,25 +180,25 @@ notebook.show(
 )
 
 # %% [markdown]
-# In the stored run the translation is 0.26 off the right answer, worse than doing nothing, and 0.15
-# off the inverted one. It is neither, and unfinished: hence a cycle loss of 0.33 instead of 0.13.
-# Only the identity term prefers the right colours. Without it chance decides: another seed or
-# processor can end nearer to the right answer.
+# In the stored run the translation is 0.26 off the right answer, worse than doing nothing, and
+# 0.15 off the inverted one. It matches neither and is perhaps unfinished: cycle loss 0.33, not
+# 0.13. Only the identity term prefers the right colours. Without it chance decides: another seed
+# or processor may end nearer to the right answer.
 #
 # **Your turn.** Predict each line, run it, then call `toy.table()` and `toy.picture()`
 # ([solutions](solutions/10_image_translation.ipynb)).
 #
 # ```python
-# toy.run(cycle=0)                 # λ = 0: only fooling is left, since ι is a part of λ
-# toy.run(identity=0, seed=1)      # the same question to another seed
+# toy.run(cycle=0)                 # λ = 0: only fooling is left, since λ also multiplies ι
+# toy.run(identity=0, seed=1)      # the same question, another seed
 # toy.run(structure=1)             # μ = 1: SE CycleGAN
 # ```
 #
 # ## The mini world, translated
 #
-# We trained both translations for 4,000 steps in each of five new mini worlds. *Cycle* compares an
-# image with what comes back. *Grey* compares an image with its translation, both without colour:
-# how much of the layout survives, which no loss asks for.
+# We trained both translations for 4,000 steps in each of notebook 09's five worlds. *Cycle*
+# compares an image with what comes back. *Grey* compares an image with its translation, both
+# without colour: how much of the layout survives, which no loss asks for.
 
 # %%
 found = notebook.result("table_1")
@@ -276,12 +277,12 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 # intervals contains zero (−37.3 to +5.3): on seed 22 CycleGAN is worse by 3.7.
 #
 # *With the paper's counter* SE CycleGAN beats CycleGAN on every seed, by 4.2 people on average.
-# SE+FD beats SE CycleGAN on every seed, too, by 1.1. But that is D's lead, at one λd, chosen with
-# labels: SE without D is level (+0.6, −0.9 to +2.1), and with λd = 0.0001 SE+FD is behind on all
-# five.
+# SE+FD beats SE CycleGAN on every seed, too, by 1.1. That lead comes from D, at a λd chosen with
+# labels. Without D, SE is undecided (+0.6, −0.9 to +2.1); with λd = 0.0001, SE+FD is behind on
+# all five seeds.
 #
-# *With SFCN* the order is open, too: both intervals contain zero, and seeds run from −27.2 to
-# +14.7.
+# *With SFCN* the order of the adaptations is open: both of their intervals contain zero, and
+# seeds run from −27.2 to +14.7.
 #
 # ### Where does the error lie?
 
@@ -342,23 +343,24 @@ for run in notebook.result("translation_development")["runs"][1:3]:
     print(f"CycleGAN on the development world, {run['steps']} steps: MAE {mae:.0f} % of the count")
 
 # %% [markdown]
-# SE+FD has the lowest MAE here, as in two of the paper's three sets, and SE
-# CycleGAN is ahead of CycleGAN, as in all three (with SFCN, our five seeds do not decide it). Two
-# things differ. SFCN without adaptation is *behind* the paper's counter here (46.2 against 30.1;
-# on the source 9.9 against 4.9), and ahead of it in the paper. And on ShanghaiTech B CycleGAN is
-# worse than no adaptation (25.4 against 22.8). Our domains differ in texture and clutter, which a
-# translation can paint over, but not in viewpoint.
+# SE+FD has the lowest MAE here, as in two of the paper's three sets, and SE CycleGAN is ahead of
+# CycleGAN, as in all three (with SFCN, our five seeds do not decide it). Two things differ. SFCN
+# without adaptation is *behind* the paper's counter here (46.2 against 30.1), and ahead of it in
+# the paper. And on ShanghaiTech B CycleGAN is worse than no adaptation (25.4 against 22.8).
+# Perhaps because our domains differ in texture and clutter, which a translation can paint over,
+# but not in viewpoint.
 #
-# Every new target needs a translation of half an hour. Mask model, warm start and SE+FD take 110 s
-# together. Longer translations may improve: with twice the steps the MAE fell from 40 to 29 %.
+# Every new target needs a translation of half an hour to an hour. Mask model, warm start and
+# SE+FD take 110 s together. Longer translations may improve: with twice the steps the MAE fell
+# from 40 to 29 %.
 #
 # ## Exercises
 #
 # Fill in a stub, run the cell, and read what `check` says.
 #
-# **10.1 A perfect translation that ruins every label** (★, 5 minutes). Write `forth` and `back`
-# with a cycle loss of exactly zero and nothing wrong in any patch, but heads that are no longer
-# where the labels say.
+# **10.1 A perfect translation that ruins every label** (★, 5 minutes, optional). Write `forth`
+# and `back` with a cycle loss of exactly zero and nothing wrong in any patch, but heads that are
+# no longer where the labels say.
 
 # %%
 def forth(x):
@@ -431,7 +433,8 @@ check("10.4", without_one)
 #
 # - CycleGAN needs no pairs: the discriminator knows the target's look, the cycle keeps the way back
 #   open, the identity term holds the colours. None knows what a person is.
-# - Judge a translation by its counter: pictures full of artefacts took 16 to 27 people off the MAE.
+# - Judge a translation by its counter: pictures full of artefacts took 16 to 27 people off the
+#   mean MAE.
 # - Compare adaptations with one counter and within seeds. SE+FD against SE CycleGAN stays
 #   undecided: a lead of 1.1 people on all five seeds needs one chosen λd.
 #

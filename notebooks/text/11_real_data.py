@@ -14,8 +14,9 @@
 # resemble it, rehearse a training before it costs hours, run it, count in photographs of your own,
 # and say what the result is worth.
 #
-# **Time** 40 minutes (optional exercises: +16); runs in 20 s on two cores. **You need** notebook 02, and 08 to train. No data set and no GPU: everything runs on the
-# mini world, whose files have the formats of the real sets.
+# **Time** 40 minutes (optional exercises: +20); runs in 20 s on two cores. **You need** notebook
+# 02, and 08 to train. No data set and no GPU: everything runs on the mini world, whose files have
+# the formats of the real sets.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -87,9 +88,9 @@ notebook.show(
 )
 
 # %% [markdown]
-# Before you train anything, look at three things. Are the points on *heads*? How wide is a head, in
-# pixels, in either domain? A counter fails on heads several times wider than those it learned from.
-# And what fills the *background* of the target: is anything like it in the source?
+# Before you train anything, look at three things. Are the points on *heads*? How wide is a head,
+# in pixels, in either domain? A counter may fail on heads several times wider than those it
+# learned from. And what fills the *background* of the target: is anything like it in the source?
 #
 # ## Get the data
 #
@@ -133,14 +134,15 @@ except InputError as error:
     print(textwrap.fill(str(error), 100))
 
 # %% [markdown]
-# We did four things and the check lists three. GT_IMG_7.mat is well formed, and nothing in it says
+# Of our four faults the check lists three. GT_IMG_7.mat is well formed, and nothing in it says
 # that it belongs to image 1. You will find it in exercise 11.1.
 #
 # ## Choose the scenes
 #
-# GCC has nights, storms, and squares with three people. The authors' later code keeps only the
-# scenes that resemble the target, by *level* (how many people the place holds), hour, weather and
-# count. No label of the target is used. In a training the option is `--scenes shb`.
+# GCC has nights, storms, and squares with three people. The paper keeps only scenes like the
+# target's, and the authors' later code says how: by *level* (how many people the place holds),
+# hour, weather and count. No label of the target is read. In a training the option is `--scenes
+# shb`.
 
 # %%
 gcc = source if isinstance(source, GCC) else world.source
@@ -160,8 +162,8 @@ notebook.show(figure, "The first three images that the rule shb keeps, and that 
 
 # %% [markdown]
 # `shb` is made for streets by day and keeps 164 of 400 images. The other two want large, full
-# places, which the mini world hardly has. (GCC's weather 0 is clear, 1 clouds, 6 extra sunny.)
-# Whether a rule *helps* a training is another question.
+# places, which the mini world hardly has. (GCC's weather 0 is clear, 1 clouds, 5 overcast, 6
+# extra sunny.) Whether a rule *helps* is another question.
 #
 # ## Look at the pseudo-masks
 #
@@ -213,9 +215,9 @@ for line in str(dry_run(experiment, "se+fd")).splitlines():
     print(textwrap.fill(line, 100, subsequent_indent="    "))
 
 # %% [markdown]
-# Read three numbers. *Peak memory*: does it fit? *Step and loading*: without workers, the two times
-# add up. Workers share the loading and do it during the step, so only the longer counts. *Time*:
-# the result, times the number of steps (exercise 11.3).
+# Read three numbers. *Peak memory*: does it fit? *Step and loading*: without workers, the two
+# times add up. N workers load during the step, so only the longer of step and loading / N counts.
+# *Time*: seconds per step, times the steps (exercise 11.3).
 #
 # ## Train
 #
@@ -260,10 +262,9 @@ for line in model_card.text(Path("data/checkpoints/se+fd.safetensors")).splitlin
     print(textwrap.fill(line, 100, subsequent_indent="            "))
 
 # %% [markdown]
-# This counter has seen only the mini world, whose files have the formats of real sets. The line
-# *chosen* is on held-out images of the **source**: 4.54 people at step 225. Only the last line
-# *measured* has seen the target's labels: 9.57. A model chosen on the target's test images cannot
-# be measured on them.
+# This counter has seen only the mini world. The line *chosen* is on held-out images of the
+# **source**: 4.54 people at step 225. Only the last line *measured* has seen the target's labels:
+# 9.57. A model chosen on the target's test images cannot be measured on them.
 #
 # ## Your own photographs
 #
@@ -306,7 +307,7 @@ notebook.show(
 # 72 pixels, about as far as E and C look.
 #
 # **How wide is a head?** Tiles save memory; they do not fix scale. These counters learned from
-# heads of 3 to 6 pixels. Here is what one counter says about the same image at four sizes:
+# heads of a few pixels. Here is what one counter says about the same image at four sizes:
 
 # %% sdcda={"tolerance": {"rel": 0.05, "abs": 2}}
 first = open_dataset(TARGET, "test")[0]
@@ -330,9 +331,10 @@ notebook.show(
 
 # %% [markdown]
 # The count runs from 83 to 171 on the same image. At its own size, 256 pixels, the counter misses
-# 29 of 182 people, 25 of them in the lower third, where people hide each other. At 512 pixels it
-# misses 11. Without the label you could not tell which size is best. Begin with the one at which
-# heads are as wide as in training, and count some photographs by hand before you trust it.
+# 29 of 182 people, 25 of them in the lower third, where people are largest and hide each other.
+# At 512 pixels it misses 11. Without the label you could not tell which size is best. Begin with
+# heads as wide as in training (here twice as wide was better), and count some photographs by
+# hand.
 #
 # **Try it.** Choose a photograph (JPEG or PNG, at most 10 MB). It stays on the machine that runs
 # this notebook. Move the size and watch the count. Which one would you believe?
@@ -341,31 +343,30 @@ notebook.show(
 own_photo(counters, first.image)
 
 # %% [markdown]
-# Without a notebook, for larger files, and for many:
+# To *train* for your photographs, give their folder as the target, without labels; a laptop will
+# do. `predict` then counts, also in larger files and in many:
 #
 # ```bash
+# sdcda masks --preset photos --boxes mini --target images:~/photos --size 576 --out runs/photos
+# sdcda train --preset photos --source shanghaitech:~/data/UNITY --target images:~/photos \
+#     --size 576 --masks runs/photos/masks --out runs/photos
 # sdcda predict --checkpoint runs/photos/se+fd/model.safetensors --json counts.json photos/*.jpg
 # ```
 #
 # Once you have counted some by hand, write the heads into a CSV file with lines `image,x,y` and
-# make a test set of it. To *train* for your photographs, give their folder as the target; no labels
-# are needed, and a laptop will do:
+# make a test set of it:
 #
 # ```bash
 # sdcda data make heads.csv photos ~/data/mine --split test
 # sdcda evaluate --target shanghaitech:~/data/mine --checkpoint data/checkpoints/se+fd.safetensors
-#
-# sdcda masks --preset photos --boxes mini --target images:~/photos --size 576 --out runs/photos
-# sdcda train --preset photos --source shanghaitech:~/data/UNITY --target images:~/photos \
-#     --size 576 --masks runs/photos/masks --out runs/photos
 # ```
 #
 # ## What happened on real photographs
 #
-# We adapted from the Unity crowd to a sample of ShanghaiTech B: 120 training images without labels,
-# 80 test images. The first attempt used the mini preset and masks from Unity's rectangles; the
-# second the preset `photos`, masks from `--boxes mini`, and four fresh seeds. Its settings were
-# chosen without the target's labels.
+# We adapted from the Unity crowd to a sample of ShanghaiTech B: 120 training images without
+# labels, 80 test images. The first attempt used the mini preset and masks from Unity's head
+# rectangles; the second the preset `photos`, masks from `--boxes mini`, and four fresh seeds. Its
+# settings were chosen without the target's labels.
 
 # %%
 attempt = notebook.result("real_photographs")["target_test"]
@@ -388,12 +389,12 @@ notebook.show(
 )
 
 # %% [markdown]
-# The first attempt nearly doubled the error. In the second SE+FD has the smallest
-# MAE, 36.8 ± 5.1 people against 46.4 ± 5.3; FD alone is worse than no adaptation (63.6). SE and
-# SE+FD differ by 2.5 people per image, so D, at λd = 0.00001, did next to nothing beside S. The
-# count is better than the map: SE+FD still puts 63 people on the background and misses 73 in the
-# crowd, and the two errors largely cancel. The masks are suspects: they call 70 % of the pixels
-# crowd, and leave Eq. 8–9 little to learn from. Above 450 people both methods count 16 to 55 %
+# The first attempt nearly doubled the error. In the second SE+FD has the smallest MAE, 36.8 ± 5.1
+# people against 46.4 ± 5.3; FD alone is worse than no adaptation (63.6). SE and SE+FD differ by
+# 2.5 people per image, so D, at λd = 0.00001, did next to nothing beside S. The count is better
+# than the map: SE+FD still puts 63 people on the background and is 73 short in the crowd, and the
+# two errors largely cancel. The masks are suspects: they call 70 % of the pixels crowd, and leave
+# Eq. 8–9 little to learn from. In the three images above 450 people both methods count 16 to 55 %
 # too few.
 #
 # Four dots stand far above all others: one image, four seeds. How much of the table is that image?
@@ -413,13 +414,13 @@ gains = (error["se+fd"] - error["noadapt-early"])[:, others].mean(axis=1)
 print("MAE, SE+FD − NoAdapt (early), on the other 79 by seed:", *(f"{gain:+.1f}" for gain in gains))
 
 # %% [markdown]
-# Without that image the MAEs are 37.2 and 36.6, and the method is better on two of the four seeds.
-# Nearly all of the gain is *one* photograph, in which the early counter sees 828 people where 48
-# stand: a hedge fills half of it. We may not pass it on.
+# Without that image the MAEs are 37.2 and 36.6, and the method is better on two of the four
+# seeds. Nearly all of the gain is *one* photograph, in which the early counter sees 828 people
+# where 48 stand: a hedge fills half of it. We may not publish it.
 #
 # ## Exercises
 #
-# Fill in a stub, run the cell, and read what `check` says.
+# Fill in a stub and run the cell.
 #
 # **11.1 The annotation that the check cannot see** (★★, 6 minutes). In the broken copy two images
 # have the same heads. Write the missing check. Do not report empty scenes, although their lists of
@@ -434,9 +435,9 @@ def repeated(heads):
 check("11.1", repeated)
 
 # %% [markdown]
-# **11.2 Heads of GCC** (★, 4 minutes). GCC stores a head as (row, column), whole numbers, the index
-# of a pixel. Here a point is (x, y), and (0, 0) is the *corner* of the first pixel. Convert to the
-# middle of the pixels.
+# **11.2 Heads of GCC** (★, 4 minutes, optional). GCC stores a head as (row, column), whole
+# numbers, the index of a pixel. Here a point is (x, y), and (0, 0) is the *corner* of the first
+# pixel. Convert to the middle of the pixels.
 
 # %%
 def points_of_gcc(location):
@@ -483,7 +484,7 @@ check("11.4", margin)
 #
 # ## Take away
 #
-# - Check the copy, look at points and masks, rehearse, then train: a few minutes save days.
+# - Check the copy, look at points and masks, rehearse, then train: minutes now save hours later.
 # - Choose the source by what you know about the target, the model by its error on held-out source
 #   images. Use the target's labels once, to measure.
 # - Look at single images behind a mean. Here one of 80 accounts for nearly all of the gain.

@@ -65,7 +65,7 @@ notebook.show(
 # image (means over five seeds), then the difference with its 95 % interval, and on how many seeds
 # the row has the lower MAE.
 #
-# ## Would a part of SE have been enough?
+# ## Would less, or only D, have been enough?
 #
 # SE does several things. *Batch norm sees target* passes target images through E and uses no loss
 # on them: are the statistics enough? *S on source only* trains Eq. 7 without Eq. 8–9: is the second
@@ -82,16 +82,16 @@ for method, title in comparisons.names(["se", "s-source", "bn-target"]).items():
           f"lower on {(gains < 0).sum()} of {len(gains)}")
 
 # %% [markdown]
-# SE has a lower MAE than each of them on all five seeds, so none is the whole explanation. Only the
-# background loss on the target, Eq. 8–9, is in SE and in none of the three. The printed lines join
-# this round with an earlier one on five other worlds, which is the same experiment for methods
-# without D (joined after seeing both): SE gains on all ten seeds.
+# SE has a lower MAE than each of these three controls on all five seeds, so none is the whole
+# explanation. Only the background loss on the target, Eq. 8–9, is in SE and in none of the three.
+# The printed lines join this round with an earlier one on five other worlds, which is the same
+# experiment for methods without D (joined after seeing both): SE gains on all ten seeds.
 #
 # ## How much depends on the masks?
 #
 # *Perfect* masks surround the true heads; no method may use them. *Dilated* ones are the mask
-# model's, grown by 8 pixels, so fewer pixels are called background. *Shuffled*: each image has the
-# mask of another. *None* are empty masks: every pixel is called background.
+# model's, grown by 8 more pixels, so fewer pixels are called background. *Shuffled*: each image
+# has the mask of another. *None* are empty masks: every pixel is called background.
 
 # %%
 quality = list(found["mask_quality"].values())
@@ -100,8 +100,8 @@ print(f"the mask model's: {inside:.1%} of the heads inside, {crowd:.0%} of the p
 display(comparisons.variants(controls, "se", [f"se@{one}" for one in changes["se"][:4]]))
 
 # %% [markdown]
-# Look at the columns in the middle. With any masks, even empty ones, the background
-# stays below 8 people per image (NoAdapt: 26.5). Masks that miss people cost the *crowd*: with
+# Look at the columns in the middle. With any masks, even empty ones, the background stays below 8
+# people per image on average (NoAdapt: 26.5). Masks that miss people cost the *crowd*: with
 # shuffled ones SE misses 16 people, with empty ones 24. The mask protects the people from this
 # loss: Eq. 8 leaves the crowd out.
 #
@@ -119,7 +119,7 @@ display(comparisons.variants(controls, "se", ["se@eq9=entropy"]))
 
 # %% [markdown]
 # The entropy raises the MAE from 10.5 to 89.2 people. The error on the background alone is 87.1.
-# Notebook 06 derives why: where S mistakes leaves for crowd, the entropy makes it more certain.
+# Notebook 06 suggests why: where S mistakes leaves for crowd, the entropy makes it more certain.
 #
 # ## What if D looks elsewhere?
 #
@@ -130,8 +130,8 @@ display(comparisons.variants(controls, "se", ["se@eq9=entropy"]))
 display(comparisons.variants(controls, "se+fd", ["se+fd@D=mask", "se+fd@D=density"]))
 
 # %% [markdown]
-# D on the mask is worse by 1.8 people, with an interval that just excludes zero; on the density no
-# difference was found. (There the batch norm of C sees the target as well: two changes.)
+# D on the mask is worse by 1.8 people, with an interval that just excludes zero; on the density
+# no difference was found. (With density, C's batch norm sees the target: two changes.)
 #
 # ## How much do λs and λt matter?
 #
@@ -141,9 +141,9 @@ display(comparisons.variants(controls, "se+fd", ["se+fd@D=mask", "se+fd@D=densit
 display(comparisons.variants(controls, "se", [f"se@{one}" for one in changes["se"][5:]]))
 
 # %% [markdown]
-# Where the source outweighs the target (λs = 0.1 or λt = 0.001), SE is worse on all five seeds, by
-# 5.7 and 7.0 people on average. Where the target outweighs the source, the MAE shows no difference.
-# But away from λs = λt SE misses 4 to 7 people in the crowd in all four cases.
+# Where the source outweighs the target (λs = 0.1 or λt = 0.001), SE is worse on all five seeds,
+# by 5.7 and 7.0 people on average. Where the target outweighs the source, the MAE decides
+# nothing. But away from λs = λt SE misses 4 to 7 people in the crowd in all four cases.
 #
 # ## And λd?
 #
@@ -222,9 +222,9 @@ notebook.show(
 )
 
 # %% [markdown]
-# *Image* hardly moves: on average it gives 97 % of the images away or more. From a
-# single *cell* it does so in 73 to 77 % for the seven plain methods. In *MMD* D does what it is
-# there for: 0.13 with SE+FD against 0.25 with SE.
+# *Image* hardly moves: on average it gives 97 % of the images away or more. From a single *cell*
+# it does so in 73 to 77 % for the seven plain methods. In *MMD* D does what it is there for: 0.13
+# with SE+FD against 0.25 with SE (alone hardly: 0.19 against 0.21 for batch norm).
 #
 # Is that why SE+FD counts better? *Batch norm sees target* reaches 0.21 without any D, nearer
 # than SE, and has an MAE of 40.4. *Perfect masks* have 0.49, further than NoAdapt, and an MAE of
@@ -264,8 +264,8 @@ display(comparisons.table(["λs", "λt", "λt / λs", "MMD", "target MAE"], rows
 #
 # - SE needs the background loss on the target: all three controls without it have higher errors
 #   on every seed.
-# - The mask's task is to keep "nobody here" off the people: with empty masks SE misses 24 people
-#   per image.
+# - The mask's task is to shield people from this loss: with empty masks SE misses 24 people per
+#   image.
 # - Features that come closer are no proof of a better count: an MMD of 0.21 went with an MAE of
 #   40.4 people, and one of 0.49 with 8.7.
 #

@@ -38,7 +38,7 @@ from sdcda_tutorial.training.counter_training import networks_of
 # %% [markdown]
 # ## Symbols
 #
-# The symbols of the paper are the names in the code. *Where* is counted from `sdcda_tutorial`.
+# The symbols of the paper are the names in the code. *Where* is relative to `sdcda_tutorial`.
 
 # %%
 display(Markdown(paper.as_markdown(paper.SYMBOLS)))
@@ -84,7 +84,7 @@ for choice in paper.LEDGER:
     display(Markdown(f"**{first}{choice.point[1:]}**\n\n{items}"))
 
 # %% [markdown]
-# ## The two presets: how large they are
+# ## How large are the two presets?
 #
 # The paper's scale and the laptop's run through the same code. These are the trained weights of
 # the four networks:

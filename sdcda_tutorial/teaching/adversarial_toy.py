@@ -31,7 +31,7 @@ class Game:
     """What was seen of a game, every `EVERY` steps from the start to the end; all but the features are one per look.
 
     Attributes:
-        gap: distance of the mean features of the domains, in spreads: standard deviations of a domain.
+        gap: distance of the mean features of the domains, in standard deviations of a domain.
         side: the part of it along its first direction: below zero, E has mirrored the domains.
         right: share of D's answers that are right.
         adversarial: E's loss, Eq. 10.
@@ -209,7 +209,7 @@ def sweep(games: dict[float, list[Game]]) -> Figure:
     figure = Figure(figsize=(8.4, 3.2), layout="constrained")
     axes = figure.subplots(1, 2)
     places = range(len(games))
-    for axis, name, title in zip(axes, ("gap", "error"), ("gap, spreads", "error of C on the target"), strict=True):
+    for axis, name, title in zip(axes, ("gap", "error"), ("gap, sd", "error of C on the target"), strict=True):
         for place, of_one in zip(places, games.values(), strict=True):
             values = [max(game.late(name), 1e-5) for game in of_one]
             axis.scatter([place] * len(values), values, s=22, color=colours.GREY, alpha=0.6, linewidths=0)

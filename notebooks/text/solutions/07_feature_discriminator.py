@@ -102,7 +102,7 @@ check("7.3", diagnosis)
 # %% sdcda={"tolerance": {"rel": 0.02}}
 game = adversarial_toy.FAULTS[1][1]()
 print(f"log 6 = {math.log(6):.2f}, E's loss in game 1: {game.late('adversarial'):.2f}")
-print(f"gap without D, same points: {adversarial_toy.play(0, seed=3).late('gap'):.2f} spreads")
+print(f"gap without D, same points: {adversarial_toy.play(0, seed=3).late('gap'):.2f} sd")
 
 # %% [markdown]
 # These figures do not prove that a training with such a pattern has such a fault: other faults

@@ -38,7 +38,7 @@ def render_adversarial_game(lambda_d: float, rate_of_D: float, step: int) -> Fig
     right.axhline(0, color=colours.GREY, linewidth=0.6)
     error = float(game.error[number])
     right.set(xlim=(0, STEPS), ylim=(-6, 6), xlabel="step", title=f"error of C on the target: {error:.4f}")
-    right.set_ylabel("gap along its first direction, spreads")
+    right.set_ylabel("gap along its first direction, sd")
     shares.set(ylim=(-0.02, 1.02), ylabel="D: share of right answers")
     shares.spines["right"].set_visible(True)
     figure.legend(handles=curves, loc="outside lower right", ncols=2, frameon=False)

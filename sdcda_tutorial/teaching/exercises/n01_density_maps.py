@@ -15,7 +15,7 @@ POINTS = np.array([[20.0, 10.0], [2.0, 20.0], [37.0, 27.0]])
 SIZE = (30, 40)  # height, width: unequal, so that a swapped x and y shows
 
 
-@exercise("1.1", "How wide must the kernel be?", difficulty=2, minutes=6)
+@exercise("1.1", "How wide must the kernel be?", difficulty=2, minutes=6, optional=True)
 def kernel_width(answer: Answer) -> None:
     """the width follows from σ. With σ = 4, 15 pixels end at 22 % of the peak."""
     found = number(answer(4.0, 0.01))

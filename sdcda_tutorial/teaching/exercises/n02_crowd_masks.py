@@ -51,7 +51,7 @@ def from_boxes(answer: Answer) -> None:
     require(kind == np.uint8, f"the values are right. Make the mask np.uint8, as the package's are; yours is {kind}.")
 
 
-@exercise("2.2", "What a mask costs", difficulty=1, minutes=5)
+@exercise("2.2", "What a mask costs", difficulty=1, minutes=5, optional=True)
 def mask_cost(answer: Answer) -> None:
     """a lost head is taught as background; the share of background is what is taught."""
     mask = _block(np.s_[2:5, 6:9], (12, 14))

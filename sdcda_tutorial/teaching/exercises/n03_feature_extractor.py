@@ -81,7 +81,7 @@ def receptive_field(answer: Answer) -> None:
     expect(field(*VGG16_TO_POOL_3, *[CONV] * 3), 92, "E of stride 8 sees 92 pixels, not {found:g}.")
 
 
-@exercise("3.3", "Batch norm by hand", difficulty=2, minutes=8)
+@exercise("3.3", "Batch norm by hand", difficulty=2, minutes=8, optional=True)
 def batch_norm(answer: Answer) -> None:
     """an image depends on its batch: the first four keep a variance of 4 / (4 + 2.5²) = 0.39."""
     scales, shifts = torch.tensor([[1.0, 3.0, 0.5], [0.0, 10.0, -5.0]]).view(2, 3, 1, 1)

@@ -52,7 +52,7 @@ def new_label_factor(answer: Answer) -> None:
     expect(number(answer(10.0, 0.5)), 2.5, "half the side makes densities 4 times as large: 2.5, not {found:g}.")
 
 
-@exercise("4.3", "Where the error lies", difficulty=2, minutes=6)
+@exercise("4.3", "Where the error lies", difficulty=2, minutes=6, optional=True)
 def error_parts(answer: Answer) -> None:
     """the two parts add up to the signed error of the count: +2 and -2 hide in a right count."""
     truth, pred = torch.zeros(4, 6), torch.zeros(4, 6)

@@ -80,7 +80,7 @@ SIZES = [
 ]  # fmt: skip
 
 
-@exercise("5.2", "Which images keep the mean?", difficulty=2, minutes=6)
+@exercise("5.2", "Which images keep the mean?", difficulty=2, minutes=6, optional=True)
 def keeps_mean(answer: Answer) -> None:
     """only where the grid divides both sides of f are all cells equally large, and every position counts once."""
     found = [answer(*case) for case in SIZES]

@@ -56,7 +56,7 @@ def target_segmentation_loss(answer: Answer) -> None:
     require(slopes[1] == 0, "where z = 1 the gradient should be exactly 0.")
 
 
-@exercise("6.2", "Mean over which pixels?", difficulty=2, minutes=6)
+@exercise("6.2", "Mean over which pixels?", difficulty=2, minutes=6, optional=True)
 def which_mean(answer: tuple[Any, Any, Any]) -> None:
     """only the mean over each image's background lets a pixel weigh more because its image is crowded."""
     if not isinstance(answer, tuple | list) or any(value is ... or value is None for value in answer):

@@ -14,7 +14,7 @@ from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect
 NOT_FINITE = [math.nan, math.inf, -math.inf]
 
 
-@exercise("10.1", "A perfect translation that ruins every label", difficulty=1, minutes=5)
+@exercise("10.1", "A perfect translation that ruins every label", difficulty=1, minutes=5, optional=True)
 def cheat(answer: Any) -> None:
     """nothing in the loss forbids it; only the habit of convolutions to leave things in place speaks against it."""
     require(isinstance(answer, tuple) and len(answer) == 2, "check both functions: (forth, back).")

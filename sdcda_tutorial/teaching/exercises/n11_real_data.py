@@ -38,7 +38,7 @@ def repeated(answer: Answer) -> None:
     require(names(a=a, b=a[:-1]) == [], "an image that lacks one head has other points: compare all of them.")
 
 
-@exercise("11.2", "Heads of GCC", difficulty=1, minutes=4)
+@exercise("11.2", "Heads of GCC", difficulty=1, minutes=4, optional=True)
 def points_of_gcc(answer: Answer) -> None:
     """a point is x, y from the corner of the image; where it came from does not show any more."""
     location = np.array([[2, 7], [0, 0], [10, 3]], dtype=np.uint16)
