@@ -157,8 +157,7 @@ def adapt(
         pseudo_masks: folder of the target's masks, needed where λt > 0.
         init: checkpoint whose E and C to begin with.
         vgg_weights: file with torchvision's VGG16-BN weights, for `config.pretrained` without a network.
-        description, report: of the progress bar; what is called in its place (`loop.Training`).
-        rehearsal: take a few steps, measure and write nothing.
+        description, report: see `loop.Training`; a `rehearsal` takes a few steps, measures and writes nothing.
     Raises:
         InputError: data, masks, checkpoint or folder do not fit.
         TrainingStopped: a loss became NaN or infinite.
