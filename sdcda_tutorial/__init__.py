@@ -4,4 +4,13 @@ The package follows Han, Gao, Yuan, Wang, "Focus on Semantic Consistency for Cro
 ICASSP 2020. Importing it is cheap: heavy modules load when they are used.
 """
 
+import os
+
 __version__ = "0.1.0"
+
+# OpenMP threads that wait for each other keep their cores busy. Where another program needs one of two cores, a
+# training step then takes several times as long as where they go to sleep soon (benchmarks/bench_busy.py). It stands
+# here because it is read when torch is loaded.
+WAITING = {"GOMP_SPINCOUNT": "2000", "KMP_BLOCKTIME": "1"}  # turns of GNU's library, milliseconds of the others
+if not {"OMP_WAIT_POLICY", *WAITING} & os.environ.keys():
+    os.environ |= WAITING

@@ -1,6 +1,7 @@
 """The promises of the project's own files: packages, commands, links, light imports, short sources."""
 
 import ast
+import os
 import re
 import shlex
 import shutil
@@ -105,6 +106,25 @@ print([name for name in ("lightning_fabric", "torch._dynamo", "torchmetrics", "t
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "spincount", "blocktime"),
+    [
+        ({}, "2000", "1"),
+        ({"GOMP_SPINCOUNT": "7"}, "7", None),
+        ({"KMP_BLOCKTIME": "7"}, None, "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, None, None),
+    ],
+)
+def test_waiting_threads_sleep_soon_unless_the_user_chose(chosen, spincount, blocktime):
+    code = "import os, sdcda_tutorial; print([os.environ.get(name) for name in ('GOMP_SPINCOUNT', 'KMP_BLOCKTIME')])"
+    ours = {"GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY"}
+    clean = {name: value for name, value in os.environ.items() if name not in ours}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=clean | chosen, capture_output=True, text=True, check=True
+    )
+    assert ast.literal_eval(run.stdout) == [spincount, blocktime]
 
 
 def test_no_file_is_called_utils():

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import typer
 
+from sdcda_tutorial import WAITING
+
 PACKAGES = (
     "torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "scipy", "pillow", "safetensors", "filelock",
     "matplotlib", "seaborn", "ipywidgets", "tqdm", "typer", "rich",
@@ -40,7 +42,7 @@ def examine() -> list[Check]:
     checks = [Check(sys.version_info >= (3, 10), f"Python {sys.version.split()[0]}", "install Python 3.10 or newer")]
     checks += [_package(name) for name in PACKAGES]
     if all(check.ok for check in checks):
-        checks += [*_device(), _data()]
+        checks += [_waiting(), *_device(), _data()]
     return checks
 
 
@@ -73,6 +75,11 @@ def _device() -> list[Check]:
         other, bfloat16 = "float32", cpu_has_bf16()
     half = "bfloat16 in hardware" if bfloat16 else f"no bfloat16 in hardware: {other} is used"
     return [Check(True, device), Check(True, half)]
+
+
+def _waiting() -> Check:
+    found = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY", *WAITING) if name in os.environ]
+    return Check(True, f"threads that wait for each other: {', '.join(found)}")
 
 
 def _data() -> Check:

@@ -291,7 +291,7 @@ def test_doctor_finds_everything() -> None:
     lines = ran("doctor").splitlines()
     assert all(line.startswith("[ OK ] ") for line in lines)
     assert [line.split()[3] for line in lines[: len(doctor.PACKAGES) + 1]] == ["Python", *doctor.PACKAGES]
-    assert "mini world" in lines[-1] and "bfloat16" in lines[-2]
+    assert "mini world" in lines[-1] and "bfloat16" in lines[-2] and "GOMP_SPINCOUNT=" in lines[-4]
 
 
 def test_doctor_says_how_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
