@@ -69,8 +69,8 @@ notebooks: $(VENV)/.stamp-dev  ## run the notebooks anew and store their outputs
 	@$(BIN)/sdcda data mini
 	@$(BIN)/python tools/notebooks.py execute $(NAMES)
 
-colab: $(VENV)/.stamp-dev  ## stamp badges and set-up cells for Colab: make colab REPO=owner/name BRANCH=main
-	@$(BIN)/python tools/notebooks.py colab --repo "$(REPO)" --branch "$(BRANCH)"
+colab:  ## write your copy's address into notebooks and texts, for Colab: make colab REPO=owner/name BRANCH=main
+	@$(PYTHON) tools/stamp.py --repo "$(REPO)" --branch "$(BRANCH)"
 
 test-browser: $(VENV)/.stamp-dev $(VENV)/.stamp-lab  ## open every notebook in JupyterLab and move every demo (needs Chromium)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -v -rP tests/browser $(PYTEST_ARGS)

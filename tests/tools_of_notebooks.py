@@ -1,4 +1,4 @@
-"""tools/notebooks.py as a module; tools/ is no package."""
+"""tools/notebooks.py and tools/stamp.py as modules; tools/ is no package."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-_spec = importlib.util.spec_from_file_location("tools_notebooks", Path(__file__).parents[1] / "tools" / "notebooks.py")
-assert _spec is not None and _spec.loader is not None
-tool: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(tool)
+
+def _load(name: str) -> Any:
+    path = Path(__file__).parents[1] / "tools" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"tools_{name}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tool, stamp = _load("notebooks"), _load("stamp")

@@ -1,4 +1,4 @@
-"""Make the notebooks of their text pairs: `sync` copies the text over, `execute` runs it, `colab` stamps a repository.
+"""Make the notebooks of their text pairs: `sync` copies the text over, `execute` runs it.
 
 `budget` prints how long the notebooks are, beside how long they may be.
 
@@ -25,17 +25,6 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS, TEXTS = ROOT / "notebooks", ROOT / "notebooks" / "text"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 INTERACTIVE = "Interactive: run this cell to move the controls."
-
-# The first code cell of every notebook, folded in Colab and in JupyterLab. What it does on Colab is in colab.py.
-BOOTSTRAP = """\
-# @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) {{ display-mode: "form" }}
-REPO = {repo}
-if "colab" in str(get_ipython()): exec(get_ipython().find_user_code(REPO + "/raw/{branch}/colab.py"))
-"""
-BOOTSTRAP_METADATA = 'cellView="form" jupyter={"source_hidden": true} tags=["colab"]'
-# Without a repository Colab shows a field to fill in, and says that this sentence is not the address of a file.
-ASK = '"name the repository, such as https://github.com/ada/crowds"  # @param {type: "string"}'
-BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
 
 
 class Budget(NamedTuple):
@@ -134,44 +123,6 @@ def _is_progress_bar(output: NotebookNode) -> bool:
     return output.output_type == "display_data" and WIDGET in output.get("data", {})
 
 
-def bootstrap(repository: str = "", branch: str = "HEAD") -> str:
-    """Source of the set-up cell; without a repository it asks for one. HEAD is a repository's default branch."""
-    return BOOTSTRAP.format(repo=f'"https://github.com/{repository}"' if repository else ASK, branch=branch)
-
-
-def stamp(text: Path, repository: str, branch: str) -> None:
-    """Write the repository into the set-up cell and set (or take away) the Colab badge."""
-    old = text.read_text(encoding="utf-8")
-    new = re.sub(r"^# \[!\[Open in Colab\].*\n#\n", "", old, flags=re.M)
-    if repository:
-        place = notebook_of(text).relative_to(ROOT).as_posix()
-        address = f"https://colab.research.google.com/github/{repository}/blob/{branch}/{place}"
-        new = re.sub(
-            r"^(# # .*\n#\n)",
-            lambda title: f"{title[1]}# {BADGE.format(address=address)}\n#\n",
-            new,
-            count=1,
-            flags=re.M,
-        )
-    header = f"# %% {BOOTSTRAP_METADATA}\n"
-    cell = bootstrap(repository, branch) if repository else bootstrap()
-    new = re.sub(
-        r'^# %% [^\n]*tags=\["colab"\][^\n]*\n.*?(?=^# %%)', lambda _: f"{header}{cell}\n", new, flags=re.M | re.S
-    )
-    if new != old:
-        text.write_text(new, encoding="utf-8")
-    sync(text)
-
-
-def stamp_loader(branch: str) -> None:
-    """Write into colab.py which branch it clones."""
-    path = ROOT / "colab.py"
-    old = path.read_text(encoding="utf-8")
-    new = re.sub(r'^BRANCH = "[^"]*"', f'BRANCH = "{branch}"', old, count=1, flags=re.M)
-    if new != old:
-        path.write_text(new, encoding="utf-8")
-
-
 def words_of_prose(notebook: NotebookNode) -> int:
     """Words in the prose of a notebook, without formulas, code and tables."""
     words = 0
@@ -223,15 +174,9 @@ def print_budgets() -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["sync", "execute", "colab", "budget"])
+    parser.add_argument("command", choices=["sync", "execute", "budget"])
     parser.add_argument("names", nargs="*", help="notebooks, such as 01 or solutions/06; all of them by default")
-    parser.add_argument("--repo", default="", help="OWNER/NAME on GitHub, for Colab; empty takes it away")
-    parser.add_argument("--branch", default="main", help="branch that Colab opens and clones")
     arguments = parser.parse_args()
-    if arguments.repo and not re.fullmatch(r"[\w.-]+/[\w.-]+", arguments.repo):
-        sys.exit(f"REPO is OWNER/NAME, not {arguments.repo!r}")
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", arguments.branch):
-        sys.exit(f"BRANCH is the name of a branch, not {arguments.branch!r}")
     if arguments.command == "budget":
         sys.exit(not print_budgets())
     chosen = [
@@ -241,13 +186,8 @@ def main() -> None:
     ]
     if not chosen:
         sys.exit(f"no notebook of that name; known are {', '.join(text.stem for text in texts())}")
-    if arguments.command == "colab":
-        stamp_loader(arguments.branch if arguments.repo else "")
     for text in chosen:
-        if arguments.command == "colab":
-            stamp(text, arguments.repo, arguments.branch)
-        else:
-            {"sync": sync, "execute": execute}[arguments.command](text)
+        {"sync": sync, "execute": execute}[arguments.command](text)
 
 
 if __name__ == "__main__":

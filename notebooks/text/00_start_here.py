@@ -20,8 +20,14 @@
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
-REPO = "name the repository, such as https://github.com/ada/crowds"  # @param {type: "string"}
-if "colab" in str(get_ipython()): exec(get_ipython().find_user_code(REPO + "/raw/HEAD/colab.py"))
+REPO = ""  # @param {type: "string", placeholder: "https://github.com/ada/crowds"}
+KEEP_ON_DRIVE = False  # @param {type: "boolean"}
+if "colab" in str(get_ipython()):
+    import subprocess
+    exec(subprocess.getoutput(f"""exec 2>/dev/null; cd /content; unzip -p {REPO!r} '*/colab.py' ||
+        cat {REPO!r}/colab.py || curl -fsL --proto =https {REPO!r}/raw/HEAD/colab.py ||
+        echo 'print("REPO leads nowhere: type an address, an uploaded ZIP, or a folder on Drive")'
+    """))
 
 # %%
 from sdcda_tutorial.teaching import notebook
@@ -64,8 +70,8 @@ notebook.show(
 # bushes but no leaves, so nothing taught it that leaves are not people. The counter in the
 # fourth column was adapted with the method of Han, Gao, Yuan and Wang, [*Focus on Semantic
 # Consistency for Cross-domain Crowd Understanding*](https://arxiv.org/abs/2002.08623), ICASSP
-# 2020. It has also seen target images, but none of their labels. (The authors have published
-# code for later work only, and have nothing to do with this tutorial.)
+# 2020. It has also seen target images, but none of their labels. (The authors have nothing to
+# do with this tutorial.)
 #
 # ## Is one picture enough?
 #
@@ -199,11 +205,12 @@ start_here.show_results(mini, photos, single)
 #
 # ## How the notebooks work
 #
-# - All outputs are stored, so you can read without running. *Run All* takes two minutes at most,
+# - Outputs are stored: you can read without running. *Run All* takes two minutes at most,
 #   without a GPU.
 # - *Exercises* have a stub and a line `check(...)`, which gives hints. Solutions are linked.
-#   Stated minutes exclude optional ones.
-# - *Try it* marks sliders. They need a running kernel.
+# - *Try it* marks sliders; they need a running kernel.
+# - *On Colab*, tick `KEEP_ON_DRIVE` in the first cell to keep runs and answers, and *File > Save
+#   a copy in Drive* for what you type.
 #
 # This check lists what is missing and how to fix it.
 
@@ -220,8 +227,8 @@ for ok, what, fix in checks:
 # ## Exercises
 #
 # **0.1 People who are not there** (★, 3 minutes). Image 19 shows 29 people, and the counter
-# without adaptation predicts 34.0. Only five people off! Guess how many of the 34 it sees where
-# nobody is. Then fill in the stub, run the cell, and check your guess:
+# without adaptation predicts 34.0. Guess how many of the 34 it sees where nobody is. Then fill in
+# the stub and check your guess:
 # `predict_density(counters["without adaptation"], first_24[19].image)` is the map.
 
 # %%

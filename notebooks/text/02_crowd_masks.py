@@ -19,8 +19,14 @@
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
-REPO = "name the repository, such as https://github.com/ada/crowds"  # @param {type: "string"}
-if "colab" in str(get_ipython()): exec(get_ipython().find_user_code(REPO + "/raw/HEAD/colab.py"))
+REPO = ""  # @param {type: "string", placeholder: "https://github.com/ada/crowds"}
+KEEP_ON_DRIVE = False  # @param {type: "boolean"}
+if "colab" in str(get_ipython()):
+    import subprocess
+    exec(subprocess.getoutput(f"""exec 2>/dev/null; cd /content; unzip -p {REPO!r} '*/colab.py' ||
+        cat {REPO!r}/colab.py || curl -fsL --proto =https {REPO!r}/raw/HEAD/colab.py ||
+        echo 'print("REPO leads nowhere: type an address, an uploaded ZIP, or a folder on Drive")'
+    """))
 
 # %%
 from sdcda_tutorial.teaching import notebook

@@ -18,8 +18,14 @@
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
-REPO = "name the repository, such as https://github.com/ada/crowds"  # @param {type: "string"}
-if "colab" in str(get_ipython()): exec(get_ipython().find_user_code(REPO + "/raw/HEAD/colab.py"))
+REPO = ""  # @param {type: "string", placeholder: "https://github.com/ada/crowds"}
+KEEP_ON_DRIVE = False  # @param {type: "boolean"}
+if "colab" in str(get_ipython()):
+    import subprocess
+    exec(subprocess.getoutput(f"""exec 2>/dev/null; cd /content; unzip -p {REPO!r} '*/colab.py' ||
+        cat {REPO!r}/colab.py || curl -fsL --proto =https {REPO!r}/raw/HEAD/colab.py ||
+        echo 'print("REPO leads nowhere: type an address, an uploaded ZIP, or a folder on Drive")'
+    """))
 
 # %%
 from sdcda_tutorial.teaching import notebook
@@ -134,8 +140,8 @@ for step in range(4):
     print(f"step {step}:", *(f"{name} {loss.item():.4f}  " for name, loss in parts.items()))
 
 # %% [markdown]
-# That is the method. After four steps D still guesses (its loss is log 2 = 0.69). Two of the
-# other losses have not fallen: four steps prove only that the loop runs.
+# After four steps D still guesses (its loss is log 2 = 0.69). Two of the other losses have not
+# fallen: four steps prove only that the loop runs.
 #
 # The package takes the same step. It first checks which parts are present, because a λ of zero
 # switches its part off: NoAdapt, SE, FD and SE+FD are one loop with different weights. `minimise`
@@ -207,8 +213,8 @@ print("MAE of the same run with three seeds, stored:", *(f"{mae:.1f}" for mae in
 # %% [markdown]
 # The MAE falls from 85.0 to 19.6 people per image, mostly because of the background: its error
 # falls from 75.6 to 15.0 people. In our run the count of the first image falls from 146.7 to 53.0
-# people, where 19 stand: still 2.8 times the true count, with the surplus on trees and hedges. This
-# was a short training. Full trainings leave 5.3 people on the background.
+# people, where 19 stand: still 2.8 times the true count, with the surplus on trees and hedges. Full
+# trainings leave 5.3 people on the background.
 #
 # Its losses, and D's balance:
 
@@ -227,9 +233,10 @@ notebook.show(
 # ### Nine questions
 #
 # Choose three (the stated minutes are for three). Write your prediction between the quotes, then
-# run the cell: it trains for up to half a minute and puts its row below the others. Without a
-# prediction nothing runs. All runs are kept in `runs/laboratory`, so stop any time: `lab.table()`
-# shows all rows again, and an interrupted run goes on.
+# run the cell: it trains for up to half a minute and adds a row. Without a prediction nothing runs.
+# All runs are kept in `runs/laboratory`, so stop any time: `lab.table()` shows all rows again, and
+# an interrupted run goes on. On Colab, tick `KEEP_ON_DRIVE` in the first cell: after a disconnect,
+# run it again, and you lose about a minute.
 #
 # Compare with care: three seeds of the *same* run end at an MAE of 14.7, 19.6 and 27.7 people, so a
 # smaller difference between two single rows decides nothing. The
@@ -319,8 +326,8 @@ lab.mine()
 # ## Stop and resume
 #
 # A run saves weights, optimisers and its step in one file. Crops, flips and dropout are functions
-# of the seed and the step. So a run that loses power in its fourth step can be resumed as if
-# nothing had happened:
+# of the seed and the step. So a run that loses power in its fourth step resumes as if nothing had
+# happened:
 
 # %% tags=["nbval-ignore-output"]
 folder = Path(tempfile.mkdtemp())
@@ -362,7 +369,7 @@ print(f"largest difference in {len(a)} tensors of weights and optimisers: {gap}"
 #
 # ## Replay the long runs
 #
-# These are the logs of the stored models, 300 steps each.
+# The logs of the stored models, 300 steps each.
 
 # %%
 logs = {m: read_log(notebook.CHECKPOINTS / f"{m}.jsonl") for m in ("noadapt", "fd", "se", "se+fd")}
@@ -427,7 +434,7 @@ check("8.2", step)
 # %% [markdown]
 # **8.3 Choose the checkpoint** (★★, 6 minutes, optional). `history` is a list of lines as in
 # `metrics.jsonl`: every line has a "step", some have loss terms such as "density", some have the
-# "validation" error on held-out source images. Some even have a "target_error". It is a trap.
+# "validation" error on held-out source images. Some even have a "target_error": a trap.
 
 # %%
 def choose(history, steps):

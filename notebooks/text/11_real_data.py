@@ -20,8 +20,14 @@
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
-REPO = "name the repository, such as https://github.com/ada/crowds"  # @param {type: "string"}
-if "colab" in str(get_ipython()): exec(get_ipython().find_user_code(REPO + "/raw/HEAD/colab.py"))
+REPO = ""  # @param {type: "string", placeholder: "https://github.com/ada/crowds"}
+KEEP_ON_DRIVE = False  # @param {type: "boolean"}
+if "colab" in str(get_ipython()):
+    import subprocess
+    exec(subprocess.getoutput(f"""exec 2>/dev/null; cd /content; unzip -p {REPO!r} '*/colab.py' ||
+        cat {REPO!r}/colab.py || curl -fsL --proto =https {REPO!r}/raw/HEAD/colab.py ||
+        echo 'print("REPO leads nowhere: type an address, an uploaded ZIP, or a folder on Drive")'
+    """))
 
 # %%
 from sdcda_tutorial.teaching import notebook
@@ -245,7 +251,8 @@ for line in str(dry_run(experiment, "se+fd")).splitlines():
 #
 # | problem | option |
 # |---|---|
-# | the run was killed | the same command with `--resume`: it continues from its last checkpoint |
+# | the run was killed | the same command with `--resume`: it continues from its last checkpoint, about five minutes old at most |
+# | Colab disconnected | the same, after the first cell, if `KEEP_ON_DRIVE` is ticked there and `--out` is below `runs/` |
 # | no network on the GPU machine | `--weights FILE`: the ImageNet weights, which you copy there |
 # | out of memory | `--checkpoint-activations`: slower, same result |
 # | still out of memory | `--accumulate 2`: same batch, but batch norm sees half of it at a time |

@@ -1,4 +1,4 @@
-"""How notebooks are made and shown: source without docstrings, text to notebook, stamps for Colab, budgets."""
+"""How notebooks are made and shown: source without docstrings, text to notebook, budgets."""
 
 from __future__ import annotations
 
@@ -150,7 +150,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     text = tmp_path / "notebooks" / "text" / "01_title.py"
     text.parent.mkdir(parents=True)
     text.write_text(TEXT, encoding="utf-8")
-    shutil.copy(ROOT / "colab.py", tmp_path)
     tool.sync(text)
     run = nbformat.read(tool.notebook_of(text), as_version=4)
     for number, cell in enumerate((c for c in run.cells if c.cell_type == "code"), start=1):
@@ -286,66 +285,9 @@ def test_budgets_are_printed(
     assert row.endswith("over") is not good and str(change.get("words", 3)) in row.split()
 
 
-# `colab`
-
-
 def run_tool(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     monkeypatch.setattr(sys, "argv", ["notebooks.py", *arguments])
     tool.main()
-
-
-def test_stamp_and_back_gives_the_same_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text, loader = folder / "01_title.py", tool.ROOT / "colab.py"
-    run_tool(monkeypatch, "colab")
-    plain, plain_loader = text.read_bytes(), loader.read_bytes()
-    assert b"name the repository" in plain and b"old =" not in plain and b"colab-badge" not in plain
-    for repository, branch in (("ada/crowds", "main"), ("grace.h/crowd-count_2", "next/1.0")):
-        run_tool(monkeypatch, "colab", "--repo", repository, "--branch", branch)
-        stamped = text.read_text(encoding="utf-8")
-        address = f"https://colab.research.google.com/github/{repository}/blob/{branch}/notebooks/01_title.ipynb"
-        assert stamped.count(f"]({address})") == 1 and stamped.count("colab-badge") == 1
-        setup = cells(folder)[1]
-        assert (
-            f'REPO = "https://github.com/{repository}"\n' in setup.source and f"/raw/{branch}/colab.py" in setup.source
-        )
-        assert f'\nBRANCH = "{branch}"' in loader.read_text(encoding="utf-8")
-    run_tool(monkeypatch, "colab")
-    assert text.read_bytes() == plain and loader.read_bytes() == plain_loader
-
-
-def test_stamping_keeps_the_set_up_cell_executed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_tool(monkeypatch, "colab")
-    assert [cell.execution_count for cell in cells(folder)[1:]] == [1, 2, 3, 4]
-    metadata = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["colab"]}
-    assert cells(folder)[1].metadata == metadata and cells(folder)[2].metadata == {}
-
-
-@pytest.mark.slow
-def test_every_text_survives_stamping(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real texts: unstamped, they are what they were, byte for byte."""
-    for original in sorted((ROOT / "notebooks" / "text").rglob("*.py")):
-        text = folder / original.name
-        shutil.copy(original, text)
-        tool.stamp(text, "ada/crowds", "main")
-        assert 'REPO = "https://github.com/ada/crowds"' in text.read_text(encoding="utf-8")
-        tool.stamp(text, "", "main")
-        assert text.read_bytes() == original.read_bytes(), original.name
-
-
-@pytest.mark.parametrize(
-    "repository", ["crowds", "a/b/c", "a b/c", 'a/b"', "https://github.com/a/b", "a/b\n", "/b", "a/"]
-)
-def test_a_bad_repository_is_refused(repository: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SystemExit, match="OWNER/NAME"):
-        run_tool(monkeypatch, "colab", "--repo", repository)
-    assert (folder / "01_title.py").read_text(encoding="utf-8") == TEXT
-
-
-@pytest.mark.parametrize("branch", ["", "a b", 'a"', "main\n", "/main", "main/"])
-def test_a_bad_branch_is_refused(branch: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SystemExit, match="BRANCH is"):
-        run_tool(monkeypatch, "colab", "--repo", "ada/crowds", "--branch", branch)
-    assert (folder / "01_title.py").read_text(encoding="utf-8") == TEXT
 
 
 def test_an_unknown_notebook_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
