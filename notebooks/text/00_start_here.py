@@ -15,8 +15,10 @@
 # other kind, without a single label, and nearly got the count right. How?
 #
 # **After this notebook you can** say what goes wrong between two domains, name the four networks
-# that fix it, and choose your route. **Time** 20 minutes (optional exercise: +5); runs in 15 s on
-# two cores. **You need** a little Python and an idea of what training a network means.
+# that fix it, and choose your route.
+#
+# **Time** 20 minutes (optional exercise: +5); runs in 15 s on two cores. **You need** a little
+# Python and an idea of what training a network means.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
 # @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
@@ -172,17 +174,17 @@ start_here.show_results(mini, photos, single)
 # %% [markdown]
 # In five fresh mini worlds the MAE falls from 30.1 ± 16.8 to 8.9 ± 0.8 people. **On real
 # photographs it is a different story.** With settings made for photographs it falls from 46.4 ±
-# 5.3 to 36.8 ± 5.1, and nearly all of that comes from one of 80 images: without it, 37.2
-# becomes 36.6. With the mini world's settings, in one run, adaptation made it worse: from 85.3
-# to 161.6. [Notebook 11](11_real_data.ipynb) takes this apart.
+# 5.3 to 36.8 ± 5.1, and nearly all of that comes from one of 80 images: without it, 37.2 becomes
+# 36.6. A first attempt, with mini settings and worse masks, made it worse: from 85.3 to 161.6.
+# [Notebook 11](11_real_data.ipynb) takes this apart.
 #
 # ## Three doors
 #
 # | you want to | read | time |
 # |---|---|---|
 # | learn the method | 01 to 08, in order | 6 hours |
-# | judge the result | 06, 09, appendix A | 2¼ hours |
-# | use it on your photographs | 01, 02, 11 | 1¾ hours |
+# | judge the result | 01, 09, appendix A | 2 hours |
+# | use it on your photographs | 01, 02, 11 (08 to train) | 1¾ hours |
 #
 # In one hour: 05's first section and *Eq. 7 by hand*, then 06.
 #
@@ -194,7 +196,7 @@ start_here.show_results(mini, photos, single)
 # | [03 Feature extractor](03_feature_extractor.ipynb) | E, and the domain gap made visible | 40 |
 # | [04 Density estimator](04_density_estimator.ipynb) | C, and where a source-only counter goes wrong | 35 |
 # | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 45 |
-# | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two rivals | 45 |
+# | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two other losses | 45 |
 # | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and collapse | 50 |
 # | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 80 |
 # | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 45 |
@@ -255,9 +257,9 @@ check("0.2", hidden_errors)
 # %% [markdown]
 # [Solutions](solutions/00_start_here.ipynb)
 #
-# > **What this does not show.** The mini world shows how the method works where the paper's
-# > premise holds, not how often it holds. The settings were tuned, with target labels, on the
-# > world above and three others, not on the five of the results.
+# > **What this does not show.** How often the paper's premise holds: in the mini world it
+# > does. The settings were tuned, with target labels, on the world above and three others (λd after
+# > a look at five more), not on the five of the results.
 #
 # ## Take away
 #

@@ -97,7 +97,7 @@ print(f"the package: sum {F.sum():.3f} people, peak {F.max():.4f} people per pix
 
 # %% [markdown]
 # The package avoids the loop: a Gaussian is a product of one along the columns and one along the
-# rows, so all heads together are a product of two sparse matrices. It also cuts each kernel to
+# rows, so all heads together are a product of two sparse matrices. It also cuts a fixed kernel to
 # `kernel_size` pixels, 15 unless you say otherwise, and takes $Z_i$ over these. Everywhere else
 # the map is exactly zero, and that is what we call background in the other notebooks.
 

@@ -81,9 +81,9 @@ print(f"source mask: {source.count} heads, {source.mask.mean():.1%} of the pixel
 
 # %% [markdown]
 # A program draws the **source**, so its masks $z^s$ are exact and free. The **target** has
-# nothing. The **third domain** stands for CrowdHuman, photographs with a box around each person.
-# The paper trains a mask model on it and adds only that labels are rectangular; the rest is our
-# reading.
+# nothing. The **third domain** stands for CrowdHuman, photographs with a box around what is seen
+# of each person. The paper trains a mask model on it and adds only that labels are rectangular;
+# the rest is our reading.
 #
 # ## Boxes give rectangles
 #

@@ -275,8 +275,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# On the source the channel responds to people, on the target also to the tree on the right and the
-# ground. Its mean is 0.26 and 0.54.
+# On the source the channel responds to people, on the target also to the tree right of the middle
+# and the ground. Its mean is 0.26 and 0.54.
 #
 # **Try it.** In channel 0 the tree lights up too. Does it still light up with the E of SE+FD, which
 # was also trained on target images?
@@ -430,9 +430,10 @@ check("3.3", batch_norm)
 # %% [markdown]
 # [Solutions](solutions/03_feature_extractor.ipynb)
 #
-# > **What this does not show.** > - Gaps and probes come from one trained model per method, in
-# > one mini world. - A gap need not do harm: it may be content, such as more leaves. - That the
-# > domain gap *causes* the errors is a hypothesis. Appendix A sets one against the other.
+# > **What this does not show.**
+# > - Gaps and probes come from one trained model per method, in one mini world.
+# > - A gap need not do harm: it may be content, such as more leaves.
+# > - That the domain gap *causes* the errors is a hypothesis. Appendix A sets one against the other.
 #
 # ## Take away
 #

@@ -377,8 +377,8 @@ print(f"best constant {constant:.2f}; mean of the last ten steps {np.mean(curve[
 #
 # Now new images of both domains. The target has no masks; to measure, never to train, we take the
 # mini world's true silhouettes. A *false positive* is a pixel called crowd ($\hat z > 0.5$) more
-# than 12 pixels from any person. In the package's "s-source", E and S were trained together, on
-# source masks only.
+# than 12 pixels from any person. In the package's "s-source", E, C and S were trained together,
+# on source labels only.
 
 # %% sdcda={"tolerance": {"rel": 0.15, "abs": 0.3}}
 domains = {
@@ -395,7 +395,7 @@ def predict(E, S, pairs):
 
 print("% of pixels                        people found   false positives")
 z_hats = {}
-for title, model in {"S on frozen features": (E, S_new), "E and S together": (E_s, S)}.items():
+for title, model in {"S on frozen features": (E, S_new), "trained together": (E_s, S)}.items():
     for domain, pairs in domains.items():
         z_hats[title, domain] = predict(*model, pairs)
         found, false = found_and_false(z_hats[title, domain], np.stack([mask for _, mask in pairs]))
@@ -429,9 +429,9 @@ notebook.show(
 
 # %% [markdown]
 # The source has hardly any false positives (0.0 %). On the target S has 7.8 % false positives;
-# training E with S does not lower them (8.5 %). The two find 77.5 and 87.9 % of the people's
-# pixels, more than on the source, perhaps because they call more things crowd. In the worst
-# image, false positives reach 33 %.
+# "s-source" has no fewer (8.5 %). The two find 77.5 and 87.9 % of the people's pixels, more than
+# on the source, perhaps because they call more things crowd. In the worst image, false positives
+# reach 33 %.
 #
 # Eq. 7 never sees the target. What could correct S there, without masks? Write down an idea before
 # notebook 06.
@@ -499,9 +499,9 @@ check("5.3", without_level)
 # %% [markdown]
 # [Solutions](solutions/05_semantic_extractor.ipynb)
 #
-# > **What this does not show.** No training contains swapped averages: they show that S listens to
-# > its context, not how much of its errors the context causes. Eight images are a look, not a
-# > measurement. The masks say nothing yet about the count.
+# > **What this does not show.** No training contains swapped averages: they show that S listens
+# > to its context, not how much of its errors the context causes. Six or eight images are a look,
+# > not a measurement. The masks say nothing yet about the count.
 #
 # ## Take away
 #

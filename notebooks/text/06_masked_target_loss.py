@@ -321,8 +321,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# - **Masked** (Eq. 8–9): false positives almost vanish (from 8.5 to 0.4 %). The price is heads: 60
-#   instead of 81 % are still called crowd (6.3 shows why).
+# - **Masked** (Eq. 8–9): false positives almost vanish (from 8.5 to 0.4 %). The price is heads:
+#   60 instead of 81 % are still called crowd (6.3 suggests why).
 # - **Naive**: half of the false positives stay (4.2 %), and more background is called crowd than
 #   before, 23 % instead of 18 %: S has learned the shape of the masks. It keeps 92 % of the heads,
 #   and calls the ground around them crowd.

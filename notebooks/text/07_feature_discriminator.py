@@ -85,7 +85,7 @@ figure.legend(loc="outside right upper")
 notebook.show(figure, "Mean features of 34 source images (circles) and 34 target images.")
 
 # %% [markdown]
-# The clouds overlap in this plane. D sees all 128 channels, and where they are large.
+# The clouds overlap only in part. D sees all 128 channels, and where they are large.
 #
 # ## D: four convolutions
 #
@@ -204,7 +204,7 @@ notebook.show(
     "domain (sd; negative: mirrored), D's share of right answers, and C's error on the target.",
 )
 columns = ("gap", "right", "adversarial", "error")
-header = ["steps 300 to 600", "size of the gap", "D is right", "E's loss", "C's error, target"]
+header = ["steps 300 to 600", "whole gap, sd", "D is right", "E's loss", "C's error, target"]
 rows = [[name, *(f"{game.late(c):.2f}" for c in columns)] for name, game in games.items()]
 display(Markdown(markdown_table(header, rows, aligned=False)))
 

@@ -358,9 +358,8 @@ print(f"largest difference in {len(a)} tensors of weights and optimisers: {gap}"
 # ## On a GPU
 #
 # The paper's scale is this loop with other settings (`PAPER` instead of `MINI`): full width,
-# crops of 480 × 640, batches of 8 + 8. [Appendix B](B_ledger.ipynb) compares the sizes of the two
-# presets (nothing was measured on a GPU) and says how several GPUs share a batch. On the command
-# line:
+# crops of 480 × 640, batches of 8 + 8. [Appendix B](B_ledger.ipynb) compares their sizes (nothing
+# was measured on a GPU) and says how several GPUs share a batch. On the command line:
 #
 # ```bash
 # sdcda train --method se+fd --preset mini --out runs/mine      # all four stages; --resume goes on

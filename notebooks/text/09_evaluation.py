@@ -284,10 +284,10 @@ methods = [method for method in METHOD_TITLES if f"{method} / target" in found["
 display(comparisons.spread(found, methods, ["mae", "mse", "psnr", "ssim", "background", "crowd"]))
 
 # %% [markdown]
-# Mean ± standard deviation over five seeds, on the target; MAE, MSE, background and crowd in people
-# per image. *NoAdapt (early)* is the warm start of all other rows. *SE* has S and no D, *FD* has D
-# and no S. *S on source only* is Eq. 7 without Eq. 8–9; *batch norm sees target* passes target
-# images through E and learns nothing from them.
+# Mean ± standard deviation over five seeds, on the target; MAE, MSE, background and crowd in
+# people per image. *NoAdapt (early)* is the warm start of all other rows. *SE* has S and no D,
+# *FD* has D and no S. *S on source only* is Eq. 7 without Eq. 8–9; *batch norm sees target*
+# passes target images through E and uses no loss on them.
 
 # %%
 on_source = {METHOD_TITLES[m]: figures.per_seed(found, m, "source").mean() for m in methods}
@@ -348,10 +348,10 @@ display(comparisons.differences(earlier, [("se+fd", "noadapt"), ("se+fd", "se")]
 #
 # ## Beside the paper's Table 1
 #
-# The paper has other images and larger networks and counts (ShanghaiTech A: 501 people per image),
-# so compare the *order* within a column, not values across. The first three rows have the counter
-# SFCN; [notebook 10](10_image_translation.ipynb) trains them. *NoAdpt (ours)* is the paper's name
-# for its own counter, [16] and [26] are its references.
+# The paper has other images and larger networks and counts (ShanghaiTech A: 501 people per
+# image), so compare the *order* within a column, not values across. The first three rows have the
+# counter SFCN; [notebook 10](10_image_translation.ipynb) compares them. *NoAdpt (ours)* is the
+# paper's name for its own counter, not adapted, [16] and [26] are its references.
 
 # %%
 rivals = notebook.result("table_1")

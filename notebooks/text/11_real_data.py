@@ -140,7 +140,7 @@ except InputError as error:
     print(textwrap.fill(str(error), 100))
 
 # %% [markdown]
-# Of our four faults the check lists three. GT_IMG_7.mat is well formed, and nothing in it says
+# Of our four damages the check lists three. GT_IMG_7.mat is well formed, and nothing in it says
 # that it belongs to image 1. You will find it in exercise 11.1.
 #
 # ## Choose the scenes
@@ -357,23 +357,23 @@ own_photo(counters, first.image)
 # sdcda masks --preset photos --boxes mini --target images:~/photos --size 576 --out runs/photos
 # sdcda train --preset photos --source shanghaitech:~/data/UNITY --target images:~/photos \
 #     --size 576 --masks runs/photos/masks --out runs/photos
-# sdcda predict --checkpoint runs/photos/se+fd/model.safetensors --json counts.json photos/*.jpg
-# ```
+# sdcda predict --checkpoint runs/photos/se+fd/model.safetensors --max-side 576 ~/photos/*.jpg ```
 #
 # Once you have counted some by hand, write the heads into a CSV file with lines `image,x,y` and
 # make a test set of it:
 #
 # ```bash
-# sdcda data make heads.csv photos ~/data/mine --split test
-# sdcda evaluate --target shanghaitech:~/data/mine --checkpoint data/checkpoints/se+fd.safetensors
+# sdcda data make heads.csv ~/photos ~/data/mine --split test
+# sdcda evaluate --target shanghaitech:~/data/mine --size 576 \
+#     --checkpoint runs/photos/se+fd/model.safetensors
 # ```
 #
 # ## What happened on real photographs
 #
 # We adapted from the Unity crowd to a sample of ShanghaiTech B: 120 training images without
-# labels, 80 test images. The first attempt used the mini preset and masks from Unity's head
-# rectangles; the second the preset `photos`, masks from `--boxes mini`, and four fresh seeds. Its
-# settings were chosen without the target's labels.
+# labels, 80 test images. A first attempt used the mini preset and masks from Unity's head
+# rectangles; a later one the preset `photos`, masks from `--boxes mini`, and four fresh seeds.
+# Its settings were chosen without the target's labels.
 
 # %%
 attempt = notebook.result("real_photographs")["target_test"]
@@ -396,13 +396,13 @@ notebook.show(
 )
 
 # %% [markdown]
-# The first attempt nearly doubled the error. In the second SE+FD has the smallest MAE, 36.8 ± 5.1
-# people against 46.4 ± 5.3; FD alone is worse than no adaptation (63.6). SE and SE+FD differ by
-# 2.5 people per image, so D, at λd = 0.00001, did next to nothing beside S. The count is better
-# than the map: SE+FD still puts 63 people on the background and is 73 short in the crowd, and the
-# two errors largely cancel. The masks are suspects: they call 70 % of the pixels crowd, and leave
-# Eq. 8–9 little to learn from. In the three images above 450 people both methods count 16 to 55 %
-# too few.
+# The first attempt nearly doubled the error. In the later one SE+FD has the smallest MAE, 36.8 ±
+# 5.1 people against 46.4 ± 5.3; FD alone is worse than no adaptation (63.6). SE and SE+FD differ
+# by 2.5 people per image, so D, at λd = 0.00001, did next to nothing beside S. The count is
+# better than the map: SE+FD still puts 63 people on the background and is 73 short in the crowd,
+# and the two errors largely cancel. The masks are suspects: they call 70 % of the pixels crowd,
+# and leave Eq. 8–9 little to learn from. In the three images above 450 people both methods count
+# 16 to 55 % too few.
 #
 # Four dots stand far above all others: one image, four seeds. How much of the table is that image?
 

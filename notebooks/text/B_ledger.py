@@ -62,7 +62,7 @@ for equation in paper.EQUATIONS.values():
 # %% [markdown]
 # ## The paper's Table 1
 #
-# Three of its sentences need careful reading. None of them changes what the method is.
+# Three sentences about it need careful reading. None of them changes what the method is.
 
 # %%
 display(Markdown(paper.as_markdown(paper.TABLE_1)))
@@ -71,11 +71,11 @@ display(Markdown(paper.as_markdown(paper.SLIPS)))
 # %% [markdown]
 # ## The ledger: what the paper leaves open
 #
-# Four pages leave much unsaid. Here is every point at which this package had to decide: the
+# Four pages leave much unsaid. Here are the points at which this package had to decide: the
 # paper's words, what later code or the cited work does, what we do, and how to switch. *Later
 # code* is what the authors published after the paper, for other methods (repository
-# taohan10200/NLT). A number in brackets is the paper's reference. *mini* is the preset for a
-# laptop, which all notebooks use.
+# taohan10200/NLT). A number in brackets is the paper's reference. *mini* and *photos* are presets
+# for a laptop; the notebooks run mini.
 
 # %%
 for choice in paper.LEDGER:
@@ -90,7 +90,7 @@ for choice in paper.LEDGER:
     display(Markdown(f"**{first}{choice.point[1:]}**\n\n{items}"))
 
 # %% [markdown]
-# ## How large are the two presets?
+# ## How large are mini and paper?
 #
 # The paper's scale and the laptop's run through the same code. These are the trained weights of
 # the four networks:

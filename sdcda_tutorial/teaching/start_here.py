@@ -96,7 +96,7 @@ def table_of_results(mini: dict[str, Any], photos: dict[str, Any], single: dict[
         _row("mini world", mini),
         _row("photographs, settings made for them", photos),
         ["… the same without one of the 80 images", "", *(f"{mae:.1f}" for mae in without_the_worst(photos))],
-        ["photographs, settings of the mini world", "1", *once],
+        ["photographs, first attempt", "1", *once],
     ]
 
 

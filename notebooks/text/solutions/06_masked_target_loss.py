@@ -88,8 +88,8 @@ check("6.2", (all_pixels, background_pixels, per_image))
 
 # %% [markdown]
 # In (c) the few background pixels of a crowded image weigh four times as much. (b)
-# is even within a batch, but the push still depends on the batch: two images like B would push
-# four times as hard as two like A. And an image, or batch, without background divides 0 by 0.
+# is even within a batch, but the push still depends on the batch: a pixel of two images like B
+# is pushed four times as hard as one of two like A. And an image, or batch, without background divides 0 by 0.
 # None of the three is wrong as a loss. But only in (a) does a background pixel always weigh the
 # same, as in the paper's sum, so only there do the ratio of Eq. 7 to Eq. 9 and the meaning of
 # $\lambda^s = \lambda^t$ stay the paper's.
@@ -114,8 +114,9 @@ for weight in (0.0, 0.3, 1.0, 3.0, 10.0):
     print(f"weight {weight:4.1f}: ẑ = {z_hat:.2f}, so S calls both {called}")
 
 # %% [markdown]
-# With the same features, S calls both crowd or both background: at weight 3 the balance tips. That
-# is what happened to the heads in the notebook, where E was fixed: with the false positives, S lost
-# some people. The only way to make *both* losses small is to make the features differ, and that is
-# a task for E. So the losses on the mask work on the counter although S is thrown away. This does
-# not prove that E finds such features; that S and E together kept 83 % of the heads suggests it.
+# With the same features, S calls both crowd or both background: at weight 3 the balance tips.
+# That may have happened to the heads in the notebook, where E was fixed: with the false
+# positives, S lost some people. The only way to make *both* losses small is to make the features
+# differ, and that is a task for E. So the losses on the mask work on the counter although S is
+# thrown away. This does not prove that E finds such features; that S and E together kept 83 % of
+# the heads suggests it.

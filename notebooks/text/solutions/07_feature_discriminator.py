@@ -81,7 +81,7 @@ print("slope for E", *(f"{value:7.3f}" for value in of_E.flatten().tolist()))
 print("slope for D", *(f"{value:7.3f}" for value in of_D.flatten().tolist()))
 
 # %% [markdown]
-# They are not each other's negative, though. E's is largest where D is sure, D's where D is
+# They are not each other's negative, though. E's is largest where D is right, D's where D is
 # wrong. So this is not one loss with two signs. It does not follow that the two ever come to
 # rest: the games of the notebook show some that do not.
 #

@@ -148,13 +148,13 @@ check("8.2", step)
 # 1. Without the label factor C learns a density ten times too small: a crowd of 50 is reported as
 #    5. The count shows it; no curve does, because the density loss still falls.
 # 2. With the source's features in Eq. 10, E is rewarded for what is true already, and the target is
-#    left alone. Eq. 10 falls, as it should; only an error on the target could show it.
+#    left alone. Eq. 10 falls together with D's loss.
 # 3. With the labels of D the wrong way round, Eq. 10 rewards E for target features that look like
 #    target.
 #
-# All shapes fit in each case, so PyTorch has nothing to complain of. Bug 3 shows only to someone
-# who reads two curves together: Eq. 10 falls while D's own loss falls, where one should rise as the
-# other falls.
+# All shapes fit in each case, so PyTorch has nothing to complain of. Bugs 2 and 3 show only to
+# someone who reads two curves together: Eq. 10 falls while D's own loss falls, where one should
+# rise as the other falls.
 #
 # ## 8.3 Choose the checkpoint
 

@@ -49,16 +49,16 @@ display(Markdown(toy.table()))
 # %%
 notebook.show(
     toy.picture(),
-    "Above λ = 0, below μ = 1: an image that was not trained on, its translation, the right "
-    "answer, and the way back.",
+    "From above λ = 0, ι = 0, μ = 1: an image that was not trained on, its translation, the "
+    "right answer, and the way back.",
 )
 
 # %% [markdown]
-# *λ = 0.* Only fooling is left. The translation is 0.29 off the right answer and
-# 0.28 off the inverted one, further than the image itself (0.17), and nothing comes back: the
-# cycle loss is 0.71, where a constant mid-grey would cost 0.5. The generator paints a blue and
-# magenta pattern that has little to do with the image. A counter would learn from labels that do
-# not fit the picture.
+# *λ = 0.* Only fooling is left. The translation is 0.29 off the right answer and 0.28 off the
+# inverted one, further than the image itself (0.17), and nothing comes back: the cycle loss is
+# 0.71, where a constant mid-grey would cost 0.5. The generator paints a blue and cyan pattern
+# that has little to do with the image. A counter would learn from labels that do not fit the
+# picture.
 #
 # *ι = 0, another seed.* 0.22 off the right answer and 0.19 off the inverted one: neither, as with
 # the notebook's seed.
@@ -66,8 +66,8 @@ notebook.show(
 # *μ = 1.* No improvement here: 0.08 off the right answer, where the notebook's run without the term
 # was 0.04 off. One run says little.
 #
-# What this does not prove: that either holds for scenes with people. The mini world's figures in
-# the notebook are the test of that.
+# What this does not prove: that any of it holds for scenes with people. The mini world's figures
+# in the notebook are the test of that.
 #
 # ## 10.1 A perfect translation that ruins every label
 
@@ -84,10 +84,10 @@ check("10.1", (forth, back))
 
 # %% [markdown]
 # The mirrored scene is a perfectly good target scene, and mirroring twice is no change. Only the
-# labels are wrong: a head at x is now at W − x. Nothing in the loss forbids it. What speaks against
-# it is the generator: a convolution sees a few pixels around a place and cannot easily carry a
-# pixel across the image. That is also why the translations in the notebook keep people where they
-# stand, and why nobody has to ask for it.
+# labels are wrong: a head at x is now at W − x. Fooling, cycle and structure allow it; only the
+# identity term speaks against it. So does the generator: a convolution sees a few pixels around a
+# place and cannot easily carry a pixel across the image. That may be why the translations in the
+# notebook keep people where they stand.
 #
 # ## 10.2 Find the bug
 
