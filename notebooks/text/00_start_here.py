@@ -17,7 +17,7 @@
 # **After this notebook you can** say what goes wrong between two domains, name the four networks
 # that fix it, and choose your route.
 #
-# **Time** 20 minutes (optional exercise: +5); runs in 15 s on two cores. **You need** a little
+# **Time** 20 minutes (optional exercise: +5); runs in 15 s on two cores. **You need** some
 # Python and an idea of what training a network means.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]

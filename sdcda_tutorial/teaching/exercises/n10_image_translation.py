@@ -16,7 +16,7 @@ NOT_FINITE = [math.nan, math.inf, -math.inf]
 
 @exercise("10.1", "A perfect translation that ruins every label", difficulty=1, minutes=5, optional=True)
 def cheat(answer: Any) -> None:
-    """fooling and cycle allow it; against it are the identity term and the habit of convolutions to keep things in place."""
+    """fooling and cycle allow it; only the identity term and the habits of convolutions speak against it."""
     require(isinstance(answer, tuple) and len(answer) == 2, "check both functions: (forth, back).")
     forth, back = answer
     x = torch.linspace(0.01, 0.97, 2 * 3 * 4 * 6).sqrt().reshape(2, 3, 4, 6)
