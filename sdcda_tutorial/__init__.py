@@ -6,7 +6,7 @@ ICASSP 2020. Importing it is cheap: heavy modules load when they are used.
 
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # OpenMP threads that wait for each other keep their cores busy. Where another program needs one of two cores, a
 # training step then takes several times as long as where they go to sleep soon (benchmarks/bench_busy.py). It stands

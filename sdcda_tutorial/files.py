@@ -231,10 +231,17 @@ def put_in_place(made: Path, root: Path, *, replace: bool = False) -> None:
         raise
 
 
+def user_cache() -> Path:
+    """The user's folder for what can be made again: below $XDG_CACHE_HOME, or else where this system keeps caches."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("XDG_CACHE_HOME")  # on every system, so that there is one way to move it
+    return Path(chosen, "sdcda_tutorial").expanduser() if chosen else user_cache_path("sdcda_tutorial", appauthor=False)
+
+
 def cache_file(kind: str, of: str | os.PathLike[str]) -> Path:
-    """Where something of this kind about the file or folder `of` is kept: below $XDG_CACHE_HOME or ~/.cache."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sdcda_tutorial"
-    return folder / f"{kind}_{hashlib.sha256(os.fsencode(Path(of).resolve())).hexdigest()[:16]}.json"
+    """Where something of this kind about the file or folder `of` is kept."""
+    return user_cache() / f"{kind}_{hashlib.sha256(os.fsencode(Path(of).resolve())).hexdigest()[:16]}.json"
 
 
 def file_digest(path: str | Path) -> str:

@@ -46,7 +46,9 @@ def tiny(preset: Preset) -> Preset:
 
 @contextlib.contextmanager
 def small_home(folder: Path) -> Iterator[Path]:
-    """`folder` to work in, with the mini world and the laptop's presets at the size of a test."""
+    """`folder` to work in, taken for a clone, with the mini world and the laptop's presets at the size of a test."""
+    (folder / "data" / "results").mkdir(parents=True)
+    (folder / "data" / "results" / "mini_world.json").touch()
     ensure = functools.partial(
         sdcda_tutorial.mini_world.ensure_mini_world, settings=WORLD, workers=1, progress=False
     )  # whoever asks for the mini world gets this one

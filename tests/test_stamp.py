@@ -27,9 +27,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             shutil.copy(ROOT / file, tmp_path / file)
     for file in OTHERS:
         shutil.copy(ROOT / file, tmp_path)
-    with (tmp_path / "pyproject.toml").open("a") as file:
-        if "[project.urls]" not in (ROOT / "pyproject.toml").read_text():
-            file.write('\n[project.urls]\nPaper = "https://arxiv.org/abs/2002.08623"\n\n[tool.a]\n')
     monkeypatch.setattr(stamp, "ROOT", tmp_path)
     monkeypatch.setattr(tool, "ROOT", tmp_path)
     monkeypatch.setattr(tool, "NOTEBOOKS", tmp_path / "notebooks")

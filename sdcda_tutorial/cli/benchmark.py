@@ -58,6 +58,7 @@ def benchmark(
     from sdcda_tutorial.experiments.tables import difference_table, spread_table
     from sdcda_tutorial.files import require_writable
     from sdcda_tutorial.guards.locks import one_writer
+    from sdcda_tutorial.places import MINI_WORLD
 
     chosen = list(dict.fromkeys(GROUPS.get(methods) or (name.strip() for name in methods.split(","))))
     names, numbers = titles(chosen), _numbers(seeds)
@@ -78,7 +79,7 @@ def benchmark(
         found = asked.run(numbers, at_once=at_once, say=typer.echo)
         asked.save_pictures(found)
     if keep is not None:
-        about = "mini world" if data is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
+        about = MINI_WORLD if data is None else f"{source.partition(':')[0]} to {target.partition(':')[0]}"
         asked.export_models(numbers[0], keep, about)
     typer.echo(spread_table(found, names))
     if found["differences"]:
@@ -118,4 +119,6 @@ def demo(
     """The paper's claim in minutes: train without and with adaptation on the mini world, compare on its target."""
     from sdcda_tutorial.experiments.demo import run_demo
 
+    if seed == 0:
+        options.announced_mini_root()
     run_demo(seed, out, say=typer.echo)

@@ -14,16 +14,19 @@ data_app = typer.Typer(help="Data sets: make the mini world, make one of your ow
 
 @data_app.command("mini")
 def data_mini(
-    root: Annotated[Path, typer.Option(help="where to write it")] = Path("data/mini"),
+    root: Annotated[
+        Path | None, typer.Option(help="where to write it; by default data/mini of a clone, or else the user's cache")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="another seed draws another world")] = 0,
 ) -> None:
     """Draw the mini world: three small domains in the native formats of GCC, ShanghaiTech and CrowdHuman."""
-    from sdcda_tutorial.datasets import MINI_ROOT
     from sdcda_tutorial.mini_world import ensure_mini_world
+    from sdcda_tutorial.places import mini_root
 
-    if seed != 0 and root.resolve() == MINI_ROOT.resolve():  # plain `mini` would draw that of seed 0 there anew
-        raise InputError(f"{MINI_ROOT} is the world of seed 0; give another --root and name it mini-target:ROOT")
-    typer.echo(f"the mini world is in {ensure_mini_world(root, seed=seed)}")
+    own = mini_root()
+    if seed != 0 and (root or own).resolve() == own.resolve():  # plain `mini` would draw that of seed 0 there anew
+        raise InputError(f"{own} is the world of seed 0; give another --root and name it mini-target:ROOT")
+    typer.echo(f"the mini world is in {ensure_mini_world(root or own, seed=seed)}")
 
 
 @data_app.command("make")

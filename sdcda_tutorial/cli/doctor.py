@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, metadata, version
 from typing import NamedTuple
 
 import typer
@@ -15,7 +15,7 @@ from sdcda_tutorial import WAITING
 
 PACKAGES = (
     "torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "scipy", "pillow", "safetensors", "filelock",
-    "matplotlib", "seaborn", "ipywidgets", "tqdm", "typer", "rich",
+    "platformdirs", "matplotlib", "seaborn", "ipywidgets", "tqdm", "typer", "rich",
 )  # fmt: skip
 IMPORTED_AS = {"pillow": "PIL", "lightning-fabric": "lightning_fabric"}
 
@@ -42,7 +42,7 @@ def examine() -> list[Check]:
     checks = [Check(sys.version_info >= (3, 10), f"Python {sys.version.split()[0]}", "install Python 3.10 or newer")]
     checks += [_package(name) for name in PACKAGES]
     if all(check.ok for check in checks):
-        checks += [_waiting(), *_device(), _data()]
+        checks += [_waiting(), *_device(), _models(), *_clone(), _mini_world()]
     return checks
 
 
@@ -82,12 +82,42 @@ def _waiting() -> Check:
     return Check(True, f"threads that wait for each other: {', '.join(found)}")
 
 
-def _data() -> Check:
-    from sdcda_tutorial.mini_world.world import MANIFEST
+def _models() -> Check:
+    from sdcda_tutorial.errors import InputError
+    from sdcda_tutorial.places import MODELS, model
 
-    mini = Path("data/mini")
+    try:
+        folder = {model(name).parent for name in MODELS}.pop()
+    except InputError as error:
+        what, _, fix = str(error).partition("; ")
+        return Check(False, what, fix)
+    return Check(True, f"trained models ({', '.join(MODELS)}) are in {folder}")
+
+
+def _clone() -> list[Check]:
+    """A note where there is no clone: what is not part of the package is not here."""
+    from sdcda_tutorial.places import clone
+
+    if clone() is not None:
+        return []
+    where = "the repository"
+    with suppress(PackageNotFoundError):  # run from a folder, not installed
+        addresses = dict(one.split(", ", 1) for one in metadata("sdcda-tutorial").get_all("Project-URL") or ())
+        where = addresses.get("Repository", where)
+    return [Check(True, f"not in a clone: all commands work; notebooks and measured results are in {where}")]
+
+
+def _mini_world() -> Check:
+    from sdcda_tutorial.errors import InputError
+    from sdcda_tutorial.files import require_writable
+    from sdcda_tutorial.places import MANIFEST, mini_root
+
+    mini = mini_root()
     if (mini / MANIFEST).exists():
         return Check(True, f"the mini world is in {mini}")
-    if os.access(Path.cwd(), os.W_OK):
-        return Check(True, f"the mini world will be drawn into {mini} when it is first needed")
-    return Check(False, f"{Path.cwd()} is read-only", "run in a folder that you may write to")
+    try:
+        require_writable(mini)
+    except InputError as error:
+        fix = "draw it elsewhere: sdcda data mini --root FOLDER, then --target mini-target:FOLDER"
+        return Check(False, str(error).partition(";")[0], fix)
+    return Check(True, f"the mini world will be drawn into {mini} when it is first needed")

@@ -13,7 +13,10 @@ from sdcda_tutorial.errors import InputError
 
 
 def evaluate(
-    checkpoint: Annotated[list[Path], typer.Option(help="model.safetensors of a run; give several to compare them")],
+    checkpoint: Annotated[
+        list[Path],
+        typer.Option(help="model.safetensors of a run, or a bundled counter: se+fd, noadapt; give several"),
+    ],
     target: Annotated[str, typer.Option(help="labelled data set to measure on, such as shanghaitech-b:ROOT")] = "mini",
     split: Annotated[str, typer.Option(help="part of the data set")] = "test",
     out: Annotated[Path, typer.Option(help="folder; an older evaluation is replaced")] = Path("build/evaluation"),
@@ -27,6 +30,7 @@ def evaluate(
 
     if variant not in ("standard", "authors"):
         raise InputError(f"variant is standard or authors, not {variant!r}")
+    checkpoint = [options.find_model(one) for one in checkpoint]
     dataset = options.open_data(target, "target", split, size)
     hardware = options.choose_hardware("32-true", devices=devices)
     tell_of({"test": dataset})

@@ -56,7 +56,8 @@ def masks(
     experiment = Experiment(
         out, _change(settings, threshold, scale, steps), source=data, target=data,
         boxes=None if segmenter else options.open_boxes(boxes, target, size),
-        segmenter=segmenter, vgg_weights=weights, seed=seed, hardware=hardware, records=records,
+        segmenter=segmenter and options.find_model(segmenter),
+        vgg_weights=weights, seed=seed, hardware=hardware, records=records,
     )  # fmt: skip
     experiment.check_mask_model()
     tell_of({"boxes": experiment.boxes, "target": data})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sdcda_tutorial.cli.messages import is_first_process
 from sdcda_tutorial.errors import InputError
 
 if TYPE_CHECKING:  # torch takes seconds to import: what needs it is imported when it is asked for
@@ -19,7 +20,9 @@ if TYPE_CHECKING:  # torch takes seconds to import: what needs it is imported wh
 Source = Annotated[str, typer.Option(help="labelled data set, name:root, such as gcc:ROOT; mini needs no root")]
 Target = Annotated[str, typer.Option(help="data set to adapt to, such as shanghaitech-b:ROOT or images:ROOT")]
 Boxes = Annotated[str | None, typer.Option(help="data set with boxes for the mask model, such as crowdhuman:ROOT")]
-Segmenter = Annotated[Path | None, typer.Option(help="checkpoint of a mask model that is ready")]
+Segmenter = Annotated[
+    Path | None, typer.Option(help="checkpoint of a mask model that is ready; `segmenter` is bundled")
+]
 Size = Annotated[
     str | None,
     typer.Option(
@@ -76,13 +79,13 @@ def choose_hardware(precision: str, **options: Any) -> Hardware:
 
 def open_data(spec: str, role: str, split: str, size: str | None, scenes: str | None = None) -> CrowdDataset:
     """Open a data set; plain `mini` is the mini world's part of that role, which is made when it is not there yet."""
-    from sdcda_tutorial.datasets import DATASET_NAMES, MINI_ROOT, ImageFolder, open_dataset
+    from sdcda_tutorial.datasets import DATASET_NAMES, ImageFolder, open_dataset
 
     options = _sides(size)
     if spec == "mini":
         from sdcda_tutorial.mini_world import ensure_mini_world
 
-        ensure_mini_world(MINI_ROOT)
+        ensure_mini_world(announced_mini_root())
         spec = f"mini-{role}"
     name, _, root = spec.partition(":")
     if name == "mini":
@@ -112,6 +115,23 @@ def _sides(text: str | None) -> dict[str, Any]:
             f"--size is HEIGHTxWIDTH in pixels, as 384x576, the longer side, as 576, or stored, not {text!r}"
         )
     return {"max_side": sides[0]} if len(sides) == 1 else {"size": sides}
+
+
+def announced_mini_root() -> Path:
+    """`places.mini_root`; a world that is about to be drawn outside the current folder is announced on stderr."""
+    from sdcda_tutorial.places import MINI_ROOT, mini_root
+
+    root = mini_root()
+    if root != MINI_ROOT and not root.exists() and is_first_process():
+        typer.echo(f"note: the mini world is drawn into {root}", err=True)
+    return root
+
+
+def find_model(given: Path) -> Path:
+    """What an option names as a checkpoint: a file, or by its name a model that comes with the package."""
+    from sdcda_tutorial.places import MODELS, model
+
+    return model(str(given)) if str(given) in MODELS and not given.exists() else given
 
 
 def open_boxes(spec: str | None, target: str, size: str | None) -> CrowdDataset | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sdcda_tutorial.cli.options import given
+from sdcda_tutorial.cli.options import find_model, given
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import in_one_line
 
@@ -30,7 +30,9 @@ AsCsv = Annotated[str | None, typer.Option(metavar="FILE", help="as --json, a li
 
 def predict(
     photo: Annotated[list[Path], typer.Argument(help="photographs")],
-    checkpoint: Annotated[Path, typer.Option(help="model.safetensors of a run")],
+    checkpoint: Annotated[
+        Path, typer.Option(help="model.safetensors of a run, or a bundled counter: se+fd, noadapt")
+    ] = Path("se+fd"),
     out: Annotated[Path, typer.Option(help="folder for the overlays")] = Path("build/predictions"),
     max_side: Annotated[int | None, typer.Option(min=1, help="shrink larger photographs to this many pixels")] = None,
     region: Region = None,
@@ -51,6 +53,7 @@ def predict(
     if area is not None and not (corners is not None and 1e-6 <= area < math.inf):
         raise InputError("--area is the square metres, a millionth or more, of a --region; give both")
     _refuse_other_files(json, csv)
+    named, checkpoint = checkpoint, find_model(checkpoint)
     counter, _ = load_counter(checkpoint)
     require_writable(out)
     for path in photo:
@@ -68,6 +71,10 @@ def predict(
         typer.echo(_line(record), err="-" in (json, csv))
     _write(records, json, csv)
     typer.echo(model_card.text(checkpoint), err=True)  # apart from the counts, which a program may read
+    if named != checkpoint:
+        typer.echo(
+            f"note: {named} was trained on synthetic scenes only; do not rely on its counts of photographs", err=True
+        )
 
 
 def _line(record: Mapping[str, Any]) -> str:

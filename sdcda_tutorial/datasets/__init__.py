@@ -23,8 +23,7 @@ from sdcda_tutorial.datasets.sample import Sample as Sample
 from sdcda_tutorial.datasets.scene_regularization import SceneDescription as SceneDescription
 from sdcda_tutorial.datasets.scene_regularization import select_scenes as select_scenes
 from sdcda_tutorial.errors import InputError
-
-MINI_ROOT = Path("data/mini")  # where the mini world is, seen from the folder of the project
+from sdcda_tutorial.places import mini_root
 
 _LOADERS: dict[str, Callable[..., CrowdDataset]] = {
     "gcc": GCC,
@@ -71,7 +70,7 @@ def locate(spec: str) -> tuple[str, Path]:
     name, _, root = spec.partition(":")
     if name in _MINI:
         loader, folder = _MINI[name]
-        world = Path(root).expanduser() if root else MINI_ROOT
+        world = Path(root).expanduser() if root else mini_root()
         if not (world / folder).is_dir():
             raise InputError(f"{world / folder} is not a folder; make the mini world with `ensure_mini_world`")
         return loader, world / folder

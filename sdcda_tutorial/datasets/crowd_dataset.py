@@ -26,7 +26,8 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import Size, clip_boxes, keep_inside, resize_image, resize_labels
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import in_utf8
-from sdcda_tutorial.guards.provenance import CONTENTS
+from sdcda_tutorial.guards.provenance import CONTENTS, WORLD
+from sdcda_tutorial.places import MINI_WORLD, in_mini_world
 
 MOST_PIXELS = 100_000_000  # of a size to resize to: memory would hold hardly one image of more
 
@@ -202,11 +203,13 @@ class CrowdDataset(Sequence[Sample]):
     def describe(self, *, labelled: bool = True) -> dict[str, Any]:
         """What a checkpoint says about its data: format, number, size, names and contents (as digests).
 
-        No path of a machine is in it. With `labelled` off, the contents are those of the pictures alone: for a use that
-        reads no labels.
+        Images of the mini world are called that: they have the format of a real set without being any of it. No path of
+        a machine is in it. With `labelled` off, the contents are those of the pictures alone: for a use that reads no
+        labels.
         """
         names, size = joined(map(in_utf8, self.names)), None if self.size is None else list(self.size)
         about = {"format": type(self).__name__, "images": len(self), "names_sha256": names}
+        about |= {WORLD: MINI_WORLD} if self._entries and in_mini_world(self._entries[0].image) else {}
         return about | {CONTENTS: joined(self.digests(labelled=labelled)), "size": size, "max_side": self.max_side}
 
     def __repr__(self) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, partly
 from sdcda_tutorial.guards.locks import one_writer
-from sdcda_tutorial.guards.provenance import CONTENTS, difference
+from sdcda_tutorial.guards.provenance import CONTENTS, WORLD, difference
+from sdcda_tutorial.places import MINI_WORLD
 from sdcda_tutorial.training import checkpoints
 
 WAIT = 10.0  # seconds: enough for any number of evaluations, while a training would go on for hours
@@ -121,8 +122,8 @@ def _made(card: Mapping[str, Any]) -> list[str]:
 
 
 def _world(card: Mapping[str, Any]) -> str:
-    """What an exported model was trained in ("mini world"), or nothing: its data have only the formats of real sets."""
-    return str(card.get("data") or "")
+    """The mini world, of a model exported from there, or nothing: descriptions of earlier versions did not say it."""
+    return MINI_WORLD if card.get("data") == MINI_WORLD else ""
 
 
 def _data(data: Mapping[str, Any], world: str = "") -> str:
@@ -130,5 +131,5 @@ def _data(data: Mapping[str, Any], world: str = "") -> str:
     size = f" within {data['max_side']} pixels" if data["max_side"] else size
     translated = f", translated by {data['translated_by']}" if "translated_by" in data else ""
     digest = f"contents {data[CONTENTS]}" if CONTENTS in data else f"names {data['names_sha256']}"
-    what = f"{world} in the format of {data['format']}" if world else data["format"]
+    what = data.get(WORLD) or world or data["format"]
     return f"{what}, {data['images']} images{size} ({digest}){translated}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sdcda_tutorial.datasets import MINI_ROOT
 from sdcda_tutorial.evaluation.comparison import save_panel
 from sdcda_tutorial.evaluation.tables import table
 from sdcda_tutorial.experiments.benchmark import Benchmark, mini_data, provenance
@@ -13,6 +12,7 @@ from sdcda_tutorial.experiments.benchmark_rows import titles
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.files import require_writable, write_json, write_text
 from sdcda_tutorial.guards.locks import one_writer
+from sdcda_tutorial.places import mini_root
 from sdcda_tutorial.training.checkpoints import load_counter
 
 
@@ -25,7 +25,7 @@ def run_demo(seed: int, out: Path, say: Callable[[str], None]) -> None:
 
 def _run_demo(seed: int, out: Path, say: Callable[[str], None]) -> None:
     names = titles(("noadapt", "se+fd"))
-    data = mini_data(MINI_ROOT if seed == 0 else out / "world", seed)
+    data = mini_data(mini_root() if seed == 0 else out / "world", seed)
     checkpoints, measured = Benchmark(tuple(names), MINI, out).run_seed(seed, out, data, say)
     results = {title: measured[method]["target"] for method, title in names.items()}
     counters = {title: load_counter(checkpoints[method])[0] for method, title in names.items()}

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 CONTENTS = "contents_sha256"  # in the description of a data set
 IMAGES = "images_sha256"  # image -> digest, in the provenance of what was made from them
-RECORDED_LATER = (CONTENTS, IMAGES, "imagenet_weights")  # earlier versions knew the names of data only
+WORLD = "world"  # in the description of a data set that was synthesised here: the name of that world, for readers
+RECORDED_LATER = (CONTENTS, IMAGES, WORLD, "imagenet_weights")  # earlier versions knew the names of data only
 
 
 def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
@@ -26,7 +27,7 @@ def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """
     for key in sorted(now.keys() | then.keys(), key=lambda key: (key in RECORDED_LATER, key)):
         old, new = then.get(key), now.get(key)
-        if old == new or (key in RECORDED_LATER and key not in then):
+        if old == new or key == WORLD or (key in RECORDED_LATER and key not in then):  # a copy has the same contents
             continue
         if (
             key == IMAGES and isinstance(old, dict) and isinstance(new, dict)

@@ -33,10 +33,9 @@ from sdcda_tutorial.mini_world.drawing import DEFAULT_STRENGTH, render
 from sdcda_tutorial.mini_world.native_formats import write_crowdhuman, write_gcc, write_shanghaitech
 from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
 from sdcda_tutorial.mini_world.scene import DOMAINS, Domain, Split, geometry_digest
+from sdcda_tutorial.places import GENERATOR, MANIFEST
 
-GENERATOR = "sdcda_tutorial.scenes"
 VERSION = 3  # raise it whenever the pictures or the geometry change: worlds of another version are made again
-MANIFEST = "manifest.json"
 _CHUNK = 20  # images per task of a worker process
 _Image = tuple[Domain, Split, int]  # and its index within the split
 _Made = tuple[str | None, int, str]  # its line in a list, its people, the digest of its geometry

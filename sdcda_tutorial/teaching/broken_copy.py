@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from sdcda_tutorial.datasets import MINI_ROOT, open_dataset
+from sdcda_tutorial.datasets import open_dataset
+from sdcda_tutorial.places import mini_root
 
 
 def broken_copy(folder: Path) -> Path:
@@ -18,7 +19,7 @@ def broken_copy(folder: Path) -> Path:
     for split, number in (("train", 8), ("test", 4)):
         dataset = open_dataset("mini-target", split)
         for file in (file for index in range(number) for file in dataset.files(index)):
-            place = folder / file.relative_to(MINI_ROOT / "target")
+            place = folder / file.relative_to(mini_root() / "target")
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, place)
     images, annotations = (folder / "part_B/train_data" / name for name in ("images", "ground-truth"))

@@ -15,12 +15,13 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from torch import nn
 
-from sdcda_tutorial.datasets import MINI_ROOT, open_dataset
+from sdcda_tutorial.datasets import open_dataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.pictures import STYLE
 from sdcda_tutorial.files import read_json
 from sdcda_tutorial.mini_world import ensure_mini_world
 from sdcda_tutorial.networks import CrowdCounter
+from sdcda_tutorial.places import mini_root
 from sdcda_tutorial.rivals.cyclegan import Generators
 from sdcda_tutorial.rivals.translation import load_generators
 from sdcda_tutorial.training.checkpoints import load_counter, load_segmenter
@@ -41,7 +42,7 @@ def begin() -> None:
 @cache
 def world() -> SimpleNamespace:
     """The mini world of seed 0, made first if needed (20 seconds): `source`, `target`, `third`, and two test sets."""
-    ensure_mini_world(MINI_ROOT)
+    ensure_mini_world(mini_root())
     train = {domain: open_dataset(f"mini-{domain}", "train") for domain in ("source", "target", "third")}
     test = {f"{domain}_test": open_dataset(f"mini-{domain}", "test") for domain in ("source", "target")}
     return SimpleNamespace(**train, **test)

@@ -86,8 +86,8 @@ def launch(playwright: Playwright) -> Browser:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory, chromium: BrowserContext) -> Iterator[Lab]:
     """JupyterLab on a copy of the notebooks, with settings and a free port of its own. Asks for the browser first."""
-    from sdcda_tutorial.datasets import MINI_ROOT
     from sdcda_tutorial.mini_world import ensure_mini_world
+    from sdcda_tutorial.places import MINI_ROOT
 
     ensure_mini_world(ROOT / MINI_ROOT)
     folder = tmp_path_factory.mktemp("lab")

@@ -26,7 +26,7 @@ import scipy.io
 from command_line import Done, files, ran, refused, run, small_home
 from PIL import Image
 
-from sdcda_tutorial import masks
+from sdcda_tutorial import masks, places
 from sdcda_tutorial.cli import doctor
 from sdcda_tutorial.datasets.images import read_image
 from sdcda_tutorial.evaluation.results import Results, predict_density
@@ -291,7 +291,8 @@ def test_doctor_finds_everything() -> None:
     lines = ran("doctor").splitlines()
     assert all(line.startswith("[ OK ] ") for line in lines)
     assert [line.split()[3] for line in lines[: len(doctor.PACKAGES) + 1]] == ["Python", *doctor.PACKAGES]
-    assert "mini world" in lines[-1] and "bfloat16" in lines[-2] and "GOMP_SPINCOUNT=" in lines[-4]
+    assert "mini world" in lines[-1] and "trained models" in lines[-2] and "bfloat16" in lines[-3]
+    assert "GOMP_SPINCOUNT=" in lines[-5]
 
 
 def test_doctor_says_how_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,10 +315,77 @@ def test_doctor_looks_for_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(doctor, "PACKAGES", ())  # a matter of other tests
     ran("data", "mini")
     assert ran("doctor").endswith("[ OK ] the mini world is in data/mini\n")
-    monkeypatch.chdir(tmp_path)
-    assert ran("doctor").endswith("[ OK ] the mini world will be drawn into data/mini when it is first needed\n")
-    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
-    assert run("doctor").out.endswith(f"[FAIL] {tmp_path} is read-only -> run in a folder that you may write to\n")
+    monkeypatch.chdir("data")
+    assert ran("doctor").endswith(f"[ OK ] the mini world is in {Path.cwd() / 'mini'}\n")
+
+
+def outside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Go to a folder in no clone; the place of the mini world of a user who works there."""
+    (folder / "own").mkdir()
+    monkeypatch.chdir(folder / "own")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    return folder / "cache" / "sdcda_tutorial" / "mini"
+
+
+def test_doctor_without_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PACKAGES", ())
+    mini = outside(tmp_path, monkeypatch)
+    *_, models, clone, world = ran("doctor").splitlines()
+    folder = Path(__file__).parents[2] / "data" / "checkpoints"
+    assert models == f"[ OK ] trained models (se+fd, noadapt, segmenter) are in {folder}"
+    assert clone == "[ OK ] not in a clone: all commands work; notebooks and measured results are in the repository"
+    assert world == f"[ OK ] the mini world will be drawn into {mini} when it is first needed"
+
+    monkeypatch.setattr(places, "_PACKAGE", tmp_path / "site" / "sdcda_tutorial")
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    done = run("doctor")
+    *_, models, _, world = done.out.splitlines()
+    assert done.code == 1
+    missing = f"the model se+fd is missing from {tmp_path / 'site' / 'sdcda_tutorial' / 'models'}"
+    assert models == f"[FAIL] {missing} -> reinstall sdcda-tutorial"
+    assert (
+        world.startswith(f"[FAIL] cannot write in {mini}: ")
+        and " -> draw it elsewhere: sdcda data mini --root " in world
+    )
+    photograph(Path("p.png"))
+    assert refused("predict", "p.png") == f"sdcda: {missing}; reinstall sdcda-tutorial"
+
+
+@pytest.mark.slow
+def test_without_a_clone_the_world_goes_to_the_users_cache_and_that_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mini = outside(tmp_path, monkeypatch)
+    complaint = refused("data", "check", "mini")
+    assert f"{mini / 'source'} is not a folder; make the mini world with `sdcda data mini`" in complaint
+    assert f"{mini} is the world of seed 0" in refused("data", "mini", "--seed", 5)
+    for note in (f"note: the mini world is drawn into {mini}\n", ""):
+        done = run("evaluate", "--checkpoint", "se+fd", "--checkpoint", "noadapt", "--out", "figures")
+        assert done.code == 0 and done.err.partition("100%")[0].startswith(note)
+        assert done.err.count("the mini world is drawn") == bool(note)
+    assert "mini world, 5 images" not in done.out  # the card of a bundled model is left as it is
+    assert (mini / "manifest.json").is_file() and os.listdir() == ["figures"]
+    assert ran("data", "mini") == f"the mini world is in {mini}\n"
+
+
+@pytest.mark.slow
+def test_bundled_models_are_known_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside(tmp_path, monkeypatch)
+    folder = Path(__file__).parents[2] / "data" / "checkpoints"
+    photograph(Path("p.png"))
+    counts = [ran("predict", "p.png", *given) for given in ((), ("--checkpoint", folder / "se+fd.safetensors"))]
+    assert counts[0] == counts[1] != ran("predict", "p.png", "--checkpoint", "noadapt")
+    err = run("predict", "p.png").err
+    assert err.endswith("note: se+fd was trained on synthetic scenes only; do not rely on its counts of photographs\n")
+    assert f"model card of {folder / 'se+fd.safetensors'} " in err
+    assert "  source    mini world, 400 images" in err and "GCC" not in err and "ShanghaiTech" not in err
+
+    photograph(Path("photos", "q.png"))
+    ran("masks", "--target", "images:photos", "--segmenter", "segmenter", "--out", "runs")
+    assert masks.path_of(Path("runs", "masks"), "q.png").is_file()
+    Path("noadapt").mkdir()  # a file or folder of the user's comes first
+    assert "checkpoint noadapt is a folder" in refused("predict", "p.png", "--checkpoint", "noadapt")
+    assert "checkpoint se does not exist" in refused("predict", "p.png", "--checkpoint", "se")
 
 
 def test_doctor_survives_the_want_of_what_the_package_itself_needs() -> None:

@@ -155,6 +155,21 @@ def test_a_run_from_before_contents_were_recorded_goes_on(out: Path) -> None:
     assert "contents_sha256" in (out / "se/config.json").read_text(), "from now on they are"
 
 
+def test_a_run_goes_on_with_the_same_images_elsewhere_and_its_card_says_what_they_are(
+    out: Path, tmp_path: Path
+) -> None:
+    """A copy without the manifest of a mini world holds the same; and 0.1.0 did not say what is of a mini world."""
+    copy = tmp_path / "copy"
+    shutil.copytree("data/mini", copy, ignore=shutil.ignore_patterns("manifest.json"))
+    config = out / "se" / "config.json"
+    assert json.loads(config.read_text())["source_data"]["world"] == "mini world"
+    elsewhere = ("--source", f"mini-source:{copy}", "--target", f"mini-target:{copy}", "--boxes", f"mini-third:{copy}")
+    ran(*SE, out, *elsewhere, "--resume")
+    assert "world" not in json.loads(config.read_text())["source_data"]
+    ran(*SE, out, "--resume")
+    assert json.loads(config.read_text())["source_data"]["world"] == "mini world"
+
+
 @pytest.mark.slow
 def test_figures_are_of_the_model_and_the_data_that_are_there(tmp_path: Path) -> None:
     asked = ("benchmark", "--methods", "noadapt", "--seeds", 1, "--out", tmp_path)

@@ -591,8 +591,9 @@ def test_open_dataset_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_open_dataset_mini(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    complaint(lambda: open_dataset("mini-source"), "data/mini/source", "`ensure_mini_world`")
-    world = tmp_path / "data" / "mini"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    world = tmp_path / "cache" / "sdcda_tutorial" / "mini"
+    complaint(lambda: open_dataset("mini-source"), world / "source", "`ensure_mini_world`")
     gcc_world(world / "source")
     write_shanghaitech(world / "target" / "part_B", 1, XY, split="test")
     write_crowdhuman(world / "third", [PEOPLE], split="val")

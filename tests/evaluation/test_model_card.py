@@ -14,9 +14,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from sdcda_tutorial.cli import main
-from sdcda_tutorial.datasets import CrowdDataset
+from sdcda_tutorial.datasets import CrowdDataset, open_dataset
 from sdcda_tutorial.datasets.batches import Augmentation
 from sdcda_tutorial.evaluation import model_card
+from sdcda_tutorial.guards.provenance import difference
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.config import AdaptationConfig
@@ -71,9 +72,9 @@ def test_a_trained_model_says_on_what_how_and_when(trained: Path, source: CrowdD
     card, text = checkpoints.read_card(trained), model_card.text(trained)
     assert text.startswith(f"model card of {trained} (weights {checkpoints.weights_digest(trained)})\n")
     data = [dataset.describe(labelled=dataset is source)["contents_sha256"] for dataset in (source, target)]
-    assert lines(text, "source") == [f"GCC, 8 images (contents {data[0]})"]
+    assert lines(text, "source") == [f"mini world, 8 images (contents {data[0]})"]
     masks = card["config"]["pseudo_masks"]
-    assert lines(text, "target") == [f"ShanghaiTech, 6 images (contents {data[1]}); pseudo-masks {masks}"]
+    assert lines(text, "target") == [f"mini world, 6 images (contents {data[1]}); pseudo-masks {masks}"]
     (training,) = lines(text, "training")
     assert training.startswith("λs 0.3, λt 0.2, λd 0; 2 steps, batches of 2, ")
     assert training.endswith(", seed 7, from random weights")
@@ -150,8 +151,23 @@ def test_a_stored_model_shows_what_its_card_holds(path: Path) -> None:
     assert [line.partition(",")[0].removeprefix("MAE ") for line in lines(text, "measured")] == kept
     assert len(lines(text, "made")) == len(lines(text, "chosen")) == 1
     data = [line for label in ("source", "target") for line in lines(text, label) if line != "none"]
-    assert all(line.startswith("mini world in the format of ") for line in data)  # it has seen no image of a real set
+    assert all(line.startswith("mini world, ") for line in data)  # it has seen no image of a real set
     assert bool(data) == (path.stem != "segmenter")
+
+
+def test_data_without_the_manifest_of_a_mini_world_are_what_their_format_says(
+    source: CrowdDataset, mini_world: Path, tmp_path: Path
+) -> None:
+    """The same files elsewhere are the same data to a run; another program's manifest makes no mini world of them."""
+    copy = tmp_path / "copy"
+    shutil.copytree(mini_world / "source", copy / "source")
+    assert model_card._data(source.describe()).startswith("mini world, 8 images (")
+    for manifest in (None, "{", "[]", '{"generator": "another"}'):
+        if manifest is not None:
+            (copy / "manifest.json").write_text(manifest)
+        there = open_dataset(f"mini-source:{copy}", "train").describe()
+        assert model_card._data(there).startswith("GCC, 8 images (")
+        assert difference(source.describe(), there) is difference(there, source.describe()) is None
 
 
 def test_a_card_without_anything_is_a_line(tmp_path: Path) -> None:

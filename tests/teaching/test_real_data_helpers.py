@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from sdcda_tutorial.datasets import MINI_ROOT
 from sdcda_tutorial.datasets.check import check
 from sdcda_tutorial.mini_world import ensure_mini_world
+from sdcda_tutorial.places import MINI_ROOT
 from sdcda_tutorial.teaching import notebook, photograph_figures
 from sdcda_tutorial.teaching.broken_copy import broken_copy
 from sdcda_tutorial.teaching.notebook import picture

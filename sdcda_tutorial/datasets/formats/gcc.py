@@ -39,6 +39,7 @@ from sdcda_tutorial.datasets.scene_regularization import SceneDescription, estim
 from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import read_object
+from sdcda_tutorial.guards.provenance import WORLD
 
 LISTS = ("train", "test")
 TRANSLATED = "translation.json"  # beside the scenes, where `rivals.translated_source` has written the images
@@ -133,7 +134,9 @@ class GCC(CrowdDataset):
         """As in `CrowdDataset`, with the rule of Scene Regularization and the weights that translated the images."""
         about = super().describe(labelled=labelled) | ({} if self.rule is None else {"rule": self.rule})
         origin = read_object(self.root / TRANSLATED) if (self.root / TRANSLATED).is_file() else {}
-        return about | ({"translated_by": origin["weights_sha256"]} if "weights_sha256" in origin else {})
+        about |= {"translated_by": origin["weights_sha256"]} if "weights_sha256" in origin else {}
+        source = origin.get("source")
+        return about | ({WORLD: source[WORLD]} if isinstance(source, dict) and WORLD in source else {})
 
     def _labels(self, entry: Entry, size: Size) -> Labels:
         files: _Files = entry.annotation
