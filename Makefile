@@ -22,7 +22,7 @@ UV     := $(LOWEST)/uv/bin/uv
 START := work/00_start_here.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab check test lint notebooks sync colab test-browser test-lowest campaign mutations clean
+.PHONY: help setup demo lab check test lint notebooks sync colab book test-browser test-lowest campaign mutations clean
 
 help:  ## show this list
 	@echo "sdcda_tutorial: learn to count crowds across domains"
@@ -72,6 +72,9 @@ notebooks: $(VENV)/.stamp-dev  ## run the notebooks anew and store their outputs
 colab:  ## write your copy's address into notebooks and texts, for Colab: make colab REPO=owner/name BRANCH=main
 	@$(PYTHON) tools/stamp.py --repo "$(REPO)" --branch "$(BRANCH)"
 
+book: $(VENV)/.stamp-book  ## build the site from the stored notebooks: build/book/index.html; REPO=owner/name BRANCH=main
+	@$(BIN)/python book/build.py --repo "$(REPO)" --branch "$(BRANCH)"
+
 test-browser: $(VENV)/.stamp-dev $(VENV)/.stamp-lab  ## open every notebook in JupyterLab and move every demo (needs Chromium)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -v -rP tests/browser $(PYTEST_ARGS)
 
@@ -119,4 +122,9 @@ $(VENV)/.stamp-lab: $(VENV)/.stamp-run
 $(VENV)/.stamp-dev: $(VENV)/.stamp-run
 	@echo "Installing the tools for tests and style into $(VENV): once, about a minute"
 	@$(PIP) -e '.[test,dev,tensorboard]'
+	@touch $@
+
+$(VENV)/.stamp-book: $(VENV)/.stamp-run
+	@echo "Installing Sphinx into $(VENV): once, about a minute"
+	@$(PIP) -e '.[book]'
 	@touch $@

@@ -186,9 +186,9 @@ def test_make_help_lists_every_target():
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_a_finished_set_up_is_not_repeated(tmp_path):
     """Stamps newer than pyproject.toml: `make demo` has nothing to install."""
-    for stamp in ("run", "lab", "dev"):
+    for stamp in ("run", "lab", "dev", "book"):
         (tmp_path / f".stamp-{stamp}").touch()
-    command = ["make", "--no-print-directory", "--dry-run", "demo", "lab", "test", "lint", f"VENV={tmp_path}"]
+    command = ["make", "--no-print-directory", "--dry-run", "demo", "lab", "test", "lint", "book", f"VENV={tmp_path}"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert f"{tmp_path}/bin/sdcda demo" in run.stdout
     assert "pip" not in run.stdout

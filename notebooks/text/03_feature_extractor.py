@@ -79,7 +79,7 @@ method_drawing.show("E")
 # %% [markdown]
 # ## Eq. 1: one E for both domains
 #
-# $$f^s = E(x^s; \theta_e), \qquad f^t = E(x^t; \theta_e)$$
+# $$f^s = E(x^s; \theta_e), \qquad f^t = E(x^t; \theta_e) \tag{1}$$
 #
 # Both domains share the weights $\theta_e$. E is the body of VGG16 with batch norm: blocks of 3 ×
 # 3 convolutions; a 2 × 2 max pooling after each but the last halves the sides.

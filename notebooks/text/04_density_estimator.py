@@ -81,7 +81,7 @@ method_drawing.show("E", "C", "density_loss")
 # %% [markdown]
 # ## Eq. 4: from features back to an image
 #
-# $$\hat y^s = C(f^s; \theta_c)$$
+# $$\hat y^s = C(f^s; \theta_c) \tag{4}$$
 #
 # C enlarges the features again: a 3 × 3 convolution that halves the channels, a bilinear
 # up-sampling by 2, and so on until the map is as large as the image. A 1 × 1 convolution leaves one
@@ -107,7 +107,7 @@ for name, part in {"E": counter.E, "C": counter.C}.items():
 # %% [markdown]
 # ## Eq. 6: half the squared distance
 #
-# $$L^s_{den}(\theta_e, \theta_c) = \frac{1}{2N} \sum_{i=1}^N \lVert \hat y_i^s - F(y_i^s) \rVert^2$$
+# $$L^s_{den}(\theta_e, \theta_c) = \frac{1}{2N} \sum_{i=1}^N \lVert \hat y_i^s - F(y_i^s) \rVert^2 \tag{6}$$
 #
 # The paper sums over the pixels and averages over the $N$ images. We average over both, so that
 # the loss does not depend on the size of the crop. One image with four pixels: the differences
