@@ -18,6 +18,9 @@ PARALLEL = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 LOWEST := build/lowest
 UV     := $(LOWEST)/uv/bin/uv
 
+# sync and notebooks stop where somebody typed into notebooks/; SET_ASIDE=1 copies such a notebook to work/ and goes on.
+KEEPING = $(if $(SET_ASIDE),--set-aside)
+
 # What JupyterLab opens first: a copy of the reader's own, see tools/reader_copies.py.
 START := work/00_start_here.ipynb
 
@@ -62,14 +65,14 @@ lint: $(VENV)/.stamp-dev  ## check style, formatting, types and the direction of
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 
-sync: $(VENV)/.stamp-dev  ## bring the notebooks up to their text pairs in notebooks/text; NAMES="01 solutions/06"
-	@$(BIN)/python tools/notebooks.py sync $(NAMES)
+sync: $(VENV)/.stamp-dev  ## for maintainers: bring notebooks/ up to notebooks/text; NAMES="01 solutions/06"
+	@$(BIN)/python tools/notebooks.py sync $(KEEPING) $(NAMES)
 
-notebooks: $(VENV)/.stamp-dev  ## run the notebooks anew and store their outputs; NAMES="01 solutions/06"
+notebooks: $(VENV)/.stamp-dev  ## for maintainers: sync, run and store the outputs; NAMES="01 solutions/06"
 	@$(BIN)/sdcda data mini
-	@$(BIN)/python tools/notebooks.py execute $(NAMES)
+	@$(BIN)/python tools/notebooks.py execute $(KEEPING) $(NAMES)
 
-colab:  ## write your copy's address into notebooks and texts, for Colab: make colab REPO=owner/name BRANCH=main
+colab:  ## for maintainers: write your copy's address into notebooks and texts; REPO=owner/name BRANCH=main
 	@$(PYTHON) tools/stamp.py --repo "$(REPO)" --branch "$(BRANCH)"
 
 book: $(VENV)/.stamp-book  ## build the site from the stored notebooks: build/book/index.html; REPO=owner/name BRANCH=main

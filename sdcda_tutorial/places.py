@@ -11,14 +11,14 @@ CHECKPOINTS, MINI_ROOT = Path("data/checkpoints"), Path("data/mini")  # seen fro
 MODELS = ("se+fd", "noadapt", "segmenter")  # they come with every installation; a clone has more
 MINI_WORLD = "mini world"  # what cards call it
 MANIFEST, GENERATOR = "manifest.json", "sdcda_tutorial.scenes"  # every mini world has this file, which names us
-_CLONE_HAS = Path("data/results/mini_world.json")
+CLONE_HAS = Path("data/results/mini_world.json")
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def clone() -> Path | None:
-    """The clone of the tutorial that the current folder is in, or None."""
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / _CLONE_HAS).is_file()), None)
+def clone(of: Path | None = None) -> Path | None:
+    """The clone of the tutorial that a folder is in, by default the current one, or None."""
+    here = of or Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / CLONE_HAS).is_file()), None)
 
 
 def mini_root() -> Path:

@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 import api_pages
+import build
 import pytest
 from check import faults
 from docstrings import as_rst
 from links import TEXTS, in_book, target
 from notebook_pages import page_of, prose
 
-import build
 from sdcda_tutorial import paper
 
 ROOT = Path(__file__).parents[1]

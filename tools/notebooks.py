@@ -1,16 +1,22 @@
 """Make the notebooks of their text pairs: `sync` copies the text over, `execute` runs it.
 
+Both refuse to delete what somebody typed into a notebook; with `--set-aside` they first copy such a notebook to work/.
 `budget` prints how long the notebooks are, beside how long they may be.
 
 The text (notebooks/text/NAME.py, jupytext's percent format) is what one edits; the notebook (notebooks/NAME.ipynb) is
-the text with outputs. Solutions are in a folder `solutions` of either.
+the text with outputs. Solutions are in a folder `solutions` of either; their code also stands in the notebook, folded
+below its exercise, in cells that no text has.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import hashlib
+import itertools
 import os
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -22,9 +28,13 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS, TEXTS = ROOT / "notebooks", ROOT / "notebooks" / "text"
+NOTEBOOKS, TEXTS, WORK = ROOT / "notebooks", ROOT / "notebooks" / "text", ROOT / "work"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 INTERACTIVE = "Interactive: run this cell to move the controls."
+
+# Tag of the cells below the exercises, and what they hold: every front end shows it folded.
+FOLDED = "folded-solution"
+SOLUTION = "<details><summary>Solution {number}</summary>\n\n```python\n{code}\n```\n\n</details>"
 
 
 class Budget(NamedTuple):
@@ -67,20 +77,107 @@ def sync(text: Path) -> None:
     """Bring a notebook up to its text; outputs of cells whose code did not change stay."""
     path = notebook_of(text)
     new = jupytext.read(text)
+    new.cells = [cell for cell in new.cells if not is_tagged(cell, FOLDED)]  # as jupytext's own sync puts into a text
     kept = nbformat.read(path, as_version=4).cells if path.exists() else []
     for index, cell in enumerate(new.cells):
-        cell.id = f"{index:02d}-{cell.cell_type}"  # the same in every run, so that a difference is one of content
+        # The same in every run, so that a difference is one of content; and it shows whether the cell was edited since.
+        cell.id = f"{index:02d}-{cell.cell_type}-{_digest(cell)}"
         cell.metadata.pop("lines_to_next_cell", None)
         old = next((c for c in kept if c.cell_type == "code" and _same_code(c, cell)), None)
         if cell.cell_type == "code" and old is not None:
             kept.remove(old)
             cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    new.cells = with_solutions(new.cells, text)
     write(new, path)
+
+
+def is_tagged(cell: NotebookNode, tag: str) -> bool:
+    return tag in cell.metadata.get("tags", [])
+
+
+def _digest(cell: NotebookNode) -> str:
+    return hashlib.sha256(cell.source.encode()).hexdigest()[:8]
+
+
+def with_solutions(cells: list[NotebookNode], text: Path) -> list[NotebookNode]:
+    """The cells of a lesson, each exercise followed by its folded solution; those of other notebooks as they are."""
+    solutions = TEXTS / "solutions" / text.name
+    if text.parent != TEXTS or not solutions.exists():
+        return cells
+    solved, imported = jupytext.read(solutions).cells, _imports(cells)
+    filled = []
+    for cell in cells:
+        filled.append(cell)
+        exercise = re.search(r'^check\("([\d.]+)"', cell.source, flags=re.M)
+        if cell.cell_type == "code" and exercise:
+            call, number = exercise[0], exercise[1]
+            code = next(c.source.partition(call)[0].strip() for c in solved if f"\n{call}" in c.source)
+            names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+            wanted = [f"{line}\n\n" for name, line in _imports(solved).items() if name in names - imported.keys()]
+            source = SOLUTION.format(number=number, code="".join([*wanted, code]))
+            folded = nbformat.v4.new_markdown_cell(source, metadata={"tags": [FOLDED]})
+            folded.id = f"solution-{number.replace('.', '-')}"
+            filled.append(folded)
+    return filled
+
+
+def _imports(cells: list[NotebookNode]) -> dict[str, str]:
+    """The line that imports each name."""
+    lines = {}
+    for statement in (line for cell in cells if cell.cell_type == "code" for line in ast.parse(cell.source).body):
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            for alias in list(statement.names):
+                statement.names = [alias]
+                lines[alias.asname or alias.name.partition(".")[0]] = ast.unparse(statement)
+    return lines
+
+
+def typed_into(text: Path) -> int:
+    """How many cells of a notebook somebody typed or changed there: neither its text nor this tool has them."""
+    path = notebook_of(text)
+    known = {(cell.cell_type, cell.source.strip()) for cell in jupytext.read(text).cells}
+    return sum(
+        bool(cell.source.strip())
+        and (cell.cell_type, cell.source.strip()) not in known
+        and not str(cell.get("id")).endswith(f"-{_digest(cell)}")
+        and not is_tagged(cell, FOLDED)
+        and not is_tagged(cell, "colab")  # a form to fill in, which is stamped and not synced
+        for cell in (nbformat.read(path, as_version=4).cells if path.exists() else [])
+    )
+
+
+def refuse_to_delete(chosen: list[Path], command: str) -> None:
+    """End with one line if a notebook holds what its text does not."""
+    found = {notebook_of(text): count for text in chosen if (count := typed_into(text))}
+    if found:
+        target = {"execute": "notebooks"}.get(command, command)
+        cells = ", ".join(f"{count} in {path.relative_to(ROOT).as_posix()}" for path, count in found.items())
+        print(
+            f"Cells that were typed into a notebook, not into its text, would be deleted: {cells}. To copy such "
+            f"notebooks to work/ first: make {target} SET_ASIDE=1, or --set-aside. To look at the cells: git diff",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+def set_aside(text: Path) -> None:
+    """Copy a notebook that somebody typed into to work/, beside what is there."""
+    if not typed_into(text):
+        return
+    original = notebook_of(text)
+    for number in itertools.count(1):
+        ending = f".typed{number if number > 1 else ''}.ipynb"
+        place = (WORK / original.relative_to(NOTEBOOKS)).with_suffix(ending)
+        if not place.exists():
+            break
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(original, place)
+    print(f"{original.relative_to(ROOT).as_posix()} as it was: {place.relative_to(ROOT).as_posix()}")
 
 
 def _same_code(one: NotebookNode, other: NotebookNode) -> bool:
     """Set-up cells count as the same, stamped or not: outside Colab they do nothing."""
-    set_up = all("colab" in cell.metadata.get("tags", []) for cell in (one, other))
+    set_up = all(is_tagged(cell, "colab") for cell in (one, other))
     return one.source == other.source or set_up
 
 
@@ -109,7 +206,7 @@ def execute(text: Path) -> None:
     client.execute()
     for cell in notebook.cells:
         if "outputs" in cell:
-            cell.outputs = [output for output in cell.outputs if not _is_progress_bar(output)]
+            cell.outputs = [output for output in cell.outputs if not (_is_progress_bar(output) or _is_script(output))]
         for output in cell.get("outputs", []):
             # Without its live model a stored widget shows an error; a sentence does not.
             if output.get("data", {}).pop(WIDGET, None) is not None:
@@ -123,11 +220,16 @@ def _is_progress_bar(output: NotebookNode) -> bool:
     return output.output_type == "display_data" and WIDGET in output.get("data", {})
 
 
+def _is_script(output: NotebookNode) -> bool:
+    """What a demo sends to the page it is shown on: there is nothing to see."""
+    return "application/javascript" in output.get("data", {})
+
+
 def words_of_prose(notebook: NotebookNode) -> int:
-    """Words in the prose of a notebook, without formulas, code and tables."""
+    """Words in the prose of a notebook, without formulas, code, tables and folded solutions."""
     words = 0
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
+        if cell.cell_type == "markdown" and not is_tagged(cell, FOLDED):
             text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|```.*?```|`[^`]*`", " ", cell.source, flags=re.S)
             lines = [line for line in text.splitlines() if not line.lstrip().startswith("|")]
             words += len(re.findall(r"[A-Za-z][A-Za-z'’-]*", "\n".join(lines)))
@@ -176,7 +278,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=["sync", "execute", "budget"])
     parser.add_argument("names", nargs="*", help="notebooks, such as 01 or solutions/06; all of them by default")
-    arguments = parser.parse_args()
+    parser.add_argument("--set-aside", action="store_true", help="copy notebooks that somebody typed into to work/")
+    arguments = parser.parse_intermixed_args()  # names may follow an option
     if arguments.command == "budget":
         sys.exit(not print_budgets())
     chosen = [
@@ -186,6 +289,10 @@ def main() -> None:
     ]
     if not chosen:
         sys.exit(f"no notebook of that name; known are {', '.join(text.stem for text in texts())}")
+    if not arguments.set_aside:
+        refuse_to_delete(chosen, arguments.command)
+    for text in chosen:
+        set_aside(text)
     for text in chosen:
         {"sync": sync, "execute": execute}[arguments.command](text)
 

@@ -7,8 +7,7 @@ counted, and only the source says it. E is one matrix for both domains, C reads 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
@@ -21,6 +20,7 @@ from torch.optim import Adam, Optimizer
 
 from sdcda_tutorial.evaluation import colours
 from sdcda_tutorial.losses import adversarial_loss, discriminator_loss
+from sdcda_tutorial.training.hardware import one_thread
 
 Step = Callable[[nn.Module, nn.Module, nn.Module, Optimizer, Optimizer, Tensor, Tensor, float], None]
 STEPS, EVERY = 600, 10  # steps of a game, and how often it is looked at
@@ -78,7 +78,7 @@ def play(lambda_d: float, rate_of_D: float = 0.01, step: Step = step, seed: int 
         step: what is done in every step.
         seed: of the points and of the first weights of C and D.
     """
-    with _one_thread(), torch.random.fork_rng(devices=[]):
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         xs, xt = (torch.randn(200, 2, dtype=torch.float64) * torch.tensor([0.5, 1.0]) for _ in range(2))
         xs[:, 0] -= 1.5
@@ -156,17 +156,6 @@ FAULTS: dict[int, tuple[str, Callable[[], Game]]] = {
     3: ("labels mixed up", lambda: play(0.1, step=_labels_mixed_up, seed=3)),
     4: ("D too slow", lambda: play(0.1, rate_of_D=1e-4, seed=3)),
 }
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """For a few numbers, sharing the work between threads takes ten times as long as the work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def clouds(games: dict[str, tuple[Game, int]]) -> Figure:

@@ -21,7 +21,7 @@ from sdcda_tutorial.evaluation.pictures import STYLE
 from sdcda_tutorial.files import read_json
 from sdcda_tutorial.mini_world import ensure_mini_world
 from sdcda_tutorial.networks import CrowdCounter
-from sdcda_tutorial.places import mini_root
+from sdcda_tutorial.places import clone, mini_root
 from sdcda_tutorial.rivals.cyclegan import Generators
 from sdcda_tutorial.rivals.translation import load_generators
 from sdcda_tutorial.training.checkpoints import load_counter, load_segmenter
@@ -30,11 +30,21 @@ CHECKPOINTS, RESULTS = Path("data/checkpoints"), Path("data/results")
 
 
 def begin() -> None:
-    """Change to the project's folder and set the style of figures; InputError outside a clone of the project."""
-    here = Path.cwd()
-    root = next((folder for folder in (here, *here.parents) if (folder / RESULTS).is_dir()), None)
+    """Change to the project's folder and set the style of figures.
+
+    The project is the clone that the notebook lies in. A notebook outside every clone takes the one that the package
+    was installed from (pip install -e).
+
+    Raises:
+        InputError: neither is there.
+    """
+    package = Path(__file__).resolve().parents[2]
+    root = clone() or clone(package)
     if root is None:
-        raise InputError(f"no {RESULTS} above {here}; open the notebook inside a clone of the project")
+        raise InputError(
+            f"no project at or above {Path.cwd()}, and the package in {package} has none: open the notebook inside a "
+            "clone of the project, or install the package from one (pip install -e FOLDER)"
+        )
     os.chdir(root)
     plt.rcParams.update(STYLE)
 

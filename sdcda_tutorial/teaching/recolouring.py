@@ -18,7 +18,7 @@ from sdcda_tutorial.evaluation.pictures import show_pixels
 from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.rivals.cyclegan_losses import TranslationWeights, reconstruction_loss
 from sdcda_tutorial.rivals.translation import Translation, TranslationConfig, linear_decay
-from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
+from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero, one_thread
 
 GAIN = torch.tensor([0.6, 0.8, 0.5])[:, None, None]  # of red, green and blue
 OFFSET = torch.tensor([0.05, 0.0, 0.5])[:, None, None]
@@ -83,7 +83,8 @@ class Recolouring:
     def run(self, cycle: float = 10.0, identity: float = 1.0, structure: float = 0.0, seed: int = 0) -> None:
         """Train with these weights (λ, ι, μ) for some ten seconds and keep the result."""
         weights = TranslationWeights(cycle, identity, structure)
-        generators = train(weights, seed).generators.eval()
+        with one_thread():
+            generators = train(weights, seed).generators.eval()
         with torch.no_grad():
             made = generators.to_target(self.x)
             again = generators.to_source(made)

@@ -217,3 +217,14 @@ def denormals_are_zero() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(were_zero)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For a few numbers, sharing the work between threads takes ten times as long as the work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -143,6 +143,14 @@ class Control:
     def __str__(self) -> str:
         return f"{self.name} = {self.element.evaluate(READING)}"
 
+    def label(self) -> str | None:
+        """What a screen reader calls the handle of a slider."""
+        return self.element.get_attribute("aria-label")
+
+    def length(self) -> float:
+        """Of a slider's track, in pixels of the page."""
+        return float(self.element.evaluate("e => e.closest('.noUi-target').getBoundingClientRect().width"))
+
     def press(self, key: str, times: int = 1) -> None:
         # JupyterLab takes an arrow on a closed list for itself; in an open one it chooses.
         keys = ["Space", *[key] * times, "Enter"] if self.kind == "select" and "Arrow" in key else [key] * times
@@ -257,6 +265,10 @@ class Demo:
         controls = [Control(element) for element in self.place.locator(CONTROLS).all() if element.is_visible()]
         self.faults += [f"{c}: no way to move a {c.kind} is known here" for c in controls if c.kind not in KINDS]
         controls = [control for control in controls if control.kind in KINDS]
+        sliders = [control for control in controls if control.kind == "slider"]
+        self.faults += [f"{c.name}: its handle has no name for screen readers" for c in sliders if c.label() != c.name]
+        lengths = {round(control.length()) for control in sliders}
+        self.faults += [f"sliders of several lengths: {sorted(lengths)} pixels"] if len(lengths) > 1 else []
         idle = [control for control in controls if not self.follows(control)]
         for number, control in enumerate(controls, start=1):
             for key in control.tour():

@@ -77,6 +77,13 @@ def test_no_figure_stays_open() -> None:
     assert plt.get_fignums() == before
 
 
+def test_sliders_are_of_one_length() -> None:
+    sliders = {"a": slider("a", 1, 0, 9, 1), "b": slider("a longer label", 1, 0, 9, 1)}
+    height, longer, *_ = explore(lambda a, b: bar(a + b), sliders).children
+    assert height.layout.width == longer.layout.width
+    assert height.style.description_width == longer.style.description_width == "14ch"
+
+
 @pytest.mark.parametrize(
     ("numbers", "kind"),
     [
@@ -168,7 +175,7 @@ def test_translations_move(source: CrowdDataset, target: CrowdDataset) -> None:
     box = translations({"source": source, "target": target}, generators)
     scene, method, direction, image, problem = box.children
     seen = {image.value}
-    for control, value in ((scene, 1), (method, "SE CycleGAN"), (direction, DIRECTIONS[1])):
+    for control, value in ((scene, 1), (method, "CycleGAN"), (direction, DIRECTIONS[1])):
         control.value = value
         seen.add(image.value)
     assert len(seen) == 4 and problem.value == ""

@@ -21,8 +21,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tools_of_notebooks import tool
 
 from sdcda_tutorial import density, losses, metrics, networks
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import pictures as plotting
 from sdcda_tutorial.evaluation import results as evaluation
+from sdcda_tutorial.places import CLONE_HAS
 from sdcda_tutorial.teaching import notebook
 from sdcda_tutorial.teaching.exercises import Hint
 from sdcda_tutorial.training import adapt
@@ -113,6 +115,50 @@ def test_code_of_many_shapes() -> None:
     assert "not a docstring" in short and "# a comment" in short and "lines." not in short and "plain" not in short
 
 
+# Where a notebook finds the project: `begin`
+
+
+def clone_at(folder: Path) -> Path:
+    (folder / CLONE_HAS).parent.mkdir(parents=True)
+    (folder / CLONE_HAS).write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Begin a notebook that lies in a folder, with the package in another; the folder that it changed to."""
+    monkeypatch.chdir(tmp_path)  # and back, afterwards
+    monkeypatch.setattr(notebook.plt, "rcParams", {})
+
+    def begin(place: Path, package: Path) -> Path:
+        place.mkdir(parents=True, exist_ok=True)
+        os.chdir(place)
+        monkeypatch.setattr(notebook, "__file__", str(package / "sdcda_tutorial" / "teaching" / "notebook.py"))
+        notebook.begin()
+        return Path.cwd()
+
+    return begin
+
+
+def test_a_notebook_begins_in_the_clone_that_it_lies_in(begins: Any, tmp_path: Path) -> None:
+    clone, other = clone_at(tmp_path / "clone"), clone_at(tmp_path / "other")
+    for place in (clone, clone / "notebooks", clone / "work" / "solutions"):
+        assert begins(place, clone) == begins(place, other) == clone
+    assert notebook.plt.rcParams == plotting.STYLE
+
+
+def test_a_notebook_outside_takes_the_clone_of_the_package(begins: Any, tmp_path: Path) -> None:
+    clone, thesis = clone_at(tmp_path / "clone"), tmp_path / "thesis"
+    (thesis / "data" / "results").mkdir(parents=True)  # the reader's own, which are no clone
+    assert begins(thesis / "notebooks", clone) == clone
+
+
+def test_without_a_project_one_line_says_what_to_do(begins: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no project at or above .*notes.*pip install -e") as error:
+        begins(tmp_path / "notes", tmp_path / "site-packages")
+    assert "\n" not in str(error.value)
+
+
 # Text to notebook: `sync`
 
 TEXT = """\
@@ -199,6 +245,163 @@ def test_sync_twice_changes_nothing(folder: Path) -> None:
     nbformat.validate(book)
     assert book.metadata.kernelspec.name == "python3" and book.metadata.sdcda.seconds == 5
     assert len({cell.id for cell in book.cells}) == len(book.cells)
+
+
+# Solutions, folded below the exercises
+
+LESSON = (
+    TEXT
+    + """
+# %% [markdown]
+# ## Exercises
+
+# %%
+import numpy as np
+
+def width(sigma):
+    raise NotImplementedError
+
+
+check("1.1", width)
+
+# %% [markdown]
+# The end.
+"""
+)
+SOLVED = """\
+# %%
+import numpy as np
+import torch.nn.functional as nnF
+from math import floor, pi
+
+# %%
+def width(sigma):
+    return floor(np.log(nnF.relu(sigma)))
+
+
+check("1.1", width)
+
+print("more")
+
+# %%
+check("1.1", floor)
+"""
+WANTED = """\
+<details><summary>Solution 1.1</summary>
+
+```python
+import torch.nn.functional as nnF
+
+from math import floor
+
+def width(sigma):
+    return floor(np.log(nnF.relu(sigma)))
+```
+
+</details>"""
+
+
+@pytest.fixture
+def lesson(folder: Path) -> Path:
+    (folder / "solutions").mkdir()
+    (folder / "solutions" / "01_title.py").write_text(SOLVED, encoding="utf-8")
+    (folder / "01_title.py").write_text(LESSON, encoding="utf-8")
+    tool.sync(folder / "01_title.py")
+    return folder
+
+
+def test_sync_folds_the_solution_below_its_exercise(lesson: Path) -> None:
+    """With the imports that the notebook lacks, and nothing of what comes after the check."""
+    *_, exercise, solution, end = cells(lesson)
+    assert "raise NotImplementedError" in exercise.source and end.source == "The end."
+    assert solution.cell_type == "markdown" and solution.source == WANTED
+    assert solution.metadata == {"tags": [tool.FOLDED]}
+    tool.sync(lesson / "solutions" / "01_title.py")
+    solved = nbformat.read(lesson.parent / "solutions" / "01_title.ipynb", as_version=4).cells
+    assert [cell.cell_type for cell in solved] == ["code"] * 3, "a solution has none"
+
+
+def test_folded_solutions_follow_the_text_of_the_solutions_and_cost_no_words(lesson: Path) -> None:
+    path, text = lesson.parent / "01_title.ipynb", lesson / "solutions" / "01_title.py"
+    before = path.read_bytes()
+    tool.sync(lesson / "01_title.py")
+    assert path.read_bytes() == before
+    text.write_text(SOLVED.replace("floor(np", "pi * floor(np"), encoding="utf-8")
+    tool.sync(lesson / "01_title.py")
+    assert "from math import pi\n" in cells(lesson)[-2].source and "pi * floor" in cells(lesson)[-2].source
+    assert tool.words_of_prose(nbformat.read(path, as_version=4)) == 2 + 1 + 1 + 2  # A title, Words, Exercises, The end
+
+
+def test_a_folded_solution_that_jupytext_brought_into_a_text_is_left_out(lesson: Path) -> None:
+    """As `jupytext --sync` does after the notebook was edited."""
+    before, path = cells(lesson), lesson.parent / "01_title.ipynb"
+    (lesson / "01_title.py").write_text(jupytext.writes(nbformat.read(path, as_version=4), "py:percent"))
+    assert "Solution 1.1" in (lesson / "01_title.py").read_text()
+    tool.sync(lesson / "01_title.py")
+    assert cells(lesson) == before
+
+
+# What somebody typed into a notebook
+
+
+def typed(folder: Path, **changed: str) -> Path:
+    """Type into cells of the notebook, by their number; "new" is a cell at the end."""
+    path = folder.parent / "01_title.ipynb"
+    book = nbformat.read(path, as_version=4)
+    for place, source in changed.items():
+        if place == "new":
+            book.cells.append(new_code_cell(source))
+        else:
+            book.cells[int(place.removeprefix("cell"))].source = source
+    nbformat.write(book, path)
+    return path
+
+
+@pytest.mark.parametrize("command", ["sync", "execute"])
+@pytest.mark.parametrize("changed", [{"cell2": "print(1) or 2"}, {"new": "my_note = 1"}, {"cell0": "my own words"}])
+def test_what_somebody_typed_is_not_deleted(
+    command: str, changed: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    path = typed(folder, **changed)
+    before = {file: file.read_bytes() for file in tool.ROOT.rglob("*.*")}
+    with pytest.raises(SystemExit) as stopped:
+        run_tool(monkeypatch, command)
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and said.count("\n") == 1
+    target = "notebooks" if command == "execute" else command
+    assert "1 in notebooks/01_title.ipynb" in said and f"make {target} SET_ASIDE=1" in said
+    assert {file: file.read_bytes() for file in tool.ROOT.rglob("*.*")} == before and path.exists()
+
+
+def test_set_aside_copies_it_to_work_and_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tool, "WORK", tool.ROOT / "work")
+    for number, answer in (("", "answer = 1"), ("2", "answer = 2")):
+        mine = typed(folder, cell2=answer).read_bytes()
+        run_tool(monkeypatch, "sync", "--set-aside", "01")
+        assert (tool.ROOT / "work" / f"01_title.typed{number}.ipynb").read_bytes() == mine
+        assert f"work/01_title.typed{number}.ipynb" in capsys.readouterr().out
+        assert cells(folder)[2].source == "print(1)"
+    run_tool(monkeypatch, "sync", "--set-aside")
+    assert len(list((tool.ROOT / "work").iterdir())) == 2, "nothing was typed, nothing is copied"
+
+
+def test_a_maintainer_edits_the_text_as_often_as_they_like(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook that is only behind its text holds nothing of its own."""
+    text = folder / "01_title.py"
+    for number in range(3):
+        text.write_text(TEXT.replace("print(2)", f"print(2.{number})").replace("Words", f"Words {number}"))
+        run_tool(monkeypatch, "sync")
+        assert f"print(2.{number})" in [cell.source for cell in cells(folder)]
+    typed(folder, cell1='REPO = "https://github.com/ada/crowds"', new="  ")  # a filled-in form, an empty cell
+    run_tool(monkeypatch, "sync")
+    book = nbformat.read(folder.parent / "01_title.ipynb", as_version=4)
+    for cell in book.cells:  # as after Colab, which keeps no ids
+        cell.pop("id")
+    book.nbformat_minor = 4
+    nbformat.write(book, folder.parent / "01_title.ipynb")
+    run_tool(monkeypatch, "sync")
 
 
 # `budget`

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import re
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ import nbformat
 import pytest
 from tools_of_notebooks import stamp, tool
 
-from sdcda_tutorial.teaching.exercises import EXERCISES, MODULES
+from sdcda_tutorial.teaching.exercises import EXERCISES, MODULES, verdict
 from sdcda_tutorial.teaching.tolerance import tolerance_of
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,8 @@ def test_every_notebook_has_its_text_and_its_solution() -> None:
 @every_notebook
 def test_text_and_notebook_say_the_same(name: str) -> None:
     text = jupytext.read(FOLDER / "text" / name.replace(".ipynb", ".py"))
-    said, kept = ([(c.cell_type, c.source, metadata(c)) for c in book.cells] for book in (text, load(name)))
+    said = [(c.cell_type, c.source, metadata(c)) for c in text.cells]
+    kept = [(c.cell_type, c.source, metadata(c)) for c in load(name).cells if tool.FOLDED not in tags(c)]
     assert said == kept, "run `make sync`, then `make notebooks`"
     assert text.metadata.get("sdcda") == load(name).metadata.get("sdcda")
 
@@ -270,6 +272,26 @@ def test_each_exercise_is_asked_once_and_solved(name: str) -> None:
         asked = re.findall(r'^check\("([^"]+)"', "\n".join(cell.source for cell in code_cells(book)), flags=re.M)
         # A solution may show a second way, and ask again.
         assert (asked if book == name else list(dict.fromkeys(asked))) == exercises(name)
+
+
+@every_lesson
+@pytest.mark.slow
+def test_each_solution_is_folded_below_its_exercise_and_right_there(name: str) -> None:
+    """Typed in place of the stub, where the names are those that the notebook imports."""
+    cells = load(name).cells
+    found, names = [], dict[str, Any]()
+    for cell, below in itertools.pairwise(cells):
+        if cell.cell_type == "code":
+            lines = [line for line in ast.parse(cell.source).body if isinstance(line, ast.Import | ast.ImportFrom)]
+            exec(compile(ast.Module(lines, []), name, "exec"), names)
+        check = re.search(r'^check\("([^"]+)", (.*)\)$', cell.source, flags=re.M)
+        if cell.cell_type == "code" and check:
+            assert tags(below) == [tool.FOLDED], "run `make sync`"
+            assert below.source.startswith(f"<details><summary>Solution {check[1]}</summary>\n\n```python\n")
+            exec(below.source.split("```")[1].removeprefix("python"), names)
+            assert verdict(check[1], eval(check[2], names))[0] == "right"
+            found.append(check[1])
+    assert found == exercises(name) and sum(tool.FOLDED in tags(cell) for cell in cells) == len(found)
 
 
 @every_lesson

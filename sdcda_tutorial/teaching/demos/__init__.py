@@ -10,6 +10,8 @@ from functools import cache, lru_cache
 from typing import Any
 
 import ipywidgets
+from IPython import get_ipython
+from IPython.display import display
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -17,6 +19,20 @@ from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching import notebook
+
+TRACK = 340  # pixels of a slider and its number, without the label
+
+# Gives the handles of sliders a name for screen readers, now and whenever one is drawn: ipywidgets only writes the name
+# beside the slider, and offers no way to put it on the handle.
+NAME_HANDLES = """\
+window.sdcdaNamesHandles ??= new MutationObserver(() => {
+    for (const slider of document.querySelectorAll(".widget-slider")) {
+        const label = slider.querySelector(".widget-label")?.textContent ?? "";
+        slider.querySelectorAll(".noUi-handle:not([aria-label])").forEach(e => e.setAttribute("aria-label", label));
+    }
+});
+window.sdcdaNamesHandles.observe(document.body, {childList: true, subtree: true});
+"""
 
 counter = cache(notebook.counter)  # the demos use the same ones again and again, and never train them
 
@@ -46,11 +62,16 @@ def explore(
             kind = "" if isinstance(error, InputError) else f"<b>{type(error).__name__}</b>: "
             problem.value = kind + html.escape(str(error))
 
+    labelled = [control for control in controls.values() if control.style.has_trait("description_width")]  # no buttons
+    longest = max((len(control.description) for control in labelled), default=0)
+    for control in labelled:  # one width for all labels, so that all sliders are of one length
+        control.style.description_width = f"{longest}ch"
+        control.layout = {"width": f"calc({longest}ch + {TRACK}px)", "max_width": "100%"}
     for control in controls.values():
-        if control.style.has_trait("description_width"):  # a button has no description beside it
-            control.style.description_width = "initial"
         control.observe(draw, "value")
     draw()
+    if get_ipython() is not None:
+        display({"application/javascript": NAME_HANDLES, "text/plain": ""}, raw=True)
     return ipywidgets.VBox([*controls.values(), image, problem])
 
 
@@ -58,8 +79,7 @@ def slider(description: str, value: float, low: float, high: float, step: float)
     """A slider that redraws when it is let go, so that slow pictures do not queue up."""
     whole = all(float(v).is_integer() for v in (value, low, high, step))
     kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-    look = {"description": description, "layout": {"width": "420px"}, "continuous_update": False}
-    return kind(value=value, min=low, max=high, step=step, **look)
+    return kind(value=value, min=low, max=high, step=step, description=description, continuous_update=False)
 
 
 def choice(description: str, options: list[Any], value: Any = None) -> ipywidgets.Widget:

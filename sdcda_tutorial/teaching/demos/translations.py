@@ -48,7 +48,7 @@ def render_translation(
 def translations(domains: Mapping[str, CrowdDataset], generators: Mapping[str, Generators]) -> ipywidgets.VBox:
     controls = {
         "scene": slider("scene", 2, 0, min(30, *map(len, domains.values())) - 1, 1),
-        "method": choice("method", list(generators)),
+        "method": choice("method", list(generators), list(generators)[-1]),  # the notebook shows the first above
         "direction": choice("direction", list(DIRECTIONS)),
     }
     return explore(render_translation, controls, {"domains": domains, "generators": generators})

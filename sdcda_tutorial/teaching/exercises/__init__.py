@@ -7,11 +7,17 @@ and the laboratory of notebook 08 can train with it.
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
+import itertools
+import linecache
 import math
 import pkgutil
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -129,7 +135,8 @@ def verdict(number: str, answer: Any) -> tuple[str, str]:
 
     Args:
         number: of the exercise.
-        answer: the reader's function, or value; an untouched stub raises NotImplementedError, or is `...` or None.
+        answer: the reader's function, or value, or a tuple of them; an untouched stub raises NotImplementedError, or
+            is `...` or None. A function that returns None was attempted, and gets a hint of its own.
     Returns:
         "right", "wrong" or "not attempted", and the text to show the reader.
     Raises:
@@ -144,15 +151,49 @@ def verdict(number: str, answer: Any) -> tuple[str, str]:
     blank = "not attempted yet: replace the last line of the stub with your code and run the cell again"
     if answer is None or answer is ...:
         return "not attempted", blank
+    calls: list[str] = []  # of the reader's functions: the name of one that returned None, else nothing
     try:
-        EXERCISES[number].check(answer)
+        EXERCISES[number].check(_watched(answer, calls))
     except NotImplementedError:
         return "not attempted", blank
-    except Hint as hint:
-        return "wrong", str(hint)
     except Exception as error:  # the reader's code may do anything
-        return "wrong", f"your code stopped with {type(error).__name__}: {error}"
+        always_none = all(calls) or not isinstance(error, Hint)  # else the hint says in which case
+        if calls and calls[-1] and always_none:
+            return "wrong", f"{calls[-1]} gave back nothing: is there a `return` in front of its result?"
+        return "wrong", str(error) if isinstance(error, Hint) else f"your code {stopped_with(error)}"
     return "right", EXERCISES[number].praise
+
+
+def _watched(answer: Any, calls: list[str]) -> Any:
+    """The answer; each call of one of its functions is added to `calls`, by its name if it returned None."""
+    if type(answer) in (tuple, list):
+        return type(answer)(_watched(part, calls) for part in answer)
+    if not inspect.isfunction(answer):
+        return answer
+    name = "your function" if answer.__name__ == "<lambda>" else f"`{answer.__name__}`"
+
+    @functools.wraps(answer)
+    def call_of_reader(*arguments: Any, **named: Any) -> Any:
+        returned = answer(*arguments, **named)
+        calls.append(name if returned is None else "")
+        return returned
+
+    return call_of_reader
+
+
+def stopped_with(error: Exception) -> str:
+    """What an answer stopped with, and in which line of the reader's own code, if it was there."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    calls = (after.f_globals for (before, _), (after, _) in itertools.pairwise(frames) if _calls_reader(before))
+    names = next(calls, None)  # of the reader's notebook; whose names a frame has, that is the reader's code
+    own = [(frame.f_code.co_filename, line) for frame, line in frames if frame.f_globals is names]
+    code = linecache.getline(*own[-1]).strip() if own else ""
+    place = f" in line {own[-1][1]}, `{code}`," if code else ""
+    return f"stopped{place} with {type(error).__name__}: {error}"
+
+
+def _calls_reader(frame: FrameType) -> bool:
+    return frame.f_code.co_name == "call_of_reader" and frame.f_globals is globals()
 
 
 def check(number: str, answer: Any) -> None:

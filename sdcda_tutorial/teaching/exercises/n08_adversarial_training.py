@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sdcda_tutorial import losses
 from sdcda_tutorial.adaptation import Adaptation, Batch
 from sdcda_tutorial.losses import LossWeights
-from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, require
+from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, require, stopped_with
 
 
 @exercise("8.1", "The sum of Eq. 5", difficulty=1, minutes=4, replaces="losses.total_loss")
@@ -159,7 +159,7 @@ def _works_without(answer: Answer, weights: LossWeights) -> None:
     except Exception as error:
         raise Hint(
             f"with λs, λt, λd = {weights.seg_source:g}, {weights.seg_target:g}, {weights.adversarial:g} your step "
-            f"stopped with {type(error).__name__}: {error}. Keep the lines that ask whether a part is there."
+            f"{stopped_with(error)}. Keep the lines that ask whether a part is there."
         ) from None
 
 

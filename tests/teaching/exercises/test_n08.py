@@ -119,7 +119,7 @@ def test_8_2_right() -> None:
         ("D stays", "D did not move"),
         ("twice", "E, C and S are not where"),
         ("D thrice", "D is not where"),
-        ("returns nothing", "return the terms by name"),
+        ("returns nothing", "`step` gave back nothing"),
         ("no if", "Keep the lines that ask"),
     ],
 )
