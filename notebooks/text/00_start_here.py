@@ -53,7 +53,8 @@ counters = {
 }
 maps = {name: [predict_density(counter, sample.image)] for name, counter in counters.items()}
 figure = pictures.panel([sample], [truth], maps)
-figure.colorbar(figure.axes[1].images[0], ax=figure.axes, shrink=0.8, label="people per pixel")
+bar = figure.colorbar(figure.axes[1].images[0], ax=figure.axes, shrink=0.8, extend="max")
+bar.set_label("people per pixel")
 notebook.show(
     figure,
     "A target image, its true density map, and the maps of two counters, with the counts in the "
@@ -99,7 +100,7 @@ notebook.show(
     start_here.counts(*results.values()),
     "Left: predicted against true counts of 24 images; a perfect counter stays on the line. Right: "
     "the error of the count for each image. Where the triangle lies above the circle, adaptation "
-    "made it worse.",
+    "made it worse. The axes of people are logarithmic, on the right only above 2.",
 )
 
 # %% [markdown]

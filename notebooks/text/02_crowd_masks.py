@@ -76,7 +76,7 @@ for x0, y0, x1, y1 in third.boxes:
     box = plt.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colours.SKY)
     axes[1, 1].add_patch(box)
 show_pixels(axes[1, 2], np.full((*target.size, 3), 235, np.uint8), "no labels")
-notebook.show(figure, "An image of each domain, and below it the labels that training may use.")
+notebook.show(figure, "An image of each domain, and below it what a crowd mask can be made from.")
 print(f"source mask: {source.count} heads, {source.mask.mean():.1%} of the pixels are crowd")
 
 # %% [markdown]
@@ -104,7 +104,7 @@ silhouettes = scene_again("third", 5)[1]
 figure, axes = plt.subplots(1, 3, figsize=(9.6, 2.6), layout="constrained")
 show_pixels(axes[0], third.image, "third domain")
 show_pixels(axes[1], rectangles, "z of its boxes", cmap="gray")
-show_pixels(axes[2], silhouettes + rectangles, "white: person, grey: nobody", cmap="gray")
+show_pixels(axes[2], silhouettes + rectangles, "white: people, grey: the rest of z", cmap="gray")
 notebook.show(figure, "The rectangles cover the people and the gaps around and between them.")
 
 empty, outside = [], []
@@ -177,8 +177,9 @@ print(f"live, mean of steps 31 to 40:         {np.mean(live[-10:]):.2f}")
 print(f"stored model, mean of its last tenth: {np.mean(list(stored.values())[-7:]):.2f}")
 
 figure, axis = plt.subplots(figsize=(7, 2.8))
-axis.plot(list(stored), list(stored.values()), color=colours.BLUE, label="stored model, 700 steps")
-axis.plot(range(1, 41), live, color=colours.VERMILION, label="just now, 40 steps")
+label = "stored model, 700 steps"
+axis.plot(list(stored), list(stored.values()), color=colours.INDIGO, label=label)
+axis.plot(range(1, 41), live, color=colours.WINE, label="just now, 40 steps")
 axis.axhline(constant, color="black", linestyle=":", linewidth=1, label="constant answer")
 axis.set(xlabel="step", ylabel="loss of Eq. 7", ylim=(0, 1))
 axis.legend(frameon=False, loc="upper right")
@@ -203,7 +204,7 @@ figure, axes = plt.subplots(2, 3, figsize=(9.6, 4.9), layout="constrained")
 for column, index in enumerate((2, 9, 15)):
     show_pixels(axes[0, column], samples[index].image)
     shown = show_pixels(axes[1, column], probabilities[index], brightest=1)
-figure.colorbar(shown, ax=axes, label="probability of crowd", shrink=0.5)
+figure.colorbar(shown, ax=axes[1], label="probability of crowd")
 notebook.show(figure, "Target images and the probability of crowd, from 0 to 1.")
 
 # %% [markdown]
@@ -245,9 +246,10 @@ display(Markdown(table))
 # %%
 figure, axis = plt.subplots(figsize=(6.4, 3.4))
 thresholds = mask_threshold.THRESHOLDS
-for dilate, colour in ((0, colours.PURPLE), (2, colours.BLUE), (8, colours.ORANGE)):
+for dilate, style in ((0, "--"), (2, "-"), (8, ":")):
     inside, crowd = mask_threshold.trade_off(samples, probabilities, thresholds, dilate)
-    axis.plot(100 * (1 - crowd), 100 * (1 - inside), color=colour, label=f"dilation {dilate}")
+    look = {"linestyle": style, "color": colours.INDIGO, "label": f"dilation {dilate}"}
+    axis.plot(100 * (1 - crowd), 100 * (1 - inside), **look)
 inside, crowd = mask_threshold.trade_off(samples, probabilities, np.array([0.3]), 2)
 label = "package: threshold 0.3, dilation 2"
 axis.plot(100 * (1 - crowd), 100 * (1 - inside), "o", color="black", label=label)
@@ -324,7 +326,8 @@ for name, title in (("heads_inside", "heads inside"), ("crowd_share", "pixels ca
 # %%
 notebook.show(
     mask_threshold.render_mask_threshold(samples, probabilities, scene=9, threshold=0.8, dilate=0),
-    "A strict mask, the probability, and all thresholds over all images; the dot is this one.",
+    "A strict mask; the probability; all thresholds over all images. The dot is this threshold, "
+    "over all images.",
 )
 
 # %% tags=["nbval-ignore-output"]

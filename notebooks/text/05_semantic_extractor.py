@@ -270,13 +270,13 @@ axes[0].imshow(here.image)
 axes[0].set_title("source image")
 pictures = {
     "own averages": own,
-    "of a source image": mixed["source"][2],
-    "of a target image": mixed["target"][most],
+    "averages of another source image": mixed["source"][2],
+    "averages of a target image": mixed["target"][most],
 }
 for axis, (title, z_hat) in zip(axes[1:], pictures.items()):
     drawn = axis.imshow(z_hat, cmap=colours.DENSITY, vmin=0, vmax=1)
-    axis.set_title(f"ẑ, {title}")
-figure.colorbar(drawn, ax=axes[3], label="ẑ", shrink=0.8)
+    axis.set_title(f"ẑ, {title}", fontsize=8)
+figure.colorbar(drawn, ax=axes[3], label="probability of crowd", shrink=0.8)
 for axis in axes:
     axis.set_axis_off()
 notebook.show(
@@ -420,7 +420,7 @@ for (upper, lower), (title, ((item, mask), z_hat)) in zip(axes.T, shown.items())
     upper.set_title(title)
     drawn = lower.imshow(z_hat, cmap=colours.DENSITY, vmin=0, vmax=1)
     lower.contour(mask, [0.5], colors=colours.HEADS, linewidths=0.6)
-figure.colorbar(drawn, ax=axes[1], label="ẑ", shrink=0.8)
+figure.colorbar(drawn, ax=axes[1], label="probability of crowd", shrink=0.8)
 for axis in axes.flat:
     axis.set_axis_off()
 notebook.show(

@@ -314,7 +314,7 @@ for axis, (title, (_, z_hats)) in zip(axes, ends.items()):
     axis.contour(people, [0.5], colors=colours.HEADS, linewidths=0.5)
     axis.set_title(title)
     axis.set_axis_off()
-figure.colorbar(drawn, ax=axes[3], label="ẑ", shrink=0.8)
+figure.colorbar(drawn, ax=axes[3], label="probability of crowd", shrink=0.8)
 notebook.show(
     figure,
     "ẑ for our image before and after training with each loss; blue: outlines of the real people.",

@@ -201,7 +201,8 @@ notebook.show(
 notebook.show(
     adversarial_toy.curves(games),
     "The four games step by step: the gap along its first direction, in standard deviations of a "
-    "domain (sd; negative: mirrored), D's share of right answers, and C's error on the target.",
+    "domain (sd; negative: mirrored), D's share of right answers, and C's error on the target; "
+    "errors below 0.00001 are drawn at 0.00001.",
 )
 columns = ("gap", "right", "adversarial", "error")
 header = ["steps 300 to 600", "whole gap, sd", "D is right", "E's loss", "C's error, target"]
@@ -229,7 +230,7 @@ found = {value: [play(value, rate_of_D=0.01, seed=seed) for seed in range(3)] fo
 notebook.show(
     adversarial_toy.sweep(found),
     "Gap and error against λd, mean of steps 300 to 600: a grey dot is one of three seeds, the "
-    "line goes through the medians.",
+    "line goes through the medians. Errors below 0.00001 are drawn at 0.00001.",
 )
 for value, of_seeds in found.items():
     gap, error = (median(game.late(name) for game in of_seeds) for name in ("gap", "error"))

@@ -69,7 +69,7 @@ def fig_2(dataset, scenes, methods):
     figure = pictures.panel(samples, [kernel.draw(sample) for sample in samples], maps)
     figure.set_size_inches(10, 10 * figure.get_figheight() / figure.get_figwidth())
     for row in np.array(figure.axes).reshape(len(scenes), -1):
-        figure.colorbar(row[1].images[0], ax=row[-1], label="people per pixel")
+        figure.colorbar(row[1].images[0], ax=row[-1], label="people per pixel", extend="max")
     return figure
 
 
@@ -163,7 +163,8 @@ for name, F_hat in spoilt.items():
     rows.append([name, f"{error:.1f}", f"{psnr:.1f}", f"{metrics.ssim(F_hat, F):.3f}"])
 header = [f"{sample.count} people", "error of the count", "PSNR, dB", "SSIM"]
 display(comparisons.table(header, rows))
-maps = {"ground truth": F, **spoilt}
+maps = {"ground truth": F}
+maps |= {name.replace(" at ", "\nat "): F_hat for name, F_hat in spoilt.items()}
 figure = pictures.row(maps, height=1.8, brightest=float(F.max()))
 figure.colorbar(figure.axes[0].images[0], ax=figure.axes, label="people per pixel", shrink=0.8)
 notebook.show(

@@ -181,8 +181,8 @@ display(Markdown(toy.table()))
 # %%
 notebook.show(
     toy.picture(),
-    "A row per run: an image that was not trained on, its translation, the right answer, and the "
-    "way back.",
+    "A row per run: an image that was not trained on, its translation, the right answer, the "
+    "inverted one, and the way back.",
 )
 
 # %% [markdown]
@@ -234,8 +234,8 @@ from sdcda_tutorial.teaching.demos.translations import render_translation, trans
 domains = {"source": world.source_test, "target": world.target_test}
 notebook.show(
     render_translation(domains, generators, scene=2, method="CycleGAN"),
-    "A source image, its translation by CycleGAN, what comes back, and the difference from the "
-    "image.",
+    "A source image, its translation by CycleGAN, what comes back, and its absolute difference "
+    "from the image, mean of the three colours. The cycle loss is twice the mean of this map.",
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -330,7 +330,8 @@ predicted = {
 notebook.show(
     rival_figures.maps(samples, [kernel.draw(sample) for sample in samples], predicted),
     "Three target images, the ground truth, and the maps of four counters, with counts in the "
-    "corners.",
+    "corners. Each row has one colour scale, that of its true map; its last colour stands for "
+    "higher values too.",
 )
 
 # %% [markdown]

@@ -164,7 +164,11 @@ for axis, r, word in zip(axes, sum(chosen, []), ["kept"] * 3 + ["left out"] * 3)
     facts = f"{r.count} of {CAPACITY[r.level]} people\nhour {r.hour}, weather {r.weather}"
     axis.set_title(f"{word}\n{facts}", fontsize=8)
     axis.set_axis_off()
-notebook.show(figure, "The first three images that the rule shb keeps, and that it leaves out.")
+notebook.show(
+    figure,
+    "The first three images that the rule shb keeps, and that it leaves out; above each how many "
+    "people it shows, of those that its place can hold.",
+)
 
 # %% [markdown]
 # `shb` is made for streets by day and keeps 164 of 400 images. The other two want large, full
@@ -189,7 +193,8 @@ for axis, index in zip(axes.flat, np.linspace(0, len(target) - 1, 6).astype(int)
     axis.imshow(np.where(z[..., None] == 1, sample.image, sample.image // 3))
     cross = dict(s=40, marker="X", color=colours.VERMILION, edgecolors="white", linewidths=0.6)
     axis.scatter(*sample.points[missed].T, **cross)
-    axis.set_title(f"crowd: {z.mean():.0%}, heads outside: {missed.sum()} of {sample.count}")
+    share = f"{100 * z.mean():.0f} %"
+    axis.set_title(f"crowd: {share}, heads outside: {missed.sum()} of {sample.count}")
     axis.set_axis_off()
 print(f"outside the masks: {outside} of {heads} heads")
 notebook.show(

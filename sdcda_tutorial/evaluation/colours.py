@@ -8,12 +8,13 @@ BLACK, GREY, LIGHT = "#000000", "#555555", "#BBBBBB"
 ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 SOURCE, TARGET = BLUE, VERMILION  # the two domains, as in method.svg
 HEADS = SKY  # marks on images and maps
+INDIGO, WINE = "#332288", "#882255"  # with black and grey: lines of no domain and no method (Paul Tol)
 
 # One colour for each method in every figure. The paper's is the strong one; its parts stand beside it, rivals are warm,
 # and counters that never saw the target are grey. None is a colour of the domains.
 METHODS = {
-    "noadapt-early": LIGHT, "noadapt": GREY, "s-source": BLACK, "fd": PURPLE, "se": SKY, "se+fd": GREEN,
-    "cyclegan": ORANGE, "se-cyclegan": "#A0522D",
+    "noadapt-early": "#909090", "noadapt": GREY, "s-source": BLACK, "bn-target": "#999933",
+    "fd": PURPLE, "se": SKY, "se+fd": GREEN, "cyclegan": ORANGE, "se-cyclegan": "#A0522D",
 }  # fmt: skip
 
 DENSITY = "magma"  # density maps, and other values from 0 up: probabilities, absolute differences

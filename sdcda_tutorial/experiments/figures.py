@@ -121,7 +121,7 @@ def difference_plot(
     if linear is not None:
         low, high = axis.get_xlim()
         ticks = [tick for tick in linear * np.array([-10, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10]) if low <= tick <= high]
-        axis.set_xticks(ticks, [f"{tick:+g}" if tick else "0" for tick in ticks])
+        axis.set_xticks(ticks, [f"{tick:+g}".replace("-", "−") if tick else "0" for tick in ticks])
     axis.set(xlabel="difference of the MAE on the target, people: left of zero, the first is better")
     return figure
 

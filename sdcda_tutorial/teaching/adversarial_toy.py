@@ -24,6 +24,7 @@ from sdcda_tutorial.training.hardware import one_thread
 
 Step = Callable[[nn.Module, nn.Module, nn.Module, Optimizer, Optimizer, Tensor, Tensor, float], None]
 STEPS, EVERY = 600, 10  # steps of a game, and how often it is looked at
+FLOOR = 1e-5  # of the drawn errors of C, on logarithmic axes; what lies below is drawn here
 
 
 @dataclass(frozen=True)
@@ -179,16 +180,17 @@ def curves(games: dict[str, Game]) -> Figure:
     """Side of the gap, D's right answers and C's error on the target, step by step."""
     figure = Figure(figsize=(9.8, 3.4), layout="constrained")
     axes = figure.subplots(1, 3)
-    looks = (colours.BLACK, "-"), (colours.GREEN, "-"), (colours.SKY, "--"), (colours.PURPLE, ":")
+    looks = (colours.GREY, "-"), (colours.INDIGO, "-"), (colours.WINE, "--"), (colours.BLACK, ":")
     for (name, game), (colour, dashes) in zip(games.items(), looks, strict=False):
-        for axis, values in zip(axes, (game.side, game.right, game.error.clamp(min=1e-6)), strict=True):
+        for axis, values in zip(axes, (game.side, game.right, game.error.clamp(min=FLOOR)), strict=True):
             axis.plot(torch.arange(len(values)) * EVERY, values, dashes, color=colour, linewidth=1.5, label=name)
     titles = "gap, negative = mirrored", "D: share of right answers", "C: error on the target"
-    for axis, title in zip(axes, titles, strict=True):
-        axis.set(title=title, xlabel="step")
+    units = "sd of a domain", "share, 0 to 1", "mean squared error"
+    for axis, title, unit in zip(axes, titles, units, strict=True):
+        axis.set(title=title, xlabel="step", ylabel=unit)
     axes[0].axhline(0, color=colours.GREY, linewidth=0.6)
     axes[1].axhline(0.5, color=colours.GREY, linewidth=0.6)
-    axes[2].set(yscale="log", ylim=(0.7e-6, 30))
+    axes[2].set(yscale="log", ylim=(0.7 * FLOOR, 30))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
@@ -198,14 +200,15 @@ def sweep(games: dict[float, list[Game]]) -> Figure:
     figure = Figure(figsize=(8.4, 3.2), layout="constrained")
     axes = figure.subplots(1, 2)
     places = range(len(games))
-    for axis, name, title in zip(axes, ("gap", "error"), ("gap, sd", "error of C on the target"), strict=True):
+    shown = ("gap", "gap", "sd of a domain"), ("error", "error of C on the target", "mean squared error")
+    for axis, (name, title, unit) in zip(axes, shown, strict=True):
         for place, of_one in zip(places, games.values(), strict=True):
-            values = [max(game.late(name), 1e-5) for game in of_one]
+            values = [max(game.late(name), FLOOR) for game in of_one]
             axis.scatter([place] * len(values), values, s=22, color=colours.GREY, alpha=0.6, linewidths=0)
-        medians = [max(median(game.late(name) for game in of_one), 1e-5) for of_one in games.values()]
+        medians = [max(median(game.late(name) for game in of_one), FLOOR) for of_one in games.values()]
         axis.plot(places, medians, "o-", color=colours.BLACK)
         axis.set_xticks(places, [f"{value:g}" for value in games])
-        axis.set(xlabel="λd", title=title)
+        axis.set(xlabel="λd", title=title, ylabel=unit)
     axes[0].set_ylim(bottom=0)
     axes[1].set_yscale("log")
     return figure

@@ -20,8 +20,18 @@ def names(methods: Sequence[str]) -> dict[str, str]:
     """name -> title, with the symbols of the paper: "SE, λs = 0.1", "SE, masks: none"."""
     found = titles(methods)
     return {
-        name: re.sub(r"lambda_(\w) ", r"λ\1 = ", title).replace("masks ", "masks: ") for name, title in found.items()
+        name: re.sub(r"lambda_(\w) ([^, ]+)", _weight, title).replace("masks ", "masks: ")
+        for name, title in found.items()
     }
+
+
+def _weight(setting: re.Match[str]) -> str:
+    return f"λ{setting[1]} = {plain(setting[2])}"
+
+
+def plain(number: str) -> str:
+    """Without an exponent: "1e-05" is 0.00001."""
+    return np.format_float_positional(float(number), trim="-")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Markdown:
@@ -65,7 +75,10 @@ def variants(found: Mapping[str, Any], method: str, changed: Sequence[str]) -> M
     title, rows = names([method, *changed]), []
     for one in (method, *changed):
         of_one = found["summary"][f"{one} / target"]
-        cells = [plus_minus(of_one["mae"]), *(f"{of_one[part]['mean']:+.1f}" for part in ("background", "crowd"))]
+        cells = [
+            plus_minus(of_one["mae"]),
+            *(f"{of_one[part]['mean']:+.1f}".replace("-", "−") for part in ("background", "crowd")),
+        ]
         gains = per_seed(found, one) - per_seed(found, method)
         rows.append([title[one], *cells, *(["–"] * 3 if one == method else _summary(gains))])
     header = ["", "MAE", "background", "crowd", f"MAE − MAE of {title[method]}", "95 % interval", "lower on"]
@@ -79,7 +92,7 @@ def _summary(gains: np.ndarray) -> list[str]:
 
 def _signed(value: float) -> str:
     """With one decimal, or two where one would hide on which side of zero it lies."""
-    return f"{value:+.2f}" if abs(value) < 0.05 else f"{value:+.1f}"
+    return (f"{value:+.2f}" if abs(value) < 0.05 else f"{value:+.1f}").replace("-", "−")
 
 
 PAPER_ROWS = {

@@ -233,7 +233,8 @@ class Laboratory:
         return render_maps(samples, maps)
 
     def caption(self, run: Run) -> str:
-        return f"Three test images of the target; each count is the sum of its map. This run: {run.settings}."
+        scales = "each row has its own colour scale"
+        return f"Three test images of the target; each count is the sum of its map, {scales}. This run: {run.settings}."
 
     def form(self) -> ipywidgets.VBox:
         """The laboratory as widgets: choose, press Train, read the row that is added."""

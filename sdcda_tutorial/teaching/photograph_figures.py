@@ -65,6 +65,6 @@ def predicted_against_true(found: Mapping[str, Any], methods: tuple[str, ...]) -
         true = [found["images"]["count"]] * len(of_seeds)
         axis.scatter(true, of_seeds, s=14, color=METHODS[method], alpha=0.8, linewidths=0)
         axis.plot([0, 600], [0, 600], color=BLACK, linewidth=0.8)
-        axis.set(title=METHOD_TITLES[method], xlabel="people in the image")
-    axes[0].set(ylabel="predicted", xlim=(0, 600), ylim=(0, None))
+        axis.set(title=METHOD_TITLES[method], xlabel="true count, people")
+    axes[0].set(ylabel="predicted count, people", xlim=(0, 600), ylim=(0, None))
     return figure

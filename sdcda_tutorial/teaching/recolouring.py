@@ -88,7 +88,10 @@ class Recolouring:
         with torch.no_grad():
             made = generators.to_target(self.x)
             again = generators.to_source(made)
-        pictures = {"image": self.x[0], "translated": made[0], "right answer": rule(self.x)[0], "and back": again[0]}
+        pictures = {
+            "image": self.x[0], "translated": made[0], "right answer": rule(self.x)[0],
+            "inverted answer": rule(1 - self.x)[0], "and back": again[0],
+        }  # fmt: skip
         off, off_inverted = (float((made - rule(x)).abs().mean()) for x in (self.x, 1 - self.x))
         self.runs.append(Run(weights, seed, off, off_inverted, float(reconstruction_loss(again, self.x)), pictures))
 
@@ -109,9 +112,9 @@ class Recolouring:
         return markdown_table(header, rows, aligned=False)
 
     def picture(self) -> Figure:
-        """A row per run: an unseen image, its translation, the right answer, and the way back."""
-        figure = Figure(figsize=(7.2, 0.3 + 1.55 * len(self.runs)), layout="constrained")
-        axes = figure.subplots(len(self.runs), 4, squeeze=False)
+        """A row per run: an unseen image, its translation, the right and the inverted answer, and the way back."""
+        figure = Figure(figsize=(8.8, 0.3 + 1.55 * len(self.runs)), layout="constrained")
+        axes = figure.subplots(len(self.runs), 5, squeeze=False)
         for place, (row, run) in enumerate(zip(axes, self.runs, strict=True)):
             for axis, (title, image) in zip(row, run.pictures.items(), strict=True):
                 show_pixels(axis, image.permute(1, 2, 0).clamp(0, 1), "" if place else title)

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from sdcda_tutorial.datasets import Sample
@@ -81,22 +82,25 @@ def background_against_crowd(found: Mapping[str, Any]) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def maps(samples: Sequence[Sample], truths: Sequence[Tensor], predicted: Mapping[str, Sequence[Tensor]]) -> Figure:
-    """A row per image: the image, its true map, a map per counter with its count; one colour scale for all maps.
+    """A row per image: the image, its true map, a map per counter with its count.
 
-    The scale ends at half the maximum of the true maps, so that single heads are seen.
+    The maps of a row share a colour scale, which ends at the maximum of the true map.
     """
-    titles, brightest = ["image", "ground truth", *predicted], max(float(truth.max()) for truth in truths) / 2
-    figure = Figure(figsize=(11, 1.35 * len(samples) + 0.4), layout="constrained")
+    titles = ["image", "ground truth", *predicted]
+    figure = Figure(figsize=(10, 1.2 * len(samples) + 0.3), layout="constrained")
     axes = figure.subplots(len(samples), len(titles), squeeze=False)
     for i, sample in enumerate(samples):
         shown: list[Any] = [sample.image, truths[i], *(of_counter[i] for of_counter in predicted.values())]
         texts = ["", f"{sample.count}", *(f"{float(density.sum()):.1f}" for density in shown[2:])]
+        brightest = max(float(truths[i].max()), 1e-6)  # of an image without people too
         for axis, pixels, title, text in zip(axes[i], shown, titles, texts, strict=True):
             drawn = show_pixels(axis, pixels, "" if i else title, brightest)
             axis.text(
                 0.97, 0.95, text, transform=axis.transAxes, color="white", ha="right", va="top", fontweight="bold"
             )
-    figure.colorbar(drawn, ax=axes, label="people per pixel", aspect=30, extend="max")
+        bar = figure.colorbar(drawn, ax=list(axes[i]), extend="max", ticks=MaxNLocator(3), pad=0.01)
+        if i == len(samples) // 2:
+            bar.set_label("people per pixel")
     return figure
 
 

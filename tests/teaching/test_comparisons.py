@@ -46,6 +46,7 @@ def cells(table: Markdown) -> list[list[str]]:
 
 def test_names_have_the_symbols_of_the_paper() -> None:
     assert list(comparisons.names(list(MAE)).values()) == ["SE", "SE, masks: none", "SE, λs = 0.1"]
+    assert comparisons.names(["se+fd@lambda_d=1e-05"]) == {"se+fd@lambda_d=1e-05": "SE+FD, λd = 0.00001"}
 
 
 def test_spread_by_hand(found: dict[str, Any]) -> None:
@@ -57,18 +58,18 @@ def test_differences_by_hand(found: dict[str, Any]) -> None:
     pairs = [("se@masks=none", "se"), ("se@lambda_s=0.1", "se")]
     head, none, weight = cells(comparisons.differences(found, pairs))
     assert head == ["A − B", "seed 7", "seed 8", "mean", "95 % interval", "A lower on"]
-    assert none == ["SE, masks: none − SE", "+1.0", "+5.0", "+3.0", "-22.4 to +28.4", "0 of 2"]  # 3 ± 12.706 · 2
-    assert weight[1:4] == ["-1.0", "-0.04", "-0.5"] and weight[-1] == "2 of 2"
+    assert none == ["SE, masks: none − SE", "+1.0", "+5.0", "+3.0", "−22.4 to +28.4", "0 of 2"]  # 3 ± 12.706 · 2
+    assert weight[1:4] == ["−1.0", "−0.04", "−0.5"] and weight[-1] == "2 of 2"
 
 
 def test_variants_stand_under_the_method_they_vary(found: dict[str, Any]) -> None:
     head, plain, none = cells(comparisons.variants(found, "se", ["se@masks=none"]))
-    assert head[4] == "MAE − MAE of SE" and plain == ["SE", "3.0 ± 1.4", "+5.0", "-2.0", "–", "–", "–"]
-    assert none[0] == "SE, masks: none" and none[4:] == ["+3.0", "-22.4 to +28.4", "0 of 2"]
+    assert head[4] == "MAE − MAE of SE" and plain == ["SE", "3.0 ± 1.4", "+5.0", "−2.0", "–", "–", "–"]
+    assert none[0] == "SE, masks: none" and none[4:] == ["+3.0", "−22.4 to +28.4", "0 of 2"]
 
 
 def test_a_small_difference_keeps_its_side_of_zero() -> None:
-    assert [comparisons._signed(value) for value in (-0.02, 0.02, 1.25)] == ["-0.02", "+0.02", "+1.2"]
+    assert [comparisons._signed(value) for value in (-0.02, 0.02, 1.25)] == ["−0.02", "+0.02", "+1.2"]
 
 
 def test_no_cell_of_a_table_breaks() -> None:

@@ -52,12 +52,13 @@ def test_no_mark_lies_outside_the_axes() -> None:
         assert (points[:, 1] > low).all() and (points[:, 1] < high).all()
 
 
-def test_maps_share_one_scale_and_show_their_counts(target: CrowdDataset) -> None:
+def test_maps_of_a_row_share_the_scale_of_the_truth_and_show_their_counts(target: CrowdDataset) -> None:
     samples = [target[0], target[1]]
-    truths = [torch.full(sample.size, 0.01) for sample in samples]
+    truths = [torch.full(sample.size, value) for sample, value in zip(samples, (0.01, 0.02), strict=True)]
     figure = rival_figures.maps(samples, truths, {"a": truths, "b": [2 * truth for truth in truths]})
     panels = figure.axes[:8]
-    assert {axis.images[0].get_clim() for i, axis in enumerate(panels) if i % 4} == {(0.0, float(truths[0].max()) / 2)}
+    for row, truth in zip((panels[1:4], panels[5:8]), truths, strict=True):
+        assert {axis.images[0].get_clim() for axis in row} == {(0.0, float(truth.max()))}
     assert panels[1].texts[0].get_text() == str(samples[0].count)
     assert float(panels[3].texts[0].get_text()) > float(panels[2].texts[0].get_text()) > 0
-    assert figure.axes[8].get_ylabel() == "people per pixel"
+    assert [bar.get_ylabel() for bar in figure.axes[8:]] == ["", "people per pixel"]

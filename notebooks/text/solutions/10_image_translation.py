@@ -50,7 +50,7 @@ display(Markdown(toy.table()))
 notebook.show(
     toy.picture(),
     "From above λ = 0, ι = 0, μ = 1: an image that was not trained on, its translation, the "
-    "right answer, and the way back.",
+    "right answer, the inverted one, and the way back.",
 )
 
 # %% [markdown]

@@ -32,8 +32,8 @@ def render_adversarial_game(lambda_d: float, rate_of_D: float, step: int) -> Fig
     steps = [EVERY * look for look in range(number + 1)]
     shares = right.twinx()
     curves = [
-        *right.plot(steps, game.side[: number + 1], color=colours.BLACK, label="gap, left axis"),
-        *shares.plot(steps, game.right[: number + 1], "--", color=colours.GREEN, label="D, right axis"),
+        *right.plot(steps, game.side[: number + 1], color=colours.INDIGO, label="gap, left axis"),
+        *shares.plot(steps, game.right[: number + 1], "--", color=colours.BLACK, label="D, right axis"),
     ]
     right.axhline(0, color=colours.GREY, linewidth=0.6)
     error = float(game.error[number])

@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from scipy.ndimage import maximum_filter
 
 from sdcda_tutorial import masks
 from sdcda_tutorial.datasets import Sample
-from sdcda_tutorial.evaluation.colours import BLUE, HEADS, LIGHT, VERMILION
+from sdcda_tutorial.evaluation.colours import BLACK, BLUE, HEADS, INDIGO, LIGHT, VERMILION
 from sdcda_tutorial.evaluation.pictures import show_pixels
 from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.mini_world.drawing import render
@@ -113,16 +114,17 @@ def render_mask_threshold(
     heads = f"{int(inside.sum())} heads inside, {int((~inside).sum())} lost (crosses)"
     light = np.where(z[..., None] == 1, 1.0, 0.4)
     show_pixels(axes[0], (sample.image * light + 255 * 0.25 * (1 - light)).astype(np.uint8), heads)
-    axes[0].scatter(*sample.points[inside].T, s=5, c=HEADS, edgecolors="black", linewidths=0.3)
-    axes[0].scatter(*sample.points[~inside].T, s=30, c=VERMILION, marker="X", edgecolors="white", linewidths=0.5)
-    show_pixels(axes[1], probability, "probability of crowd, line: threshold", brightest=1)
+    axes[0].scatter(*sample.points[inside].T, s=12, c=HEADS, edgecolors="black", linewidths=0.5)
+    axes[0].scatter(*sample.points[~inside].T, s=40, c=VERMILION, marker="X", edgecolors="white", linewidths=0.8)
+    show_pixels(axes[1], probability, f"probability of crowd, line: {threshold:g}", brightest=1)
     if probability.min() < threshold < probability.max():
-        axes[1].contour(probability, [threshold], colors=HEADS, linewidths=0.8)
-    for thresholds, style, colour in ((THRESHOLDS, "-", BLUE), (np.array([threshold]), "o", VERMILION)):
+        line = axes[1].contour(probability, [threshold], colors=HEADS, linewidths=1.3)
+        line.set_path_effects([withStroke(linewidth=2.6, foreground="black")])  # seen on dark and on light
+    for thresholds, style, colour in ((THRESHOLDS, "-", INDIGO), (np.array([threshold]), "o", BLACK)):
         found, crowd = trade_off(samples, probabilities, thresholds, int(dilate))
         axes[2].plot(100 * (1 - crowd), 100 * (1 - found), style, color=colour)
     axes[2].set(xlim=(0, 102), ylim=(-2, 102), xlabel="pixels called background, %", ylabel="heads lost, %")
-    axes[2].set_title(f"all {len(samples)} images, every threshold")
+    axes[2].set_title(f"{len(samples)} images, dot: threshold {threshold:g}, dilation {int(dilate)}")
     return figure
 
 

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from sdcda_tutorial import losses
-from sdcda_tutorial.evaluation.colours import BLACK, METHODS, ORANGE, PURPLE
+from sdcda_tutorial.evaluation.colours import BLACK, INDIGO, WINE
 from sdcda_tutorial.teaching.demos import choice, explore, slider
 
 LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str, str]] = {  # name -> loss, line style, colour
-    "Eq. 8–9": (losses.target_segmentation_loss, "-", METHODS["se"]),
-    "naive": (losses.source_segmentation_loss, "--", ORANGE),  # Eq. 7, as if the rectangles were the truth
-    "entropy": (losses.target_entropy_loss, ":", PURPLE),
+    "Eq. 8–9": (losses.target_segmentation_loss, "-", INDIGO),
+    "naive": (losses.source_segmentation_loss, "--", WINE),  # Eq. 7, as if the rectangles were the truth
+    "entropy": (losses.target_entropy_loss, ":", BLACK),
 }
 LOGITS = np.linspace(-6, 6, 121)
 
@@ -48,7 +48,8 @@ def render_masked_loss(prob: float, z: int, loss: str) -> Figure:
             axis.plot(LOGITS, curve, dashes, color=colour, linewidth=width, alpha=strength, label=name, zorder=order)
         axis.axhline(0, color=BLACK, linewidth=0.6)
         axis.plot([logit], [height], "o", color=LOSSES[loss][2], markeredgecolor=BLACK, markersize=8, zorder=4)
-    move = f"{gradient:+.3f}, so descent says: ẑ {'falls' if gradient > 0 else 'rises'}" if gradient else "0: no move"
+    signed = f"{gradient:+.3f}".replace("-", "−")
+    move = f"{signed}, so descent says: ẑ {'falls' if gradient > 0 else 'rises'}" if gradient else "0: no move"
     says = f"z = {z} ({'crowd' if z else 'background'}), ẑ = {prob:.2f}: loss {value:.3f}"
     axes[0].set(title=says, xlabel="logit", ylabel="loss of this pixel", ylim=(-0.2, 6.2))
     axes[1].set(title=f"gradient {move}", xlabel="logit", ylabel="d loss / d logit", ylim=(-1.1, 1.1))

@@ -22,17 +22,18 @@ def render_predictions(
     truth = kernel.draw(sample)
     background = float(on_background(density, truth).sum())
     crowd = float(density.sum()) - sample.count - background
+    parts = f"background {background:+.1f}, crowd {crowd:+.1f}".replace("-", "−")
     pictures = {
         f"scene {scene}": sample.image,
         f"truth: {sample.count}": truth,
         f"{method}: {float(density.sum()):.1f}": density,
-        f"too many (orange), too few (purple)\nbackground {background:+.1f}, crowd {crowd:+.1f}": density - truth,
+        f"too many (orange), too few (purple)\n{parts}": density - truth,
     }
     brightest = float(truth.max()) or max(float(density.max()), 1e-6)  # as in `pictures.panel`
     figure = row(pictures, height=2.4, brightest=brightest)
     figure.axes[3].images[0].set(cmap=DIFFERENCE, clim=(-brightest, brightest))
-    for axis in figure.axes[2:]:
-        figure.colorbar(axis.images[0], ax=axis, shrink=0.8, label="people per pixel")
+    for axis, beyond in zip(figure.axes[2:], ("max", "both"), strict=True):
+        figure.colorbar(axis.images[0], ax=axis, shrink=0.8, label="people per pixel", extend=beyond)
     return figure
 
 

@@ -8,7 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from sdcda_tutorial.evaluation.colours import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
+from sdcda_tutorial.evaluation.colours import BLACK, GREY, INDIGO, PURPLE, VERMILION, WINE
+from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
 from sdcda_tutorial.teaching.demos import choice, explore, slider
 from sdcda_tutorial.training.saving import read_log as read_log
 
@@ -16,8 +17,8 @@ Line = dict[str, float]
 
 # Name in the log -> label, colour, line style.
 TERMS = {
-    "density": ("density, Eq. 6", BLUE, "-"),
-    "seg_source": ("mask, source, Eq. 7", GREEN, "-"),
+    "density": ("density, Eq. 6", INDIGO, "-"),
+    "seg_source": ("mask, source, Eq. 7", WINE, "-"),
     "seg_target": ("background, target, Eq. 9", VERMILION, "-"),
     "adversarial": ("adversarial, Eq. 10", PURPLE, "-"),
     "discriminator": ("D's own loss", BLACK, "--"),
@@ -40,21 +41,23 @@ def render_training_replay(logs: Mapping[str, Sequence[Line]], method: str, step
         if values:
             axes[0].plot(later, values, style, color=colour, alpha=0.15, linewidth=1)
             axes[0].plot(*column(log, name, step), style, color=colour, linewidth=1.5, label=label)
-    axes[0].set(yscale="log", ylim=(1e-5, 10), xlim=(0, last), xlabel="step", ylabel="loss of one batch, before its λ")
-    axes[0].set_title(f"{method} after {step} steps: losses")
-    axes[0].legend(fontsize=7, ncols=2, loc="lower left")
+    axes[0].set(yscale="log", xlim=(0, last), xlabel="step", ylabel="loss of one batch, before its λ")
+    axes[0].set_title(f"{METHOD_TITLES.get(method, method)} after {step} steps: losses")
+    figure.legend(fontsize=8, ncols=len(TERMS), loc="outside lower center", frameon=False)
 
     later, accuracy = column(log, "D_accuracy")
     axes[1].set(xlim=(0, last), ylim=(0, 1.05), xlabel="step", ylabel="share of D's answers that are right")
     if accuracy:
         steps, so_far = column(log, "D_accuracy", step)
         recent = so_far[-10:]
-        right = f"D, last {len(recent)} logged batches: {np.mean(recent):.0%} right on average" if recent else ""
+        right = (
+            f"D, last {len(recent)} logged batches: {100 * np.mean(recent):.0f} % right on average" if recent else ""
+        )
         axes[1].set_title(right or "D: nothing logged yet")
         axes[1].axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
         axes[1].text(last, 0.48, "guessing", ha="right", va="top", fontsize=8, color=GREY)
-        axes[1].plot(later, accuracy, color=ORANGE, alpha=0.2, linewidth=1)
-        axes[1].plot(steps, so_far, "o-", color=ORANGE, markersize=3, linewidth=1, clip_on=False)
+        axes[1].plot(later, accuracy, color=BLACK, alpha=0.2, linewidth=1)
+        axes[1].plot(steps, so_far, "o-", color=BLACK, markersize=3, linewidth=1, clip_on=False)
     else:
         axes[1].text(0.5, 0.5, "λd = 0: there is no D", transform=axes[1].transAxes, ha="center")
     return figure

@@ -37,11 +37,11 @@ def render_translation(
         f"{begins} image {scene}": image,
         f"{method}: {direction}": made,
         "and back": cycle,
-        f"difference; cycle loss {2 * off.mean():.3f}": off,
+        f"difference; cycle loss 2 × {off.mean():.3f}": off,
     }
     figure = row(pictures, height=2.3, brightest=0.5)
     last = figure.axes[-1]
-    figure.colorbar(last.images[0], ax=last, shrink=0.8, extend="max", label="of the range 0 to 1")
+    figure.colorbar(last.images[0], ax=last, shrink=0.8, extend="max", label="colours run from 0 to 1")
     return figure
 
 
