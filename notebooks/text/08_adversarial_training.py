@@ -211,7 +211,7 @@ seeds = sorted(cell["mae"] for cell in stored["cells"] if cell["question"] == "0
 print("MAE of the same run with three seeds, stored:", *(f"{mae:.1f}" for mae in seeds))
 
 # %% [markdown]
-# The MAE falls from 85.0 to 19.6 people per image, mostly because of the background: its error
+# The MAE falls from 85.0 to 18.9 people per image, mostly because of the background: its error
 # falls from 75.6 to 15.0 people. In our run the count of the first image falls from 146.7 to 53.0
 # people, where 19 stand: still 2.8 times the true count, with the surplus on trees and hedges. Full
 # trainings leave 5.3 people on the background.
