@@ -168,7 +168,7 @@ toy.run(cycle=10, identity=1)
 display(Markdown(toy.table()))
 
 # %% [markdown]
-# On new images the translation is off by 0.04 from the right answer and by 0.31 from the inverted
+# On new images the translation is off by 0.03 from the right answer and by 0.31 from the inverted
 # one. Doing nothing would be off by 0.17.
 #
 # **Predict, then run.** Without the identity term, $\iota = 0$, will the translation end nearer to
@@ -186,9 +186,9 @@ notebook.show(
 )
 
 # %% [markdown]
-# In the stored run the translation is 0.26 off the right answer, worse than doing nothing, and
-# 0.15 off the inverted one. It matches neither and is perhaps unfinished: cycle loss 0.33, not
-# 0.13. Only the identity term prefers the right colours. Without it chance decides: another seed
+# In the stored run the translation is 0.25 off the right answer, worse than doing nothing, and
+# 0.18 off the inverted one. It matches neither and is perhaps unfinished: cycle loss 0.39, not
+# 0.11. Only the identity term prefers the right colours. Without it chance decides: another seed
 # or processor may end nearer to the right answer.
 #
 # **Your turn.** Predict each line, run it, then call `toy.table()` and `toy.picture()`

@@ -98,7 +98,7 @@ def test_check_keeps_a_right_answer_only(
 
     def checker(answer: Any) -> None:
         """well done."""
-        if answer is judged["wrong"]:
+        if inspect.unwrap(answer) is judged["wrong"]:
             raise ValueError("no")
 
     exercise = Exercise("4.9", "t", 1, 1, "well done.", checker, replaces="losses.density_loss")

@@ -158,7 +158,8 @@ def test_render_predictions_differs_by_scene_and_method(target: CrowdDataset) ->
     assert all(isinstance(figure, Figure) for figure in figures)
     titles = [figure.axes[2].get_title() for figure in figures]
     assert titles == ["few: 3.0", "many: 300.0", "few: 3.0", "none: 0.0"]
-    parts = [float(word.strip(",")) for word in figures[0].axes[3].get_title().split() if word[0] in "+-"]
+    words = figures[0].axes[3].get_title().replace("−", "-").split()
+    parts = [float(word.strip(",")) for word in words if word[0] in "+-"]
     assert sum(parts) == pytest.approx(3 - target[0].count, abs=0.11)  # each part is rounded to a tenth
     assert len({picture(figure) for figure in figures}) == 4
 
