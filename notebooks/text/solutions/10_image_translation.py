@@ -54,17 +54,17 @@ notebook.show(
 )
 
 # %% [markdown]
-# *λ = 0.* Only fooling is left. The translation is 0.29 off the right answer and 0.28 off the
+# *λ = 0.* Only fooling is left. The translation is 0.30 off the right answer and 0.33 off the
 # inverted one, further than the image itself (0.17), and nothing comes back: the cycle loss is
-# 0.71, where a constant mid-grey would cost 0.5. The generator paints a blue and cyan pattern
+# 0.67, where a constant mid-grey would cost 0.5. The generator paints a pattern of strong colours
 # that has little to do with the image. A counter would learn from labels that do not fit the
 # picture.
 #
-# *ι = 0, another seed.* 0.22 off the right answer and 0.19 off the inverted one: neither, as with
-# the notebook's seed.
+# *ι = 0, another seed.* 0.17 off the right answer and 0.23 off the inverted one: nearer to the
+# right answer than with the notebook's seed, and no better than doing nothing.
 #
-# *μ = 1.* No improvement here: 0.08 off the right answer, where the notebook's run without the term
-# was 0.04 off. One run says little.
+# *μ = 1.* No improvement here: 0.08 off the right answer, where the notebook's run without the
+# term was 0.03 off. One run says little.
 #
 # What this does not prove: that any of it holds for scenes with people. The mini world's figures
 # in the notebook are the test of that.
