@@ -66,12 +66,16 @@ def test_what_is_written(project: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert '\nBRANCH = "colab"' in read["colab.py"]
     assert 'type: software\nrepository-code: "https://github.com/ada/crowds"\n' in read["CITATION.cff"]
     assert read["pyproject.toml"].split("[project.urls]\n")[1].split("\n\n")[0].splitlines() == [
+        'Documentation = "https://ada.github.io/crowds/"',
         'Repository = "https://github.com/ada/crowds"',
         'Issues = "https://github.com/ada/crowds/issues"',
         'Changelog = "https://github.com/ada/crowds/blob/colab/CHANGELOG.md"',
         'Paper = "https://arxiv.org/abs/2002.08623"',
     ]
     assert "git clone https://github.com/ada/crowds sdcda_tutorial" in read["README.md"]
+    tests = "https://github.com/ada/crowds/actions/workflows/tests.yml"
+    head = f"[![tests]({tests}/badge.svg)]({tests}) · [Read it online](https://ada.github.io/crowds/)"
+    assert read["README.md"].splitlines()[2] == head
     address = "https://colab.research.google.com/github/ada/crowds/blob/colab/notebooks"
     rows = [line for line in read["README.md"].splitlines() if line.startswith("|") and ".ipynb)" in line]
     linked = [re.findall(r"\]\(notebooks/(\w+\.ipynb)\)", row) for row in rows]

@@ -41,6 +41,9 @@ if "colab" in str(get_ipython()):
 
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
 A_BADGE = r"\[!\[Open in Colab\]\([^)\s]*\)\]\([^)\s]*\)"
+# Below the README's title: whether the tests pass, and the site that the workflow `book` publishes.
+BELOW_TITLE = "[![tests]({tests}/badge.svg)]({tests}) · [Read it online]({site})\n\n"
+A_LINE_BELOW_TITLE = r"^\[!\[tests\]\([^)\s]*\)\]\([^)\s]*\) · \[Read it online\]\([^)\s]*\)\n\n"
 
 
 class Stamp:
@@ -55,6 +58,8 @@ class Stamp:
     def __init__(self, repository: str, branch: str, before: str) -> None:
         self.repository, self.branch, self.before = repository, branch, before
         self.address = f"https://github.com/{repository}" if repository else UNKNOWN
+        owner, _, name = repository.partition("/")
+        self.site = f"https://{owner.lower()}.github.io/{name}/"
 
     def files(self) -> dict[Path, Callable[[str, Path], str]]:
         """Every file that is stamped, and the function that makes its new text of the old one and its path."""
@@ -91,10 +96,13 @@ class Stamp:
         return re.sub(r'^BRANCH = "[^"]*"', f'BRANCH = "{branch}"', old, count=1, flags=re.M)
 
     def page(self, old: str, path: Path) -> str:
-        """A text in Markdown: its addresses, and a badge in every row of a table that links to a notebook."""
-        plain = re.sub(rf" {A_BADGE}", "", re.sub(rf"{re.escape(self.before)}(?![\w-])", self.address, old))
+        """The README: its addresses, the line below its title, and a badge in every row that links to a notebook."""
+        plain = re.sub(rf"{A_LINE_BELOW_TITLE}| {A_BADGE}", "", old, flags=re.M)
+        plain = re.sub(rf"{re.escape(self.before)}(?![\w-])", self.address, plain)
         if not self.repository:
             return plain
+        head = BELOW_TITLE.format(tests=f"{self.address}/actions/workflows/tests.yml", site=self.site)
+        plain = re.sub(r"^# .*\n\n", lambda title: title[0] + head, plain, count=1)
         row = r"^(\|.*?\]\((notebooks/[\w/]+\.ipynb)\)[^|\n]*?)(?= *\|)"
         return re.sub(row, lambda found: f"{found[1]} {self.badge(path.parent / found[2])}", plain, flags=re.M)
 
@@ -106,6 +114,7 @@ class Stamp:
     def project(self, old: str, _: Path) -> str:
         """pyproject.toml: the addresses that package indexes and `sdcda doctor` show."""
         addresses = {
+            "Documentation": self.site,
             "Repository": self.address,
             "Issues": f"{self.address}/issues",
             "Changelog": f"{self.address}/blob/{self.branch}/CHANGELOG.md",
