@@ -76,7 +76,7 @@ colab:  ## for maintainers: write your copy's address into notebooks and texts; 
 	@$(PYTHON) tools/stamp.py --repo "$(REPO)" --branch "$(BRANCH)"
 
 book: $(VENV)/.stamp-book  ## build the site from the stored notebooks: build/book/index.html; REPO=owner/name BRANCH=main
-	@$(BIN)/python book/build.py --repo "$(REPO)" --branch "$(BRANCH)"
+	@$(BIN)/python book/make_book.py --repo "$(REPO)" --branch "$(BRANCH)"
 
 test-browser: $(VENV)/.stamp-dev $(VENV)/.stamp-lab  ## open every notebook in JupyterLab and move every demo (needs Chromium)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -v -rP tests/browser $(PYTEST_ARGS)

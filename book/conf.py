@@ -1,4 +1,4 @@
-"""Settings of Sphinx for the book; `make book` calls it through build.py, which lays the pages out."""
+"""Settings of Sphinx for the book; `make book` calls it through make_book.py, which lays the pages out."""
 
 from __future__ import annotations
 

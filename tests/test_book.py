@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import api_pages
-import build
+import make_book
 import pytest
 from check import faults
 from docstrings import as_rst
@@ -27,7 +27,7 @@ NOTEBOOKS = [path for path in sorted((ROOT / "notebooks").rglob("*.ipynb")) if "
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("book") / "pages"
-    build.lay_out(folder, "ada/crowds", "trunk")
+    make_book.lay_out(folder, "ada/crowds", "trunk")
     return folder
 
 
@@ -92,7 +92,7 @@ def test_every_equation_has_its_place(pages):
     text = (pages / "equations.md").read_text("utf-8")
     for number in paper.EQUATIONS:
         assert f"(eq-{number})=\n## Eq. {number}\n" in text
-    assert set(build.equations_in_notebooks()) == set(paper.EQUATIONS)
+    assert set(make_book.equations_in_notebooks()) == set(paper.EQUATIONS)
     assert "[06 · Masked target loss](#06_masked_target_loss-eq-8)" in text
 
 
@@ -192,7 +192,7 @@ def test_the_check_names_what_is_wrong(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("myst_nb") is None, reason="the extra `book` is not installed")
 def test_the_book_builds_without_a_warning():
-    command = [sys.executable, "book/build.py", "--repo", "ada/crowds"]
+    command = [sys.executable, "book/make_book.py", "--repo", "ada/crowds"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     assert run.returncode == 0, run.stdout + run.stderr
     page = (ROOT / "build/book/notebooks/06_masked_target_loss.html").read_text("utf-8")
