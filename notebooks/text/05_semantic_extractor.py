@@ -161,7 +161,7 @@ for grid in (1, 2, 3, 6):
 # likewise. If $g$ does not divide $n$, neighbours may share one, as here of 32 columns, and the
 # mean shifts: 0.395 and 0.392, not 0.401.
 #
-# So S accepts images of any size. But a 6 × 6 cell is about 40 pixels wide here, and hundreds in a
+# So S accepts images of any size. But a 6 × 6 cell is 48 pixels wide here, and hundreds in a
 # large photograph.
 #
 # ### Steps 2 to 5, with every shape
@@ -428,8 +428,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# The source has hardly any false positives (0.0 %). On the target S has 7.8 % false positives;
-# "s-source" has no fewer (8.5 %). The two find 77.5 and 87.9 % of the people's pixels, more than
+# The source has hardly any false positives (0.0 %). On the target S has 7.7 % false positives;
+# "s-source" has no fewer (8.5 %). The two find 77.2 and 87.9 % of the people's pixels, more than
 # on the source, perhaps because they call more things crowd. In the worst image, false positives
 # reach 33 %.
 #

@@ -362,7 +362,8 @@ own_photo(counters, first.image)
 # sdcda masks --preset photos --boxes mini --target images:~/photos --size 576 --out runs/photos
 # sdcda train --preset photos --source shanghaitech:~/data/UNITY --target images:~/photos \
 #     --size 576 --masks runs/photos/masks --out runs/photos
-# sdcda predict --checkpoint runs/photos/se+fd/model.safetensors --max-side 576 ~/photos/*.jpg ```
+# sdcda predict --checkpoint runs/photos/se+fd/model.safetensors --max-side 576 ~/photos/*.jpg
+# ```
 #
 # Once you have counted some by hand, write the heads into a CSV file with lines `image,x,y` and
 # make a test set of it:
