@@ -262,6 +262,14 @@ def test_no_line_is_wide(name: str) -> None:
     assert tool.wide_lines(load(name)) == []
 
 
+@every_notebook
+def test_blocks_of_code_in_prose_are_closed(name: str) -> None:
+    """A fence within a line opens or closes nothing, and what follows becomes code."""
+    for text in prose(name):
+        fences = [line for line in text.splitlines() if "```" in line]
+        assert all(line.startswith("```") for line in fences) and len(fences) % 2 == 0, text
+
+
 @every_lesson
 def test_each_exercise_is_asked_once_and_solved(name: str) -> None:
     assert 2 <= len(exercises(name)) <= 4
