@@ -142,7 +142,9 @@ def test_a_bad_branch_is_refused(branch: str, project: Path, monkeypatch: pytest
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_colab_needs_nothing_but_python(tmp_path: Path) -> None:
     """No environment is made, none is used: not even the packages of the Python that is there."""
-    command = ["make", "--no-print-directory", "--dry-run", "colab", "REPO=ada/crowds", f"VENV={tmp_path / 'none'}"]
+    # All variables, since a make that runs these tests hands its own ones down.
+    variables = ["REPO=ada/crowds", "BRANCH=main", "PYTHON=python3", f"VENV={tmp_path / 'none'}"]
+    command = ["make", "--no-print-directory", "--dry-run", "colab", *variables]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout == 'python3 tools/stamp.py --repo "ada/crowds" --branch "main"\n'
     subprocess.run([sys.executable, "-I", "-S", "tools/stamp.py", "--help"], cwd=ROOT, check=True, capture_output=True)
