@@ -3,8 +3,8 @@
 It brings the repository to /content/sdcda_tutorial, installs what is missing, and changes to that folder. Run again,
 also after a restart of the session, it does only what is missing: files that are there stay as they are.
 
-The cell says where the repository is, REPO: an address, a ZIP as GitHub makes it, or a folder such as one on Google
-Drive. With KEEP_ON_DRIVE what trainings and exercises write below runs/ outlives the session.
+The cell says where the repository is, REPO: an address, or a folder such as one on Google Drive. With KEEP_ON_DRIVE
+what trainings and exercises write below runs/ outlives the session.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
 
 BRANCH = ""  # stamped by `make colab`; empty is the repository's default branch
 CONTENT = Path("/content")
@@ -59,26 +58,19 @@ def set_up(repo: str, keep: bool | None) -> None:
 
 
 def bring(repo: str, folder: Path) -> None:
-    """Clone, unpack or copy the repository; what an interruption leaves is not taken for the whole of it."""
-    partial, place = folder.with_name(f"{folder.name}.partial"), CONTENT / repo
+    """Clone or copy the repository; what an interruption leaves is not taken for the whole of it."""
+    partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    if "://" not in repo and not os.path.isabs(repo):
+        raise NotSetUp(f"Write REPO in full, as in {CONTENT / repo}: this cell changes the folder")
     print(f"Fetching {repo}")
     if "://" in repo:
         branch = ["--branch", BRANCH] if BRANCH else []
         run("git", "clone", "--quiet", "--depth=1", *branch, repo, str(partial))
-        partial.rename(folder)
-    elif place.is_dir():
-        not_copied = shutil.ignore_patterns(".git", ".venv", "build", "mini", "runs", "work", "__pycache__")
-        shutil.copytree(place, partial, ignore=not_copied)
-        partial.rename(folder)
     else:
-        try:
-            with ZipFile(place) as file:
-                file.extractall(partial)
-        except (OSError, BadZipFile) as error:
-            raise NotSetUp(f"{repo} cannot be unpacked ({error}): upload it again") from None
-        next(partial.rglob("colab.py")).parent.rename(folder)  # GitHub packs a folder NAME-BRANCH
-        shutil.rmtree(partial)
+        not_copied = shutil.ignore_patterns(".git", ".venv", "build", "mini", "runs", "work", "__pycache__")
+        shutil.copytree(repo, partial, ignore=not_copied)
+    partial.rename(folder)
 
 
 def install(folder: Path) -> None:
@@ -178,4 +170,6 @@ def run(*command: str) -> None:
 
 if __name__ == "__main__":
     cell = globals()
+    if "colab" not in str(cell["get_ipython"]()):
+        raise NotSetUp("REPO is for Colab only: leave it empty here")
     set_up(cell["REPO"].strip(), cell.get("KEEP_ON_DRIVE"))

@@ -23,21 +23,17 @@ UNKNOWN = "https://github.com/OWNER/sdcda_tutorial"  # stands in texts as long a
 # The first code cell of every notebook, folded in Colab and in JupyterLab. What it does on Colab is in colab.py.
 METADATA = 'cellView="form" jupyter={"source_hidden": true} tags=["colab"]'
 TITLE = '# @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }\n'
-SWITCH = 'KEEP_ON_DRIVE = False  # @param {type: "boolean"}\n'
 KNOWN = """\
 if "colab" in str(get_ipython()): exec(get_ipython().find_user_code(REPO + "/raw/%s/colab.py"))
 """
-# Where is the repository? REPO may be its ZIP, its folder or its address. A name without https:// is no address: .zip
-# is also a domain of the internet, from which nothing may be run.
+# Without an address the cell asks for one, and does nothing until it is told. A folder, such as one on Drive, has
+# colab.py in it; at an address, "/raw/HEAD" is GitHub's way to a file of the default branch.
+ASK_TITLE = TITLE.replace("installs the tutorial", "give REPO an address")
 ASK = 'REPO = ""  # @param {type: "string", placeholder: "https://github.com/ada/crowds"}\n'
-ASKED = '''\
-if "colab" in str(get_ipython()):
-    import subprocess
-    exec(subprocess.getoutput(f"""exec 2>/dev/null; cd /content; unzip -p {REPO!r} '*/colab.py' ||
-        cat {REPO!r}/colab.py || curl -fsL --proto =https {REPO!r}/raw/HEAD/colab.py ||
-        echo 'print("REPO leads nowhere: type an address, an uploaded ZIP, or a folder on Drive")'
-    """))
-'''
+ASKED = """\
+if REPO: exec(get_ipython().find_user_code(REPO + "/raw/HEAD" * ("//" in REPO) + "/colab.py"))
+"""
+SWITCH = 'KEEP_ON_DRIVE = False  # @param {type: "boolean"}\n'
 
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
 A_BADGE = r"\[!\[Open in Colab\]\([^)\s]*\)\]\([^)\s]*\)"
@@ -88,8 +84,10 @@ class Stamp:
 
     def cell(self, notebook: Path) -> str:
         """Source of a notebook's set-up cell; solutions, which would replace the reader's answers, have no switch."""
-        repo, code = (f'REPO = "{self.address}"\n', KNOWN % self.branch) if self.repository else (ASK, ASKED)
-        return TITLE + repo + ("" if notebook.parent.name == "solutions" else SWITCH) + code
+        switch = "" if notebook.parent.name == "solutions" else SWITCH
+        if self.repository:
+            return f'{TITLE}REPO = "{self.address}"\n{switch}{KNOWN % self.branch}'
+        return f"{ASK_TITLE}{ASK}{switch}{ASKED}"
 
     def loader(self, old: str, _: Path) -> str:
         branch = self.branch if self.repository else ""

@@ -18,15 +18,10 @@
 # 01, NumPy, and an idea of how a network is trained.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
-# @title Set-up (on Colab: installs the tutorial; elsewhere: does nothing) { display-mode: "form" }
+# @title Set-up (on Colab: give REPO an address; elsewhere: does nothing) { display-mode: "form" }
 REPO = ""  # @param {type: "string", placeholder: "https://github.com/ada/crowds"}
 KEEP_ON_DRIVE = False  # @param {type: "boolean"}
-if "colab" in str(get_ipython()):
-    import subprocess
-    exec(subprocess.getoutput(f"""exec 2>/dev/null; cd /content; unzip -p {REPO!r} '*/colab.py' ||
-        cat {REPO!r}/colab.py || curl -fsL --proto =https {REPO!r}/raw/HEAD/colab.py ||
-        echo 'print("REPO leads nowhere: type an address, an uploaded ZIP, or a folder on Drive")'
-    """))
+if REPO: exec(get_ipython().find_user_code(REPO + "/raw/HEAD" * ("//" in REPO) + "/colab.py"))
 
 # %%
 from sdcda_tutorial.teaching import notebook
