@@ -107,7 +107,7 @@ def refuse_other_file(path: str | os.PathLike[str], beginning: str) -> None:
         with open(path, "rb") as file:
             found = file.read(len(beginning.encode()))
         if not beginning.encode().startswith(found):
-            raise InputError(f"{path} holds something else, which would be lost; name a new file")
+            raise InputError(f"{path} holds something else, which would be lost; move it away or name another place")
 
 
 def _nearest(path: str | os.PathLike[str]) -> Path:

@@ -76,6 +76,7 @@ def benchmark(
         tell_of({"source": data.source, "boxes": data.boxes, "target": data.target, "test": data.tests["target"]})
     asked = Benchmark(chosen, settings, out, data, weights)
     with one_writer(out):
+        asked.refuse_other_files(keep)
         found = asked.run(numbers, at_once=at_once, say=typer.echo)
         asked.save_pictures(found)
     if keep is not None:

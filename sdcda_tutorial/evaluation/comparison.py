@@ -19,8 +19,8 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import model_card
 from sdcda_tutorial.evaluation import pictures as plotting
-from sdcda_tutorial.evaluation.results import Results, evaluate
-from sdcda_tutorial.files import require_writable
+from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate
+from sdcda_tutorial.files import refuse_other_file, require_writable
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.metrics import Variant
 from sdcda_tutorial.networks import CrowdCounter
@@ -39,22 +39,26 @@ def compare(
 ) -> dict[str, Results]:
     """Evaluate checkpoints on one data set; write rows (TITLE.json, TITLE.csv) and a panel to `out`.
 
-    Nothing is written before all images are counted. Files that an earlier evaluation left there are replaced.
+    Nothing is written before all images are counted. Files that an earlier evaluation left there are replaced; a file
+    of those names that is something else is refused before anything is counted.
 
     Args:
         hardware: where to count; several processes share the images.
     Returns:
         Title of each checkpoint -> its results.
     Raises:
-        InputError: another process is evaluating to `out`, or as in `evaluate`.
+        InputError: another process is evaluating to `out`, a file there is not an evaluation, or as in `evaluate`.
     """
     require_writable(out)
+    plotting.refuse_other_picture(out / "panel.png")
     fabric = (hardware or Hardware(precision="32-true")).launch()
     counters: dict[str, CrowdCounter] = {}
     options: dict[str, dict[str, Any]] = {}  # of `evaluate`
     for path in checkpoints:  # all of them before the first long evaluation
         counter, card = load_counter(path)
         title = _title(path, counters)
+        for kind, beginning in BEGINNINGS.items():
+            refuse_other_file(out / f"{title}.{kind}", beginning)
         counters[title], kernel = counter.to(fabric.device), build(partial(_kernel, card), path)
         chosen = build(partial(card.__getitem__, "chosen"), path)
         origin = {"title": title, "weights_sha256": weights_digest(path), "chosen": chosen}

@@ -221,6 +221,18 @@ def save(figure: Figure, path: str | Path, description: str, origin: str | None 
         figure.savefig(temporary, format="png", metadata=metadata)
 
 
+def refuse_other_picture(path: str | Path) -> None:
+    """Raise an InputError where `save` would replace a picture that it has not written; for the beginning of work."""
+    if os.path.lexists(path):
+        try:
+            with opened(path) as image:
+                ours = "Description" in image.info and "Software" not in image.info  # others name themselves
+        except InputError:
+            ours = False
+        if not ours:
+            raise InputError(f"{path} is not ours and would be lost; move it away or name another place")
+
+
 def origin_of(path: str | Path) -> str | None:
     """The `origin` with which `save` wrote a picture; None for every other file."""
     try:

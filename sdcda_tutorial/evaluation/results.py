@@ -30,6 +30,9 @@ from sdcda_tutorial.training.processes import shared_out
 if TYPE_CHECKING:
     from lightning_fabric import Fabric  # slow to import
 
+# By which an earlier file of ours is known.
+BEGINNINGS = {"json": '{\n "totals": {', "csv": "name,count,predicted,background,crowd"}
+
 
 @dataclass(frozen=True)
 class Results:

@@ -20,6 +20,7 @@ import torch
 
 from sdcda_tutorial.datasets import CrowdDataset, open_dataset
 from sdcda_tutorial.datasets.batches import DensityKernel
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.results import Results, evaluate, mask_quality, refuse_unlabelled
 from sdcda_tutorial.experiments.benchmark_rows import EARLY, parse, run_folder, titles
 from sdcda_tutorial.experiments.benchmark_rows import METHOD_TITLES as METHOD_TITLES
@@ -32,7 +33,14 @@ from sdcda_tutorial.experiments.measurements import (
 from sdcda_tutorial.experiments.pipeline import Experiment
 from sdcda_tutorial.experiments.presets import Preset, split_run_name
 from sdcda_tutorial.experiments.statistics import summarise
-from sdcda_tutorial.files import folder_digest, read_object, require_writable, write_json, write_text
+from sdcda_tutorial.files import (
+    folder_digest,
+    read_object,
+    refuse_other_file,
+    require_writable,
+    write_json,
+    write_text,
+)
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.mini_world import ensure_mini_world
@@ -134,6 +142,26 @@ class Benchmark:
             about |= collect_measurements(self.folder, per_seed)
             write_json(path, {"provenance": kept or provenance(at_once), **about})
         return read_object(path)
+
+    def refuse_other_files(self, kept: Path | None = None) -> None:
+        """Raise an InputError where this benchmark would replace what none has written; for before the training.
+
+        Args:
+            kept: folder for `export_models`, where there is one.
+        """
+        from sdcda_tutorial.evaluation.pictures import refuse_other_picture  # they draw, and take their time to import
+        from sdcda_tutorial.experiments.figures import PICTURES
+
+        results = self.folder / "results.json"
+        if os.path.lexists(results) and "provenance" not in read_object(results):
+            raise InputError(f"{results} holds something else, which would be lost; move it away or name another place")
+        for name in (*PICTURES, "panel.png"):
+            refuse_other_picture(self.folder / name)
+        if kept is not None:
+            for name in (*self.methods, "segmenter", *(f"{name}-translation" for name in TRANSLATIONS)):
+                refuse_other_file(kept / f"{name}.jsonl", '{"step": ')
+                if os.path.lexists(kept / f"{name}.safetensors"):
+                    read_card(kept / f"{name}.safetensors")
 
     def _data_of(self, seed: int) -> SeedData:
         return self.data or mini_data(self.folder / f"seed_{seed}/world", seed)

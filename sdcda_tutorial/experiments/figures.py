@@ -168,15 +168,17 @@ def background_against_crowd(found: Mapping[str, Any], titles: Mapping[str, str]
     return figure
 
 
+PICTURES = ("mae.png", "crowd_size.png", "background_and_crowd.png")
+
+
 def save_pictures(out: Path, found: Mapping[str, Any], titles: Mapping[str, str]) -> list[Path]:
-    """Save the three figures of a benchmark, with descriptions; returns their paths."""
+    """Save the `PICTURES` of a benchmark, with descriptions; returns their paths."""
     seeds = f"{len(found['seeds'])} seeds"
-    both = f"Error on the background against error on the crowd: {seeds}."
-    pictures = {
-        "mae.png": (dot_plot, f"MAE of every method: {seeds}, mean, 95 % interval of the mean."),
-        "crowd_size.png": (error_by_crowd_size, f"MAE by thirds of the images, by people: {seeds}."),
-        "background_and_crowd.png": (background_against_crowd, both),
-    }
-    for name, (draw, description) in pictures.items():
+    drawn = (
+        (dot_plot, f"MAE of every method: {seeds}, mean, 95 % interval of the mean."),
+        (error_by_crowd_size, f"MAE by thirds of the images, by people: {seeds}."),
+        (background_against_crowd, f"Error on the background against error on the crowd: {seeds}."),
+    )
+    for name, (draw, description) in zip(PICTURES, drawn, strict=True):
         plotting.save(draw(found, titles), out / name, description)
-    return [out / name for name in pictures]
+    return [out / name for name in PICTURES]

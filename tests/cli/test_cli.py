@@ -202,15 +202,32 @@ def test_evaluate_writes_rows_and_a_panel_and_prints_a_table(evaluated: tuple[Pa
 
 @pytest.mark.slow
 def test_evaluate_again_replaces_the_old_files_and_leaves_others(trained: dict[str, str], tmp_path: Path) -> None:
-    for name in ("se.json", "se.csv", "panel.png", "noadapt.json", "notes.txt"):
+    for name in ("noadapt.json", "notes.txt"):
         (tmp_path / name).write_text("old")
-    ran("evaluate", "--checkpoint", MODELS["se"], "--out", tmp_path, "--size", "80x90", "--variant", "authors")
+    command = ("evaluate", "--checkpoint", MODELS["se"], "--out", tmp_path)
+    ran(*command)
+    ran(*command, "--size", "80x90", "--variant", "authors")
     results = Results.from_json(tmp_path / "se.json")
     assert results.about["data"]["size"] == [80, 90] and results.about["variant"] == "authors"
     assert (tmp_path / "se.csv").read_text().startswith("name,count,predicted,")
     assert (tmp_path / "panel.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "noadapt.json").read_text() == (tmp_path / "notes.txt").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["se.json", "se.csv", "panel.png"])
+def test_evaluate_replaces_nothing_that_is_not_an_evaluation(
+    name: str, trained: dict[str, str], tmp_path: Path
+) -> None:
+    if name == "panel.png":  # a picture of the user's own
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    else:
+        (tmp_path / name).write_text("my notes")
+    mine = (tmp_path / name).read_bytes()
+    said = refused("evaluate", "--checkpoint", MODELS["se"], "--out", tmp_path)
+    assert f"{tmp_path / name} " in said and "would be lost; move it away" in said
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {name: mine}
 
 
 @pytest.mark.slow

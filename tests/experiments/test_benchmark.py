@@ -335,6 +335,26 @@ def test_options_for_own_data_are_refused_without_it() -> None:
         assert "are for data of your own" in refused("benchmark", *options.split())
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("results.json", "mine"),
+        ("results.json", '{"mine": 1}'),
+        ("mae.png", "mine"),
+        ("panel.png", "mine"),
+        ("kept/noadapt.jsonl", "mine"),
+        ("kept/noadapt.safetensors", "mine"),
+    ],
+)
+def test_a_file_of_ones_own_is_refused_before_any_training(name: str, text: str, own: Path, tmp_path: Path) -> None:
+    mine = tmp_path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text(text)
+    command = asked(own, tmp_path, "--seeds", 1, "--methods", "noadapt", "--keep", tmp_path / "kept")
+    assert str(mine) in refused(*command)
+    assert mine.read_text() == text and not list(tmp_path.glob("seed_*"))
+
+
 def test_a_picture_that_breaks_on_the_way_is_named_and_the_benchmark_goes_on(own: Path, tmp_path: Path) -> None:
     shutil.copytree(own, tmp_path / "own")
     picture = tmp_path / "own/SHB/part_B/test_data/images/IMG_2.jpg"
