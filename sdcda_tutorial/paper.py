@@ -229,8 +229,8 @@ LEDGER = (
         "not switchable to two passes; `training.AdaptationConfig(target_batch_norm)` gives the baseline the mix too"),
     Choice("choice of the model", "not said", "C³ framework: the epoch best on the test set",
         "lowest MAE on a random tenth of the source, kept out of training; looked at every 500 steps (mini: more often)"
-        " of the second half; target labels never choose",
-        "`training.AdaptationConfig(holdout, validate_every)`; holdout 0 keeps the last step"),
+        " of the second half; target labels never choose; mini, photos: of a running mean of the weights, decay 0.98",
+        "`training.AdaptationConfig(holdout, validate_every, average)`; holdout 0 keeps the last step"),
     Choice("mask model for zt", "trained on CrowdHuman; “it would not be elaborated here”", "–",
         "E + S, Eq. 7 on visible boxes as rectangles (boxes marked ignore are crowd too), images shrunk at random; "
         "crowd above 0.3, grown by 2 pixels",

@@ -101,7 +101,7 @@ notebook.show(
 # %% [markdown]
 # The MAE falls from 52.7 to 8.2 people, and most of the drop is background: from 47.6 to 5.8
 # people per image. On four images the adapted counter is worse. (Both come from another mini
-# world. The first is unlucky: five trainings follow.)
+# world. The first was unlucky: five follow.)
 #
 # ## The mini world
 #
@@ -119,7 +119,7 @@ notebook.show(
 # |---|---|---|---|
 # | stands for | GCC, scenes of a game | ShanghaiTech B, photographs of streets | CrowdHuman, photographs of people |
 # | background | flat and clean | leaves as large as heads, stones, signs | streets and parks |
-# | light | any hour, any weather | 8 to 19 h, dusk included; no rain, no fog | as the target |
+# | light | any hour, any weather | 8 to 18 h, dusk included; no rain, no fog | as the target |
 # | camera | nearly perfect | colour cast, blur, noise | as the target |
 # | training may use | images, heads, masks | images | images, boxes |
 #
@@ -157,7 +157,7 @@ method_drawing.show()
 # ## Does it hold up?
 #
 # One world and one training prove little. Here are stored results, with the standard deviation
-# over trainings. *Without adaptation* is the better, on the target, of two source-only counters
+# over trainings. *Without adaptation* is a source-only counter: of two, the better on the target
 # ([notebook 09](09_evaluation.ipynb)).
 
 # %%
@@ -171,8 +171,8 @@ start_here.show_results(mini, photos, single)
 # In five fresh mini worlds the MAE falls from 30.1 ± 16.8 to 8.9 ± 0.8 people. **On real
 # photographs it is a different story.** With settings made for photographs it falls from 46.4 ±
 # 5.3 to 36.8 ± 5.1, and nearly all of that comes from one of 80 images: without it, 37.2 becomes
-# 36.6. A first attempt, with mini settings and worse masks, made it worse: from 85.3 to 161.6.
-# [Notebook 11](11_real_data.ipynb) takes this apart.
+# 36.6. A first attempt, with mini settings and rougher masks, made it worse:
+# from 85.3 to 161.6. [Notebook 11](11_real_data.ipynb) takes this apart.
 #
 # ## Three doors
 #
@@ -180,7 +180,7 @@ start_here.show_results(mini, photos, single)
 # |---|---|---|
 # | learn the method | 01 to 08, in order | 6 hours |
 # | judge the result | 01, 09, appendix A | 2 hours |
-# | use it on your photographs | 01, 02, 11 (08 to train) | 1¾ hours |
+# | use it on your photographs | 01, 02, 11 (08 to train) | 2 hours |
 #
 # In one hour: 05's first section and *Eq. 7 by hand*, then 06.
 #

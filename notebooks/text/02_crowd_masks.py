@@ -135,10 +135,10 @@ print(f"median height: third domain {height_of_people('third'):.0f} pixels, "
 print("training examples:", MINI.segmenter.augmentation)
 
 # %% [markdown]
-# People of the third domain are nearly twice as tall as the target's. So in training each image
-# is scaled by a random factor between 1/3 and 0.7, a window of 64 × 80 pixels is cut out, and its
-# colours are varied a little (`jitter`). The loss is the cross-entropy of Eq. 7, averaged over
-# all pixels:
+# People of the third domain are nearly twice as tall as the target's. So in training each image is
+# scaled by a random factor between 1/3 (so that the window fits) and 0.7, a window of 64 × 80
+# pixels is cut out, and its colours are varied a little (`jitter`). The loss is the cross-entropy
+# of Eq. 7, averaged over all pixels:
 #
 # $$L_{seg} = -\big(z \log \hat z + (1 - z) \log(1 - \hat z)\big)$$
 #

@@ -319,7 +319,7 @@ rows.append(["source and source", *chance])
 axis.set(xlabel="channels of f, widest gap first", ylabel="gap, standard deviations")
 axis.set_ylim(0, None)
 axis.legend(frameon=False)
-notebook.show(figure, "The gap of each channel between source and target, for four methods.")
+notebook.show(figure, "The gap of each channel between source and target: four methods and chance.")
 header = ["features of", "median gap", "widest gap", "channels of 128 with a gap above 1"]
 display(Markdown(markdown_table(header, rows)))
 
@@ -428,7 +428,7 @@ check("3.3", batch_norm)
 # > **What this does not show.**
 # > - Gaps and probes come from one trained model per method, in one mini world.
 # > - A gap need not do harm: it may be content, such as more leaves.
-# > - That the domain gap *causes* the errors is a hypothesis. Appendix A sets one against the other.
+# > - That the domain gap *causes* the errors is a hypothesis. Appendix A plots error against gap.
 #
 # ## Take away
 #

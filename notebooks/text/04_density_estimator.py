@@ -207,7 +207,7 @@ figures = {
     "four other crops": (loss_of(unseen, other), loss_of(0 * unseen, other)),
 }
 rows = [[name, *(f"{1000 * float(v):.2f}" for v in pair)] for name, pair in figures.items()]
-display(Markdown(markdown_table(["1,000 × Eq. 6", "after 60 steps", "empty map"], rows)))
+display(Markdown(markdown_table(["1,000 × Eq. 6", "at the end", "empty map"], rows)))
 
 # %%
 layout = [["loss", *(f"{row}{i}" for i in range(4))] for row in "xyp"]

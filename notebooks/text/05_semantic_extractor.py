@@ -98,7 +98,7 @@ notebook.code(SemanticExtractor)
 # %% [markdown]
 # ### Step 1: average over a grid, stretch back
 #
-# Of f's 128 channels, take the one that differs most between crowd and background. How much of
+# Of f's 128 channels, take the one that is highest on crowd against background. How much of
 # the crowd's position survives in each grid?
 
 # %% sdcda={"tolerance": {"rel": 0.02}}

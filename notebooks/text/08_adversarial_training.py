@@ -103,8 +103,8 @@ notebook.show(
 # %% [markdown]
 # ## The whole method in a plain loop
 #
-# Both domains pass through E together; C sees the features of the source only. First one optimiser
-# trains E, C and S, then the other one trains D.
+# Both domains pass through E and S together; C sees the features of the source only. First one
+# optimiser trains E, C and S, then the other one trains D.
 
 # %% sdcda={"tolerance": {"rel": 0.02, "abs": 0.0005}}
 torch.manual_seed(0)
@@ -116,9 +116,10 @@ adam_D = torch.optim.Adam(D.parameters(), lr=2.5e-4, betas=(0.9, 0.99))
 for step in range(4):
     s, t = source_batches[step], target_batches[step]
     fs, ft = E(torch.cat([s["image"], t["image"]])).chunk(2)                   # Eq. 1
+    zs, zt = S(torch.cat([fs, ft])).chunk(2)                                   # Eq. 2
     L_den = losses.density_loss(C(fs), s["density"] * config.label_factor)     # Eq. 4, 6
-    L_seg_s = losses.source_segmentation_loss(S(fs), s["mask"])                # Eq. 2, 7
-    L_seg_t = losses.target_segmentation_loss(S(ft), t["mask"])                # Eq. 8, 9
+    L_seg_s = losses.source_segmentation_loss(zs, s["mask"])                   # Eq. 7
+    L_seg_t = losses.target_segmentation_loss(zt, t["mask"])                   # Eq. 8, 9
     D.requires_grad_(False)  # the gradient of Eq. 10 passes through D to E; D gets none
     L_adv = losses.adversarial_loss(D(ft))                                     # Eq. 3, 10
     D.requires_grad_(True)
@@ -138,9 +139,10 @@ for step in range(4):
 # After four steps D still guesses (its loss is log 2 = 0.69). Two of the other losses have not
 # fallen: four steps prove only that the loop runs.
 #
-# The package takes the same step. It first checks which parts are present, because a λ of zero
-# switches its part off: NoAdapt, SE, FD and SE+FD are one loop with different weights. `minimise`
-# is `zero_grad`, `backward` and `step`; `fixed` stands for the two `requires_grad_` calls.
+# The package takes the same step, and keeps a running mean of the weights as the counter, which
+# the paper does not mention (appendix B). It first checks which parts are present, because a λ of
+# zero switches its part off: NoAdapt, SE, FD and SE+FD are one loop with different weights.
+# `minimise` is `zero_grad`, `backward` and `step`; `fixed` stands for the `requires_grad_` calls.
 
 # %%
 notebook.code(Adaptation.step)
@@ -153,11 +155,12 @@ notebook.code(Adaptation.step)
 
 # %%
 fs, ft = E(torch.cat([s["image"], t["image"]])).chunk(2)
+zs, zt = S(torch.cat([fs, ft])).chunk(2)
 truth = s["density"] * config.label_factor
 terms = {
     "Eq. 6, density": losses.density_loss(C(fs), truth),
-    "Eq. 7, source mask": losses.source_segmentation_loss(S(fs), s["mask"]),
-    "Eq. 9, target background": losses.target_segmentation_loss(S(ft), t["mask"]),
+    "Eq. 7, source mask": losses.source_segmentation_loss(zs, s["mask"]),
+    "Eq. 9, target background": losses.target_segmentation_loss(zt, t["mask"]),
 }
 D.requires_grad_(False)
 terms["Eq. 10, adversarial"] = losses.adversarial_loss(D(ft))
@@ -179,8 +182,8 @@ display(Markdown(markdown_table(["loss", "E", "C", "S", "D"], table, aligned=Fal
 # Every term of Eq. 5 reaches E. That is how S and D, which are thrown away after training, can
 # change a counter. If D is not frozen, the gradient of Eq. 10 also reaches D; if the features are
 # not detached, that of D's loss also reaches E. Steps on these gradients would teach D to be
-# fooled, and E to keep the domains apart. In our loop `adam_D.zero_grad()` clears the first; the
-# second raises an error, as `L.backward()` has freed E's graph.
+# fooled, and E to keep the domains apart. In our loop `adam_D.zero_grad()` clears the first;
+# without detaching, `L_D.backward()` fails: E's graph is gone.
 #
 # ## The laboratory
 #
@@ -203,7 +206,7 @@ print(f"MAE               from {start['mae']:5.1f} to {run.mae:5.1f}")
 print(f"background error  from {start['background']:5.1f} to {run.background:5.1f}")
 print(f"crowd error       from {start['crowd']:+5.1f} to {run.crowd:+5.1f}")
 seeds = sorted(cell["mae"] for cell in stored["cells"] if cell["question"] == "0")
-print("MAE of the same run with three seeds, stored:", *(f"{mae:.1f}" for mae in seeds))
+print("MAE of this run with three seeds, on another processor:", *(f"{mae:.1f}" for mae in seeds))
 
 # %% [markdown]
 # The MAE falls from 85.0 to 18.9 people per image, mostly because of the background: its error
@@ -308,7 +311,7 @@ lab.form()
 # %% [markdown]
 # ## Train with your own functions
 #
-# You have written the masks and most of the losses in earlier exercises. The sum and the step
+# You have written the masks and the losses in earlier exercises. The sum and the step
 # follow below, MAE and MSE in notebook 09. Every right answer is kept in `runs/answers`.
 # `lab.run(own=True)` trains with yours and counts how often each is called (your `from_boxes`
 # never: here the source's masks come as files).
@@ -443,8 +446,7 @@ check("8.3", choose)
 #
 # > **What this does not show.** A row of the laboratory is one short training in one synthetic
 # > world, on which the settings were tuned. Over five fresh worlds full trainings reach 8.9 people,
-# > and 30.1 without adaptation (notebook 09). What D adds when the target is photographs is not
-# > measured here.
+# > and 30.1 without adaptation (notebook 09). For photographs see notebook 11.
 #
 # ## Take away
 #

@@ -332,15 +332,14 @@ display(comparisons.differences(earlier, [("se+fd", "noadapt"), ("se+fd", "se")]
 #
 # *SE against NoAdapt*: better in all five worlds as well, and still the interval includes zero,
 # because the gains differ so much. It says "not decided", never "no effect". FD alone is better on
-# three of the five seeds.
+# three of the five seeds (than *batch norm sees target* on all five: appendix A).
 #
 # *SE+FD against SE*, which is what D adds: 1.7 people fewer, on all five seeds. The interval
-# misses zero by 0.02; among six comparisons that is no evidence. And the earlier round, on five
-# other seeds, found 1.7 people *more*, also on all five. Each round alone tells a clean story,
-# and the stories contradict each other. Only λd and the seeds had changed. Keep every round that
-# you run.
+# misses zero by 0.02; among six comparisons that is no evidence. The earlier round, on five other
+# seeds, found 1.7 people *more*, also on all five. Each round alone tells a clean story;
+# the stories contradict each other. Of the settings only λd had changed. Keep every round.
 #
-# [Appendix A](A_controls.ipynb) has the controls: parts of the method, other masks, other λ.
+# [Appendix A](A_controls.ipynb) has the controls: parts, other masks, other λ.
 #
 # ## Beside the paper's Table 1
 #
@@ -448,7 +447,7 @@ check("9.4", sign_flip_share)
 # > **What this does not show.**
 # > - That SE+FD works on photographs: the mini world is synthetic, and its gap lies mostly
 # >   in the background, by design. [Notebook 11](11_real_data.ipynb) reports what happened on real ones.
-# > - That D helps, or how much: two rounds with different λd gave opposite signs, and λd was chosen
+# > - That D helps beside S, or how much: two rounds with different λd gave opposite signs, and λd was chosen
 # >   with the labels of development targets in view.
 # > - How certain the paper's own differences are: its Table 1 has no spread.
 

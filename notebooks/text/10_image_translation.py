@@ -349,11 +349,11 @@ for run in notebook.result("translation_development")["runs"][1:3]:
 # CycleGAN, as in all three (with SFCN, our five seeds do not decide it). Two things differ. SFCN
 # without adaptation is *behind* the paper's counter here (46.2 against 30.1), and ahead of it in
 # the paper. And on ShanghaiTech B CycleGAN is worse than no adaptation (25.4 against 22.8).
-# Perhaps because our domains differ in texture and clutter, which a translation can paint over,
-# but not in viewpoint.
+# Perhaps a translation helps more here because our domains differ in texture and clutter, which it
+# can paint over, more than in viewpoint.
 #
-# Every new target needs a translation of half an hour to an hour. Mask model, warm start and
-# SE+FD take 110 s together. Longer translations may improve: with twice the steps the MAE fell
+# Every new target needs a translation of half an hour to an hour. Mask model, warm start and SE+FD
+# take 110 s together at best. Longer translations may improve: with twice the steps the MAE fell
 # from 40 to 29 %.
 #
 # ## Exercises

@@ -398,12 +398,12 @@ notebook.show(
 
 # %% [markdown]
 # The first attempt nearly doubled the error. In the later one SE+FD has the smallest MAE, 36.8 ±
-# 5.1 people against 46.4 ± 5.3; FD alone is worse than no adaptation (63.6). SE and SE+FD differ
-# by 2.5 people per image, so D, at λd = 0.00001, did next to nothing beside S. The count is
-# better than the map: SE+FD still puts 63 people on the background and is 73 short in the crowd,
-# and the two errors largely cancel. The masks are suspects: they call 70 % of the pixels crowd,
-# and leave Eq. 8–9 little to learn from. In the three images above 450 people both methods count
-# 16 to 55 % too few.
+# 5.1 people against 46.4 ± 5.3; FD is worse than no adaptation (63.6). SE and SE+FD differ by 2.5
+# people per image, so D, at λd = 0.00001, did next to nothing beside S. The count is better than
+# the map: SE+FD still puts 63 people on the background and is 73 short in the crowd, and the two
+# errors largely cancel. The masks are suspects: they call 70 % of the pixels crowd, and leave Eq.
+# 8–9 little to learn from. In the three images above 450 people both methods count 16 to 55 % too
+# few.
 #
 # Four dots stand far above all others: one image, four seeds. How much of the table is that image?
 
@@ -493,7 +493,7 @@ check("11.4", margin)
 # ## Take away
 #
 # - Check the copy, look at points and masks, rehearse, then train: minutes now save hours later.
-# - Choose the source by what you know about the target, the model by its error on held-out source
+# - Choose the source by what you know about the target, the checkpoint by its error on held-out source
 #   images. Use the target's labels once, to measure.
 # - Look at single images behind a mean. Here one of 80 accounts for nearly all of the gain.
 #
