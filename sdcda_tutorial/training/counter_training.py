@@ -113,7 +113,18 @@ class AdaptationOnDevice(Adaptation):
             self.optimizers[name].zero_grad()
         self.fabric.backward(loss * self._share)
         if self._part == self._parts:
-            self.optimizers[name].step()
+            with self._one_scale() if name == "networks" and self._parts > 1 else nullcontext():
+                self.optimizers[name].step()
+
+    @contextmanager
+    def _one_scale(self) -> Iterator[None]:
+        """In float16 a step of E, C and S may change the loss's scale: D's gradients so far get the new one too."""
+        scale = self.fabric.strategy.precision.state_dict().get("scale", 1.0)
+        yield
+        change = self.fabric.strategy.precision.state_dict().get("scale", 1.0) / scale
+        for parameter in () if self.plain_D is None or change == 1.0 else self.plain_D.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(change)
 
     @contextmanager
     def fixed(self, network: nn.Module) -> Iterator[None]:
