@@ -25,7 +25,7 @@ KEEPING = $(if $(SET_ASIDE),--set-aside)
 START := work/00_start_here.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab check test lint notebooks sync colab book test-browser test-lowest campaign mutations clean
+.PHONY: help setup demo lab check test lint notebooks sync colab book test-browser test-lowest gpu-check campaign mutations clean
 
 help:  ## show this list
 	@echo "sdcda_tutorial: learn to count crowds across domains"
@@ -93,6 +93,9 @@ test-lowest:  ## run the fast tests with the oldest packages that pyproject.toml
 	@$(UV) pip install --quiet --python $(LOWEST)/venv --no-deps -e .
 	@$(UV) pip list --python $(LOWEST)/venv
 	@$(PARALLEL) -m "not slow and not alone" $(PYTEST_ARGS)
+
+gpu-check: $(VENV)/.stamp-dev  ## on a machine with an NVIDIA GPU: does all work there, and how fast? at most 8 minutes
+	@$(BIN)/python tools/gpu_check.py $(ARGS)
 
 campaign: $(VENV)/.stamp-dev  ## try to break the commands for 20 minutes; other figures: make campaign ARGS="--seed 1"
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/campaign/run.py $(ARGS)
