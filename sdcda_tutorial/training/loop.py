@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ from sdcda_tutorial.training.saving import RunFolder
 
 LOG_EVERY = 10  # steps
 CHOOSE_FROM = 0.5  # of the steps: earlier models are not candidates
+# Against too little memory.
+IN_PARTS = (
+    "pass batches in parts (`accumulate` 2), compute activations twice (`checkpoint_activations`), "
+    "or lower `batch_size`"
+)
+SMALLER = "shrink them (`size`) or train on another device"
 
 
 @dataclass
@@ -97,7 +104,7 @@ class Training:
                 run.log.add(done, values)
                 bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
             if self.validate is not None and self.held_out is not None and self.validates(done):
-                with forgetting_contents(run.config_path):
+                with forgetting_contents(run.config_path), enough_memory("whole images to validate with", SMALLER):
                     error = self.validate(self.held_out)
                 run.consider(done, error)
             run.keep_epoch(done, self.images)
@@ -136,17 +143,21 @@ class Training:
         # process has other images, so it draws for itself.
         seed, rank = int(self.run.config["seed"]), self.run.fabric.global_rank
         torch.manual_seed(seed * 1_000_003 + step + 500_009 * rank)
-        try:
+        with enough_memory(f"step {step}", IN_PARTS):
             return self.step(*batch)
-        except torch.cuda.OutOfMemoryError:
-            raise TrainingStopped(
-                f"the GPU's memory is too small for step {step}; pass batches in parts (`accumulate` 2), compute "
-                "activations twice (`checkpoint_activations`), or lower `batch_size`"
-            ) from None
 
     def validates(self, done: int) -> bool:
         """Whether the model is validated after so many steps."""
         return done == self.steps or (done % self.validate_every == 0 and done >= CHOOSE_FROM * self.steps)
+
+
+@contextmanager
+def enough_memory(what: str, remedy: str) -> Iterator[None]:
+    """Where the GPU's memory is too small, a TrainingStopped in one line."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise TrainingStopped(f"the GPU's memory is too small for {what}; {remedy}") from None
 
 
 def require_finite(terms: Mapping[str, Tensor]) -> None:

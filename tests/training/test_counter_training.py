@@ -785,6 +785,20 @@ def test_the_validation_error_is_the_mae_of_whole_images(data: Data, unbroken: d
     assert card["chosen"]["step"] in (4, 6)
 
 
+def test_a_gpu_too_small_for_the_validation_is_one_line(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step sees crops and the validation whole images, so memory may suffice for the one and not for the other."""
+
+    def too_large(*arguments: Any) -> float:
+        raise torch.cuda.OutOfMemoryError("Tried to allocate 20.00 GiB.\nGPU 0 has a total capacity of 15 GiB.")
+
+    monkeypatch.setattr(adaptation, "_count_error", too_large)
+    with pytest.raises(TrainingStopped, match=r"too small for whole images .*; shrink them \(`size`\)") as caught:
+        train("noadapt", data, tmp_path, steps=2, validate_every=1)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("average", "prefix"), [(0.0, "networks"), (0.5, "average.module")])
 def test_without_held_out_images_the_last_weights_are_the_model(
     average: float, prefix: str, data: Data, tmp_path: Path
