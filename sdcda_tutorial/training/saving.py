@@ -187,7 +187,9 @@ class RunFolder:
         state = card["state"]
         for name, module in self.modules.items():
             checkpoints.load_weights(module, tensors, name, last)
-        checkpoints.restore_optimizers(self.optimizers, tensors, last)
+        # Float16 leaves steps out until the loss's scale fits, so an optimiser may have none to be restored.
+        moved = {name: one for name, one in self.optimizers.items() if name not in state.get("unmoved", ())}
+        checkpoints.restore_optimizers(moved, tensors, last)
         if state["precision"]:
             self.fabric.strategy.precision.load_state_dict(state["precision"])
         best = state["best"]
@@ -286,6 +288,7 @@ class RunFolder:
         state: dict[str, Any] = {"step": step, "best": self.best, "seconds": self._trained_for()}
         state["config_sha256"], state["log_sha256"] = self._asked, self.log.digest()
         state["precision"] = self.fabric.strategy.precision.state_dict()
+        state["unmoved"] = [name for name, one in self.optimizers.items() if not one.state_dict()["state"]]
         checkpoints.save(self.last_path, tensors, {**self.card, "state": state})
 
     def keep_epoch(self, step: int, images: int) -> None:

@@ -50,8 +50,10 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
 class Scaled(MixedPrecision):
     """Float32 whose loss is scaled as float16 needs it; the scale changes every few steps, as on a GPU in hours."""
 
+    scale = 2.0**16
+
     def __init__(self) -> None:
-        super().__init__("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=2.0**16, growth_interval=3))
+        super().__init__("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=self.scale, growth_interval=3))
         self._desired_input_dtype = torch.float32
 
     def forward_context(self) -> Any:
@@ -98,11 +100,11 @@ def one_thread() -> Iterator[None]:
 
 def train(
     data: Data, folder: Path, precision: str = "32-true", *, steps: int = 20, records: Records = RECORDS,
-    resume: bool = False,
+    resume: bool = False, report: Callable[[int, int], None] | None = None,
 ) -> Path:  # fmt: skip
     return adapt(
         data.source, data.target, replace(SMALL_PAPER, steps=steps), folder, pseudo_masks=data.masks,
-        hardware=OnCPU(precision=precision), records=records, resume=resume,
+        hardware=OnCPU(precision=precision), records=records, resume=resume, report=report,
     )  # fmt: skip
 
 
@@ -191,6 +193,33 @@ def test_a_killed_run_in_half_precision_goes_on_with_its_loss_scale(
     assert process.exitcode == -signal.SIGKILL
     train(data, tmp_path / "run", "scaled", resume=True)
     assert_same_run(tmp_path / "run", tmp_path / "unbroken")
+
+
+def test_a_run_whose_loss_scale_was_too_large_so_far_goes_on(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Float16 leaves steps out until the scale fits: at first the optimisers may have nothing to go on with."""
+
+    class PowerCut(Exception):
+        pass
+
+    def cut(done: int, steps: int) -> None:
+        if done == 3:
+            raise PowerCut
+
+    monkeypatch.setattr(saving, "SAVE_AFTER", 0.0)  # after every step
+    monkeypatch.setattr(Scaled, "scale", 2.0**127)
+    total_loss = losses.total_loss
+    monkeypatch.setattr(losses, "total_loss", lambda *terms, **more: 1000 * total_loss(*terms, **more))
+    train(data, tmp_path / "unbroken", "scaled", steps=10)
+    with pytest.raises(PowerCut):
+        train(data, tmp_path / "run", "scaled", steps=10, report=cut)
+    tensors, card = checkpoints.load(tmp_path / "run" / LAST)
+    assert card["state"]["step"] == 2 and not [name for name in tensors if name.startswith("optimizer.networks")]
+    train(data, tmp_path / "run", "scaled", steps=10, resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "unbroken")
+    end = checkpoints.load(tmp_path / "run" / LAST)[0]
+    assert [name for name in end if name.startswith("optimizer.networks")]  # later the scale did fit
 
 
 def test_where_steps_are_slow_the_clock_asks_for_checkpoints(
