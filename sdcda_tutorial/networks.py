@@ -200,7 +200,7 @@ class DensityEstimator(nn.Module):
         return torch.relu(self.head(self.refine(self.upsample(f))))  # (B, 1, H, W)
 
     def layers(self) -> list[nn.Module]:
-        """The layers that decide how far it looks, from f to ŷ; see `prediction.reach`."""
+        """The layers that decide how far it looks, from f to ŷ; see `tiling.reach`."""
         layers = [layer for step in self.convolutions for layer in (step[0], self.upsample)]  # type: ignore[index]
         return layers if self.refine is None else [*layers, self.refine[0]]
 

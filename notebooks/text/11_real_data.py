@@ -51,7 +51,8 @@ from sdcda_tutorial.experiments.dry_run import dry_run
 from sdcda_tutorial.experiments.pipeline import Experiment
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.markdown import markdown_table
-from sdcda_tutorial.prediction import predict_density, reach, tiles
+from sdcda_tutorial.prediction import predict_density
+from sdcda_tutorial.tiling import reach, tiles
 from sdcda_tutorial.teaching import photograph_figures
 from sdcda_tutorial.teaching.broken_copy import broken_copy
 from sdcda_tutorial.teaching.exercises import check

@@ -150,7 +150,8 @@ def save_overlay(
     count = float(density.sum(dtype=torch.float64))
     if not math.isfinite(count):
         raise InputError(
-            f"the count of {photo} is {count}: the weights of the model are broken; use another checkpoint"
+            f"the count of {photo} is {count}: the weights of the model are broken (or, with --half, too large for it)"
+            "; use another checkpoint"
         )
     record: dict[str, Any] = {"photo": str(photo), "count": count, "height": height, "width": width}
     if region is not None:

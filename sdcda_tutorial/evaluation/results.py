@@ -24,6 +24,7 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, Row, mean
 from sdcda_tutorial.files import read_json, write_json, write_text
+from sdcda_tutorial.folding import folded
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training.processes import shared_out
 
@@ -116,7 +117,7 @@ def evaluate(
     progress: bool = True,
     fabric: Fabric | None = None,
 ) -> Results:
-    """Count the people in every image of `dataset` with `model`.
+    """Count the people in every image of `dataset` with `model`; the next image is read meanwhile.
 
     Args:
         model: maps images (1, 3, H, W) in [0, 1] to people per pixel (1, 1, H, W), such as `CrowdCounter`.
@@ -131,16 +132,17 @@ def evaluate(
     refuse_unlabelled(dataset)
     kernel = kernel or DensityKernel()
 
-    def measure(index: int) -> tuple[Row, int]:
-        sample = dataset[index]
-        predicted, truth = predict_density(model, sample.image), kernel.draw(sample)
+    counter = folded(model)
+
+    def measure(sample: Sample) -> tuple[Row, int]:
+        predicted, truth = predict_density(counter, sample.image), kernel.draw(sample)
         background = float(metrics.on_background(predicted, truth).sum())
         total = float(predicted.sum(dtype=torch.float64))
         figures = {name: m.of_image(predicted, truth, variant) for name, m in METRICS.items() if m.of_image}
         row = Row(sample.name, sample.count, total, background, total - background - sample.count, figures)
         return row, sample.dropped
 
-    measured = shared_out(measure, len(dataset), fabric, bar="evaluate" if progress else None)
+    measured = shared_out(measure, dataset, fabric, bar="evaluate" if progress else None)
     if not measured:
         raise InputError("the data set to evaluate on is empty")
     rows, dropped = zip(*measured, strict=True)

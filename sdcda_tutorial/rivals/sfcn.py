@@ -82,7 +82,7 @@ class SpatialDensityEstimator(nn.Module):
         return self.see_all(self.back_end(f))
 
     def layers(self) -> list[nn.Module]:
-        """The layers of its local part, for `prediction.reach`."""
+        """The layers of its local part, for `tiling.reach`."""
         return list(self.back_end)
 
     def see_all(self, f: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def translate(
         if is_from(out, origin, TRANSLATED, what="translated images"):
             return out
         claim(making, origin, TRANSLATED, what="translated images", fabric=fabric)
-        shared_out(partial(_write_image, generator, source, making), len(source), fabric, bar="translate")
+        shared_out(partial(_write_image, generator, source, making), range(len(source)), fabric, bar="translate")
         fabric.barrier()
         if fabric.is_global_zero:
             for name in LISTS:

@@ -20,6 +20,7 @@ from sdcda_tutorial import losses
 from sdcda_tutorial.adaptation import Adaptation, Batch, Networks
 from sdcda_tutorial.datasets.batches import SOURCE, TARGET, Batches, PseudoMasked, micro_batches
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
+from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import folder_digest
 from sdcda_tutorial.networks import CrowdCounter, FeatureDiscriminator, SemanticExtractor, make_counter
@@ -280,9 +281,8 @@ def _domains(
 def _count_error(counter: CrowdCounter, dataset: CrowdDataset, fabric: Fabric) -> float:
     """MAE of the counts on whole images, in people; the same in all processes, which share the images."""
 
-    def error(index: int) -> float:
-        sample = dataset[index]
+    def error(sample: Sample) -> float:
         return abs(float(predict_density(counter, sample.image).sum()) - sample.count)
 
     with fabric.autocast():
-        return float(np.mean(shared_out(error, len(dataset), fabric)))
+        return float(np.mean(shared_out(error, dataset, fabric)))

@@ -205,6 +205,29 @@ def cpu_has_bf16() -> bool:
     return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def computes_in_float16(device: str) -> bool:
+    """Whether the hardware does: GPUs ("cuda") from Volta on, and CPUs ("cpu") with AMX-FP16."""
+    if device == "cuda":
+        return torch.cuda.is_available() and torch.cuda.get_device_capability() >= (7, 0)
+    return bool(getattr(torch.cpu, "_is_amx_fp16_supported", lambda: False)())
+
+
+def half_device() -> str:
+    """ "cuda" or "cpu": where a counter computes faster in float16, with counts within 0.1 % of those in float32.
+
+    It is for the user to choose, since the same photograph should give the same count on every machine. bfloat16, in
+    which a training may compute, is not offered: it has three bits less, and moved counts of the stored counters by up
+    to 1.5 %, most of them in one direction.
+
+    Raises:
+        InputError: there is none; where float16 is emulated it is slower than float32.
+    """
+    found = next((device for device in ("cuda", "cpu") if computes_in_float16(device)), None)
+    if found is None:
+        raise InputError("neither a GPU nor the CPU of this machine computes in float16; drop --half")
+    return found
+
+
 @contextmanager
 def denormals_are_zero() -> Iterator[None]:
     """Weights decay towards zero, and a CPU computes with the smallest numbers (denormals) in slow microcode.

@@ -28,7 +28,6 @@ from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.guards.provenance import IMAGES, claim, forgetting_contents
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
 from sdcda_tutorial.pixels import as_rgb
-from sdcda_tutorial.prediction import PASS_PIXELS
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.config import SegmenterConfig, polynomial
 from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
@@ -38,6 +37,7 @@ from sdcda_tutorial.training.processes import average_buffers, shared_out
 from sdcda_tutorial.training.rehearsal import Rehearsal
 from sdcda_tutorial.training.saving import Records, RunFolder
 
+PASS_PIXELS = 2**21  # what S sees at most: an image of GCC, 1080 × 1920, is just below
 PROVENANCE, MASKS = "provenance.json", "masks_sha256"  # the file about masks, and in it image -> digest of its mask
 
 
@@ -122,7 +122,7 @@ def crowd_probability(segmenter: nn.ModuleDict, image: object, scale: float = 1.
     """Probability of crowd at each pixel.
 
     S looks at the whole image at once (its pyramid pooling), so there are no tiles: a larger image is shrunk to
-    `prediction.PASS_PIXELS`.
+    `PASS_PIXELS`.
 
     Args:
         segmenter: E and S, as `checkpoints.load_segmenter` returns them.
@@ -198,7 +198,7 @@ def write_pseudo_masks(
         claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
         noted = read_object(folder / PROVENANCE).get(MASKS)
         known = noted if isinstance(noted, dict) else {}  # nothing was noted in earlier versions
-        digests = shared_out(write, len(target), fabric, bar="pseudo-masks")
+        digests = shared_out(write, range(len(target)), fabric, bar="pseudo-masks")
         if fabric.is_global_zero and (made := dict(zip(images, digests, strict=True))) != known:
             write_json(folder / PROVENANCE, read_object(folder / PROVENANCE) | {MASKS: made})
     return folder

@@ -15,8 +15,9 @@ import socket
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from functools import partial
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import nn
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 MEETING_POINT = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")  # variables that several machines need
@@ -132,24 +134,45 @@ def cluster_environment() -> Any:
     return LightningEnvironment()
 
 
-def shared_out(function: Callable[[int], T], number: int, fabric: Fabric | None, *, bar: str | None = None) -> list[T]:
-    """[function(0), ..., function(number - 1)], each computed by one of the processes; all of them get the whole list.
+def shared_out(
+    function: Callable[[S], T], items: Sequence[S], fabric: Fabric | None, *, bar: str | None = None
+) -> list[T]:
+    """[function(items[0]), function(items[1]), ...], each computed by one of the processes; all get the whole list.
 
-    The first process shows a progress bar named `bar`.
+    A process reads its next item while it works on the one before, as `read_ahead` says. The first shows a progress bar
+    named `bar`.
     """
     from tqdm.auto import tqdm
 
     rank, size = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
     hidden = bar is None or rank > 0
-    with tqdm(range(rank, number, size), desc=bar, unit="image", dynamic_ncols=True, disable=hidden) as share:
-        found = [function(index) for index in share]
+    mine = range(rank, len(items), size)
+    with (
+        closing(read_ahead(items, mine)) as read,
+        tqdm(read, desc=bar, total=len(mine), unit="image", dynamic_ncols=True, disable=hidden) as share,
+    ):
+        found = [function(item) for item in share]
     if size == 1:
         return found
     import torch
 
     shares: list[Any] = [None] * size
     torch.distributed.all_gather_object(shares, found)
-    return [shares[index % size][index // size] for index in range(number)]
+    return [shares[index % size][index // size] for index in range(len(items))]
+
+
+def read_ahead(items: Sequence[S], indices: Sequence[int]) -> Generator[S]:
+    """The items at these indices, in order; while the caller works with one, a thread reads the next, and no more.
+
+    What reading an item raises is raised in its turn, after all items before it.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
+        upcoming = [reader.submit(items.__getitem__, index) for index in indices[:1]]
+        for following in range(1, len(indices) + 1):
+            item = upcoming.pop().result()
+            if following < len(indices):
+                upcoming.append(reader.submit(items.__getitem__, indices[following]))
+            yield item
 
 
 def average_buffers(module: nn.Module, fabric: Fabric) -> None:

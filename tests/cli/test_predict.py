@@ -21,6 +21,7 @@ from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.evaluation.regions import count_in
 from sdcda_tutorial.files import in_one_line
 from sdcda_tutorial.prediction import predict_density
+from sdcda_tutorial.training import hardware
 from sdcda_tutorial.training.checkpoints import load, load_counter, save, weights_digest
 
 ROOT = Path(__file__).parents[2]
@@ -117,6 +118,22 @@ def test_a_count_that_is_no_number_is_refused() -> None:
     photo = photograph("a.png")
     says = refused("predict", photo, "--checkpoint", "broken.safetensors", "--json", "-")
     assert "the count of a.png is nan: the weights of the model are broken" in says
+
+
+def test_half_precision_is_refused_where_the_hardware_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "computes_in_float16", lambda device: False)
+    assert "computes in float16; drop --half" in refused("predict", photograph("a.png"), "--half", "--out", "out")
+    assert not Path("out").exists()
+
+
+def test_counts_in_half_precision_stay_within_a_thousandth_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "computes_in_float16", lambda device: device == "cpu")  # here it is emulated
+    photo = photograph("a.png", (128, 160))
+    predict(photo, "--json", "full.json")
+    predict(photo, "--json", "half.json", "--half")
+    (full,), (half,) = (json.loads(Path(f"{name}.json").read_text()) for name in ("full", "half"))
+    assert "precision" not in full and half["precision"] == "float16"
+    assert 0 < abs(half["count"] - full["count"]) < 1e-3 * full["count"]
 
 
 # --- regions ----------------------------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from sdcda_tutorial.networks import CrowdCounter, make_counter
-from sdcda_tutorial.prediction import predict_density, reach
+from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.rivals.sfcn import SFCN, SpatialDensityEstimator, SpatialEncoder
+from sdcda_tutorial.tiling import reach
 
 T = TypeVar("T", bound=nn.Module)
 

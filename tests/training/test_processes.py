@@ -12,15 +12,16 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.training import processes
-from sdcda_tutorial.training.processes import in_processes, is_first, number_started, started
+from sdcda_tutorial.training.processes import in_processes, is_first, number_started, read_ahead, shared_out, started
 
 pytestmark = pytest.mark.alone
 
@@ -249,3 +250,84 @@ def test_who_was_started_by_torchrun_or_srun_knows(
         monkeypatch.setenv(name, value)
     assert started() == (number is not None) and is_first() == first
     assert number is None or number_started() == number
+
+
+# --- reading ahead ----------------------------------------------------------------------------------------------------
+class Shelf(Sequence[str]):
+    """Notes when which item is read; the one called "broken" cannot be."""
+
+    def __init__(self, *names: str) -> None:
+        self.names, self.reading, self.threads = names, list[str](), set[int]()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> str:  # type: ignore[override]
+        self.threads.add(threading.get_ident())
+        self.reading.append(self.names[index])
+        if self.names[index] == "broken":
+            raise InputError("broken cannot be read")
+        return self.names[index]
+
+
+def test_the_next_item_is_read_while_one_is_worked_on_and_no_more() -> None:
+    shelf, most = Shelf(*"abcdef"), 5.0
+    for done, item in enumerate(read_ahead(shelf, range(0, 6, 2))):
+        assert item == "ace"[done]
+        wanted = list("ace"[: done + 2])
+        until = time.monotonic() + most
+        while shelf.reading != wanted and time.monotonic() < until:  # without asking for it
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert shelf.reading == wanted
+    assert len(shelf.threads) == 1 and threading.get_ident() not in shelf.threads
+
+
+def test_what_cannot_be_read_is_told_in_its_turn_and_nothing_is_read_after_it() -> None:
+    shelf, done = Shelf("a", "b", "broken", "d"), []
+    with pytest.raises(InputError, match="broken cannot be read"):
+        shared_out(done.append, shelf, None)
+    assert done == ["a", "b"] and shelf.reading == ["a", "b", "broken"]
+
+
+def test_an_error_or_ctrl_c_in_the_work_ends_the_reading() -> None:
+    for error in (ValueError, KeyboardInterrupt):
+        shelf = Shelf(*"abcdef")
+
+        def work(item: str, error: type[BaseException] = error) -> None:
+            if item == "b":
+                raise error
+
+        with pytest.raises(error):
+            shared_out(work, shelf, None)
+        assert not any(thread.name.startswith("read-ahead") for thread in threading.enumerate())
+        assert shelf.reading[:2] == ["a", "b"] and len(shelf.reading) <= 3
+
+
+def test_nothing_is_read_of_nothing() -> None:
+    assert shared_out(str.upper, [], None) == []
+    assert shared_out(str.upper, Shelf("a"), None) == ["A"]
+
+
+@posix
+def test_ctrl_c_while_an_item_is_read_is_an_interruption() -> None:
+    code = """
+        import time
+        from sdcda_tutorial.training.processes import shared_out
+        class Slow(list):
+            def __getitem__(self, index):
+                if index == 1:
+                    print("reading", flush=True)
+                    time.sleep(1)
+                return index
+        try:
+            shared_out(lambda index: time.sleep(60 * index), Slow([0, 1, 2]), None)
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reading\n"
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    assert rest.split() == ["interrupted"] and process.returncode == 0

@@ -142,7 +142,7 @@ def everything(folder: Path, data: Data, model: Path) -> None:
             done.append(index)
             return index * index
 
-        seen["shared"].append([number, done, shared_out(square, number, fabric)])
+        seen["shared"].append([number, done, shared_out(square, range(number), fabric)])
     write_json(mine / "seen.json", seen)
 
 

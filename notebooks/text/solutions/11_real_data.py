@@ -21,7 +21,7 @@ notebook.begin()
 
 import numpy as np
 
-from sdcda_tutorial.prediction import reach
+from sdcda_tutorial.tiling import reach
 from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]

@@ -1,0 +1,82 @@
+"""What looks only so far is seen tile by tile: the same result, up to rounding, in bounded memory.
+
+Each tile is seen with as much of its surroundings as the layers reach. Tiles begin at multiples of the stride, so every
+pooling and every up-sampling meets the pixels that it would meet in the whole image, and at the border of the image a
+tile is padded as the image is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from sdcda_tutorial.networks import CrowdCounter
+
+Window = tuple[slice, slice]  # rows and columns
+
+
+def put_together(
+    see: Callable[[Window], Tensor], size: tuple[int, int], side: int, margin: int, scale: int = 1
+) -> Tensor:
+    """The whole map, (B, C, H / scale, W / scale), of which `see` gives what it finds in a window of the input.
+
+    Args:
+        see: window of the input -> (B, C, h / scale, w / scale).
+        size: (H, W) of the input, multiples of `scale`.
+        side: of a tile; a multiple of `scale`, as is `margin`.
+        margin: how far beyond a tile `see` has to look.
+    """
+    whole = torch.empty(0)
+    for tile, seen, tile_in_seen in tiles(size, side, margin):
+        found = see(seen)
+        if not len(whole):
+            shape = (*found.shape[:2], size[0] // scale, size[1] // scale)
+            whole = torch.empty(
+                shape, dtype=found.dtype, device=found.device, memory_format=torch.channels_last
+            )  # as convolutions are fast
+        whole[(..., *_shrunk(tile, scale))] = found[(..., *_shrunk(tile_in_seen, scale))]
+    return whole
+
+
+def tiles(size: tuple[int, int], side: int, margin: int) -> Iterator[tuple[Window, Window, Window]]:
+    """Squares that cover a map of `size`: the tile, what is seen of the image for it, where in that the tile lies."""
+    height, width = size
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            bottom, right = min(top + side, height), min(left + side, width)
+            above, before = min(margin, top), min(margin, left)  # nothing lies beyond the border of the image
+            yield (
+                (slice(top, bottom), slice(left, right)),
+                (slice(top - above, bottom + margin), slice(left - before, right + margin)),
+                (slice(above, above + bottom - top), slice(before, before + right - left)),
+            )
+
+
+def reach(counter: CrowdCounter) -> int:
+    """How many pixels beyond a tile its part of `counter.local` depends on, rounded up to a multiple of the stride."""
+    layers = [*counter.E.features, *counter.C.layers()]
+    return math.ceil(needed_before(layers) / counter.E.stride) * counter.E.stride
+
+
+def needed_before(layers: Iterable[nn.Module], pixels: int = 0) -> int:
+    """How many extra pixels the input needs on each side so that `pixels` extra pixels of the output are right.
+
+    From the last layer back to the first: a convolution adds half its kernel; an up-sampling by 2 reads one pixel to
+    either side of the half-sized tile; pooling doubles.
+    """
+    for layer in reversed(list(layers)):
+        if isinstance(layer, nn.MaxPool2d):
+            pixels *= 2
+        elif isinstance(layer, nn.Upsample):
+            pixels = pixels // 2 + 1
+        elif isinstance(layer, nn.Conv2d):
+            pixels += layer.kernel_size[0] // 2 * layer.dilation[0]
+    return pixels
+
+
+def _shrunk(window: Window, scale: int) -> Window:
+    rows, columns = (slice(edge.start // scale, edge.stop // scale) for edge in window)
+    return rows, columns
