@@ -58,7 +58,7 @@ from sdcda_tutorial.teaching.broken_copy import broken_copy
 from sdcda_tutorial.teaching.exercises import check
 from sdcda_tutorial.training.mask_model import crowd_probability
 
-world = notebook.world()
+world = notebook.world(whole=True)
 counters = {METHOD_TITLES[name]: notebook.counter(name) for name in ("noadapt", "se+fd")}
 
 # %% [markdown]

@@ -13,10 +13,10 @@ import math
 import operator
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import in_utf8
 from sdcda_tutorial.guards.provenance import CONTENTS, WORLD
 from sdcda_tutorial.places import MINI_WORLD, in_mini_world
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 MOST_PIXELS = 100_000_000  # of a size to resize to: memory would hold hardly one image of more
 
@@ -67,6 +70,10 @@ class Finding:
 
 class AbsentPart(InputError):
     """A split that is not there at all, where another may be."""
+
+
+def _as_listed(entry: Entry) -> Entry:
+    return entry
 
 
 class CrowdDataset(Sequence[Sample]):
@@ -113,6 +120,7 @@ class CrowdDataset(Sequence[Sample]):
             raise InputError(f"{name}: {len(twice)} names occur twice, first {twice[0]}; remove the duplicates")
         self.faults += [Finding(one, f"{one} occurs more than once in {name}; remove the duplicates") for one in twice]
         self._entries = list({entry.name: entry for entry in entries}.values())
+        self._find: Callable[[Entry], Entry] = _as_listed
         if size is not None and max_side is not None:
             raise InputError(f"{name}: give size or max_side, not both")
         if (size is not None and min(size) < 1) or (max_side is not None and max_side < 1):
@@ -124,10 +132,28 @@ class CrowdDataset(Sequence[Sample]):
         self._cache: dict[str, Sample] | None = {} if cache else None
         self._digests: dict[bool, dict[str, str]] = {}  # labelled or not -> name -> digest; shared by subsets
 
+    @classmethod
+    def on_demand(cls, name: str, entries: Sequence[Entry], find: Callable[[Entry], Entry]) -> Self:
+        """A data set in this format of files that are made when they are asked for (`mini_world.on_demand`).
+
+        Args:
+            name: what to call it.
+            entries: name of every image, and where its picture will be.
+            find: makes the files of one of them where they are not there yet; gives the entry as a loader lists it.
+        """
+        dataset = cls.__new__(cls)  # nothing is there that the loader could list
+        CrowdDataset.__init__(dataset, name, entries)
+        dataset._find = find
+        return dataset
+
+    def entry(self, index: int) -> Entry:
+        """Where sample `index` is read from."""
+        return self._find(self._entries[operator.index(index)])
+
     @property
     def image_paths(self) -> list[Path]:
         """Path of every image, in order."""
-        return [entry.image for entry in self._entries]
+        return [self.entry(index).image for index in range(len(self))]
 
     @property
     def names(self) -> list[str]:
@@ -141,7 +167,7 @@ class CrowdDataset(Sequence[Sample]):
 
     def cache_if_small(self, limit: int = 2**30) -> CrowdDataset:
         """Keep decoded samples in memory if all of them, taken to be as large as the first, fit into `limit` bytes."""
-        height, width = self._target(image_size(self._entries[0].image, upright=self.upright))
+        height, width = self._target(image_size(self.entry(0).image, upright=self.upright))
         if self._cache is None and len(self) * height * width * 4 <= limit:  # three bytes of image, one of mask
             self._cache = {}
         return self
@@ -152,14 +178,14 @@ class CrowdDataset(Sequence[Sample]):
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]  # no slices: `subset` says it better
         entry = self._entries[operator.index(index)]
         if self._cache is None:
-            return self._load(entry)
+            return self._load(self._find(entry))
         if entry.name not in self._cache:
-            self._cache[entry.name] = self._load(entry)
+            self._cache[entry.name] = self._load(self._find(entry))
         return self._cache[entry.name]
 
     def read_image(self, index: int) -> np.ndarray:
         """Image `index` as its sample has it, (H, W, 3) uint8, without looking at any label."""
-        return self._decode(self._entries[operator.index(index)])[0]
+        return self._decode(self.entry(index))[0]
 
     def read_labels(self, index: int, *, mask: bool = True, size: Size | None = None) -> Labels:
         """Labels of image `index` as in its files: in stored pixels, with whatever lies outside.
@@ -168,14 +194,14 @@ class CrowdDataset(Sequence[Sample]):
             mask: read the mask too, where there is one; it takes much longer than all the rest.
             size: (height, width) of the picture's file, where that is known already.
         """
-        entry = self._entries[operator.index(index)]
+        entry = self.entry(index)
         size = size or image_size(entry.image, upright=self.upright)
         labels = self._labels(entry, size)
         return replace(labels, mask=self._mask(entry, size)) if mask else labels
 
     def files(self, index: int) -> list[Path]:
         """Files that belong to image `index` alone: the picture first, then its annotation."""
-        entry = self._entries[operator.index(index)]
+        entry = self.entry(index)
         return [entry.image] + ([entry.annotation] if isinstance(entry.annotation, Path) else [])
 
     def subset(self, indices: Iterable[int]) -> CrowdDataset:
@@ -195,8 +221,9 @@ class CrowdDataset(Sequence[Sample]):
         files = [self.files(index)[: None if labelled else 1] for index in range(len(self))]
         of = file_digests(itertools.chain.from_iterable(files), self.name)
         digests = [[of[path] for path in own] for own in files]
-        for own, entry in zip(digests, self._entries, strict=True):
-            own += [entry.annotation.digest()] if labelled and isinstance(entry.annotation, Labels) else []
+        for index, own in enumerate(digests):
+            annotation = self.entry(index).annotation
+            own += [annotation.digest()] if labelled and isinstance(annotation, Labels) else []
         known |= {name: joined(own) for name, own in zip(self.names, digests, strict=True)}
         return [known[name] for name in self.names]
 

@@ -12,7 +12,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from sdcda_tutorial.mini_world.scene import HEAD_RADIUS, Colour, Scene, shifted
+from sdcda_tutorial.mini_world.scene import HEAD_RADIUS, SCALE, Colour, Scene, shifted
 from sdcda_tutorial.mini_world.stage import Stage
 
 GAME_GROUNDS: tuple[Colour, ...] = ((128, 128, 124), (140, 132, 116), (112, 124, 98), (122, 118, 128), (150, 142, 124))
@@ -159,9 +159,10 @@ def _leaves(stage: Stage, xs: np.ndarray, ys: np.ndarray, head: float) -> None:
     lightness = 0.45 + 0.6 * upwards + rng.uniform(-0.28, 0.28, len(xs))
     kinds = rng.choice(len(LEAVES), len(xs), p=(0.74, 0.16, 0.10))
     colours = np.clip(np.array(LEAVES)[kinds] * lightness[:, None], 8, 250).astype(int)
-    dots = np.stack([xs, ys, head * rng.uniform(0.6, 1.3, len(xs))], axis=1)
-    for (x, y, radius), (red, green, blue) in zip(dots[order].tolist(), colours[order].tolist(), strict=True):
-        stage.ellipse(x, y, radius, radius, (red, green, blue))
+    radii = head * rng.uniform(0.6, 1.3, len(xs))
+    boxes = SCALE * np.stack([xs - radii, ys - radii, xs + radii, ys + radii], axis=1)
+    for box, colour in zip(boxes[order].tolist(), colours[order].tolist(), strict=True):
+        stage.draw.ellipse(box, fill=tuple(colour))
 
 
 def _tree(stage: Stage, x: float, base: float) -> None:
@@ -226,9 +227,9 @@ def _brick_wall(stage: Stage, x0: float, x1: float, base: float) -> None:
     brick, joint = stage.vary((150, 92, 74), 14), (176, 160, 146)
     stage.rectangle(x0, -2, x1, base, brick)
     course = 0.22 * stage.scene.height_at(base)
-    for number, y in enumerate(np.arange(base, 0, -course)):
+    for number, y in enumerate(np.arange(base, 0, -course).tolist()):
         stage.line(x0, y, x1, y, 0.4, joint)
-        for x in np.arange(x0 + (number % 2) * course, x1, 2 * course):
+        for x in np.arange(x0 + (number % 2) * course, x1, 2 * course).tolist():
             stage.line(x, y - course, x, y, 0.4, joint)
 
 

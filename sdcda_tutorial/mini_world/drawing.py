@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from sdcda_tutorial.mini_world.backgrounds import paint_background
-from sdcda_tutorial.mini_world.people import draw_people
+from sdcda_tutorial.mini_world.people import Silhouettes, draw_people
 from sdcda_tutorial.mini_world.scene import SCALE, Scene
-from sdcda_tutorial.mini_world.weather import apply_light
+from sdcda_tutorial.mini_world.weather import apply_light, tint
 
 DEFAULT_STRENGTH = 0.55
 
@@ -20,9 +19,18 @@ class Rendering:
     """A rendered scene."""
 
     image: np.ndarray  # (H, W, 3) uint8 RGB
-    mask: np.ndarray  # (H, W) uint8, 1 where at least half of a pixel shows a person
-    visible_boxes: np.ndarray  # (N, 4) (x0, y0, x1, y1) around what is seen of each person; zeros for a hidden one
+    silhouettes: Silhouettes
     jpeg_quality: int  # how the camera compresses the picture when it is saved
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) uint8, 1 where at least half of a pixel shows a person."""
+        return self.silhouettes.mask
+
+    @property
+    def visible_boxes(self) -> np.ndarray:
+        """(N, 4) float64 (x0, y0, x1, y1) around what is seen of each person; zeros for a hidden one."""
+        return self.silhouettes.visible_boxes
 
 
 def render(scene: Scene, *, strength: float = DEFAULT_STRENGTH) -> Rendering:
@@ -34,18 +42,19 @@ def render(scene: Scene, *, strength: float = DEFAULT_STRENGTH) -> Rendering:
     """
     rng = np.random.default_rng(scene.drawing_seed)
     stage = paint_background(scene, rng, strength)
-    mask, visible_boxes = draw_people(stage.canvas, scene)
-    picture = np.asarray(stage.canvas.reduce(SCALE), dtype=np.float32)
-    picture = apply_light(picture, scene, rng, strength=1.0 if scene.domain == "source" else 0.5)
+    silhouettes = draw_people(stage.canvas, scene)
+    picture = np.array(stage.canvas.reduce(SCALE), dtype=np.float32)
+    # From here on the picture is changed in place: new memory for each step takes as long as the step.
+    apply_light(picture, scene, rng, strength=1.0 if scene.domain == "source" else 0.5)
     image, jpeg_quality = _photograph(picture, scene, rng, strength)
-    return Rendering(image, mask, visible_boxes, jpeg_quality)
+    return Rendering(image, silhouettes, jpeg_quality)
 
 
 def _photograph(picture: np.ndarray, scene: Scene, rng: np.random.Generator, strength: float) -> tuple[np.ndarray, int]:
     """What a camera does to a picture: colour cast, gamma, blur, noise. The game's camera is nearly perfect.
 
     Args:
-        picture: (H, W, 3) float32 in 0 ... 255.
+        picture: (H, W, 3) float32 in 0 ... 255; it is used up.
         strength: the target's camera gets worse with it.
     Returns:
         (H, W, 3) uint8, and the quality of its JPEG.
@@ -63,11 +72,20 @@ def _photograph(picture: np.ndarray, scene: Scene, rng: np.random.Generator, str
         gamma = np.exp(rng.uniform(-0.5, 0.5) * strength)
         blur, noise = rng.uniform(0.0, 1.2) * strength, rng.uniform(6.0, 16.0) * strength  # in pixels, in grey values
         quality = round(95 - 60 * strength * rng.random())
-    picture = picture * gains.astype(np.float32)
+    tint(picture, gains.astype(np.float32))
     if gamma != 1.0:
-        picture = 255 * (np.clip(picture, 0, 255) / 255) ** np.float32(gamma)
+        np.clip(picture, 0, 255, out=picture)
+        picture /= 255
+        np.power(picture, np.float32(gamma), out=picture)
+        picture *= 255
     if blur > 0.15:
+        from scipy import ndimage
+
         picture = ndimage.gaussian_filter(picture, (blur, blur, 0), truncate=3)
     if noise > 0:
-        picture = picture + np.float32(noise) * rng.standard_normal(picture.shape, np.float32)
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8), quality
+        grain = rng.standard_normal(picture.shape, np.float32)
+        grain *= np.float32(noise)
+        picture += grain
+    np.rint(picture, out=picture)
+    np.clip(picture, 0, 255, out=picture)
+    return picture.astype(np.uint8), quality

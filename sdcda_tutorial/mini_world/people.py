@@ -6,37 +6,63 @@ exactly one way to paint a person, and nothing in it knows the domain.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from sdcda_tutorial.mini_world.scene import HALF_WIDTH, HEAD_RADIUS, SCALE, Colour, Person, Scene, scaled
 
+_STRIPES = np.arange(0.24, 0.53, 0.085).tolist()  # down a shirt, in body heights
 
-def draw_people(canvas: Image.Image, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Paint everyone far to near onto `canvas`, which is `SCALE` times the size of the scene.
 
-    Returns:
-        `mask` and `visible_boxes` of `drawing.Rendering`, (H, W) uint8 and (N, 4) float64.
-    """
-    height, width = scene.size
-    painted = Image.new("I", canvas.size)  # 0 = background, n + 1 = the nth person is what is seen here
+@dataclass(frozen=True)
+class Silhouettes:
+    """Where everyone was painted, far to near. Mask and boxes are worked out when a format asks for them."""
+
+    size: tuple[int, int]  # (height, width) of the scene
+    people: tuple[tuple[Image.Image, int, int], ...]  # the sprite of each, and its left and top on the canvas
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """(H, W) uint8, 1 where at least half of a pixel shows a person."""
+        seen = (self._owner > 0).view(np.uint8)
+        covered = sum(seen[row::SCALE, column::SCALE] for row in range(SCALE) for column in range(SCALE))
+        return (2 * np.asarray(covered) >= SCALE**2).astype(np.uint8)
+
+    @cached_property
+    def visible_boxes(self) -> np.ndarray:
+        """(N, 4) float64 (x0, y0, x1, y1) around what is seen of each person; zeros for a hidden one."""
+        from scipy import ndimage  # late, as in `drawing`: half of what a process that draws nothing would import
+
+        boxes = np.zeros((len(self.people), 4))
+        for index, found in enumerate(ndimage.find_objects(self._owner, max_label=len(boxes))):
+            if found is not None:
+                rows, columns = found
+                boxes[index] = columns.start, rows.start, columns.stop, rows.stop
+        return boxes / SCALE
+
+    @cached_property
+    def _owner(self) -> np.ndarray:
+        """Of each pixel of the canvas: 0 for background, n + 1 where the nth person is what is seen."""
+        height, width = self.size
+        painted = Image.new("L" if len(self.people) < 256 else "I", (width * SCALE, height * SCALE))
+        for number, (body, left, top) in enumerate(self.people, start=1):
+            painted.paste(number, (left, top, left + body.width, top + body.height), body)
+        return np.asarray(painted)
+
+
+def draw_people(canvas: Image.Image, scene: Scene) -> Silhouettes:
+    """Paint everyone far to near onto `canvas`, which is `SCALE` times the size of the scene."""
     _drop_shadows(canvas, scene)
-    for number, person in enumerate(scene.people, start=1):
+    painted = []
+    for person in scene.people:
         body = _sprite(person)
-        silhouette = body.getchannel("A")
         left, top = round((person.x - person.half_width) * SCALE), round(person.top * SCALE)
-        canvas.paste(body, (left, top), silhouette)
-        painted.paste(number, (left, top, left + body.width, top + body.height), silhouette)
-
-    owner = np.asarray(painted, dtype=np.int32)
-    shares = (owner > 0).reshape(height, SCALE, width, SCALE).mean(axis=(1, 3))
-    boxes = np.zeros((len(scene.people), 4))
-    for index, found in enumerate(ndimage.find_objects(owner, max_label=len(boxes))):
-        if found is not None:
-            rows, columns = found
-            boxes[index] = columns.start, rows.start, columns.stop, rows.stop
-    return (shares >= 0.5).astype(np.uint8), boxes / SCALE
+        canvas.paste(body, (left, top), body)
+        painted.append((body, left, top))
+    return Silhouettes(scene.size, tuple(painted))
 
 
 def _drop_shadows(canvas: Image.Image, scene: Scene) -> None:
@@ -47,7 +73,8 @@ def _drop_shadows(canvas: Image.Image, scene: Scene) -> None:
         width, depth = 0.22 * person.build * person.height, 0.055 * person.height
         x, y = person.x + 0.05 * person.height, person.feet - 0.2 * depth  # light comes from the left in every scene
         draw.ellipse([SCALE * value for value in (x - width, y - depth, x + width, y + depth)], fill=90)
-    canvas.paste((18, 20, 26), (0, 0), shadows)
+    if box := shadows.getbbox():  # the rest would stay as it is
+        canvas.paste((18, 20, 26), box, shadows.crop(box))
 
 
 def _sprite(person: Person) -> Image.Image:
@@ -57,19 +84,17 @@ def _sprite(person: Person) -> Image.Image:
     body = Image.new("RGBA", (max(round(2 * half * unit), 3), max(round(unit), 3)))
     brush = ImageDraw.Draw(body)
 
-    def across(x: float) -> float:  # body coordinates: x from the middle, y from the top, in body heights
-        return (half + x) * unit - 0.5
-
+    # Body coordinates: x from the middle, y from the top, in body heights.
     def ellipse(x: float, y: float, radius_x: float, radius_y: float, colour: Colour) -> None:
-        top, bottom = (y - radius_y) * unit - 0.5, (y + radius_y) * unit - 0.5
-        brush.ellipse((across(x - radius_x), top, across(x + radius_x), bottom), fill=colour)
+        left, right = (half + (x - radius_x)) * unit - 0.5, (half + (x + radius_x)) * unit - 0.5
+        brush.ellipse((left, (y - radius_y) * unit - 0.5, right, (y + radius_y) * unit - 0.5), fill=colour)
 
     def limb(x0: float, y0: float, x1: float, y1: float, thickness: float, colour: Colour) -> None:
-        ends = (across(x0), y0 * unit, across(x1), y1 * unit)
+        ends = ((half + x0) * unit - 0.5, y0 * unit, (half + x1) * unit - 0.5, y1 * unit)
         brush.line(ends, fill=colour, width=max(round(thickness * unit), 1))
 
     def block(x0: float, y0: float, x1: float, y1: float, radius: float, colour: Colour) -> None:
-        box = (across(x0), y0 * unit, across(x1), y1 * unit)
+        box = ((half + x0) * unit - 0.5, y0 * unit, (half + x1) * unit - 0.5, y1 * unit)
         if radius * unit < 1:
             brush.rectangle(box, fill=colour)
         else:
@@ -92,7 +117,7 @@ def _sprite(person: Person) -> Image.Image:
     block(-shoulder, 0.185, shoulder, 0.56, 0.055, person.shirt)
     block(0.45 * shoulder, 0.21, shoulder - 0.012, 0.548, 0, scaled(person.shirt, 0.84))
     if person.striped:
-        for y in np.arange(0.24, 0.53, 0.085):
+        for y in _STRIPES:
             limb(-shoulder, y, shoulder, y, 0.034, person.stripe)
 
     if person.long_hair:

@@ -19,6 +19,7 @@ SHIRTS: tuple[Colour, ...] = (
     (120, 70, 128), (226, 128, 136), (98, 160, 190), (128, 128, 132), (222, 108, 40), (70, 60, 54),
 )  # fmt: skip
 TROUSERS: tuple[Colour, ...] = ((38, 46, 76), (34, 34, 38), (96, 88, 76), (62, 66, 72), (128, 108, 84), (70, 92, 130))
+_PALETTES = (SKINS, HAIRS, SHIRTS, SHIRTS, TROUSERS)
 
 
 def scene_generator(seed: int, domain: Domain, split: Split, index: int) -> np.random.Generator:
@@ -84,10 +85,8 @@ def _crowd(
             x, feet = rng.normal(centre_x[cluster], scale), rng.normal(centre_feet[cluster], 0.45 * scale)
         tall = max(_quarter(growth * (feet - horizon) * rng.uniform(0.93, 1.07)), SMALLEST_PERSON)
         x, y = _quarter(x), _quarter(feet - (1 - HEAD_RADIUS) * tall)
-        placed = heads[: len(people)]
-        apart = np.maximum(placed[:, 2], HEAD_RADIUS * tall)
         inside = farthest <= feet < below and 0 <= x < width and 0 <= y < height
-        if not inside or np.any(np.hypot(placed[:, 0] - x, placed[:, 1] - y) < apart):
+        if not inside or _too_near(heads[: len(people)], x, y, HEAD_RADIUS * tall):
             spread[cluster] *= 1.01  # a cluster that is full or outside the picture must not hold us up for ever
             continue
         heads[len(people)] = x, y, HEAD_RADIUS * tall
@@ -95,14 +94,18 @@ def _crowd(
     return tuple(sorted(people, key=lambda p: (p.feet, p.x)))
 
 
+def _too_near(heads: np.ndarray, x: float, y: float, radius: float) -> bool:
+    apart = np.maximum(heads[:, 2], radius)
+    return bool((np.hypot(heads[:, 0] - x, heads[:, 1] - y) < apart).any())
+
+
 def _person(rng: np.random.Generator, x: float, y: float, height: float) -> Person:
     """Somebody with the head at x, y; everyone is dressed from the same wardrobe, whatever the domain."""
-    palettes = (SKINS, HAIRS, SHIRTS, SHIRTS, TROUSERS)
-    choices, offsets = rng.random(len(palettes)), rng.integers(-14, 15, (len(palettes), 3)).tolist()
-    skin, hair, shirt, stripe, trousers = (
+    choices, offsets = rng.random(len(_PALETTES)).tolist(), rng.integers(-14, 15, (len(_PALETTES), 3)).tolist()
+    skin, hair, shirt, stripe, trousers = [
         shifted(palette[int(choice * len(palette))], offset)
-        for palette, choice, offset in zip(palettes, choices, offsets, strict=True)
-    )
+        for palette, choice, offset in zip(_PALETTES, choices, offsets, strict=True)
+    ]
     build, stride, back, long_hair, striped = rng.random(5).tolist()
     return Person(
         x, y, height, build=round(13.5 + 5 * build) / 16, stride=2 * stride - 1,

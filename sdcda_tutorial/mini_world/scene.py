@@ -107,14 +107,18 @@ def geometry_digest(scene: Scene) -> str:
 
 def scaled(colour: Colour, factor: float) -> Colour:
     """A lighter (factor above 1) or darker colour."""
-    red, green, blue = (min(int(channel * factor), 255) for channel in colour)
-    return red, green, blue
+    red, green, blue = colour  # written out, as below: a scene mixes a thousand colours
+    return min(int(red * factor), 255), min(int(green * factor), 255), min(int(blue * factor), 255)
 
 
 def shifted(colour: Colour, offset: Sequence[int]) -> Colour:
     """The colour plus an offset in each channel."""
-    red, green, blue = (min(max(channel + change, 0), 255) for channel, change in zip(colour, offset, strict=True))
-    return red, green, blue
+    (red, green, blue), (more_red, more_green, more_blue) = colour, offset
+    return (
+        min(max(red + more_red, 0), 255),
+        min(max(green + more_green, 0), 255),
+        min(max(blue + more_blue, 0), 255),
+    )
 
 
 def mixed(first: Colour, second: Colour, share: float) -> Colour:

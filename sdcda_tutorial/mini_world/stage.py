@@ -38,18 +38,19 @@ class Stage:
         return shifted(colour, [grey + hue for hue in hues])
 
     def ellipse(self, x: float, y: float, radius_x: float, radius_y: float, colour: Colour) -> None:
-        box = (x - radius_x, y - radius_y, x + radius_x, y + radius_y)
-        self.draw.ellipse([SCALE * value for value in box], fill=colour)
+        left, right = SCALE * (x - radius_x), SCALE * (x + radius_x)
+        self.draw.ellipse((left, SCALE * (y - radius_y), right, SCALE * (y + radius_y)), fill=colour)
 
     def rectangle(self, x0: float, y0: float, x1: float, y1: float, colour: Colour) -> None:
         if x1 > x0 and y1 > y0:
-            self.draw.rectangle([SCALE * value for value in (x0, y0, x1, y1)], fill=colour)
+            self.draw.rectangle((SCALE * x0, SCALE * y0, SCALE * x1, SCALE * y1), fill=colour)
 
     def polygon(self, corners: list[tuple[float, float]], colour: Colour) -> None:
         self.draw.polygon([(SCALE * x, SCALE * y) for x, y in corners], fill=colour)
 
     def line(self, x0: float, y0: float, x1: float, y1: float, thickness: float, colour: Colour) -> None:
-        self.draw.line([SCALE * v for v in (x0, y0, x1, y1)], fill=colour, width=max(round(SCALE * thickness), 1))
+        ends = (SCALE * x0, SCALE * y0, SCALE * x1, SCALE * y1)
+        self.draw.line(ends, fill=colour, width=max(round(SCALE * thickness), 1))
 
     def sky(self) -> None:
         """A gradient from the top of the picture to the horizon."""
@@ -57,32 +58,39 @@ class Stage:
         rows = max(int(np.ceil(self.horizon * SCALE)), 1)
         share = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
         column = Image.fromarray((top + share * (low - top)).astype(np.uint8)[:, None, :])
-        self.canvas.paste(column.resize((self.width * SCALE, rows)), (0, 0))
+        self.canvas.paste(column.resize((self.width * SCALE, rows), Image.Resampling.NEAREST), (0, 0))
 
     def ground(self, near: Colour, far: Colour, patches: float, grain: float) -> None:
         """From the horizon down `far` turns into `near`, with soft patches and fine grain (grey values, 0 = flat)."""
         first = int(self.horizon)
         rows = self.height - first
-        depth = np.linspace(1, 0, rows, dtype=np.float32)[:, None, None] ** 2
-        surface = np.array(near, np.float32) * (1 - depth) + np.array(far, np.float32) * depth
-        surface = np.repeat(surface, self.width, axis=1)
+        depth = np.linspace(1, 0, rows, dtype=np.float32)[:, None] ** 2
+        relief: list[np.ndarray] = []  # added to red, green and blue alike
         if patches:
             coarse = Image.fromarray(self.rng.standard_normal((rows // 6, self.width // 16), np.float32))
-            surface += patches * np.asarray(coarse.resize((self.width, rows), Image.Resampling.BICUBIC))[:, :, None]
+            relief.append(patches * np.asarray(coarse.resize((self.width, rows), Image.Resampling.BICUBIC)))
         if grain:
-            surface += grain * self.rng.standard_normal((rows, self.width, 1), np.float32)
-        picture = Image.fromarray(np.clip(surface, 0, 255).astype(np.uint8))
-        self.canvas.paste(picture.resize((self.width * SCALE, rows * SCALE)), (0, first * SCALE))
+            relief.append(grain * self.rng.standard_normal((rows, self.width), np.float32))
+        surface = np.empty((rows, self.width if relief else 1, 3), np.uint8)
+        for channel, (one, other) in enumerate(zip(near, far, strict=True)):
+            plane = np.repeat(np.float32(one) * (1 - depth) + np.float32(other) * depth, surface.shape[1], axis=1)
+            for offsets in relief:
+                plane += offsets
+            surface[:, :, channel] = np.clip(plane, 0, 255, out=plane)
+        picture = Image.fromarray(surface).resize((surface.shape[1] * SCALE, rows * SCALE))
+        if not relief:  # all columns are the same
+            picture = picture.resize((self.width * SCALE, rows * SCALE), Image.Resampling.NEAREST)
+        self.canvas.paste(picture, (0, first * SCALE))
 
     def paving(self, colour: Colour, body_lengths: float, thickness: float) -> None:
         """Joints of square slabs, in the perspective of the people: they meet at the horizon."""
         vanishing = self.rng.uniform(0.2, 0.8) * self.width
         nearest = self.scene.height_at(self.height)
         spacing = body_lengths * nearest  # of the joints, along the lower border
-        for step in np.arange(-60, 61):
+        far = self.row_where(3.0)
+        share = (far - self.horizon) / (self.height - self.horizon)
+        for step in range(-60, 61):
             foot = vanishing + step * spacing
-            far = self.row_where(3.0)
-            share = (far - self.horizon) / (self.height - self.horizon)
             x_far = vanishing + (foot - vanishing) * share
             if -10 < x_far < self.width + 10 or -10 < foot < self.width + 10:
                 self.line(x_far, far, foot, self.height, thickness, colour)
@@ -107,8 +115,9 @@ class Stage:
         xs = np.arange(x0 + 0.6 * wide, x1 - wide, 1.8 * wide).tolist()
         lights = (self.rng.random((len(ys), len(xs))) < lit).tolist()
         for y, row in zip(ys, lights, strict=True):
+            upper, lower = SCALE * y, SCALE * (y + tall)
             for x, light in zip(xs, row, strict=True):
-                self.rectangle(x, y, x + wide, y + tall, lamp if light else glass)
+                self.draw.rectangle((SCALE * x, upper, SCALE * (x + wide), lower), fill=lamp if light else glass)
 
     def lamp_post(self, x: float, base: float) -> None:
         body, colour = self.scene.height_at(base), (86, 88, 92)

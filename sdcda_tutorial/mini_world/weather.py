@@ -43,42 +43,52 @@ def sky_colours(scene: Scene) -> tuple[Colour, Colour]:
     return mixed(top, overcast, grey), mixed(low, mixed(overcast, (214, 216, 216), 0.4 * day), grey)
 
 
-def apply_light(picture: np.ndarray, scene: Scene, rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Light a picture as hour and weather have it.
+def apply_light(picture: np.ndarray, scene: Scene, rng: np.random.Generator, strength: float) -> None:
+    """Light a picture as hour and weather have it, in place.
 
     Args:
         picture: (H, W, 3) float32 in 0 ... 255, painted as at noon.
-        strength: 1 for the game, less for a domain where the conditions vary less.
-    Returns:
-        The same shape; the brightness of a strength of 1 runs from 0.55 (night) to 1.12 (noon, extra-sunny).
+        strength: 1 for the game, less for a domain where the conditions vary less. The brightness of a strength of 1
+            runs from 0.55 (night) to 1.12 (noon, extra-sunny).
     """
     day, warm = daylight(scene), twilight(scene)
     brightness = (0.60 + 0.44 * day) * _DIMMING[scene.weather] * rng.uniform(0.95, 1.05)
     brightness = 1 + strength * (float(np.clip(brightness, 0.55, 1.12)) - 1)
     night = 1 - day
-    tint = np.array([1 + 0.07 * warm - 0.10 * night, 1 - 0.02 * night, 1 - 0.10 * warm + 0.10 * night], np.float32)
-    picture = picture * (brightness * (1 + strength * (tint - 1))).astype(np.float32)
+    colours = np.array([1 + 0.07 * warm - 0.10 * night, 1 - 0.02 * night, 1 - 0.10 * warm + 0.10 * night], np.float32)
+    tint(picture, (brightness * (1 + strength * (colours - 1))).astype(np.float32))
     if scene.weather == FOG:
         density = strength * rng.uniform(0.45, 0.7)
         rows = scene.size[0] - np.arange(scene.size[0], dtype=np.float32)
         depth = np.clip(rows / (scene.size[0] - scene.horizon), 0, 1)  # it is thickest at the horizon
-        veil = (density * (0.15 + 0.85 * depth**1.5))[:, None, None].astype(np.float32)
-        picture = picture * (1 - veil) + np.float32(225 * brightness) * veil
+        _veil(picture, (density * (0.15 + 0.85 * depth**1.5))[:, None, None].astype(np.float32), 225 * brightness)
     if scene.weather in (RAIN, THUNDER):
-        picture = _rain(picture, rng, strength)
-    return picture
+        _veil(picture, _rain(scene.size, rng, strength), 215)
 
 
-def _rain(picture: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
-    """Fine, slanted, half-transparent streaks."""
-    height, width = picture.shape[:2]
+def tint(picture: np.ndarray, factors: np.ndarray) -> None:
+    """Multiply each channel of a picture (H, W, 3) by a factor; by whole rows, several times as fast as by threes."""
+    height, width, _ = picture.shape
+    rows = picture.reshape(height, -1)
+    rows *= np.tile(factors, width)
+
+
+def _veil(picture: np.ndarray, share: np.ndarray, grey: float) -> None:
+    """Replace a share (0 ... 1, of the same or a broadcast shape) of a picture by a grey value."""
+    picture *= 1 - share
+    picture += np.float32(grey) * share
+
+
+def _rain(size: tuple[int, int], rng: np.random.Generator, strength: float) -> np.ndarray:
+    """Fine, slanted, half-transparent streaks: how much they hide, (H, W, 1) float32."""
+    height, width = size
     streaks = Image.new("L", (width, height))
     draw = ImageDraw.Draw(streaks)
     slant = rng.uniform(-0.35, 0.35)
     drops = int(rng.integers(130, 220))
     xs, ys, lengths = rng.uniform(0, width, drops), rng.uniform(-8, height, drops), rng.uniform(5, 12, drops)
     opacity = (strength * rng.uniform(35, 85, drops)).astype(int)
-    for x, y, length, alpha in zip(xs, ys, lengths, opacity, strict=True):
-        draw.line((x, y, x + slant * length, y + length), fill=int(alpha))
-    veil = np.asarray(streaks, np.float32)[:, :, None] / 255
-    return np.asarray(picture * (1 - veil) + np.float32(215) * veil)
+    arrays = (xs, ys, lengths, opacity)
+    for x, y, length, alpha in zip(*(array.tolist() for array in arrays), strict=True):
+        draw.line((x, y, x + slant * length, y + length), fill=alpha)
+    return np.asarray(streaks, np.float32)[:, :, None] / 255

@@ -1,4 +1,4 @@
-"""The mini world on disk: a synthetic source, a target and a third domain, made from a seed in about 20 seconds.
+"""The mini world on disk: a synthetic source, a target and a third domain, made from a seed in about 15 seconds.
 
     root/source   GCC           root/target   ShanghaiTech part B           root/third   CrowdHuman
     root/manifest.json          what was made, by which version, from which seed; without it a folder is not ours
@@ -36,10 +36,10 @@ from sdcda_tutorial.mini_world.scene import DOMAINS, Domain, Split, geometry_dig
 from sdcda_tutorial.places import GENERATOR, MANIFEST
 
 VERSION = 3  # raise it whenever the pictures or the geometry change: worlds of another version are made again
-_CHUNK = 20  # images per task of a worker process
+_CHUNK = 10  # images per task of a worker process
 _Image = tuple[Domain, Split, int]  # and its index within the split
 _Made = tuple[str | None, int, str]  # its line in a list, its people, the digest of its geometry
-_LISTS: dict[tuple[Domain, Split], str | None] = {  # of each part, where its format has one
+LISTS: dict[tuple[Domain, Split], str | None] = {  # of each part, where its format has one
     ("source", "train"): "train.txt",
     ("source", "test"): "test.txt",
     ("target", "train"): None,
@@ -69,7 +69,7 @@ def ensure_mini_world(
     *,
     seed: int = 0,
     settings: MiniWorldSettings | None = None,
-    workers: int = 2,
+    workers: int = 4,
     progress: bool = True,
 ) -> Path:
     """Make the mini world at `root`, or use the one that is there when it fits; safe to call from several processes.
@@ -88,13 +88,24 @@ def ensure_mini_world(
     if os.environ.get(_PARENT) == str(os.getppid()):
         # A worker imports the caller's script anew; one without a main guard gets here again and would wait for ever.
         raise RuntimeError("put the code that runs your script under if __name__ == '__main__':")
-    if _fits(root, seed, settings):
-        return root
+    fits = partial(is_whole, root, seed, settings)
+    make_once(root, fits, lambda world: _write_world(world, seed, settings, workers, progress))
+    return root
+
+
+def make_once(root: Path, fits: Callable[[], bool], write: Callable[[Path], None]) -> None:
+    """Write a folder of ours to `root`, in one piece, unless what is there `fits`; safe to call from several processes.
+
+    Raises:
+        InputError: the folder exists and is not one of ours, or it cannot be written.
+    """
+    if fits():
+        return
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with one_writer(root, wait=math.inf, beside=True) as alone:
-            if not _fits(root, seed, settings):  # another process may have made it while this one waited
-                _refuse_foreign(root)
+            if not fits():  # another process may have made it while this one waited
+                refuse_foreign(root)
                 require_writable(root)
                 prefix = f".{root.name}.making-"
                 for stale in root.parent.glob(f"{prefix}*") if alone else ():  # of a run that was killed
@@ -102,23 +113,22 @@ def ensure_mini_world(
                 with TemporaryDirectory(prefix=prefix, dir=root.parent, ignore_cleanup_errors=True) as hidden:
                     world = Path(hidden, "world")
                     world.mkdir()  # unlike `hidden`, with the permissions of any new folder of this user
-                    _write_world(world, seed, settings, workers, progress)
+                    write(world)
                     put_in_place(world, root, replace=True)
     except OSError as error:
-        if _fits(root, seed, settings):  # without a lock another process may have been faster, which is as good
-            return root
+        if fits():  # without a lock another process may have been faster, which is as good
+            return
         reason = error.strerror or error
         raise InputError(f"cannot make the mini world in {root}: {reason}; choose another folder") from error
-    return root
 
 
-def _fits(root: Path, seed: int, settings: MiniWorldSettings) -> bool:
+def is_whole(root: Path, seed: int, settings: MiniWorldSettings) -> bool:
     """Whether the world at `root` is whole and is the one asked for."""
-    manifest, wanted = _manifest(root), _identity(seed, settings)
+    manifest, wanted = manifest_of(root), identity(seed, settings)
     return {key: manifest.get(key) for key in wanted} == wanted and manifest.get("files") == _count_files(root)
 
 
-def _manifest(root: Path) -> dict[str, Any]:
+def manifest_of(root: Path) -> dict[str, Any]:
     """What the manifest says; empty where there is none that can be read."""
     try:
         manifest = read_json(root / MANIFEST)
@@ -127,7 +137,7 @@ def _manifest(root: Path) -> dict[str, Any]:
     return manifest if isinstance(manifest, dict) else {}
 
 
-def _identity(seed: int, settings: MiniWorldSettings) -> dict[str, Any]:
+def identity(seed: int, settings: MiniWorldSettings) -> dict[str, Any]:
     return {"generator": GENERATOR, "version": VERSION, "seed": seed, "settings": asdict(settings)}
 
 
@@ -143,15 +153,15 @@ def _count_files(root: Path) -> dict[str, int]:
     return dict(counts)
 
 
-def _refuse_foreign(root: Path) -> None:
+def refuse_foreign(root: Path) -> None:
     """Raise unless `root` is absent, empty or a world of ours: nobody's own files are ever replaced."""
     empty = root.is_dir() and not any(root.iterdir())
-    if (root.exists() or root.is_symlink()) and not empty and _manifest(root).get("generator") != GENERATOR:
+    if (root.exists() or root.is_symlink()) and not empty and manifest_of(root).get("generator") != GENERATOR:
         raise InputError(
             f"{root} exists and is not a mini world ({MANIFEST} is missing or foreign); "
             "choose another folder or move it away"
         )
-    own = _manifest(root).get("files")
+    own = manifest_of(root).get("files")
     if isinstance(own, dict) and (
         more := [folder for folder, number in _count_files(root).items() if number > own.get(folder, 0)]
     ):
@@ -159,11 +169,11 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: int, progress: bool) -> None:
-    images = [(*part, index) for part in _LISTS for index in range(getattr(settings, "_".join(part)))]
-    make = partial(_make_image, world, seed, settings)
+    images = [(*part, index) for part in LISTS for index in range(getattr(settings, "_".join(part)))]
+    make = partial(make_image, world, seed, settings)
     results = _run(make, images, min(workers, os.cpu_count() or 1), progress)
     parts: dict[str, list[_Made]] = {}
-    for (domain, split), name in _LISTS.items():
+    for (domain, split), name in LISTS.items():
         (world / domain).mkdir(exist_ok=True)
         part = [made for image, made in zip(images, results, strict=True) if image[:2] == (domain, split)]
         if name is not None:
@@ -174,7 +184,7 @@ def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: i
     write_json(
         world / MANIFEST,
         {
-            **_identity(seed, settings),
+            **identity(seed, settings),
             "images": {part: len(made) for part, made in parts.items()},
             "people": people,
             "total_people": sum(people.values()),
@@ -204,17 +214,24 @@ def _run(make: Callable[[_Image], _Made], images: list[_Image], workers: int, pr
     return list(bar(map(make, images)))
 
 
-def _make_image(world: Path, seed: int, settings: MiniWorldSettings, image: _Image) -> _Made:
-    """Sample, render and write one image."""
+def number_of(image: _Image, settings: MiniWorldSettings) -> int:
+    """The number of an image as the writer of its format counts."""
+    domain, split, index = image
+    if domain == "source":
+        return index + (settings.source_train if split == "test" else 0)
+    return index + 1 if domain == "target" else index
+
+
+def make_image(world: Path, seed: int, settings: MiniWorldSettings, image: _Image) -> _Made:
+    """Sample, render and write one image below `world`; the list of its part is left to the caller."""
     domain, split, index = image
     scene = sample_scene(scene_generator(seed, domain, split, index), domain, size=(settings.height, settings.width))
     rendering = render(scene, strength=settings.strength)
-    folder, line = world / domain, None
+    folder, number, line = world / domain, number_of(image, settings), None
     if domain == "source":
-        serial = index + (settings.source_train if split == "test" else 0)
-        line = write_gcc(folder, serial, scene, rendering)
+        line = write_gcc(folder, number, scene, rendering)
     elif domain == "target":
-        write_shanghaitech(folder, split, index + 1, scene, rendering)
+        write_shanghaitech(folder, split, number, scene, rendering)
     else:
-        line = write_crowdhuman(folder, index, scene, rendering)
+        line = write_crowdhuman(folder, number, scene, rendering)
     return line, len(scene.people), geometry_digest(scene)

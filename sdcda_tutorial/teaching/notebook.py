@@ -15,11 +15,10 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from torch import nn
 
-from sdcda_tutorial.datasets import open_dataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.pictures import STYLE
 from sdcda_tutorial.files import read_json
-from sdcda_tutorial.mini_world import ensure_mini_world
+from sdcda_tutorial.mini_world import ensure_mini_world, open_mini_world
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.places import clone, mini_root
 from sdcda_tutorial.rivals.cyclegan import Generators
@@ -50,12 +49,18 @@ def begin() -> None:
 
 
 @cache
-def world() -> SimpleNamespace:
-    """The mini world of seed 0, made first if needed (20 seconds): `source`, `target`, `third`, and two test sets."""
-    ensure_mini_world(mini_root())
-    train = {domain: open_dataset(f"mini-{domain}", "train") for domain in ("source", "target", "third")}
-    test = {f"{domain}_test": open_dataset(f"mini-{domain}", "test") for domain in ("source", "target")}
-    return SimpleNamespace(**train, **test)
+def world(*, whole: bool = False) -> SimpleNamespace:
+    """The mini world of seed 0, of which each image is drawn when it is first read: three domains and two test sets.
+
+    Args:
+        whole: draw all images first (15 seconds), for a notebook that also reads the files in data/mini.
+    Returns:
+        Data sets `source`, `target`, `third`, `source_test` and `target_test`.
+    """
+    if whole:
+        ensure_mini_world(mini_root())
+    parts = open_mini_world(mini_root()).items()
+    return SimpleNamespace(**{domain + "_test" * (split == "test"): data for (domain, split), data in parts})
 
 
 def counter(method: str) -> CrowdCounter:

@@ -303,7 +303,7 @@ def test_world_that_does_not_fit_is_made_again(tmp_path: Path, change: str, monk
         (root / "manifest.json").write_text(json.dumps({"generator": before["generator"]}))
     ensure_mini_world(root, seed=seed, settings=settings, progress=False)
     after = json.loads((root / "manifest.json").read_text())
-    assert mini_world._fits(root, seed, settings)
+    assert mini_world.is_whole(root, seed, settings)
     assert (after["geometry"] == before["geometry"]) == (change not in ("seed", "settings"))
     assert [path.name for path in tmp_path.iterdir()] == ["mini"]
 
@@ -327,7 +327,7 @@ def test_a_file_in_the_way_and_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot make"):
         ensure_mini_world(tmp_path / "file" / "mini", settings=TINY, progress=False)
     (tmp_path / "empty").mkdir()
-    assert mini_world._fits(ensure_mini_world(tmp_path / "empty", settings=TINY, progress=False), 0, TINY)
+    assert mini_world.is_whole(ensure_mini_world(tmp_path / "empty", settings=TINY, progress=False), 0, TINY)
 
 
 @pytest.mark.slow
@@ -348,7 +348,7 @@ def test_interruption_leaves_the_old_world_and_nothing_else(
     with pytest.raises((KeyboardInterrupt, InputError)):
         ensure_mini_world(root, seed=1, settings=TINY, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["mini"]
-    assert mini_world._fits(root, 0, TINY)
+    assert mini_world.is_whole(root, 0, TINY)
 
 
 @pytest.mark.slow
@@ -363,7 +363,7 @@ def test_callers_at_once_share_one_world(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         calls = [pool.submit(ensure_mini_world, tmp_path / "mini", settings=TINY, progress=False) for _ in range(4)]
         assert {call.result() for call in calls} == {tmp_path / "mini"}
-    assert mini_world._fits(tmp_path / "mini", 0, TINY)
+    assert mini_world.is_whole(tmp_path / "mini", 0, TINY)
     assert [path.name for path in tmp_path.iterdir()] == ["mini"]
 
 
@@ -461,4 +461,4 @@ def test_script_without_a_main_guard_still_gets_its_world(tmp_path: Path) -> Non
     environment = {**os.environ, "PYTHONPATH": package}
     run = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
-    assert mini_world._fits(tmp_path / "mini", 0, TINY)
+    assert mini_world.is_whole(tmp_path / "mini", 0, TINY)

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,9 @@ from sdcda_tutorial.datasets.transforms import Size
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import read_object
 from sdcda_tutorial.guards.provenance import WORLD
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 LISTS = ("train", "test")
 TRANSLATED = "translation.json"  # beside the scenes, where `rivals.translated_source` has written the images
@@ -102,6 +105,13 @@ class GCC(CrowdDataset):
                 none = f"none of {len(self._listed)} images passes the rule {rule!r} ({bounds})"
                 raise InputError(f"{self.name}: {none}; choose another rule")
 
+    @classmethod
+    def on_demand(cls, name: str, entries: Sequence[Entry], find: Callable[[Entry], Entry]) -> Self:
+        """As in `CrowdDataset`."""
+        dataset = super().on_demand(name, entries, find)
+        dataset.root, dataset.rule, dataset._listed = Path(name.partition(":")[2]), None, dataset._entries
+        return dataset
+
     def scene_records(self) -> list[SceneDescription]:
         """Level, hour, weather, count and name of every image, in order: what `select_scenes` selects from.
 
@@ -112,22 +122,23 @@ class GCC(CrowdDataset):
         Raises:
             InputError: a .mat file is damaged.
         """
-        unlisted = {entry.name: entry.annotation.mat for entry in self._listed if not entry.annotation.listed}
+        everything = [self._find(entry) for entry in self._listed]
+        unlisted = {entry.name: entry.annotation.mat for entry in everything if not entry.annotation.listed}
         found = read_index(self.root, unlisted)
         counts: dict[str, list[int]] = {}
-        for entry in self._listed:
+        for entry in everything:
             listed = entry.annotation.listed
             counts.setdefault(_camera(entry.name), []).append(listed.count if listed else found[entry.name].heads)
         levels = {camera: estimated_level(one) for camera, one in counts.items()}
         return [
-            entry.annotation.listed
+            self.entry(index).annotation.listed
             or SceneDescription(levels[_camera(name)], found[name].hour, found[name].weather, found[name].heads, name)
-            for name, entry in zip(self.names, self._entries, strict=True)
+            for index, name in enumerate(self.names)
         ]
 
     def files(self, index: int) -> list[Path]:
         """Picture, .mat file and, where there are masks, the mask of image `index`."""
-        files: _Files = self._entries[index].annotation
+        files: _Files = self.entry(index).annotation
         return [*super().files(index), files.mat, *([] if files.mask is None else [files.mask])]
 
     def describe(self, *, labelled: bool = True) -> dict[str, Any]:

@@ -114,23 +114,30 @@ def numbers_of(path: Path, fields: dict[str, Any], key: str) -> list[int]:
 
 def save_image_info(path: Path, points: np.ndarray) -> None:
     """Write (N, 2) points (x, y) and their number as ShanghaiTech has them: a struct in a cell."""
+    path.write_bytes(image_info(points))
+
+
+def image_info(points: np.ndarray) -> bytes:
+    """The content of the file that `save_image_info` writes."""
     record = np.empty((1, 1), dtype=[("location", object), ("number", object)])
     record[0, 0] = points, np.array([[len(points)]], np.uint32)
     cell = np.empty((1, 1), dtype=object)
     cell[0, 0] = record
-    write_mat(path, {"image_info": cell})
+    return mat_file({"image_info": cell})
 
 
-def write_mat(path: Path, variables: dict[str, Any]) -> None:
-    """Write variables to a .mat file without its date of creation: what holds the same is the same file, at any time.
+def mat_file(variables: dict[str, Any]) -> bytes:
+    """Variables as a .mat file without its date of creation: what holds the same is the same file, at any time.
 
     Data is known by digests of its files, and a mini world that is drawn again is the same one.
     """
     from scipy.io import savemat
 
-    savemat(path, variables)
-    with open(path, "r+b") as file:
-        file.write(b"MATLAB 5.0 MAT-file, written by sdcda_tutorial".ljust(116))  # MATLAB's field for any text
+    file = io.BytesIO()
+    savemat(file, variables)
+    file.seek(0)
+    file.write(b"MATLAB 5.0 MAT-file, written by sdcda_tutorial".ljust(116))  # MATLAB's field for any text
+    return file.getvalue()
 
 
 def _is_real(value: Any) -> bool:
