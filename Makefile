@@ -21,6 +21,10 @@ UV     := $(LOWEST)/uv/bin/uv
 # sync and notebooks stop where somebody typed into notebooks/; SET_ASIDE=1 copies such a notebook to work/ and goes on.
 KEEPING = $(if $(SET_ASIDE),--set-aside)
 
+# Whether PyTorch is still to come and would bring NVIDIA's libraries (on Linux it does) where nothing can use them.
+NEEDS_NO_NVIDIA = [ "$$(uname)" = Linux ] && [ ! -e /proc/driver/nvidia ] && ! command -v nvidia-smi >/dev/null && \
+	! $(BIN)/python -c 'from importlib.metadata import version; version("torch")' 2>/dev/null
+
 # What JupyterLab opens first: a copy of the reader's own, see tools/reader_copies.py.
 START := work/00_start_here.ipynb
 
@@ -37,7 +41,7 @@ help:  ## show this list
 setup: $(VENV)/.stamp-run  ## create the virtual environment and install the package (once)
 	@echo "Ready: $(BIN)/sdcda --help"
 
-demo: $(VENV)/.stamp-run  ## train with and without adaptation on the mini world; table and pictures in build/demo
+demo: $(VENV)/.stamp-run  ## a first table soon, then train with and without adaptation on the mini world; in build/demo
 	@$(BIN)/sdcda demo --out build/demo
 
 lab: $(VENV)/.stamp-lab  ## open your own copies of the notebooks (work/) in JupyterLab
@@ -116,7 +120,11 @@ $(VENV)/.stamp-run: pyproject.toml
 			{ echo "Python 3.10 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }; \
 		echo "Creating a virtual environment in $(VENV)"; \
 		$(PYTHON) -m venv $(VENV); }
-	@echo "Installing PyTorch and the other packages into $(VENV): once, 2 to 15 minutes, up to 6 GB of disk"
+	@echo "Installing into $(VENV), once, 2 to 15 minutes, up to 6 GB of disk: PyTorch, torchvision, lightning-fabric,"
+	@echo "torchmetrics, NumPy, SciPy, Pillow, matplotlib, seaborn, ipywidgets, and small packages that these need"
+	@$(NEEDS_NO_NVIDIA) && { \
+		echo "There is no NVIDIA driver here, so PyTorch's CPU build is enough: 1 GB instead of 5.9. If you want that one,"; \
+		echo "press Ctrl-C now, see \"No GPU on Linux\" in README.md, and then repeat your make command."; } || true
 	@$(PIP) -e .
 	@touch $@
 

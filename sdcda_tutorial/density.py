@@ -14,9 +14,8 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import scipy
 import torch
-from scipy.sparse import csr_array
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 Kernel = Literal["fixed", "adaptive"]
@@ -38,7 +37,7 @@ def neighbour_distance(points: np.ndarray) -> np.ndarray:
     if len(points) < 2:
         return np.full(len(points), np.inf)
     neighbours = min(NEIGHBOURS, len(points) - 1)
-    distance, _ = cKDTree(points).query(points, k=neighbours + 1)  # the nearest of all is the point itself
+    distance, _ = scipy.spatial.cKDTree(points).query(points, k=neighbours + 1)  # the nearest is the point itself
     return np.asarray(distance[:, 1:].mean(axis=1))
 
 
@@ -97,7 +96,7 @@ def density_map(
     return torch.from_numpy((along_y.T.tocsr() @ along_x).toarray())
 
 
-def _kernels(position: np.ndarray, length: int, sigma: np.ndarray, radius: np.ndarray) -> csr_array:
+def _kernels(position: np.ndarray, length: int, sigma: np.ndarray, radius: np.ndarray) -> scipy.sparse.csr_array:
     """(N, length) matrix whose row n is the 1-D Gaussian of head n, cut at the borders and normalised there."""
     centre = position.astype(np.int32)
     first = np.maximum(centre - radius.astype(np.int32), 0)
@@ -110,4 +109,4 @@ def _kernels(position: np.ndarray, length: int, sigma: np.ndarray, radius: np.nd
     weight = np.exp(-0.5 * z * z, dtype=np.float32)
     if len(weight):
         weight /= np.repeat(np.add.reduceat(weight, row_starts[:-1]), taps)
-    return csr_array((weight, pixel, row_starts), shape=(len(position), length))
+    return scipy.sparse.csr_array((weight, pixel, row_starts), shape=(len(position), length))

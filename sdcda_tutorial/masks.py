@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import scipy
 from PIL import Image
-from scipy.ndimage import maximum_filter
 
 from sdcda_tutorial.density import inside, neighbour_distance
 from sdcda_tutorial.errors import InputError
@@ -57,7 +57,7 @@ def from_points(points: np.ndarray, size: tuple[int, int], *, radius: float | No
 def from_probability(probability: np.ndarray, threshold: float = 0.5, *, dilate: int = 0) -> np.ndarray:
     """Crowd where the (H, W) probability is above `threshold`, grown by `dilate` pixels to every side."""
     mask = (np.asarray(probability) > threshold).astype(np.uint8)
-    return maximum_filter(mask, size=2 * dilate + 1) if dilate else mask
+    return scipy.ndimage.maximum_filter(mask, size=2 * dilate + 1) if dilate else mask
 
 
 def path_of(folder: str | Path, name: str) -> Path:

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sdcda_tutorial import prediction as inference
-from sdcda_tutorial.evaluation import pictures
+from sdcda_tutorial.evaluation import overlay
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.rivals.cyclegan import Generator
@@ -212,7 +212,7 @@ def count_in_this_process(photos: list[Path], out: Path) -> None:
     torch.set_num_threads(1)
     network = counter(8, "paper", width=1 / 8)
     for photo in photos:
-        pictures.save_overlay(out, photo, network)
+        overlay.save_overlay(out, photo, network)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         (out / f"{photo.stem}.peak").write_text(str(peak))
 

@@ -194,6 +194,40 @@ def test_a_finished_set_up_is_not_repeated(tmp_path):
     assert "pip" not in run.stdout
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="this machine has NVIDIA's driver")
+@pytest.mark.parametrize(
+    ("system", "driver", "torch", "told"),
+    [("Linux", 0, 0, True), ("Linux", 1, 0, False), ("Linux", 0, 1, False), ("Darwin", 0, 0, False)],
+)
+def test_set_up_says_what_it_installs_and_how_to_do_with_less(tmp_path, system, driver, torch, told):
+    """Nothing is installed: the Python of the environment only says what it is asked to do."""
+    programs = {
+        tmp_path / "bin/uname": f"echo {system}",
+        tmp_path / "venv/bin/python": f'case "$*" in *"pip install"*) echo INSTALLS;; *torch*) exit {1 - torch};; esac',
+    }
+    if driver:
+        programs[tmp_path / "bin/nvidia-smi"] = "exit 0"
+    for path, script in programs.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    found = [Path(folder) for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "nvidia-smi").exists()]
+    path = os.pathsep.join(map(str, [tmp_path / "bin", *found]))
+    command = ["make", "--no-print-directory", "setup", f"VENV={tmp_path / 'venv'}"]
+    run = subprocess.run(command, cwd=ROOT, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=True)
+    before, _, after = run.stdout.partition("INSTALLS\n")
+    assert after.startswith("Ready: ") and (tmp_path / "venv/.stamp-run").exists() and run.stderr == ""
+    assert "PyTorch" in before and "6 GB" in before
+    assert ("CPU build" in before) == told
+    section = re.findall(r'see "(.+)" in README.md', before)
+    assert section == ["No GPU on Linux"] * told and all(f"*{name}*" in read("README.md") for name in section)
+    packages = {Requirement(text).name for text in tomllib.loads(read("pyproject.toml"))["project"]["dependencies"]}
+    small = {"safetensors", "filelock", "platformdirs", "tqdm", "typer", "rich"}
+    listed = set(re.findall(r"[\w-]+", before.lower().replace("pytorch", "torch")))
+    assert packages - small <= listed
+
+
 def commands_in_texts() -> list[tuple[str, str, bool]]:
     """(text, command line, whether it stands in a block) of each `sdcda` command that a reader is shown."""
     found = []

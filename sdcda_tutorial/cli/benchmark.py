@@ -117,7 +117,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="folder for runs and results")] = Path("build/demo"),
     seed: options.Seed = 0,
 ) -> None:
-    """The paper's claim in minutes: train without and with adaptation on the mini world, compare on its target."""
+    """The paper's claim in minutes: without and with adaptation on the mini world, by stored counters, then trained."""
     from sdcda_tutorial.experiments.demo import run_demo
 
     if seed == 0:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
+import re
 import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, metadata, version
-from typing import NamedTuple
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -17,7 +21,8 @@ PACKAGES = (
     "torch", "torchvision", "lightning-fabric", "torchmetrics", "numpy", "scipy", "pillow", "safetensors", "filelock",
     "platformdirs", "matplotlib", "seaborn", "ipywidgets", "tqdm", "typer", "rich",
 )  # fmt: skip
-IMPORTED_AS = {"pillow": "PIL", "lightning-fabric": "lightning_fabric"}
+IMPORTED_AS = {"pillow": "PIL"}  # others: their names, with _ for -
+CPUINFO = Path("/proc/cpuinfo")  # Linux has it
 
 
 class Check(NamedTuple):
@@ -28,53 +33,105 @@ class Check(NamedTuple):
     mend: str = ""
 
 
-def doctor() -> None:
+def doctor(
+    imports: Annotated[
+        bool, typer.Option("--imports", help="import every package too: finds broken ones, in some ten seconds")
+    ] = False,
+) -> None:
     """Check Python, the packages, the device and the data; say what to do where something is missing."""
-    checks = examine()
+    if _torch_knows_more() and "torch" not in sys.modules:
+        typer.echo("note: PyTorch is asked about the device, which takes a few seconds", err=True)
+    checks = examine(imports)
     for check in checks:
         typer.echo(f"[{' OK ' if check.ok else 'FAIL'}] {check.text}" + ("" if check.ok else f" -> {check.mend}"))
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
 
-def examine() -> list[Check]:
-    """All checks, in the order in which to fix what fails."""
+def examine(imports: bool = False) -> list[Check]:
+    """All checks, in the order in which to fix what fails.
+
+    Args:
+        imports: import every package, too. Without it nothing slow is imported, but a package that is installed and
+            broken is found only where its files are missing.
+    """
     checks = [Check(sys.version_info >= (3, 10), f"Python {sys.version.split()[0]}", "install Python 3.10 or newer")]
-    checks += [_package(name) for name in PACKAGES]
+    checks += [_package(name, imports) for name in PACKAGES]
     if all(check.ok for check in checks):
         checks += [_waiting(), *_device(), _models(), *_clone(), _mini_world()]
     return checks
 
 
-def _package(name: str) -> Check:
-    text = name
+def _package(name: str, imports: bool) -> Check:
+    text, module = name, IMPORTED_AS.get(name, name.replace("-", "_"))
     try:
         text = f"{name} {version(name)}"
-        importlib.import_module(IMPORTED_AS.get(name, name))
+        if imports or find_spec(module) is None:
+            importlib.import_module(module)
     except PackageNotFoundError:
         return Check(False, f"{name} is not installed", f"pip install {name}")
     except Exception as error:  # an installed package that does not import is as good as none, whatever it raises
-        return Check(False, f"{text} does not import: {str(error).partition(chr(10))[0]}", f"pip install {name}")
+        return _broken(text, error)
     return Check(True, text)
 
 
+def _broken(package: str, error: Exception) -> Check:
+    why = str(error).partition("\n")[0]
+    return Check(False, f"{package} does not import: {why}", f"pip install {package.split()[0]}")
+
+
 def _device() -> list[Check]:
-    import torch
+    """What PyTorch computes on, and whether that has bfloat16."""
+    if not _torch_knows_more():
+        return _cpu(_flags_say_bf16())
+    try:
+        import torch
 
-    from sdcda_tutorial.training.hardware import cpu_has_bf16
+        from sdcda_tutorial.training.hardware import cpu_has_bf16
+    except Exception as error:
+        return [_broken(f"torch {version('torch')}", error)]
+    if not torch.cuda.is_available():
+        return _cpu(cpu_has_bf16())
+    memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+    gpu = Check(True, f"GPU {torch.cuda.get_device_name(0)}, {memory:.0f} GiB")
+    return [gpu, _half(torch.cuda.get_device_capability() >= (8, 0), "float16")]
 
-    if torch.cuda.is_available():
-        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-        device, other = f"GPU {torch.cuda.get_device_name(0)}, {memory:.0f} GiB", "float16"
-        bfloat16 = torch.cuda.get_device_capability() >= (8, 0)
-    else:
-        device = (
-            f"no GPU: {os.cpu_count()} CPU cores, enough for the mini preset; the paper preset wants a GPU "
-            "(in Colab: Runtime, Change runtime type, GPU)"
-        )
-        other, bfloat16 = "float32", cpu_has_bf16()
-    half = "bfloat16 in hardware" if bfloat16 else f"no bfloat16 in hardware: {other} is used"
-    return [Check(True, device), Check(True, half)]
+
+def _torch_knows_more() -> bool:
+    """Whether PyTorch, which takes seconds to import, can say more of the device than the system does.
+
+    On Linux it finds no GPU where NVIDIA's driver cannot be loaded, unless it is built for AMD's, and the system knows
+    what the processor can do, unless oneDNN is held to less.
+    """
+    held = not {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"}.isdisjoint(os.environ)
+    if "torch" in sys.modules or held or not CPUINFO.is_file():
+        return True
+    with suppress(PackageNotFoundError):
+        if "rocm" in version("torch"):
+            return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _flags_say_bf16() -> bool:
+    """As `training.hardware.cpu_has_bf16`, from what Linux says of the processor."""
+    flags = re.search(r"^flags\s*:(.*)$", CPUINFO.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return flags is not None and not {"avx512_bf16", "amx_tile"}.isdisjoint(flags[1].split())
+
+
+def _cpu(bfloat16: bool) -> list[Check]:
+    device = (
+        f"no GPU: {os.cpu_count()} CPU cores, enough for the mini preset; the paper preset wants a GPU "
+        "(in Colab: Runtime, Change runtime type, GPU)"
+    )
+    return [Check(True, device), _half(bfloat16, "float32")]
+
+
+def _half(bfloat16: bool, other: str) -> Check:
+    return Check(True, "bfloat16 in hardware" if bfloat16 else f"no bfloat16 in hardware: {other} is used")
 
 
 def _waiting() -> Check:

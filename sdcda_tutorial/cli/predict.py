@@ -47,7 +47,7 @@ def predict(
 
     from sdcda_tutorial.datasets.images import image_size, read_image_at_least
     from sdcda_tutorial.evaluation import model_card
-    from sdcda_tutorial.evaluation.pictures import save_overlay
+    from sdcda_tutorial.evaluation.overlay import save_overlay
     from sdcda_tutorial.evaluation.regions import parse_region, refuse_beyond
     from sdcda_tutorial.files import refuse_long_names, require_writable
     from sdcda_tutorial.folding import folded

@@ -18,5 +18,9 @@ METHODS = {
 }  # fmt: skip
 
 DENSITY = "magma"  # density maps, and other values from 0 up: probabilities, absolute differences
+LAID_OVER = (  # its upper three quarters in equal steps, RGB: over a photograph, and without matplotlib
+    (81, 18, 124), (118, 33, 129), (156, 46, 127), (196, 60, 117), (231, 82, 99),
+    (249, 121, 93), (254, 167, 114), (254, 211, 149), (252, 253, 191),
+)  # fmt: skip
 FEATURES = "cividis"  # channels of f
 DIFFERENCE = "PuOr_r"  # predicted less true: orange is too many, purple too few

@@ -9,16 +9,22 @@ from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.markdown import markdown_table
 
 
-def table(results: Mapping[str, Results]) -> str:
+def rows(results: Mapping[str, Results]) -> str:
     """A Markdown table like Table 1, title -> results: a row for each method, a column for each metric."""
     totals = [found.totals() for found in results.values()]
     shown = [m for m in METRICS.values() if m.shown != "files" and any(m.name in one for one in totals)]
-    rows = [[title, *(m.text(getattr(found, m.name)) for m in shown)] for title, found in results.items()]
+    texts = [[title, *(m.text(getattr(found, m.name)) for m in shown)] for title, found in results.items()]
+    return markdown_table(["method", *(metric.heading for metric in shown)], texts)
+
+
+def table(results: Mapping[str, Results]) -> str:
+    """The table of `rows`, and below it of how many images it is and what the last columns mean."""
+    totals = [found.totals() for found in results.values()]
     first = next(iter(results.values()))
     outside = first.about.get("points_outside")
     fewer = {title: partly(one) for title, one in zip(results, totals, strict=True)}
     return (
-        markdown_table(["method", *(metric.heading for metric in shown)], rows)
+        rows(results)
         + f"\n{len(first.rows)} images, {first.mean_count:.1f} people each on average"
         + (f", without {outside} annotated points that lie outside their images" if outside else "")
         + ". background: people predicted where nobody is; crowd: people predicted too many (+) or too few (-) where "

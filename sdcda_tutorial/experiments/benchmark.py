@@ -100,6 +100,7 @@ class Benchmark:
         folder: of the results, with a folder for each seed.
         data: of every seed; None: each seed makes a mini world of its own.
         vgg_weights: file with the weights that a pretrained preset begins with.
+        report: see `Experiment`.
     """
 
     methods: Sequence[str]
@@ -107,6 +108,7 @@ class Benchmark:
     folder: Path
     data: SeedData | None = None
     vgg_weights: Path | None = None
+    report: Callable[[str, int, int], None] | None = None
 
     def run(self, seeds: Sequence[int], *, at_once: int = 1, say: Say) -> dict[str, Any]:
         """Train and measure all methods on all seeds; results.json and cells.jsonl are written again after each seed.
@@ -171,17 +173,23 @@ class Benchmark:
         with one_writer(folder):
             return self.run_seed(seed, folder, self._data_of(seed), lambda line: say(f"seed {seed}: {line}"))
 
-    def run_seed(self, seed: int, folder: Path, data: SeedData, say: Say) -> Measured:
+    def run_seed(
+        self, seed: int, folder: Path, data: SeedData, say: Say,
+        measured: Callable[[str, dict[str, Results]], None] = lambda name, results: None,
+    ) -> Measured:  # fmt: skip
         """Train the methods in `folder` (see `pipeline`) and evaluate them on the test images.
 
         Evaluations lie beside each run as source.json and target.json.
 
+        Args:
+            measured: called with each method and its results as soon as they are there.
         Raises:
             InputError: before any training, for what a method lacks.
         """
         experiment = Experiment(
-            folder, self.preset, data.source, data.target, data.boxes, vgg_weights=self.vgg_weights, seed=seed
-        )
+            folder, self.preset, data.source, data.target, data.boxes, vgg_weights=self.vgg_weights, seed=seed,
+            report=self.report,
+        )  # fmt: skip
         trainings: dict[str, Callable[[], Path | None]] = {EARLY: experiment.warm_start}
         for name in self.methods:
             if name != EARLY:
@@ -198,9 +206,13 @@ class Benchmark:
                 measure_features_and_translation(checkpoint, split_run_name(name)[1], **data.tests)
             checkpoints[name], kernel = checkpoint, self.preset.adaptation.kernel
             results[name] = {
-                domain: _evaluate(checkpoint, test, kernel, {"method": name, "seed": seed, "domain": domain})
+                domain: evaluate_once(
+                    checkpoint.with_name(f"{domain}.json"), checkpoint, test, kernel,
+                    {"method": name, "seed": seed, "domain": domain},
+                )
                 for domain, test in data.tests.items()
-            }
+            }  # fmt: skip
+            measured(name, results[name])
         quality = folder / "mask_quality.json"
         if (folder / "masks").exists():  # after all training: it reads the target's labels
             of = {"data": data.target.describe(), "masks": folder_digest(folder / "masks")}
@@ -248,9 +260,10 @@ class Benchmark:
         )
 
 
-def _evaluate(checkpoint: Path, test: CrowdDataset, kernel: DensityKernel, about: Mapping[str, Any]) -> Results:
-    """What a model reaches on a test set, from the file beside it where that is of the same model and data."""
-    path = checkpoint.parent / f"{about['domain']}.json"
+def evaluate_once(
+    path: Path, checkpoint: Path, test: CrowdDataset, kernel: DensityKernel, about: Mapping[str, Any]
+) -> Results:
+    """What a model reaches on a test set, from the file at `path` where that is of the same model and data."""
     of = {"weights_sha256": weights_digest(checkpoint), "data": test.describe()}  # either may have changed since
     found = Results.from_json(path) if path.exists() else None
     whole = found is not None and [row.name for row in found.rows] == test.names and math.isfinite(found.mae)

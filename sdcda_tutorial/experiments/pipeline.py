@@ -18,8 +18,10 @@ With another counter than the paper's the folders of warm start and method begin
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ class Experiment:
         seed: of the mask model and of every training.
         records: what the runs leave besides their own files.
         rehearsal: measures two steps of each training instead; see `training.rehearsal`.
+        report: as that of `loop.Training`, with the training's name before; a translation has a bar of its own.
     """
 
     folder: Path
@@ -66,6 +69,7 @@ class Experiment:
     hardware: Hardware = field(default_factory=Hardware)
     records: Records = field(default_factory=Records)
     rehearsal: Rehearsal | None = None
+    report: Callable[[str, int, int], None] | None = None
     _translated: dict[str, CrowdDataset] = field(default_factory=dict, init=False, repr=False)
 
     def train(self, method: str, config: AdaptationConfig | None = None, *, resume: bool = False) -> Path:
@@ -144,12 +148,19 @@ class Experiment:
         return model if self.rehearsal is None or model.exists() else None
 
     def _adapt(
-        self, run: str, translation: str | None, target: CrowdDataset | None, config: AdaptationConfig, **options: Any
-    ) -> Path:
+        self, run: str, translation: str | None, target: CrowdDataset | None, config: AdaptationConfig, *,
+        description: str, **options: Any,
+    ) -> Path:  # fmt: skip
         """Train a counter on the source, or on what a translation makes of it."""
         source = self.source if translation is None else self.translated_source(translation)
         config, folder = replace(config, seed=self.seed), self.folder / self.preset.run_name(run)
-        return adapt(source, target, config, folder, vgg_weights=self.vgg_weights, **self._shared, **options)
+        return adapt(
+            source, target, config, folder, vgg_weights=self.vgg_weights, description=description,
+            report=self._report_of(description), **self._shared, **options,
+        )  # fmt: skip
+
+    def _report_of(self, training: str) -> Callable[[int, int], None] | None:
+        return None if self.report is None else partial(self.report, training)
 
     @property
     def _shared(self) -> dict[str, Any]:
@@ -191,7 +202,8 @@ class Experiment:
             own = self.folder / "segmenter"
             with self._alone(own.name):
                 model = train_segmenter(
-                    self.boxes, settings, own, vgg_weights=self.vgg_weights, resume=True, **self._shared
+                    self.boxes, settings, own, vgg_weights=self.vgg_weights, resume=True,
+                    report=self._report_of("mask model"), **self._shared,
                 )  # fmt: skip
         if self.rehearsal is not None and not self.rehearsal.finds_masks(model, self.target, folder):
             return None

@@ -8,6 +8,7 @@ rectangular, and why Eq. 8-9 trust their background only.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,16 +57,10 @@ class Segmenter(nn.Module):
 
 @denormals_are_zero()
 def train_segmenter(
-    dataset: CrowdDataset,
-    config: SegmenterConfig,
-    folder: str | Path,
-    *,
-    vgg_weights: str | Path | None = None,
-    hardware: Hardware | None = None,
-    records: Records | None = None,
-    resume: bool = False,
-    rehearsal: Rehearsal | None = None,
-) -> Path:
+    dataset: CrowdDataset, config: SegmenterConfig, folder: str | Path, *, vgg_weights: str | Path | None = None,
+    hardware: Hardware | None = None, records: Records | None = None, resume: bool = False,
+    report: Callable[[int, int], None] | None = None, rehearsal: Rehearsal | None = None,
+) -> Path:  # fmt: skip
     """Train the mask model on a data set with boxes (or masks, or points) and return the path of its checkpoint.
 
     Args and errors as in `training.adapt`.
@@ -110,7 +105,7 @@ def train_segmenter(
             optimizers={"segmenter": optimizer},
         ),
         step=step, domains=[boxed], steps=config.steps, images=len(dataset), description="mask model",
-        workers=hardware.workers,
+        report=report, workers=hardware.workers,
         rates=lambda step: {"segmenter": polynomial(config.learning_rate, step, config.steps)},
         save_every=config.save_every,
     )  # fmt: skip

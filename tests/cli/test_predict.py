@@ -239,7 +239,7 @@ def test_a_place_that_cannot_be_is_told_before_the_counting(place: str, monkeypa
     Path("file").write_text("mine")
     photo = photograph("a.png")
     monkeypatch.setattr("sdcda_tutorial.prediction.predict_density", never)
-    monkeypatch.setattr("sdcda_tutorial.evaluation.pictures.predict_density", never)
+    monkeypatch.setattr("sdcda_tutorial.evaluation.overlay.predict_density", never)
     says = refused("predict", photo, "--checkpoint", MODEL, "--out", place)
     assert says.startswith("sdcda: cannot write ") and place[:20] in says
     assert {*files()} == {"file", "a.png"}

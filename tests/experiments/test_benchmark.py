@@ -16,8 +16,10 @@ from native_files import write_shanghaitech
 from PIL import Image
 
 from sdcda_tutorial.evaluation.results import Results
+from sdcda_tutorial.experiments import demo
 from sdcda_tutorial.experiments.benchmark import Benchmark
 from sdcda_tutorial.experiments.cell_records import read_cells
+from sdcda_tutorial.places import model
 from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
 
 pytestmark = pytest.mark.slow
@@ -77,19 +79,78 @@ def test_the_default_seeds_of_the_benchmark_are_those_of_the_stored_table(monkey
     assert asked == [stored["seeds"]]
 
 
-def test_demo_shows_both_methods_and_reuses_what_it_made(tmp_path: Path) -> None:
-    printed = ran("demo", "--out", tmp_path)
+def test_demo_shows_both_methods_and_reuses_what_it_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "FIRST", 3)
+    done = run("demo", "--out", tmp_path)
+    assert done.code == 0, done.err
     table = (tmp_path / "table.md").read_text()
-    assert table in printed and re.findall(r"^\| (\S+) +\| +\d", table, flags=re.M) == ["NoAdapt", "SE+FD"]
+    assert table in done.out and re.findall(r"^\| (\S+) +\| +\d", table, flags=re.M) == ["NoAdapt", "SE+FD"]
     stored = json.loads((tmp_path / "results.json").read_text())
     assert stored["totals"]["SE+FD"] == Results.from_json(tmp_path / "se+fd/target.json").totals()
+    assert list(stored["totals"]) == ["NoAdapt", "SE+FD"]
     assert stored["provenance"]["seed"] == 0 and stored["provenance"]["versions"]["torch"]
     with Image.open(tmp_path / "panel.png") as panel:
-        assert "SE+FD predicts" in panel.info["Description"]
+        assert "SE+FD predicts" in panel.info["Description"] and "stored" not in panel.info["Description"]
     kept = {path: stamp for path, stamp in files(tmp_path).items() if "seg" in path or path.endswith(".safetensors")}
     world = files("data")
-    assert ran("demo", "--out", tmp_path) == printed
+    again = run("demo", "--out", tmp_path)
+    assert again.out == done.out.replace(done.out[: done.out.index("\nStored counters", 1)], "", 1)  # without the first
+    assert "left in all" not in again.err and "step/s" not in again.err
     assert kept.items() <= files(tmp_path).items() and files("data") == world
+
+
+def test_demo_shows_stored_counters_first_and_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "FIRST", 3)
+    said: list[str] = []
+    trained = Benchmark.run_seed
+
+    def run_seed(*arguments: Any) -> Any:
+        said.append("TRAINING")
+        assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["stored"]
+        return trained(*arguments)
+
+    monkeypatch.setattr(Benchmark, "run_seed", run_seed)
+    demo.run_demo(0, tmp_path, said.append)
+    first, _, whole, *_ = before = said[: said.index("TRAINING")]
+    for text, images in ((first, "the first 3 test images"), (whole, "the 5 test images")):
+        assert f"Stored counters, trained before (seed 21), on {images}" in text
+        rows = re.findall(r"^\| (.+?) +\| +\d", text, flags=re.M)
+        assert rows == ["NoAdapt (stored)", "SE+FD (stored)"]
+    assert "\n3 images" in first and "\n5 images" in whole
+    assert whole.strip() == (tmp_path / "stored/table.md").read_text().strip()
+    with Image.open(tmp_path / "stored/panel.png") as panel:
+        assert "SE+FD (stored) predicts" in panel.info["Description"]
+    found = Results.from_json(tmp_path / "stored/se+fd.json")
+    assert found.about["origin"] == "stored, trained before (seed 21)"
+    assert found.about["weights_sha256"] == weights_digest(model("se+fd"))
+
+    after = [text.replace(str(tmp_path), "OUT") for text in said[len(before) + 1 :]]
+    assert "stored" not in "".join(after).lower() and [text.count("Trained now (seed 0)") for text in after] == [1, 1]
+    titles = [re.findall(r"^\| (\S+) +\| +\d", text, flags=re.M) for text in after]
+    assert titles == [["NoAdapt"], ["NoAdapt", "SE+FD"]]
+    assert "stored" not in (tmp_path / "results.json").read_text() + (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["table.md", "results.json", "panel.png", "stored/table.md", "stored/panel.png", "stored/se+fd.json"]
+)
+def test_demo_replaces_no_file_of_another(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    assert f"{tmp_path / name} " in refused("demo", "--out", tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_demo_counts_anew_where_the_stored_figures_are_of_other_images(tmp_path: Path) -> None:
+    for seed in (5, 6):
+        out = tmp_path / str(seed)
+        ran("demo", "--seed", seed, "--out", out)
+    of = [tmp_path / f"{seed}/stored/noadapt.json" for seed in (5, 6)]
+    right = of[1].read_text()
+    assert of[0].read_text() != right
+    shutil.copy(of[0], of[1])
+    ran("demo", "--seed", 6, "--out", tmp_path / "6")
+    assert of[1].read_text() == right
 
 
 # --- data of one's own ------------------------------------------------------------------------------------------------
