@@ -29,7 +29,7 @@ NEEDS_NO_NVIDIA = [ "$$(uname)" = Linux ] && [ ! -e /proc/driver/nvidia ] && ! c
 START := work/00_start_here.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab check test lint notebooks sync colab book test-browser test-lowest gpu-check campaign mutations clean
+.PHONY: help setup demo lab check test lint notebooks sync colab book test-browser test-lowest gpu-check bench campaign mutations clean
 
 help:  ## show this list
 	@echo "sdcda_tutorial: learn to count crowds across domains"
@@ -100,6 +100,10 @@ test-lowest:  ## run the fast tests with the oldest packages that pyproject.toml
 
 gpu-check: $(VENV)/.stamp-dev  ## on a machine with an NVIDIA GPU: does all work there, and how fast? at most 8 minutes
 	@$(BIN)/python tools/gpu_check.py $(ARGS)
+
+bench: $(VENV)/.stamp-dev  ## measure what is slow, as ratios: five minutes on an idle machine, written to build/bench.json
+	@$(BIN)/sdcda data mini
+	@$(BIN)/python benchmarks/run.py
 
 campaign: $(VENV)/.stamp-dev  ## try to break the commands for 20 minutes; other figures: make campaign ARGS="--seed 1"
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/campaign/run.py $(ARGS)

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+
+from rounds import main
 
 import sdcda_tutorial
 
 # What the libraries do where nothing is set: 300,000 turns, or 200 ms.
 THEIRS = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}
-STEP = "import bench_step; print(bench_step.step_time(channels_last=True, bfloat16=True, repeats=5))"
+STEP = "import bench_step; print(bench_step.step_time(channels_last=True, bfloat16=True, repeats={repeats}))"
 
 
 @contextlib.contextmanager
@@ -34,29 +35,23 @@ def busy_core(busy: bool) -> Iterator[None]:
             other.wait()
 
 
-def step_time(settings: dict[str, str]) -> float:
+def step_time(settings: dict[str, str], repeats: int) -> float:
     """Median seconds of a training step in a new process with these environment variables."""
-    run = subprocess.run(
-        [sys.executable, "-c", STEP], cwd=os.path.dirname(os.path.abspath(__file__)), env=os.environ | settings,
-        stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
+    command = [sys.executable, "-c", STEP.format(repeats=repeats)]
+    here, environment = os.path.dirname(os.path.abspath(__file__)), os.environ | settings
+    run = subprocess.run(command, cwd=here, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return float(run.stdout)
 
 
-def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    for busy in (False, True):
-        theirs, ours = [], []
+def measure(quick: bool) -> dict[str, float]:
+    repeats = 1 if quick else 2
+    found = {}
+    for name, busy in (("idle", False), ("beside a busy core", True)):
         with busy_core(busy):
-            for _ in range(rounds):
-                theirs.append(step_time(THEIRS))
-                ours.append(step_time(sdcda_tutorial.WAITING))
-        a, b = statistics.median(theirs), statistics.median(ours)
-        print(
-            f"{'beside a busy core' if busy else 'idle':18s} {a * 1000:8.0f} ms as torch has it"
-            f" {b * 1000:8.0f} ms as the package sets it   {b / a:5.2f}"
-        )
+            theirs, ours = (step_time(settings, repeats) for settings in (THEIRS, sdcda_tutorial.WAITING))
+        found[f"training step {name}, OpenMP as it is / as the package sets it"] = theirs / ours
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

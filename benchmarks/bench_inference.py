@@ -1,37 +1,37 @@
-"""How long counting takes, as a share of the bare forward of E and C: `counter(x)` in evaluation mode, no gradients.
+"""Counting against the bare forward of E and C: `counter(x)` in evaluation mode, without gradients.
 
-    python benchmarks/bench_inference.py [repeats] [--paper]
+    python benchmarks/bench_inference.py [rounds]
 
 The counters are those of the mini preset (a quarter of VGG's channels, stride 8) and of the paper (all of them, stride
-16), with random weights. `--paper` also counts the large photograph with the paper's counter, which takes minutes.
+16), with random weights.
 """
 
 from __future__ import annotations
 
 import re
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from rounds import in_turn, main
 
 from sdcda_tutorial.folding import folded
 from sdcda_tutorial.networks import CrowdCounter, image_batch
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training.hardware import cpu_has_bf16
 
-SIZES = {"768×1024": (768, 1024), "1080×1920": (1080, 1920)}
-LARGE, LARGE_IF_QUICK = (5472, 7296), (2400, 3000)  # 40 and 7 megapixels
-WIDTHS = {"mini": 1 / 4, "paper": 1.0}
+SIZES = {"mini": [(768, 1024), (1080, 1920)], "paper": [(768, 1024)]}
+LARGE, LARGE_IF_QUICK = (5472, 7296), (1200, 2400)  # 40 and 3 megapixels: counted in tiles
 
 
 def counter_of(name: str) -> CrowdCounter:
     torch.manual_seed(0)
-    return CrowdCounter(stride=16 if name == "paper" else 8, width=WIDTHS[name]).eval()
+    return CrowdCounter(stride=16 if name == "paper" else 8, width=1.0 if name == "paper" else 1 / 4).eval()
 
 
 def picture(size: tuple[int, int]) -> np.ndarray:
@@ -48,26 +48,15 @@ def in_bfloat16(counter: CrowdCounter, image: np.ndarray) -> torch.Tensor:
         return predict_density(counter, image)
 
 
-def in_turn(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each; a slow minute of the machine is shared by all. The first round warms up."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(repeats + 1):
-        for name, work in works.items():
-            began = time.perf_counter()
-            work()
-            times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(seconds[1:]) for name, seconds in times.items()}
-
-
-def large(name: str, size: tuple[int, int]) -> tuple[float, float]:
-    """Seconds for a large photograph in a new process, and the process's peak memory in GiB (0 outside Linux)."""
-    command = [sys.executable, __file__, "--large", name, *map(str, size)]
+def large(size: tuple[int, int]) -> tuple[float, float]:
+    """Seconds for a large photograph in a new process, and that process's peak memory in GiB (0 outside Linux)."""
+    command = [sys.executable, __file__, "--large", *map(str, size)]
     seconds, peak = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     return float(seconds), float(peak)
 
 
-def _large(name: str, height: str, width: str) -> None:
-    counter, image = counter_of(name), picture((int(height), int(width)))
+def _large(size: tuple[int, int]) -> None:
+    counter, image = counter_of("mini"), picture(size)
     began = time.perf_counter()
     predict_density(counter, image)
     seconds, status = time.perf_counter() - began, Path("/proc/self/status")
@@ -75,55 +64,35 @@ def _large(name: str, height: str, width: str) -> None:
     print(seconds, int(found[1]) / 2**20 if found else 0.0)
 
 
-def measure(quick: bool, repeats: int = 5, paper: bool = False) -> dict[str, float]:
-    """Ratios by name; all but the last two of a counter are times, divided by the bare forward's.
-
-    "NAME, SIZE": `predict_density` of the counter, which folds it first. "NAME, SIZE, folded": of one that is folded.
-    "NAME, SIZE, bfloat16": the same in bfloat16, where the CPU computes in it; "NAME, SIZE, bfloat16 count": by which
-    share that changes the count. "NAME, N megapixels": per pixel, against the bare forward of 1080×1920; "NAME, N
-    megapixels, GiB": the peak memory of the process, torch and the image included.
-
-    Args:
-        quick: one repeat, the small size only, and 7 instead of 40 megapixels.
-        paper: count the large photograph with the paper's counter, too.
-    """
-    found: dict[str, float] = {}
-    for name in WIDTHS:
+def measure(quick: bool) -> dict[str, float]:
+    """Times divided by that of the bare forward, and the peak memory of a process that counts a large photograph."""
+    found = {}
+    for name, sizes in SIZES.items():
         counter = counter_of(name)
-        ready, seconds = folded(counter), {}
-        for size_name, size in list(SIZES.items())[: 1 if quick else None]:
-            image = picture(size)
+        for height, width in sizes[: 1 if quick else None]:
+            image = picture((height, width) if not quick else (512, 512))
             works: dict[str, Callable[[], object]] = {
-                "bare": lambda image=image, counter=counter: bare(counter, image),  # type: ignore[misc]
-                "": lambda image=image, counter=counter: predict_density(counter, image),  # type: ignore[misc]
-                ", folded": lambda image=image, ready=ready: predict_density(ready, image),  # type: ignore[misc]
+                "bare": partial(bare, counter, image),
+                "counting": partial(predict_density, counter, image),  # folds it first
+                "counting, folded before": partial(predict_density, folded(counter), image),
             }
             if cpu_has_bf16():
-                works[", bfloat16"] = lambda image=image, ready=ready: in_bfloat16(ready, image)  # type: ignore[misc]
-                change = float(in_bfloat16(ready, image).sum() / predict_density(ready, image).sum() - 1)
-                found[f"{name}, {size_name}, bfloat16 count"] = abs(change)
-            seconds = in_turn(works, 1 if quick else repeats)
-            found |= {f"{name}, {size_name}{way}": seconds[way] / seconds["bare"] for way in works if way != "bare"}
-            per_pixel = seconds["bare"] / (size[0] * size[1])
-        if name == "mini" or paper:
+                works["counting, bfloat16"] = partial(in_bfloat16, folded(counter), image)
+            seconds = in_turn(works, 1 if quick or name == "paper" else 3)
+            for way in list(works)[1:]:
+                found[f"{way} / bare forward, {name}, {height} × {width}"] = seconds[way] / seconds["bare"]
+        if name == "mini":
             size = LARGE_IF_QUICK if quick else LARGE
             pixels = size[0] * size[1]
-            taken, peak = large(name, size)
-            key = f"{name}, {pixels / 1e6:.0f} megapixels"
-            found |= {key: taken / pixels / per_pixel, f"{key}, GiB": peak}
+            taken, peak = large(size)
+            share = taken / pixels / (seconds["bare"] / (image.shape[0] * image.shape[1]))
+            found["counting a large photograph / bare forward, mini, per pixel"] = share
+            found["counting a large photograph, peak memory in GiB"] = peak
     return found
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["--large"]:
-        _large(*sys.argv[2:])
-        return
-    arguments = [argument for argument in sys.argv[1:] if argument != "--paper"]
-    print(f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
-    found = measure(False, int(arguments[0]) if arguments else 5, "--paper" in sys.argv)
-    for name, ratio in found.items():
-        print(f"{name:36s} {ratio:8.4f}")
-
-
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--large"]:
+        _large((int(sys.argv[2]), int(sys.argv[3])))
+    else:
+        main(measure)

@@ -1,65 +1,87 @@
-"""How long a training step of the mini preset takes, by precision and memory order: medians, and ratios to the first.
+"""A training step of the mini preset against this machine's rate of matrix products, and against a plain loop.
 
-    python benchmarks/bench_step.py [repeats]
+    python benchmarks/bench_step.py [rounds]
 
-Ratios within one run are what counts: seconds depend on the machine and on what else it is doing.
+The plain loop has the same networks, losses and batches, written as most repositories write theirs: float32,
+contiguous, and `.item()` for every loss in every step.
 """
 
 from __future__ import annotations
 
-import itertools
-import statistics
-import sys
-import time
+from collections.abc import Callable
 
 import torch
+from rounds import in_turn, main
+from torch.utils.flop_counter import FlopCounterMode
 
 from sdcda_tutorial import losses
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.training.counter_training import networks_of
+from sdcda_tutorial.training.hardware import cpu_has_bf16, denormals_are_zero
+
+SIDE = 2048  # of the matrices; the rate changes little beyond
 
 
-def step_time(channels_last: bool, bfloat16: bool, repeats: int) -> float:
-    """Median seconds of a step of E, C and S on one source and one target batch."""
+def step_of(channels_last: bool, bfloat16: bool, item: bool = False, batch: int | None = None) -> Callable[[], None]:
+    """A step of E, C and S on one source and one target batch, to be called again and again."""
     torch.manual_seed(0)
     config = MINI.adaptation
     order = torch.channels_last if channels_last else torch.contiguous_format
     networks = networks_of(config)[0].to(memory_format=order)
     optimizer = torch.optim.Adam(networks.parameters(), config.learning_rate)
-    shape = (config.batch_size, 3, *config.source.crop)
+    shape = (batch or config.batch_size, 3, *config.source.crop)
     xs, xt = (torch.rand(shape).to(memory_format=order) for _ in range(2))
     density = torch.rand(shape[0], 1, *shape[2:])
     mask = (density > 0.5).float()
-    times = []
-    for _ in range(repeats + 1):  # the first is a warm-up
-        began = time.perf_counter()
+
+    def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             predicted, logits, _ = networks(xs, xt)
         assert logits is not None
-        loss = losses.total_loss(
-            losses.density_loss(predicted.float(), density),
-            config.weights,
-            seg_source=losses.source_segmentation_loss(logits[: len(xs)].float(), mask),
-            seg_target=losses.target_segmentation_loss(logits[len(xs) :].float(), mask),
-        )
+        terms = {
+            "density": losses.density_loss(predicted.float(), density),
+            "seg_source": losses.source_segmentation_loss(logits[: len(xs)].float(), mask),
+            "seg_target": losses.target_segmentation_loss(logits[len(xs) :].float(), mask),
+        }
         optimizer.zero_grad()
-        loss.backward()
+        losses.total_loss(weights=config.weights, **terms).backward()
         optimizer.step()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])
+        if item:
+            for term in terms.values():
+                term.item()
+
+    return step
 
 
-def main() -> None:
-    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    torch.set_flush_denormal(True)
-    print(f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
-    first = None
-    for bfloat16, channels_last in itertools.product((False, True), (False, True)):
-        seconds = step_time(channels_last, bfloat16, repeats)
-        first = first or seconds
-        name = f"{'bfloat16' if bfloat16 else 'float32'}, {'channels-last' if channels_last else 'contiguous'}"
-        print(f"{name:26s} {seconds * 1000:8.0f} ms   {seconds / first:5.2f}")
+def step_time(channels_last: bool, bfloat16: bool, repeats: int) -> float:
+    """Median seconds of a step; the first is a warm-up."""
+    with denormals_are_zero():
+        return in_turn({"step": step_of(channels_last, bfloat16)}, repeats)["step"]
+
+
+def flops(step: Callable[[], None]) -> int:
+    """Floating-point operations of a step, forward and backward, a multiplication and an addition counted as two."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return int(counter.get_total_flops())
+
+
+def measure(quick: bool) -> dict[str, float]:
+    bfloat16, batch, side = cpu_has_bf16(), (1 if quick else None), (256 if quick else SIDE)
+    a, b = torch.rand(2, side, side, dtype=torch.bfloat16 if bfloat16 else torch.float32)
+    ours, plain = step_of(True, bfloat16, batch=batch), step_of(False, False, item=True, batch=batch)
+    work = flops(plain)
+
+    def as_trained() -> None:
+        with denormals_are_zero():
+            ours()
+
+    found = in_turn({"ours": as_trained, "plain": plain, "matmul": lambda: a @ b}, repeats=1 if quick else 3)
+    return {
+        "training step / matrix product, share of its rate": work / found["ours"] / (2 * side**3 / found["matmul"]),
+        "plain loop / training step": found["plain"] / found["ours"],
+    }
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

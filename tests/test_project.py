@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sdcda_tutorial"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 TEXTS = ["README.md", "CONTRIBUTING.md"]
-PAGES = [*TEXTS, "docs/colab.md", "docs/command_line.md", "docs/results.md", "data/README.md"]
+PAGES = [*TEXTS, "docs/colab.md", "docs/command_line.md", "docs/results.md", "docs/speed.md", "data/README.md"]
 COMMAND_TEXTS = [
     *PAGES,
     *(f"notebooks/text/{path.name}" for path in (ROOT / "notebooks/text").glob("*.py")),

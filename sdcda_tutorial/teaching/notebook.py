@@ -26,6 +26,7 @@ from sdcda_tutorial.rivals.translation import load_generators
 from sdcda_tutorial.training.checkpoints import load_counter, load_segmenter
 
 CHECKPOINTS, RESULTS = Path("data/checkpoints"), Path("data/results")
+DPI, MARGIN, JPEG = 110, 0.1, {"quality": 90, "subsampling": 0}  # of pictures; the margin is in inches
 
 
 def begin() -> None:
@@ -93,7 +94,7 @@ def show(figure: Figure, caption: str) -> None:
 def picture(figure: Figure) -> bytes:
     """The figure as a JPEG (for photographs much smaller than a PNG); closes the figure."""
     file = io.BytesIO()
-    figure.savefig(file, format="jpeg", dpi=110, bbox_inches="tight", pil_kwargs={"quality": 90, "subsampling": 0})
+    figure.savefig(file, format="jpeg", dpi=DPI, bbox_inches="tight", pad_inches=MARGIN, pil_kwargs=dict(JPEG))
     plt.close(figure)
     return file.getvalue()
 

@@ -19,6 +19,7 @@ DEMO = f"{OUTPUT}:has(> .jupyter-widgets)"
 CONTROLS = ".noUi-handle, select, button, input, textarea"
 KINDS = ("slider", "select", "button", "checkbox", "radio", "upload")
 PROBLEM = ".sdcda-problem"  # where `widgets.explore` shows what its picture failed with
+STALE = ".sdcda-stale"  # a picture that waits for the kernel
 LABORATORY = ".sdcda-laboratory"  # its controls change nothing until its button is pressed, which trains
 UNDRAWN = re.compile(r"model not found|error displaying widget|loading widget", re.I)  # words in a widget's place
 
@@ -223,7 +224,7 @@ class Demo:
         last, worked, still, end = before, False, time.monotonic(), time.monotonic() + 60
         while time.monotonic() < end:
             self.notebook.page.wait_for_timeout(50)
-            busy, now = not self.notebook.idle(), self.look()
+            busy, now = not self.notebook.idle() or self.place.locator(STALE).count() > 0, self.look()
             if busy or now != last:
                 last, worked, still = now, worked or busy, time.monotonic()
             # A kernel that was busy and no longer is has sent its picture.

@@ -6,6 +6,7 @@ in the browser, too.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,23 @@ explore(render, {
     "shift": slider("shift", 1, 1, 3, 1), "kind": choice("kind", ["still", "shifted"]),
     "unused": slider("unused", 0, 0, 1, 1),
 })"""
+
+
+DRAG = """\
+import time
+import ipywidgets
+from matplotlib.figure import Figure
+from sdcda_tutorial.teaching.demos import explore, slider
+
+drawn, said = [], ipywidgets.Label().add_class("drawn")
+
+def render(value):
+    time.sleep(0.3)  # a slow machine
+    drawn.append(value)
+    said.value = f"{len(drawn)} drawn, the last of {value}"
+    return Figure(figsize=(2, 1))
+
+ipywidgets.VBox([explore(render, {"value": slider("value", 0, 0, 100, 1)}), said])"""
 
 
 def check_demos(notebook: Opened, name: str) -> tuple[list[str], list[str]]:
@@ -131,3 +149,25 @@ def test_errors_and_widgets_without_their_model_are_found(show: Callable[..., Op
     assert "code cells not run: 3" in faults
     assert any("ZeroDivisionError" in fault for fault in faults)
     assert any(fault.startswith("instead of a widget") for fault in faults)
+
+
+def test_a_drag_is_drawn_on_its_way_and_ends_where_the_hand_is(show: Callable[..., Opened], lab: Any) -> None:
+    notebook = show(made(lab.notebooks, [nbformat.v4.new_code_cell(DRAG)]))
+    assert notebook.run() == []
+    page = notebook.page
+    handle = page.locator(".noUi-handle").bounding_box()
+    track = page.locator(".noUi-target").bounding_box()
+    assert handle is not None and track is not None
+    page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
+    page.mouse.down()
+    for step in range(1, 61):
+        page.mouse.move(track["x"] + step / 60 * track["width"], handle["y"] + 3)
+        page.wait_for_timeout(20)
+    page.mouse.up()
+    began = time.monotonic()
+    page.locator(".drawn", has_text="the last of 100").wait_for(timeout=20_000)
+    print(f"the last picture came {time.monotonic() - began:.2f} s after the hand had let go")
+    page.wait_for_timeout(1000)
+    drawn, last = (int(word) for word in re.findall(r"\d+", page.locator(".drawn").inner_text()))
+    print(f"{drawn} pictures of 60 moves")
+    assert last == 100 and 2 <= drawn <= 30

@@ -98,7 +98,7 @@ def test_a_slider_of_whole_numbers_gives_whole_numbers(numbers: tuple, kind: typ
     assert type(made) is kind
     assert (made.value, made.min, made.max, made.step) == numbers
     assert isinstance(made.value, int) == (kind is ipywidgets.IntSlider)  # an index, say, must not be 2.0
-    assert made.continuous_update is False and made.description == "σ, pixels"
+    assert made.continuous_update and made.description == "σ, pixels"
 
 
 def test_a_choice_starts_with_the_first_or_the_given_option() -> None:

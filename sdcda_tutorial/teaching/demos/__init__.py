@@ -19,6 +19,7 @@ from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching import notebook
+from sdcda_tutorial.teaching.demos.redrawing import Latest, Redrawing
 
 TRACK = 340  # pixels of a slider and its number, without the label
 
@@ -49,18 +50,28 @@ def explore(
     """Controls by argument name above the figure that `render(**values, **fixed)` draws, redrawn at every move.
 
     The figure is an image widget, not an output area: it works alike in JupyterLab, in Colab and beside other demos.
+    While it waits for the kernel it has the class "sdcda-stale".
     """
     image = ipywidgets.Image(format="jpeg", layout={"max_width": "100%"})
+    redrawing = Redrawing()
     problem = ipywidgets.HTML().add_class("sdcda-problem")  # by which the tests find it in the page
 
-    def draw(*_: Any) -> None:
+    def draw() -> None:
         try:
             values = {name: control.value for name, control in controls.items()}
-            image.value = notebook.picture(render(**values, **(fixed or {})))
+            image.value = redrawing.picture(render(**values, **(fixed or {})))
             problem.value = ""
         except Exception as error:  # an exception in a callback would end in a log
             kind = "" if isinstance(error, InputError) else f"<b>{type(error).__name__}</b>: "
             problem.value = kind + html.escape(str(error))
+        finally:
+            image.remove_class("sdcda-stale")
+
+    latest = Latest(draw)
+
+    def moved(_: Any) -> None:
+        image.add_class("sdcda-stale")
+        latest.ask()
 
     labelled = [control for control in controls.values() if control.style.has_trait("description_width")]  # no buttons
     longest = max((len(control.description) for control in labelled), default=0)
@@ -68,7 +79,7 @@ def explore(
         control.style.description_width = f"{longest}ch"
         control.layout = {"width": f"calc({longest}ch + {TRACK}px)", "max_width": "100%"}
     for control in controls.values():
-        control.observe(draw, "value")
+        control.observe(moved, "value")
     draw()
     if get_ipython() is not None:
         display({"application/javascript": NAME_HANDLES, "text/plain": ""}, raw=True)
@@ -76,10 +87,10 @@ def explore(
 
 
 def slider(description: str, value: float, low: float, high: float, step: float) -> ipywidgets.Widget:
-    """A slider that redraws when it is let go, so that slow pictures do not queue up."""
+    """A slider that the picture follows while it is dragged."""
     whole = all(float(v).is_integer() for v in (value, low, high, step))
     kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-    return kind(value=value, min=low, max=high, step=step, description=description, continuous_update=False)
+    return kind(value=value, min=low, max=high, step=step, description=description)
 
 
 def choice(description: str, options: list[Any], value: Any = None) -> ipywidgets.Widget:

@@ -120,9 +120,10 @@ def render_mask_threshold(
     if probability.min() < threshold < probability.max():
         line = axes[1].contour(probability, [threshold], colors=HEADS, linewidths=1.3)
         line.set_path_effects([withStroke(linewidth=2.6, foreground="black")])  # seen on dark and on light
-    for thresholds, style, colour in ((THRESHOLDS, "-", INDIGO), (np.array([threshold]), "o", BLACK)):
-        found, crowd = trade_off(samples, probabilities, thresholds, int(dilate))
-        axes[2].plot(100 * (1 - crowd), 100 * (1 - found), style, color=colour)
+    costs = trade_off(samples, probabilities, np.append(THRESHOLDS, threshold), int(dilate))
+    lost, background = (100 * (1 - share) for share in costs)
+    axes[2].plot(background[:-1], lost[:-1], "-", color=INDIGO)
+    axes[2].plot(background[-1:], lost[-1:], "o", color=BLACK)
     axes[2].set(xlim=(0, 102), ylim=(-2, 102), xlabel="pixels called background, %", ylabel="heads lost, %")
     axes[2].set_title(f"{len(samples)} images, dot: threshold {threshold:g}, dilation {int(dilate)}")
     return figure
