@@ -52,12 +52,14 @@ def small_home(folder: Path) -> Iterator[Path]:
     ensure = functools.partial(
         sdcda_tutorial.mini_world.ensure_mini_world, settings=WORLD, workers=1, progress=False
     )  # whoever asks for the mini world gets this one
+    open_small = functools.partial(sdcda_tutorial.mini_world.open_mini_world, settings=WORLD)
     presets = {name: tiny(PRESETS[name]) for name in ("mini", "photos")}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sdcda_tutorial.mini_world, "ensure_mini_world", ensure)
         patch.setattr(sdcda_tutorial.experiments.benchmark, "ensure_mini_world", ensure)
         patch.setattr(sdcda_tutorial.experiments.demo, "MINI", presets["mini"])
+        patch.setattr(sdcda_tutorial.experiments.demo, "open_mini_world", open_small)
         for name, preset in presets.items():
             patch.setitem(PRESETS, name, preset)
         patch.setenv("COLUMNS", "100")

@@ -19,6 +19,7 @@ from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.experiments.progress import DEMO, Progress
 from sdcda_tutorial.files import refuse_other_file, require_writable, write_json, write_text
 from sdcda_tutorial.guards.locks import one_writer
+from sdcda_tutorial.mini_world import open_mini_world
 from sdcda_tutorial.places import mini_root, model
 from sdcda_tutorial.training.checkpoints import load_counter
 
@@ -39,10 +40,11 @@ def run_demo(seed: int, out: Path, say: Say) -> None:
     require_writable(out)
     with one_writer(out):
         _refuse_other_files(out)
-        data = mini_data(mini_root() if seed == 0 else out / "world", seed)
-        _show_stored(data.tests["target"], out / "stored", say)
+        root = mini_root() if seed == 0 else out / "world"
+        test = open_mini_world(root, seed=seed)["target", "test"]  # does not wait for the rest to be drawn
+        _show_stored(test, out / "stored", say)
         say(f"\nNow both methods are trained here (seed {seed}).")
-        _train(seed, data, out, say)
+        _train(seed, mini_data(root, seed), out, say)
 
 
 def _refuse_other_files(out: Path) -> None:

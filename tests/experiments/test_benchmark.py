@@ -141,6 +141,19 @@ def test_demo_replaces_no_file_of_another(name: str, tmp_path: Path) -> None:
     assert (tmp_path / name).read_text() == "mine"
 
 
+def test_the_first_table_of_a_demo_does_not_wait_for_the_whole_world(tmp_path: Path) -> None:
+    class Enough(Exception):
+        pass
+
+    def say(text: str) -> None:
+        if "Stored counters" in text:
+            raise Enough
+
+    with pytest.raises(Enough):
+        demo.run_demo(7, tmp_path, say)
+    assert not (tmp_path / "world").exists()
+
+
 def test_demo_counts_anew_where_the_stored_figures_are_of_other_images(tmp_path: Path) -> None:
     for seed in (5, 6):
         out = tmp_path / str(seed)
