@@ -124,8 +124,8 @@ $(VENV)/.stamp-run: pyproject.toml
 			{ echo "Python 3.10 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }; \
 		echo "Creating a virtual environment in $(VENV)"; \
 		$(PYTHON) -m venv $(VENV); }
-	@echo "Installing into $(VENV), once, 2 to 15 minutes, up to 6 GB of disk: PyTorch, torchvision, lightning-fabric,"
-	@echo "torchmetrics, NumPy, SciPy, Pillow, matplotlib, seaborn, ipywidgets, and small packages that these need"
+	@echo "Installing into $(VENV), the first time 2 to 15 minutes and up to 6 GB of disk: PyTorch, torchvision,"
+	@echo "lightning-fabric, torchmetrics, NumPy, SciPy, Pillow, matplotlib, seaborn, ipywidgets, and what these need"
 	@$(NEEDS_NO_NVIDIA) && { \
 		echo "There is no NVIDIA driver here, so PyTorch's CPU build is enough: 1 GB instead of 5.9. If you want that one,"; \
 		echo "press Ctrl-C now, see \"No GPU on Linux\" in README.md, and then repeat your make command."; } || true

@@ -172,4 +172,4 @@ if __name__ == "__main__":
     cell = globals()
     if "colab" not in str(cell["get_ipython"]()):
         raise NotSetUp("REPO is for Colab only: leave it empty here")
-    set_up(cell["REPO"].strip(), cell.get("KEEP_ON_DRIVE"))
+    set_up(cell["REPO"], cell.get("KEEP_ON_DRIVE"))

@@ -26,7 +26,7 @@ spent: dict[Path, float] = defaultdict(float)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Drawn inside a notebook, the world would leave a progress bar that the stored outputs do not have."""
+    """Drawn inside notebook 11, the world would leave a progress bar that the stored outputs do not have."""
     if session.items and not session.config.option.collectonly:
         from sdcda_tutorial.mini_world import ensure_mini_world
         from sdcda_tutorial.places import MINI_ROOT

@@ -60,7 +60,17 @@ def _is_plain(counter: CrowdCounter) -> bool:
             return False
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
             return False
-    return all(type(layer) in (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d) for layer in counter.E.features)
+    return all(map(_is_vggs, counter.E.features))
+
+
+def _is_vggs(layer: nn.Module) -> bool:
+    """Whether tiles know how far the layer looks and what it leaves."""
+    if type(layer) is nn.Conv2d:
+        same = layer.kernel_size == (3, 3) and layer.padding == (1, 1) and layer.padding_mode == "zeros"
+        return same and layer.stride == layer.dilation == (1, 1)
+    if type(layer) is nn.MaxPool2d:
+        return (layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode) == (2, 2, 0, False)
+    return type(layer) in (nn.BatchNorm2d, nn.ReLU)
 
 
 class Blocks(nn.Sequential):

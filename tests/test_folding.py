@@ -21,6 +21,7 @@ from sdcda_tutorial.folding import Blocks, folded
 from sdcda_tutorial.networks import COUNTERS, CrowdCounter, image_batch, make_counter
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.rivals.sfcn import SFCN
+from sdcda_tutorial.training import Hardware, counter_training
 from sdcda_tutorial.training.checkpoints import load_counter
 from sdcda_tutorial.training.hardware import recompute_activations
 
@@ -215,6 +216,8 @@ def test_other_networks_and_odd_layers_are_left_alone(counter: CrowdCounter) -> 
     assert folded(counter) is counter
     counter.E.features[1] = nn.InstanceNorm2d(4)
     assert folded(counter) is counter
+    counter.E.features[1] = nn.MaxPool2d(3, 2, 1)  # tiles would begin elsewhere in its windows
+    assert folded(counter) is counter
     counter.E.features[1] = nn.Identity()
     nn.utils.parametrizations.spectral_norm(counter.C.convolutions[0][0])  # its weight is computed, not stored
     assert_same(bare(folded(counter), image), bare(counter, image))
@@ -235,6 +238,18 @@ def test_evaluation_folds_once(counter: CrowdCounter, monkeypatch: pytest.Monkey
     assert made == [counter]
     for row, sample in zip(results.rows, samples, strict=True):
         assert row.predicted == pytest.approx(float(bare(counter, sample.image).double().sum()), rel=1e-5)
+
+
+def test_validation_folds_once(counter: CrowdCounter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autocast keeps a copy of all weights that it meets, until it ends: one set, not one for each large image."""
+    made = []
+    monkeypatch.setattr(folding, "deepcopy", lambda model: made.append(model) or deepcopy(model))
+    monkeypatch.setattr(prediction, "FOLDED_PIXELS", 0)
+    samples = [Sample(picture(64, 96, i), np.full((1, 2), 5.0, np.float32), name=str(i)) for i in range(3)]
+    fabric = Hardware(precision="32-true").launch()
+    error = counter_training._count_error(counter, samples, fabric)
+    assert made == [counter]
+    assert error == pytest.approx(np.mean([abs(float(bare(counter, s.image).sum()) - 1) for s in samples]), rel=1e-4)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

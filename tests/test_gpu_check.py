@@ -141,6 +141,15 @@ def test_what_did_not_pass_is_done_again(bench: Bench, tmp_path: Path, done: lis
     assert list(again["parts"]) == list(first["parts"])
 
 
+def test_data_that_was_late_is_made_when_it_goes_on(bench: Bench, tmp_path: Path, done: list[str]) -> None:
+    stored = gpu_check.check(PARTS, bench, tmp_path, 8, {}, ("machine", "data"))
+    for name in ("machine", "data"):
+        stored["parts"][name]["status"] = "out of time"
+    done.clear()
+    gpu_check.check(PARTS, bench, tmp_path, 8, stored, ("machine", "data"))
+    assert done == ["machine", "data", "tiles"]
+
+
 def test_a_report_is_of_one_card(bench: Bench, tmp_path: Path, done: list[str]) -> None:
     first = gpu_check.check(PARTS, bench, tmp_path, 8, {}, ())
     text = json.dumps(first).replace("Card A", "Card B")

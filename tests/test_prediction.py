@@ -154,7 +154,7 @@ def test_the_mask_model_sees_a_large_image_whole_but_smaller(monkeypatch: pytest
     full = segmentation.crowd_probability(segmenter, image)
     segmentation.crowd_probability(segmenter, image, 2.0)
     assert seen == [(304, 200), (600, 400)]
-    monkeypatch.setattr(segmentation, "PASS_PIXELS", 150 * 100)
+    monkeypatch.setattr(segmentation, "MASK_PIXELS", 150 * 100)
     seen.clear()
     segmentation.crowd_probability(segmenter, image, 0.25)
     small = segmentation.crowd_probability(segmenter, image)

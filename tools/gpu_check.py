@@ -130,7 +130,8 @@ def check(
         if kept is not None and kept["status"] in GOOD and part.name not in needed:
             continue
         left = 60 * minutes - (time.monotonic() - began)
-        lacking = [name for name in needed if report["parts"].get(name, {}).get("status") in USELESS]
+        before = needed[: needed.index(part.name)] if part.name in needed else needed
+        lacking = [name for name in before if report["parts"].get(name, {}).get("status") in USELESS]
         if left < ENOUGH:
             done = {"status": LEFT_OUT, "error": f"the {minutes:g} minutes were over; --resume goes on"}
         elif lacking:
@@ -166,7 +167,7 @@ def _beginning(bench: Any, stored: Mapping[str, Any]) -> dict[str, Any]:
 def _refuse_another_machine(report: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
     """Raise an InputError where a report was begun on another card: its figures would be of two."""
     now, then = (_hardware(one) for one in (report, stored))
-    if then and now.get("gpu") != then.get("gpu"):
+    if then and now and now.get("gpu") != then.get("gpu"):
         raise InputError(
             f"the report was begun on {then.get('gpu')}, and this is {now.get('gpu')}; choose another --out"
         )

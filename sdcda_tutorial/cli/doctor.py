@@ -177,4 +177,4 @@ def _mini_world() -> Check:
     except InputError as error:
         fix = "draw it elsewhere: sdcda data mini --root FOLDER, then --target mini-target:FOLDER"
         return Check(False, str(error).partition(";")[0], fix)
-    return Check(True, f"the mini world will be drawn into {mini} when it is first needed")
+    return Check(True, f"the mini world will be drawn into {mini} by the first command that needs it")

@@ -62,7 +62,7 @@ def predict(
     if half:
         from sdcda_tutorial.training.hardware import half_device
 
-        counter.to(device := half_device())
+        device = half_device()
     require_writable(out)
     for path in photo:
         if len(photo) > 1:  # all are whole before anything is written: a JPEG's smallest decoding shows
@@ -73,8 +73,12 @@ def predict(
     precision = "float16" if half else None
     records, about = [], {"weights_sha256": weights_digest(checkpoint), **given(region=region, precision=precision)}
     for path in photo:
-        with torch.autocast(device, torch.float16, enabled=half):
-            record = save_overlay(out, path, counter, max_side, region=corners, with_map=save_map) | about
+        try:
+            with torch.autocast(device, torch.float16, enabled=half):
+                counter.to(device)
+                record = save_overlay(out, path, counter, max_side, region=corners, with_map=save_map) | about
+        except torch.cuda.OutOfMemoryError:
+            raise InputError(f"the GPU's memory is too small for {path}; give --max-side, or no --half") from None
         if area is not None:
             record["people_per_m2"] = record["region_count"] / area
         records.append(record)

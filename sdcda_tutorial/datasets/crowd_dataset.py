@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from sdcda_tutorial.datasets.contents import file_digests, joined
 from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at_least
@@ -218,7 +219,8 @@ class CrowdDataset(Sequence[Sample]):
         known = self._digests.setdefault(labelled, {}) if self.cached else {}
         if all(name in known for name in self.names):
             return [known[name] for name in self.names]
-        files = [self.files(index)[: None if labelled else 1] for index in range(len(self))]
+        order = tqdm(range(len(self)), "drawn", unit="image", delay=3, leave=False, disable=self._find is _as_listed)
+        files = [self.files(index)[: None if labelled else 1] for index in order]
         of = file_digests(itertools.chain.from_iterable(files), self.name)
         digests = [[of[path] for path in own] for own in files]
         for index, own in enumerate(digests):
@@ -236,7 +238,7 @@ class CrowdDataset(Sequence[Sample]):
         """
         names, size = joined(map(in_utf8, self.names)), None if self.size is None else list(self.size)
         about = {"format": type(self).__name__, "images": len(self), "names_sha256": names}
-        about |= {WORLD: MINI_WORLD} if self._entries and in_mini_world(self._entries[0].image) else {}
+        about |= {WORLD: MINI_WORLD} if self._entries and in_mini_world(self.entry(0).image) else {}
         return about | {CONTENTS: joined(self.digests(labelled=labelled)), "size": size, "max_side": self.max_side}
 
     def __repr__(self) -> str:

@@ -28,6 +28,8 @@ from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training import Hardware
 from sdcda_tutorial.training.checkpoints import build, load_counter, versions, weights_digest
 
+PANEL = "Images, true density maps and predicted ones."  # how its description begins
+
 
 def compare(
     checkpoints: Sequence[Path],
@@ -50,7 +52,7 @@ def compare(
         InputError: another process is evaluating to `out`, a file there is not an evaluation, or as in `evaluate`.
     """
     require_writable(out)
-    plotting.refuse_other_picture(out / "panel.png")
+    plotting.refuse_other_picture(out / "panel.png", PANEL)
     fabric = (hardware or Hardware(precision="32-true")).launch()
     counters: dict[str, CrowdCounter] = {}
     options: dict[str, dict[str, Any]] = {}  # of `evaluate`
@@ -104,7 +106,7 @@ def save_panel(
         + ", ".join(f"{title} predicts {float(maps[i].sum()):.1f}" for title, maps in predictions.items())
         for i, sample in enumerate(samples)
     )
-    plotting.save(figure, path, f"Images, true density maps and predicted ones. {counts}.")
+    plotting.save(figure, path, f"{PANEL} {counts}.")
 
 
 def _kernel(card: Mapping[str, Any]) -> DensityKernel:

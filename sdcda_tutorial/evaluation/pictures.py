@@ -81,12 +81,12 @@ def save(figure: Figure, path: str | Path, description: str) -> None:
         figure.savefig(temporary, format="png", metadata=metadata)
 
 
-def refuse_other_picture(path: str | Path) -> None:
-    """Raise an InputError where `save` would replace a picture that it has not written; for the beginning of work."""
+def refuse_other_picture(path: str | Path, beginning: str) -> None:
+    """Raise an InputError where `save` would replace a picture whose description does not begin so."""
     if os.path.lexists(path):
         try:
             with opened(path) as image:
-                ours = "Description" in image.info and "Software" not in image.info  # others name themselves
+                ours = str(image.info.get("Description", "")).startswith(beginning)
         except InputError:
             ours = False
         if not ours:

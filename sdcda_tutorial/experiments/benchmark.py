@@ -151,14 +151,16 @@ class Benchmark:
         Args:
             kept: folder for `export_models`, where there is one.
         """
-        from sdcda_tutorial.evaluation.pictures import refuse_other_picture  # they draw, and take their time to import
+        from sdcda_tutorial.evaluation.comparison import PANEL  # they draw, and take their time to import
+        from sdcda_tutorial.evaluation.pictures import refuse_other_picture
         from sdcda_tutorial.experiments.figures import PICTURES
 
         results = self.folder / "results.json"
-        if os.path.lexists(results) and "provenance" not in read_object(results):
+        refuse_other_file(results, "{")
+        if os.path.lexists(results) and "seeds" not in read_object(results):
             raise InputError(f"{results} holds something else, which would be lost; move it away or name another place")
-        for name in (*PICTURES, "panel.png"):
-            refuse_other_picture(self.folder / name)
+        for name, beginning in {**PICTURES, "panel.png": PANEL}.items():
+            refuse_other_picture(self.folder / name, beginning)
         if kept is not None:
             for name in (*self.methods, "segmenter", *(f"{name}-translation" for name in TRANSLATIONS)):
                 refuse_other_file(kept / f"{name}.jsonl", '{"step": ')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 from torch import nn
 
 from sdcda_tutorial.datasets import CrowdDataset
-from sdcda_tutorial.evaluation.comparison import save_panel
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.evaluation.comparison import PANEL, save_panel
 from sdcda_tutorial.evaluation.pictures import refuse_other_picture
 from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate
 from sdcda_tutorial.evaluation.tables import rows, table
@@ -17,7 +19,7 @@ from sdcda_tutorial.experiments.benchmark import Benchmark, SeedData, evaluate_o
 from sdcda_tutorial.experiments.benchmark_rows import titles
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.experiments.progress import DEMO, Progress
-from sdcda_tutorial.files import refuse_other_file, require_writable, write_json, write_text
+from sdcda_tutorial.files import read_object, refuse_other_file, require_writable, write_json, write_text
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.mini_world import open_mini_world
 from sdcda_tutorial.places import mini_root, model
@@ -39,7 +41,7 @@ def run_demo(seed: int, out: Path, say: Say) -> None:
     """
     require_writable(out)
     with one_writer(out):
-        _refuse_other_files(out)
+        _refuse_other_files(out, seed)
         root = mini_root() if seed == 0 else out / "world"
         test = open_mini_world(root, seed=seed)["target", "test"]  # does not wait for the rest to be drawn
         _show_stored(test, out / "stored", say)
@@ -47,11 +49,15 @@ def run_demo(seed: int, out: Path, say: Say) -> None:
         _train(seed, mini_data(root, seed), out, say)
 
 
-def _refuse_other_files(out: Path) -> None:
+def _refuse_other_files(out: Path, seed: int) -> None:
     for folder, beginning in ((out, "| method"), (out / "stored", STORED)):
         refuse_other_file(folder / "table.md", beginning)
-        refuse_other_picture(folder / "panel.png")
-    refuse_other_file(out / "results.json", '{\n "provenance": {')
+        refuse_other_picture(folder / "panel.png", PANEL)
+    results = out / "results.json"
+    refuse_other_file(results, '{\n "provenance": {')
+    if os.path.lexists(results) and (found := read_object(results)).get("provenance", {}).get("seed") != seed:
+        what = "a demo of another seed" if "totals" in found else "something else"
+        raise InputError(f"{results} holds {what}; choose another --out")
     for method in NAMES:
         refuse_other_file(out / "stored" / f"{method}.json", BEGINNINGS["json"])
 

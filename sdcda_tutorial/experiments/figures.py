@@ -168,17 +168,22 @@ def background_against_crowd(found: Mapping[str, Any], titles: Mapping[str, str]
     return figure
 
 
-PICTURES = ("mae.png", "crowd_size.png", "background_and_crowd.png")
+# How their descriptions begin, by which earlier ones are known.
+PICTURES = {
+    "mae.png": "MAE of every method",
+    "crowd_size.png": "MAE by thirds of the images",
+    "background_and_crowd.png": "Error on the background against error on the crowd",
+}
 
 
 def save_pictures(out: Path, found: Mapping[str, Any], titles: Mapping[str, str]) -> list[Path]:
     """Save the `PICTURES` of a benchmark, with descriptions; returns their paths."""
     seeds = f"{len(found['seeds'])} seeds"
     drawn = (
-        (dot_plot, f"MAE of every method: {seeds}, mean, 95 % interval of the mean."),
-        (error_by_crowd_size, f"MAE by thirds of the images, by people: {seeds}."),
-        (background_against_crowd, f"Error on the background against error on the crowd: {seeds}."),
+        (dot_plot, f": {seeds}, mean, 95 % interval of the mean."),
+        (error_by_crowd_size, f", by people: {seeds}."),
+        (background_against_crowd, f": {seeds}."),
     )
-    for name, (draw, description) in zip(PICTURES, drawn, strict=True):
-        plotting.save(draw(found, titles), out / name, description)
+    for (name, beginning), (draw, rest) in zip(PICTURES.items(), drawn, strict=True):
+        plotting.save(draw(found, titles), out / name, beginning + rest)
     return [out / name for name in PICTURES]

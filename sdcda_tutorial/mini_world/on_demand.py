@@ -54,7 +54,7 @@ def open_mini_world(
     Raises:
         InputError: `root` is something else, or nothing can be written beside it. So may reading a sample, later.
     """
-    root, settings = Path(root), settings or MiniWorldSettings()
+    root, settings = Path(root).expanduser().absolute(), settings or MiniWorldSettings()
     if is_whole(root, seed, settings):
         return {(domain, split): open_dataset(f"mini-{domain}:{root}", split) for domain, split in LISTS}
     try:
@@ -99,7 +99,14 @@ class _Drawing:
     def begin(self) -> None:
         """Make the folder of all images that are drawn, where it is not there (any more)."""
         wanted = identity(self.seed, self.settings)
-        make_once(self.drawn, lambda: manifest_of(self.drawn) == wanted, lambda new: write_json(new / MANIFEST, wanted))
+        try:
+            make_once(
+                self.drawn, lambda: manifest_of(self.drawn) == wanted, lambda new: write_json(new / MANIFEST, wanted)
+            )
+        except InputError as error:
+            if not self.drawn.exists():
+                raise
+            raise InputError(f"{self.drawn} is damaged: delete it, and it is drawn again ({error})") from None
 
     def draw(self, index: int) -> None:
         """All files of an image, with a list of one line; they appear together."""

@@ -105,6 +105,8 @@ def refuse_other_layouts(source: CrowdDataset) -> None:
         raise InputError(
             f"{source.name} is not in GCC's layout, in which translated images are written; give a gcc:ROOT"
         )
+    if not source.root.is_dir():
+        raise InputError(f"{source.name} is drawn image by image; draw all of it first: `ensure_mini_world`")
 
 
 @torch.inference_mode()

@@ -23,6 +23,7 @@ from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import folder_digest
+from sdcda_tutorial.folding import folded
 from sdcda_tutorial.networks import CrowdCounter, FeatureDiscriminator, SemanticExtractor, make_counter
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training import checkpoints
@@ -280,6 +281,8 @@ def _domains(
 
 def _count_error(counter: CrowdCounter, dataset: CrowdDataset, fabric: Fabric) -> float:
     """MAE of the counts on whole images, in people; the same in all processes, which share the images."""
+
+    counter = folded(counter)  # once: autocast keeps a copy of all weights that it meets
 
     def error(sample: Sample) -> float:
         return abs(float(predict_density(counter, sample.image).sum()) - sample.count)

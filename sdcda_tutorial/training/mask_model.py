@@ -38,7 +38,7 @@ from sdcda_tutorial.training.processes import average_buffers, shared_out
 from sdcda_tutorial.training.rehearsal import Rehearsal
 from sdcda_tutorial.training.saving import Records, RunFolder
 
-PASS_PIXELS = 2**21  # what S sees at most: an image of GCC, 1080 × 1920, is just below
+MASK_PIXELS = 2**21  # what S sees at most: an image of GCC, 1080 × 1920, is just below
 PROVENANCE, MASKS = "provenance.json", "masks_sha256"  # the file about masks, and in it image -> digest of its mask
 
 
@@ -117,7 +117,7 @@ def crowd_probability(segmenter: nn.ModuleDict, image: object, scale: float = 1.
     """Probability of crowd at each pixel.
 
     S looks at the whole image at once (its pyramid pooling), so there are no tiles: a larger image is shrunk to
-    `PASS_PIXELS`.
+    `MASK_PIXELS`.
 
     Args:
         segmenter: E and S, as `checkpoints.load_segmenter` returns them.
@@ -129,7 +129,7 @@ def crowd_probability(segmenter: nn.ModuleDict, image: object, scale: float = 1.
     image = as_rgb(image)
     device = next(segmenter.parameters()).device
     size, stride = image.shape[:2], segmenter["E"].stride
-    most = math.sqrt(PASS_PIXELS / (size[0] * size[1]))  # the scale at which the image fills one pass
+    most = math.sqrt(MASK_PIXELS / (size[0] * size[1]))  # the scale at which the image fills one pass
     if most < 1:
         image = resize_image(image, (math.ceil(size[0] * most), math.ceil(size[1] * most)))
     x = image_batch(image[None]).to(device)

@@ -25,6 +25,7 @@ import pytest
 import scipy.io
 from command_line import Done, files, ran, refused, run, small_home
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from sdcda_tutorial import masks, places
 from sdcda_tutorial.cli import doctor
@@ -221,7 +222,9 @@ def test_evaluate_replaces_nothing_that_is_not_an_evaluation(
     name: str, trained: dict[str, str], tmp_path: Path
 ) -> None:
     if name == "panel.png":  # a picture of the user's own
-        Image.new("RGB", (4, 4)).save(tmp_path / name)
+        about = PngInfo()
+        about.add_text("Description", "my holiday")
+        Image.new("RGB", (4, 4)).save(tmp_path / name, pnginfo=about)
     else:
         (tmp_path / name).write_text("my notes")
     mine = (tmp_path / name).read_bytes()

@@ -19,6 +19,7 @@ from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.experiments import demo
 from sdcda_tutorial.experiments.benchmark import Benchmark
 from sdcda_tutorial.experiments.cell_records import read_cells
+from sdcda_tutorial.files import write_json
 from sdcda_tutorial.places import model
 from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
 
@@ -139,6 +140,17 @@ def test_demo_replaces_no_file_of_another(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("mine")
     assert f"{tmp_path / name} " in refused("demo", "--out", tmp_path)
     assert (tmp_path / name).read_text() == "mine"
+
+
+def test_demo_and_benchmark_keep_out_of_each_others_folders(home: Path, own: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "demo/results.json", {"provenance": {"seed": 0}, "totals": {}})
+    write_json(tmp_path / "benchmark/results.json", {"provenance": {}, "seeds": [1]})
+    said = refused(*asked(own, tmp_path / "demo", "--seeds", 1, "--methods", "noadapt"))
+    assert f"{tmp_path / 'demo/results.json'} holds something else" in said
+    assert "holds something else" in refused("demo", "--out", tmp_path / "benchmark")
+    assert "holds a demo of another seed; choose another --out" in refused(
+        "demo", "--seed", 1, "--out", tmp_path / "demo"
+    )
 
 
 def test_the_first_table_of_a_demo_does_not_wait_for_the_whole_world(tmp_path: Path) -> None:

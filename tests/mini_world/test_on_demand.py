@@ -20,6 +20,7 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.mini_world import MiniWorldSettings, ensure_mini_world, open_mini_world
 from sdcda_tutorial.mini_world.world import LISTS
+from sdcda_tutorial.rivals.translated_source import refuse_other_layouts
 
 TINY = MiniWorldSettings(source_train=7, source_test=2, target_train=2, target_test=12, third_train=3)
 ROOT = Path(__file__).resolve().parents[2]
@@ -261,3 +262,30 @@ def test_notebook_00_draws_what_it_shows(tmp_path: Path) -> None:
     trains = {f"{domain}-train-{index}" for domain in ("source", "target", "third") for index in (4, 12, 13)}
     assert after_each[-1] == trains | {f"target-test-{index}" for index in range(24)}
     assert not (tmp_path / "data/mini").exists()
+
+
+def test_what_was_deleted_is_drawn_again_and_known_as_before(whole: Path, tmp_path: Path) -> None:
+    data = open_mini_world(tmp_path / "mini", settings=TINY)["source", "train"]
+    (place,) = tmp_path.glob(".mini.drawn-*")
+    shutil.rmtree(place)
+    assert data.describe() == open_mini_world(whole, settings=TINY)["source", "train"].describe()
+    (place / "manifest.json").unlink()  # a deletion that was cut off
+    with pytest.raises(InputError, match="is damaged: delete it, and it is drawn again"):
+        open_mini_world(tmp_path / "mini", settings=TINY)
+
+
+def test_the_place_stays_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    at_home, here = (open_mini_world(root, settings=TINY)["target", "test"] for root in ("~/mini", "mini"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert same(at_home[0], here[0]) and at_home.image_paths == here.image_paths
+    assert len(list(tmp_path.glob(".mini.drawn-*"))) == 1 and not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_source_that_is_drawn_image_by_image_is_not_translated(tmp_path: Path) -> None:
+    source = open_mini_world(tmp_path / "mini", settings=TINY)["source", "train"]
+    with pytest.raises(InputError, match="draw all of it first"):
+        refuse_other_layouts(source)

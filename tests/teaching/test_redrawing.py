@@ -125,6 +125,19 @@ def test_a_figure_of_another_size_is_laid_out_anew() -> None:
     assert pixels(redrawing.picture(figure)).shape[0] > 250
 
 
+def test_an_image_of_another_shape_is_not_cut() -> None:
+    """In a figure of the same size it is wider, and what was drawn of the first one would be too little."""
+
+    def shown(width: int) -> Figure:
+        figure = Figure(figsize=(5, 4), layout="constrained")
+        figure.subplots().imshow(np.zeros((100, width)))
+        return figure
+
+    redrawing = Redrawing()
+    narrow, wide = (pixels(redrawing.picture(shown(width))).shape[1] for width in (30, 60))
+    assert wide > 1.4 * narrow and wide == pixels(Redrawing().picture(shown(60))).shape[1]
+
+
 def test_a_picture_that_waits_says_so() -> None:
     """By a class, for whoever looks at the page."""
 

@@ -57,21 +57,24 @@ class Latest:
 class Redrawing:
     """Turns the figures of one demo into JPEGs that look as `notebook.picture` would have them, in half of its time.
 
-    matplotlib spends most of its time on finding out how large every label is. So the first figure of a size and a
-    number of axes is laid out, and the others take over where everything stands, as long as their ticks have no longer
-    labels and their titles no more lines; nothing jumps under the hand either. All are drawn by the same canvas, which
-    remembers how large a text is.
+    matplotlib spends most of its time on finding out how large every label is. So a figure is laid out, and the next
+    ones take over where everything stands, as long as they have its size, its axes and images of the same sizes, their
+    ticks have no longer labels and their titles no more lines; nothing jumps under the hand either. All are drawn by
+    the same canvas, which remembers how large a text is.
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[float, ...], tuple[FigureCanvasAgg, Layout]] = {}
+        self._last: tuple[object, FigureCanvasAgg, Layout] | None = None
 
     def picture(self, figure: Figure) -> bytes:
         """The figure as a JPEG; closes the figure."""
         plt.close(figure)
         figure.set_dpi(DPI)
-        shape, engine = (*figure.get_size_inches(), len(figure.axes), len(figure.texts)), figure.get_layout_engine()
-        canvas, layout = self._known.get(shape, (FigureCanvasAgg(figure), None))
+        engine, images = figure.get_layout_engine(), [image for axis in figure.axes for image in axis.images]
+        shape = (*figure.get_size_inches(), len(figure.axes), len(figure.texts), *(one.get_size() for one in images))
+        canvas, layout = FigureCanvasAgg(figure), None
+        if self._last is not None and self._last[0] == shape:
+            _, canvas, layout = self._last
         figure.set_canvas(canvas)
         canvas.figure = figure
         if layout is not None:
@@ -81,7 +84,7 @@ class Redrawing:
             figure.set_layout_engine(engine)
             canvas.draw()
             layout = Layout(figure)
-            self._known[shape] = canvas, layout
+            self._last = shape, canvas, layout
         file = io.BytesIO()
         Image.fromarray(np.asarray(canvas.buffer_rgba())[layout.part][..., :3]).save(file, "JPEG", **JPEG)
         return file.getvalue()
