@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sdcda_tutorial.datasets.survey import Role
 
 _OPTIONS = (
-    "accumulate", "batch_size", "boxes", "checkpoint_activations", "compile", "devices", "masks", "max_side", "nodes",
-    "random_weights", "region", "resume", "segmenter", "size", "target", "tensorboard",
+    "accumulate", "batch_size", "boxes", "checkpoint_activations", "compile", "devices", "half", "masks", "max_side",
+    "nodes", "random_weights", "region", "resume", "segmenter", "size", "target", "tensorboard",
 )  # fmt: skip
 # The rest of the package names Python's parameters and functions in its messages: here is what a user types instead.
 ON_THE_COMMAND_LINE = {

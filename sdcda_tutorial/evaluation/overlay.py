@@ -112,7 +112,7 @@ def save_overlay(
     count = float(density.sum(dtype=torch.float64))
     if not math.isfinite(count):
         raise InputError(
-            f"the count of {photo} is {count}: the weights of the model are broken (or, with --half, too large for it)"
+            f"the count of {photo} is {count}: the weights of the model are broken (or too large for `half`)"
             "; use another checkpoint"
         )
     record: dict[str, Any] = {"photo": str(photo), "count": count, "height": height, "width": width}

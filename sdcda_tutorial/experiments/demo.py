@@ -57,7 +57,7 @@ def _refuse_other_files(out: Path, seed: int) -> None:
     refuse_other_file(results, '{\n "provenance": {')
     if os.path.lexists(results) and (found := read_object(results)).get("provenance", {}).get("seed") != seed:
         what = "a demo of another seed" if "totals" in found else "something else"
-        raise InputError(f"{results} holds {what}; choose another --out")
+        raise InputError(f"{results} holds {what}; choose another `folder`")
     for method in NAMES:
         refuse_other_file(out / "stored" / f"{method}.json", BEGINNINGS["json"])
 

@@ -224,7 +224,7 @@ def half_device() -> str:
     """
     found = next((device for device in ("cuda", "cpu") if computes_in_float16(device)), None)
     if found is None:
-        raise InputError("neither a GPU nor the CPU of this machine computes in float16; drop --half")
+        raise InputError("neither a GPU nor the CPU of this machine computes in float16; leave `half` out")
     return found
 
 

@@ -538,7 +538,7 @@ def test_a_warning_is_one_line_without_a_path() -> None:
 import warnings
 from sdcda_tutorial import cli
 from sdcda_tutorial.cli import doctor
-doctor.examine = lambda: warnings.warn("old", FutureWarning) or warnings.warn("of two\\nlines") or []
+doctor.examine = lambda imports: warnings.warn("old", FutureWarning) or warnings.warn("of two\\nlines") or []
 cli.main(["doctor"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
@@ -547,7 +547,7 @@ cli.main(["doctor"])
 
 
 def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def examine() -> None:
+    def examine(imports: bool) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(doctor, "examine", examine)

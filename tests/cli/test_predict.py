@@ -122,7 +122,7 @@ def test_a_count_that_is_no_number_is_refused() -> None:
 
 def test_half_precision_is_refused_where_the_hardware_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "computes_in_float16", lambda device: False)
-    assert "computes in float16; drop --half" in refused("predict", photograph("a.png"), "--half", "--out", "out")
+    assert "computes in float16; leave --half out" in refused("predict", photograph("a.png"), "--half", "--out", "out")
     assert not Path("out").exists()
 
 
