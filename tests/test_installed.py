@@ -127,7 +127,7 @@ def test_commands_run_from_any_folder_without_a_clone(user: User) -> None:
     doctor = user.sdcda("doctor")
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     assert f"trained models ({', '.join(MODELS)}) are in {user.site / 'sdcda_tutorial' / 'models'}\n" in doctor.stdout
-    (world,) = re.findall(r"the mini world will be drawn into (.+) when it is first needed", doctor.stdout)
+    (world,) = re.findall(r"the mini world will be drawn into (.+) by the first command that needs it", doctor.stdout)
     assert user.home in Path(world).parents and user.home / "photos" not in Path(world).parents
 
     counted = user.sdcda("predict", "photo.jpg")

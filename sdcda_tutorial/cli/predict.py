@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sdcda_tutorial.cli.options import find_model, given
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import in_one_line
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Region = Annotated[
     str | None,
@@ -43,8 +47,6 @@ def predict(
     csv: AsCsv = None,
 ) -> None:
     """Count the people of any photograph and lay the density over it."""
-    import torch
-
     from sdcda_tutorial.datasets.images import image_size, read_image_at_least
     from sdcda_tutorial.evaluation import model_card
     from sdcda_tutorial.evaluation.overlay import save_overlay
@@ -58,11 +60,7 @@ def predict(
         raise InputError("--area is the square metres, a millionth or more, of a --region; give both")
     _refuse_other_files(json, csv)
     named, checkpoint = checkpoint, find_model(checkpoint)
-    counter, device = folded(load_counter(checkpoint)[0]), "cpu"
-    if half:
-        from sdcda_tutorial.training.hardware import half_device
-
-        device = half_device()
+    counter = folded(load_counter(checkpoint)[0])
     require_writable(out)
     for path in photo:
         if len(photo) > 1:  # all are whole before anything is written: a JPEG's smallest decoding shows
@@ -73,12 +71,8 @@ def predict(
     precision = "float16" if half else None
     records, about = [], {"weights_sha256": weights_digest(checkpoint), **given(region=region, precision=precision)}
     for path in photo:
-        try:
-            with torch.autocast(device, torch.float16, enabled=half):
-                counter.to(device)
-                record = save_overlay(out, path, counter, max_side, region=corners, with_map=save_map) | about
-        except torch.cuda.OutOfMemoryError:
-            raise InputError(f"the GPU's memory is too small for {path}; give --max-side, or no --half") from None
+        with _half_where_asked(counter, half, path):
+            record = save_overlay(out, path, counter, max_side, region=corners, with_map=save_map) | about
         if area is not None:
             record["people_per_m2"] = record["region_count"] / area
         records.append(record)
@@ -89,6 +83,25 @@ def predict(
         typer.echo(
             f"note: {named} was trained on synthetic scenes only; do not rely on its counts of photographs", err=True
         )
+
+
+@contextmanager
+def _half_where_asked(counter: nn.Module, half: bool, photo: Path) -> Iterator[None]:
+    """Compute in float16, on the device that has it."""
+    if not half:
+        yield
+        return
+    import torch
+
+    from sdcda_tutorial.training.hardware import half_device
+
+    device = half_device()
+    try:
+        with torch.autocast(device, torch.float16):
+            counter.to(device)
+            yield
+    except torch.cuda.OutOfMemoryError:
+        raise InputError(f"the GPU's memory is too small for {photo}; give --max-side, or no --half") from None
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -354,7 +354,7 @@ def test_doctor_without_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     folder = Path(__file__).parents[2] / "data" / "checkpoints"
     assert models == f"[ OK ] trained models (se+fd, noadapt, segmenter) are in {folder}"
     assert clone == "[ OK ] not in a clone: all commands work; notebooks and measured results are in the repository"
-    assert world == f"[ OK ] the mini world will be drawn into {mini} when it is first needed"
+    assert world == f"[ OK ] the mini world will be drawn into {mini} by the first command that needs it"
 
     monkeypatch.setattr(places, "_PACKAGE", tmp_path / "site" / "sdcda_tutorial")
     (tmp_path / "cache").write_text("a file where a folder should be")
