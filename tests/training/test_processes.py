@@ -312,8 +312,9 @@ def test_nothing_is_read_of_nothing() -> None:
 @posix
 def test_ctrl_c_while_an_item_is_read_is_an_interruption() -> None:
     code = """
-        import time
+        import signal, time
         from sdcda_tutorial.training.processes import shared_out
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes what it runs in the background deaf
         class Slow(list):
             def __getitem__(self, index):
                 if index == 1:
