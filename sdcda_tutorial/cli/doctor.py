@@ -23,6 +23,7 @@ PACKAGES = (
 )  # fmt: skip
 IMPORTED_AS = {"pillow": "PIL"}  # others: their names, with _ for -
 CPUINFO = Path("/proc/cpuinfo")  # Linux has it
+ASKS_FOR_BF16 = (2, 7)  # older versions of PyTorch do not see all processors that have it, and do not use it there
 
 
 class Check(NamedTuple):
@@ -106,8 +107,9 @@ def _torch_knows_more() -> bool:
     held = not {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"}.isdisjoint(os.environ)
     if "torch" in sys.modules or held or not CPUINFO.is_file():
         return True
-    with suppress(PackageNotFoundError):
-        if "rocm" in version("torch"):
+    with suppress(PackageNotFoundError, ValueError):
+        number = version("torch")
+        if "rocm" in number or tuple(map(int, number.split(".")[:2])) < ASKS_FOR_BF16:
             return True
     try:
         ctypes.CDLL("libcuda.so.1")
