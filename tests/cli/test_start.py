@@ -92,12 +92,14 @@ def test_doctor_asks_torch_where_a_driver_an_amd_build_or_a_limit_may_matter(mon
             raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr(doctor.ctypes, "CDLL", load)
+    monkeypatch.setattr(doctor, "version", lambda name: "2.14.1+cpu")
     assert not doctor._torch_knows_more()
     drivers.append("libcuda.so.1")
     assert doctor._torch_knows_more()
     drivers.clear()
     for change in (
         lambda patch: patch.setattr(doctor, "version", lambda name: "2.9.0+rocm6.4"),
+        lambda patch: patch.setattr(doctor, "version", lambda name: "2.6.0"),
         lambda patch: patch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2"),
         lambda patch: patch.setattr(doctor, "CPUINFO", ROOT / "nosuch"),
     ):
