@@ -111,7 +111,7 @@ print([name for name in ("lightning_fabric", "torch._dynamo", "torchmetrics", "t
 @pytest.mark.parametrize(
     ("chosen", "spincount", "blocktime"),
     [
-        ({}, "2000", "1"),
+        ({}, "5000", "1"),
         ({"GOMP_SPINCOUNT": "7"}, "7", None),
         ({"KMP_BLOCKTIME": "7"}, None, "7"),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, None, None),
