@@ -414,7 +414,8 @@ def test_doctor_survives_the_want_of_what_the_package_itself_needs() -> None:
         "from sdcda_tutorial import cli; cli.doctor.PACKAGES = ('numpy',); cli.main(['doctor'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    assert (done.returncode, done.stderr) == (1, "")
+    note = "note: PyTorch is asked about the device, which takes a few seconds\n"  # where nothing else knows it
+    assert done.returncode == 1 and done.stderr in ("", note)
     assert re.search(r"^\[FAIL\] numpy .+ -> pip install numpy$", done.stdout, flags=re.M)
 
 
