@@ -180,8 +180,8 @@ LEDGER = (
         '`training.AdaptationConfig(counter)` = "authors"'),
     Choice("SFCN of “NoAdpt [16]”", "only that its own, “a simpler crowd counter”, is “not as good as the SFCN”",
         "[16], VGG form: VGG16 to conv4_3 without batch norm, six dilated convolutions, the spatial encoder, 1×1, ×8",
-        "the same behind our E at stride 8, so with batch norm: the two counters differ in C alone; mini: at a "
-        "rate of at most 5e-4, because at 2e-3 it learned to predict zeros",
+        "the same behind our E at stride 8, so with batch norm: in mini and photos the two counters differ in C alone, "
+        "in paper ours has stride 16; mini: at a rate of at most 5e-4, because at 2e-3 it learned to predict zeros",
         '`training.AdaptationConfig(counter, stride)` = "sfcn", 8; `experiments.presets.Preset.counter(name)`'),
     Choice("Cycle GAN, SE Cycle GAN", "two rows of Table 1; “adopt image style transfer”",
         "CycleGAN: least squares, 9 residual blocks, cycle 10, identity 0.5, pool of 50, Adam 2e-4 (0.5, 0.999). SE: "
@@ -241,8 +241,8 @@ LEDGER = (
         '`datasets.GCC(rule)` = "shb", "sha" or "qnrf"; `cli.train.train(scenes)` on the command line'),
     Choice("size and look of images", "random crops of 480×640",
         "C³ framework: every set resized its own way, flips, each set's mean and deviation; NLT: GCC's for all",
-        "stored size (enlarged where a crop does not fit), flips, ImageNet's mean and deviation inside E; mini: "
-        "smaller crops, colour jitter on the source",
+        "stored size, UCF-QNRF within 1024 pixels (enlarged where a crop does not fit), flips, ImageNet's mean and "
+        "deviation inside E; mini: smaller crops, colour jitter on the source",
         "`datasets.CrowdDataset(size, max_side)`, `datasets.batches.Augmentation(crop, scale, jitter)`; "
         "the normalisation is fixed"),
     Choice("points outside the image, true count", "“ground truth counting value”",

@@ -219,8 +219,8 @@ print(f"heads moved, map drawn last: {drawn_last.sum():.2f} people")
 
 # %% [markdown]
 # Interpolation keeps the **density**, but only a quarter of the pixels are left, so only 7.75
-# of the 31 people are. Therefore this package never stores a map. Crops, flips and resizes act
-# on the head positions, and the map is drawn last, at the size at which it is needed.
+# of the 31 people are. Therefore this package never stores a true map. Crops, flips and resizes
+# act on the head positions, and the map is drawn last, at the size at which it is needed.
 #
 # ## Exercises
 #

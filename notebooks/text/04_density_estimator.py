@@ -234,7 +234,7 @@ notebook.show(
 
 # %% [markdown]
 # Passed: the loss falls to 3 % of an empty map's (0.07 of 2.42). This shows that the parts fit
-# together. It says nothing about counting: on four other crops the loss is 3.71, more than an empty
+# together. It says nothing about counting: on four other crops the loss is 3.74, more than an empty
 # map's (3.34).
 #
 # ## NoAdapt on both domains
@@ -360,7 +360,7 @@ check("4.2", new_label_factor)
 
 # %% [markdown]
 # **4.3 Where the error lies** (★★, 6 minutes, optional). Both maps are in people per pixel, (H,
-# W). Then sketch a map whose count is right although both parts are wrong (the solution has one).
+# W). Then sketch a map whose count is right although both parts are wrong (the solutions have one).
 
 # %%
 def error_parts(pred, truth):

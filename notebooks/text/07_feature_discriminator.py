@@ -160,7 +160,8 @@ display(Markdown(markdown_table(header, rows)))
 #
 # How does such a game end? Take an "image" of two numbers: $x_1$ is the look of the background
 # and differs between the domains, $x_2$ is what we want to know, and only the source has labels
-# for it. E is one matrix, C reads $x_2$ from $f = E(x)$, D is a small network. This is one step:
+# for it. E is one matrix and a shift, C reads $x_2$ from $f = E(x)$, D is a small network. This is
+# one step:
 
 # %%
 notebook.code(adversarial_toy.step)
@@ -169,9 +170,9 @@ notebook.code(adversarial_toy.step)
 # The two losses pull $p^t$ in opposite directions, so each may train only its own side: first E
 # and C, while D stands still, then D on `fs.detach()`, features without a way back to E.
 #
-# E is the same matrix for both domains, so it cannot shift one cloud onto the other. It has two
-# ways to fool D. It can **mirror** $x_1$, so that the target lands where the source was, until
-# D has learned the new sides. Or it can **forget** $x_1$, for good.
+# E is the same for both domains. It can fool D in three ways: **shift** both clouds to where D
+# says source, until D follows; **mirror** $x_1$, so that the target lands where the source was,
+# until D has learned the new sides; or **forget** $x_1$, for good.
 
 # %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.1}}
 games = {

@@ -253,7 +253,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# Seeds differ more than methods, so compare *within* each seed, with the intervals of notebook 09.
+# Seeds can differ much (NoAdapt: 11 to 52 people), so compare *within* each seed, with the
+# intervals of notebook 09.
 
 # %%
 pairs = [("cyclegan", "noadapt"), ("se-cyclegan", "noadapt")]

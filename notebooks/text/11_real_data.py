@@ -168,8 +168,8 @@ notebook.show(
 
 # %% [markdown]
 # `shb` is made for streets by day and keeps 164 of 400 images. The other two want large, full
-# places, which the mini world hardly has. (GCC's weather 0 is clear, 1 clouds, 5 overcast, 6
-# extra sunny.) Whether a rule *helps* is another question.
+# places, which the mini world hardly has. (GCC's weather 0 is clear, 1 clouds, 6 extra sunny;
+# 5, as we remember it, overcast.) Whether a rule *helps* is another question.
 #
 # ## Look at the pseudo-masks
 #
@@ -425,7 +425,7 @@ print("MAE, SE+FD − NoAdapt (early), on the other 79 by seed:", *(f"{gain:+.1f
 # %% [markdown]
 # Without that image the MAEs are 37.2 and 36.6, and the method is better on two of the four
 # seeds. Nearly all of the gain is *one* photograph, in which the early counter sees 828 people
-# where 48 stand: a hedge fills half of it. We may not publish it.
+# where 48 stand: a hedge fills a third of it. We may not publish it.
 #
 # ## Exercises
 #

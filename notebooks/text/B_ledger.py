@@ -112,8 +112,8 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 # ## PSNR and SSIM as the authors' later code computes them
 #
 # The paper names PSNR and SSIM without a formula. The package's standard variants are the usual
-# ones (notebook 09). The variant `"authors"` follows the authors' later code. It differs in two
-# places.
+# ones (notebook 09). The variant `"authors"` follows the authors' later code, and both measures
+# differ.
 #
 # **PSNR.** The code divides the true and the predicted map each by its *own* maximum first. A
 # prediction that is half the truth everywhere then has an infinite PSNR, since the factor
@@ -136,7 +136,8 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 # \quad \text{and} \quad 30.25 - 3660.25 = -3630,$$
 #
 # the "covariance" becomes $60.5 - 7320.5 = -7260$, and the right factor $2 \cdot 7260 / (14520 +
-# 3630)$ is another 0.80. So the value is 0.64.
+# 3630)$ is another 0.80. So the value is 0.64. The later code's windows do not overlap either, and
+# its $C_1$ and $C_2$ are those of $R = 1$, whatever the map.
 
 # %% sdcda={"tolerance": {"abs": 0.01}}
 one, half = torch.ones(22, 22), torch.full((22, 22), 0.5)

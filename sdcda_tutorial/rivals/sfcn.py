@@ -94,8 +94,8 @@ class SpatialDensityEstimator(nn.Module):
 class SFCN(CrowdCounter):
     """ŷ = C(E(x)) with E at stride 8 and SFCN's C: used and trained as any `CrowdCounter`, where its arguments are.
 
-    [16] has VGG16 without batch norm. Ours has it, as in the paper's own counter: the two counters then share E, begin
-    with the same ImageNet weights, learn from random ones too, and differ in C alone.
+    [16] has VGG16 without batch norm. Ours has it, as in the paper's own counter: both begin with the same ImageNet
+    weights and learn from random ones too. At stride 8 (presets mini and photos) they differ in C alone.
     """
 
     C: SpatialDensityEstimator  # type: ignore[assignment]  # another, with the same shapes
