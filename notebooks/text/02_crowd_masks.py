@@ -258,8 +258,8 @@ notebook.show(
 # %% [markdown]
 # Lower curves are better. A lower threshold gives up background where the model is in doubt. A
 # dilation of 8 gives it up all around, so its curve lies higher. A dilation of 2 is only a
-# precaution: above 65 % background, the curve without it lies a little lower. Lost lessons
-# cost too: with masks grown by another 8 pixels, SE's MAE is 2.4 people higher
+# precaution: above 65 % background the curve without it lies lower. Lost lessons cost
+# too: with masks grown by another 8 pixels, SE's MAE is 2.4 people higher
 # ([appendix A](A_controls.ipynb)).
 #
 # ## Wrong in a useful way
