@@ -122,7 +122,7 @@ class Experiment:
         if self.segmenter is None and self.boxes is None:
             raise InputError(
                 "this method needs pseudo-masks of the target; name a data set with boxes to train the mask model on "
-                "(`boxes`, such as crowdhuman:ROOT), a mask model (`segmenter`) or ready masks (`masks`)"
+                "(`boxes`, such as crowdhuman:ROOT; mini is drawn and needs no download)"
             )
         if self.segmenter is None:
             self.hardware.refuse_uneven(self.preset.segmenter.batch_size, "mask model: ")
