@@ -1,7 +1,8 @@
 """The toy of notebook 07: Eq. 10 on points of two numbers, where one can see what E, C and D do to one another.
 
 An "image" is x = (x1, x2). x1 is the look of the background and differs between the domains, x2 is what is to be
-counted, and only the source says it. E is one matrix and a shift for both, C reads x2 from f = E(x), D is a small network.
+counted, and only the source says it. E is one matrix and a shift for both, C reads x2 from f = E(x), D is a small
+network.
 """
 
 from __future__ import annotations
