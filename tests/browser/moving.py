@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import ConsoleMessage, Error, FilePayload, Locator, Page
 
 RUN_SECONDS = 900  # the most that a notebook may take, on a busy machine too
-STILL_SECONDS = 2.5  # a kernel that has not begun to work for so long will not
+STILL_SECONDS = 2.5  # a picture that has not come for so long will not
 
 OUTPUT = ".jp-OutputArea-output"
 DEMO = f"{OUTPUT}:has(> .jupyter-widgets)"
@@ -221,14 +221,14 @@ class Demo:
 
     def settle(self, before: str) -> bool:
         """Wait until nothing moves any more; whether the pictures are others than `before`."""
-        last, worked, still, end = before, False, time.monotonic(), time.monotonic() + 60
+        last, still, end = before, time.monotonic(), time.monotonic() + 60
         while time.monotonic() < end:
             self.notebook.page.wait_for_timeout(50)
             busy, now = not self.notebook.idle() or self.place.locator(STALE).count() > 0, self.look()
             if busy or now != last:
-                last, worked, still = now, worked or busy, time.monotonic()
-            # A kernel that was busy and no longer is has sent its picture.
-            if time.monotonic() - still > (0.4 if worked or now != before else STILL_SECONDS):
+                last, still = now, time.monotonic()
+            # A kernel that is idle again has only read the move: it draws a moment later (`Latest`).
+            if time.monotonic() - still > (0.4 if now != before else STILL_SECONDS):
                 break
         return last != before
 
