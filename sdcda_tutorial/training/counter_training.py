@@ -168,7 +168,7 @@ def adapt(
         target: images of the target domain; their labels are never read. None where no λ needs them.
         folder: a new folder for the run (`training.saving` lists its files); with `resume` an old one.
         pseudo_masks: folder of the target's masks, needed where λt > 0.
-        init: checkpoint whose E and C to begin with.
+        init: checkpoint whose E and C to begin with, and whose S where both trainings have one.
         vgg_weights: file with torchvision's VGG16-BN weights, for `config.pretrained` without a network.
         description, report: see `loop.Training`; a `rehearsal` takes a few steps, measures and writes nothing.
     Raises:
@@ -187,7 +187,7 @@ def adapt(
     adaptation = AdaptationOnDevice(config, fabric)
     counter = adaptation.plain.counter
     if init is not None:
-        _load_other_model(counter, init)
+        _load_other_model(adaptation.plain, init)
     elif config.pretrained and not (resume and (folder / "last.safetensors").exists()):
         with fabric.rank_zero_first(local=True):  # one download a machine
             load_imagenet_weights(counter.E, vgg_weights)
@@ -207,10 +207,13 @@ def adapt(
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
 
 
-def _load_other_model(counter: CrowdCounter, path: str | Path) -> None:
+def _load_other_model(networks: Networks, path: str | Path) -> None:
+    """E and C of a checkpoint, and S where it has one: a new S would begin by pulling E towards noise."""
     tensors, card = checkpoints.load(path)
-    checkpoints.refuse_other_architecture(card, counter.architecture, path)
-    checkpoints.load_weights(counter, tensors, "counter", path)
+    checkpoints.refuse_other_architecture(card, networks.counter.architecture, path)
+    checkpoints.load_weights(networks.counter, tensors, "counter", path)
+    if networks.S is not None and any(name.startswith("S.") for name in tensors):
+        checkpoints.load_weights(networks.S, tensors, "S", path)
 
 
 def _about(

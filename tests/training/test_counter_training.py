@@ -695,7 +695,7 @@ def test_a_model_is_no_checkpoint_to_go_on_from(data: Data, tmp_path: Path, unbr
             load(tmp_path / "run" / LAST)
 
 
-def test_init_gives_e_and_c_their_weights(
+def test_init_gives_the_networks_their_weights(
     data: Data, tmp_path: Path, unbroken: dict[str, Unbroken], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = unbroken["se+fd"].folder / MODEL
@@ -703,6 +703,9 @@ def test_init_gives_e_and_c_their_weights(
     stored = tensors_of(model)
     for name, value in run.modules["networks"].counter.state_dict().items():  # type: ignore[union-attr]
         assert torch.equal(value, stored[f"counter.{name}"])
+    se, _ = prepare(PRESET.method("se"), data, tmp_path / "se", monkeypatch, init=model)
+    learnt = {f"S.{name}": value for name, value in se.modules["networks"].S.state_dict().items()}  # type: ignore[union-attr]
+    assert learnt and all(torch.equal(value, stored[name]) for name, value in learnt.items())
     assert json.loads((tmp_path / "run" / CONFIG).read_text())["init"] == checkpoints.weights_digest(model)
     for changes, message in (
         ({"width": 1 / 8}, "width is 0.0625, not 0.125"),
