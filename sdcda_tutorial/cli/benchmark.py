@@ -71,7 +71,7 @@ def benchmark(
         )
     for folder in (out, keep) if keep is not None else (out,):
         require_writable(folder)
-    data = _data(source, target, boxes, size)
+    data = _data(source, target, boxes, size, preset)
     if data is not None:
         tell_of({"source": data.source, "boxes": data.boxes, "target": data.target, "test": data.tests["target"]})
     asked = Benchmark(chosen, settings, out, data, weights)
@@ -95,7 +95,7 @@ def _numbers(seeds: str) -> list[int]:
     return list(dict.fromkeys(int(seed) for seed in seeds.split(",")))
 
 
-def _data(source: str, target: str, boxes: str | None, size: str | None) -> SeedData | None:
+def _data(source: str, target: str, boxes: str | None, size: str | None, preset: str) -> SeedData | None:
     """The data that was named; None for the mini worlds, of which each seed draws its own."""
     from sdcda_tutorial.experiments.benchmark import SeedData
 
@@ -108,7 +108,7 @@ def _data(source: str, target: str, boxes: str | None, size: str | None) -> Seed
     return SeedData(
         source=options.open_data(source, "source", "train", size),
         target=options.open_data(target, "target", "train", size),
-        boxes=options.open_boxes(boxes, target, size),
+        boxes=options.open_boxes(boxes, target, size, preset),
         tests={"target": options.open_data(target, "target", "test", size)},
     )
 

@@ -55,7 +55,7 @@ def masks(
     data = options.open_data(target, "target", "train", size)
     experiment = Experiment(
         out, _change(settings, threshold, scale, steps), source=data, target=data,
-        boxes=None if segmenter else options.open_boxes(boxes, target, size),
+        boxes=None if segmenter else options.open_boxes(boxes, target, size, preset),
         segmenter=segmenter and options.find_model(segmenter),
         vgg_weights=weights, seed=seed, hardware=hardware, records=records,
     )  # fmt: skip

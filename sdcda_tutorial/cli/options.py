@@ -19,7 +19,13 @@ if TYPE_CHECKING:  # torch takes seconds to import: what needs it is imported wh
 
 Source = Annotated[str, typer.Option(help="labelled data set, name:root, such as gcc:ROOT; mini needs no root")]
 Target = Annotated[str, typer.Option(help="data set to adapt to, such as shanghaitech-b:ROOT or images:ROOT")]
-Boxes = Annotated[str | None, typer.Option(help="data set with boxes for the mask model, such as crowdhuman:ROOT")]
+Boxes = Annotated[
+    str | None,
+    typer.Option(
+        help="data set with boxes for the mask model, such as crowdhuman:ROOT; for a target mini and for the preset "
+        "photos it is by default mini, whose people are drawn"
+    ),
+]
 Segmenter = Annotated[
     Path | None, typer.Option(help="checkpoint of a mask model that is ready; `segmenter` is bundled")
 ]
@@ -134,8 +140,8 @@ def find_model(given: Path) -> Path:
     return model(str(given)) if str(given) in MODELS and not given.exists() else given
 
 
-def open_boxes(spec: str | None, target: str, size: str | None) -> CrowdDataset | None:
-    """Data for the mask model: what was named, or the mini world's own beside the mini target."""
+def open_boxes(spec: str | None, target: str, size: str | None, preset: str) -> CrowdDataset | None:
+    """Data for the mask model: what was named, or the mini world's drawn people for the mini target or for photos."""
     if spec is None:
-        return open_data("mini", "third", "train", None) if target == "mini" else None
+        return open_data("mini", "third", "train", None) if target == "mini" or preset == "photos" else None
     return open_data(spec, "third", "train", None if spec.startswith("mini") else size)

@@ -85,7 +85,7 @@ def train(
     experiment = Experiment(
         out, settings, source=options.open_data(source, "source", "train", size, scenes),
         target=_open_target(config, method, target, size, masks), vgg_weights=weights, seed=seed, masks=masks,
-        boxes=options.open_boxes(boxes, target, size) if own_masks else None,
+        boxes=options.open_boxes(boxes, target, size, preset) if own_masks else None,
         segmenter=segmenter and options.find_model(segmenter), hardware=hardware, records=records,
     )  # fmt: skip
     experiment.check(method, config, resume=resume)
