@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,7 +55,7 @@ def benchmark(
     On the mini world each seed draws a world of its own; on other data a seed is a training.
     """
     from sdcda_tutorial.experiments.benchmark import Benchmark
-    from sdcda_tutorial.experiments.benchmark_rows import EARLY, GROUPS, titles
+    from sdcda_tutorial.experiments.benchmark_rows import EARLY, GROUPS, needs_pseudo_masks, titles
     from sdcda_tutorial.experiments.tables import difference_table, spread_table
     from sdcda_tutorial.files import require_writable
     from sdcda_tutorial.guards.locks import one_writer
@@ -71,7 +72,9 @@ def benchmark(
         )
     for folder in (out, keep) if keep is not None else (out,):
         require_writable(folder)
-    data = _data(source, target, boxes, size, preset)
+    data = _data(source, target, boxes, size)
+    if data is not None and (boxes is not None or any(needs_pseudo_masks(name, settings) for name in chosen)):
+        data = replace(data, boxes=options.open_boxes(boxes, target, size, preset))
     if data is not None:
         tell_of({"source": data.source, "boxes": data.boxes, "target": data.target, "test": data.tests["target"]})
     asked = Benchmark(chosen, settings, out, data, weights)
@@ -95,8 +98,8 @@ def _numbers(seeds: str) -> list[int]:
     return list(dict.fromkeys(int(seed) for seed in seeds.split(",")))
 
 
-def _data(source: str, target: str, boxes: str | None, size: str | None, preset: str) -> SeedData | None:
-    """The data that was named; None for the mini worlds, of which each seed draws its own."""
+def _data(source: str, target: str, boxes: str | None, size: str | None) -> SeedData | None:
+    """The data that was named, without the boxes; None for the mini worlds, of which each seed draws its own."""
     from sdcda_tutorial.experiments.benchmark import SeedData
 
     if (source == "mini") != (target == "mini"):
@@ -108,7 +111,7 @@ def _data(source: str, target: str, boxes: str | None, size: str | None, preset:
     return SeedData(
         source=options.open_data(source, "source", "train", size),
         target=options.open_data(target, "target", "train", size),
-        boxes=options.open_boxes(boxes, target, size, preset),
+        boxes=None,
         tests={"target": options.open_data(target, "target", "test", size)},
     )
 

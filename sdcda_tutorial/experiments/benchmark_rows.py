@@ -146,6 +146,11 @@ def parse(name: str) -> ChangedMethod:
     return found
 
 
+def needs_pseudo_masks(name: str, preset: Preset) -> bool:
+    """Whether a row learns from the target's pseudo-masks."""
+    return name != EARLY and parse(split_run_name(name)[1]).config(preset).weights.needs_pseudo_masks
+
+
 def run_folder(of_seed: Path, method: str) -> Path:
     """The run of a method in the folder of its seed."""
     return of_seed / ("warm_start" if method == EARLY else method)

@@ -379,8 +379,11 @@ def lose(own: Path, what: str) -> None:
 
 
 WRONG: dict[str, tuple[Callable[[Path], Any] | None, str, str]] = {
-    # Before any training: of all methods only the fifth needs the masks.
-    "no boxes": (None, "--methods se --preset paper --random-weights", "needs pseudo-masks of the target; name a data set with boxes"),
+    # Before any training: only the second method needs the masks.
+    "no boxes": (
+        None, "--methods noadapt,se --preset paper --random-weights",
+        "needs pseudo-masks of the target; name a data set with boxes",
+    ),
     "unknown preset": (None, "--preset nosuch", "unknown preset 'nosuch'; known are paper, mini, photos"),
     "no warm start": (None, "--preset paper --methods noadapt-early", "the preset paper has no warm start"),
     "source alone": (None, "--target mini", "give --source and --target, or neither"),
