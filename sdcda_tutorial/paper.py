@@ -30,7 +30,7 @@ SYMBOLS = (
     Symbol("y", "its head positions; of the target they are never read in training", "6", "datasets.Sample.points"),
     Symbol("F(y)", "density map of y: a Gaussian of weight 1 per head; its sum: the count", "6", "density.density_map"),
     Symbol("zs", "crowd mask of the source: 1 crowd, 0 background", "7", "datasets.batches.crowd_mask"),
-    Symbol("zt", "pseudo-mask of the target: rough, right about the background", "8, 9", "training.write_pseudo_masks"),
+    Symbol("zt", "pseudo-mask of the target: background mostly right", "8, 9", "training.write_pseudo_masks"),
     Symbol("E", "feature extractor, VGG16 with batch norm", "1", "networks.FeatureExtractor"),
     Symbol("C", "density estimator", "4", "networks.DensityEstimator"),
     Symbol("S", "semantic extractor (SE), pyramid pooling", "2", "networks.SemanticExtractor"),
@@ -137,8 +137,8 @@ SLIPS = (
     ),
     Slip(
         "“For the Shanghai B and UCS-QNRF datasets, both are the congested datasets”",
-        "UCF-QNRF is, B is not, so A must be meant: by the paper's own account an image of A "
-        "has 501 people on average, one of B about 123.",
+        "UCF-QNRF is, B is not: by the paper's own account an image of A has 501 people on average, one of B about "
+        "123. So A may be meant, though there SE Cycle GAN has the lower MAE.",
     ),
     Slip(
         "MAE and MSE on ShanghaiTech B “dropped by 31.3% and 26.7%”",
@@ -161,8 +161,9 @@ class Choice:
 
 LEDGER = (
     Choice("Gaussian of F(y), Eq. 6", "“gaussian kernel function of [4]”",
-        "15×15 pixels, σ 4, each head scaled up at the border to sum to 1",
-        "the same, rendered after the crop; mini: σ 2",
+        "15×15 pixels, σ 4; at the border a smaller one, centred in what is left of the window (C³ framework)",
+        "15×15 pixels, σ 4; at the border centred on the head and scaled up to sum to 1; rendered after the crop; "
+        "mini: σ 2",
         "`training.AdaptationConfig(kernel)` = `datasets.batches.DensityKernel(kernel, sigma, kernel_size)`; "
         'kernel "adaptive" follows the distance to the neighbours'),
     Choice("where E ends", "VGG16 “with batch normalization”, no layer named",
@@ -213,7 +214,7 @@ LEDGER = (
     Choice("reductions in Eq. 6, 7, 9, 10",
         "sums over pixels (understood in Eq. 7 and 9), 1/N over images; no 1/N in Eq. 10", "means (nn.MSELoss)",
         "means over pixels and images. Eq. 6, 7 and 9 keep the paper's ratio (at equal label factor); Eq. 10 does not: "
-        "at equal λd it weighs HW / hw times more than the sum, 153,600 for a 480×640 crop",
+        "at equal λd it weighs HW / hw times more beside them than the sum, 153,600 for a 480×640 crop",
         "not switchable; choose λd to make up for the difference"),
     Choice("reading of Eq. 8-9", "“let zt = H(ẑt, zt)” uses the letter zt twice", "–",
         "label zt, prediction H(ẑt, zt): -log(1 - ẑt) on the background, exactly 0 on the crowd",
@@ -237,7 +238,8 @@ LEDGER = (
         "`training.SegmenterConfig(steps, augmentation, threshold, dilate)`"),
     Choice("Scene Regularization of GCC", "“adopted the Scene Regularization [16] to select the images”; no rules",
         "for each target bounds on level, hour, weather, count and filling",
-        "the same bounds, where a rule is named; without one all images but one black screen",
+        "the same bounds, where a rule is named (for A those that its code has switched off for UCF-QNRF's); without "
+        "one all images but one black screen",
         '`datasets.GCC(rule)` = "shb", "sha" or "qnrf"; `cli.train.train(scenes)` on the command line'),
     Choice("size and look of images", "random crops of 480×640",
         "C³ framework: every set resized its own way, flips, each set's mean and deviation; NLT: GCC's for all",

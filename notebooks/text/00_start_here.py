@@ -101,7 +101,7 @@ notebook.show(
 # %% [markdown]
 # The MAE falls from 52.7 to 8.2 people, and most of the drop is background: from 47.6 to 5.8
 # people per image. On four images the adapted counter is worse. (Both come from another mini
-# world. The first was unlucky: five follow.)
+# world, an unlucky one: five follow, this one among them.)
 #
 # ## The mini world
 #
@@ -110,8 +110,8 @@ notebook.show(
 # %%
 notebook.show(
     start_here.domains(world),
-    "Three images and one enlarged person of each domain. The backgrounds differ: flat colours, "
-    "then leaves, stones and signs, then streets and parks. The people are drawn by one routine.",
+    "Three images and one enlarged person of each domain. The backgrounds differ: nearly flat "
+    "colours, then leaves, stones and signs, then parks and streets. One routine draws the people.",
 )
 
 # %% [markdown]
@@ -150,7 +150,7 @@ method_drawing.show()
 # *NoAdapt* (C alone), *SE* (with S), *FD* (with D) and *SE+FD* (both). After training, only E and
 # C are kept: together they are the counter.
 #
-# Equation numbers are the paper's, letters are names in the code: $x$ image, $y$ head points,
+# Equation numbers and letters are the paper's: $x$ image, $y$ head points,
 # $F(y)$ density map, $z$ crowd mask, $f$ features. Superscripts are names, not powers: $s$ source,
 # $t$ target. A hat marks a prediction. [Appendix B](B_ledger.ipynb) has the full table.
 #

@@ -298,7 +298,7 @@ for rank, index in enumerate(worst, start=1):
     )
 
 # %% [markdown]
-# Trees and hedges, and in the first and third image rough ground. (The square
+# Trees and hedges; in the first image mostly rough ground. (The square
 # patches are the reach of the heads' kernels.) The source images have no trees, so nothing taught
 # the counter that leaves are not people.
 #

@@ -303,7 +303,7 @@ for two in ([0.1, 0.2], [3.0, 900.0]):
     print(f"batch norm of {two}: {[round(value, 2) for value in normalised.tolist()]}")
 
 # %% [markdown]
-# Two images give −1 and +1 at the 1 × 1 level, whatever they show.
+# In each channel one of two images gets −1, the other +1, whatever they show.
 #
 # ## Eq. 7 by hand
 #

@@ -340,7 +340,7 @@ display(Markdown(markdown_table(HEADER, rows)))
 
 # %% [markdown]
 # Rougher masks cost the masked loss some lessons: false positives end at 1.1 %, not 0.4. (In full
-# trainings, 8 pixels more raise SE's MAE by 2.4 people: appendix A.) It keeps more heads, 72 %,
+# trainings, 8 more pixels, 10 in all, raise SE's MAE by 2.4 people: appendix A.) It keeps more heads, 72 %,
 # perhaps since less ground is pushed down. The naive loss calls 48 % of the background crowd. And
 # Eq. 8–9 alone makes S nearly blind: it keeps 24 % of the heads. An S that never predicts crowd
 # pays nothing. Eq. 7 prevents that: on the source S learns what people are, and the target only

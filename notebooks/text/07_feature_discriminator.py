@@ -306,9 +306,9 @@ display(Markdown(markdown_table(["MAE, people", "NoAdapt", "FD", "SE", "SE+FD"],
 
 # %% [markdown]
 # With λd = 0.001 FD lowers the mean MAE from 30.1 to 19.4 people, but on only three of the five
-# seeds ([notebook 09](09_evaluation.ipynb)); beside S, D lowers it from 10.5 to 8.9. With 0.00001
-# it falls in neither case: 32.1 becomes 34.8, and 9.0 becomes 10.7. (0.001 was chosen with development
-# targets' labels in view. FD also passes target images through E's batch norm:
+# seeds ([notebook 09](09_evaluation.ipynb)); beside S, D lowers it from 10.5 to 8.9 (undecided).
+# With 0.00001 it never falls: 32.1 becomes 34.8, and 9.0 becomes 10.7. (0.001 was chosen with
+# development targets' labels in view. FD also passes target images through E's batch norm:
 # [appendix A](A_controls.ipynb).)
 #
 # ## Exercises

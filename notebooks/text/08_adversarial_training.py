@@ -211,8 +211,8 @@ print("MAE of this run with three seeds, on another processor:", *(f"{mae:.1f}" 
 # %% [markdown]
 # The MAE falls from 85.0 to 18.9 people per image, mostly because of the background: its error
 # falls from 75.6 to 15.0 people. In our run the count of the first image falls from 146.7 to 53.0
-# people, where 19 stand: still 2.8 times the true count, with the surplus on trees and hedges. Full
-# trainings leave 5.3 people on the background.
+# people, where 19 stand: still 2.8 times the true count, with most of the surplus on trees and
+# hedges. Full trainings of SE+FD, in five other worlds, leave 5.3 people on the background.
 #
 # Its losses, and D's balance:
 

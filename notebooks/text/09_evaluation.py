@@ -301,7 +301,7 @@ notebook.show(
 # from 26.5 to 5.3. SE alone reaches an MAE of 10.5, FD alone 19.4.
 #
 # On the *source* (right) the means lie between 4.6 and 5.5 people, and the best method on the
-# target is the worst. The source error cannot tell you which method to choose.
+# target is the worst. The source error can choose a checkpoint, not a method.
 #
 # ## What can five seeds tell us?
 #
@@ -315,7 +315,7 @@ print(f"the true standard deviation may be {low:.1f} to {high:.1f} times the one
 print(f"the 95 % interval of the mean reaches {reach:.2f} standard deviations to either side")
 
 # %% [markdown]
-# But all methods met the same worlds. A hard world is hard for both and cancels in the
+# But all methods met the same worlds. A hard world is hard for all and cancels in the
 # *difference*, so we compare seed by seed. Below zero, A is better. The interval is Student's,
 # which assumes normally distributed differences.
 

@@ -241,7 +241,7 @@ translations(domains, generators)
 #
 # The paper's rivals use another counter, **SFCN** (Wang et al., CVPR 2019), which passes its
 # features across the whole image in four directions. To separate adaptation from counter, we run
-# every method with both, on the same worlds, for the same number of steps (SFCN's warm start at a
+# each method with both, on the same worlds, for the same number of steps (SFCN's warm start at a
 # lower rate).
 
 # %%
@@ -353,8 +353,8 @@ for run in notebook.result("translation_development")["runs"][1:3]:
 # Perhaps a translation helps more here because our domains differ in texture and clutter, which it
 # can paint over, more than in viewpoint.
 #
-# Every new target needs a translation of half an hour to an hour. Mask model, warm start and SE+FD
-# take 110 s together at best. Longer translations may improve: with twice the steps the MAE fell
+# Every new target needs a translation: half an hour, two of nine an hour. Mask model, warm start
+# and SE+FD take 110 s together at best. Longer translations may improve: with twice the steps the MAE fell
 # from 40 to 29 %.
 #
 # ## Exercises

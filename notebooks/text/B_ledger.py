@@ -68,8 +68,8 @@ display(Markdown(paper.as_markdown(paper.SLIPS)))
 #
 # Four pages leave much unsaid. Here are the points at which this package had to decide: the
 # paper's words, what later code or the cited work does, what we do, and how to switch. *Later
-# code* is what the authors published after the paper, for other methods (repository
-# taohan10200/NLT). A number in brackets is the paper's reference. *mini* and *photos* are presets
+# code* is what the authors published after the paper, with another method (repository
+# taohan10200/NLT; its models/ICASSP_SFC.py looks like this paper's network). A number in brackets is the paper's reference. *mini* and *photos* are presets
 # for a laptop; the notebooks run mini.
 
 # %%

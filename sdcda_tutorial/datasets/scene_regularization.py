@@ -2,7 +2,7 @@
 
 GCC has scenes of every kind: nights, storms, squares with three people on them. For a street of Shanghai by day, a part
 of them is the better source. The idea is from the GCC paper (Wang et al., CVPR 2019); the numbers are those of later
-code by this paper's authors (`taohan10200/NLT`).
+code by this paper's authors (`taohan10200/NLT`; for ShanghaiTech A those that it has switched off for UCF-QNRF's).
 
     SceneDescription(level=5, hour=12, weather=0, count=300) passes "shb": a half-full place of 600 people, a clear noon
 """

@@ -17,7 +17,7 @@ from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
 from sdcda_tutorial.mini_world.scene import Domain
 
-SHOWN = 4, 13, 12  # training images of each domain; the enlarged person is one of the first
+SHOWN = 4, 9, 12  # training images of each domain; the enlarged person is one of the first
 
 
 def domains(world: SimpleNamespace) -> Figure:
