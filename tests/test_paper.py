@@ -144,7 +144,8 @@ def channels(discriminator: FeatureDiscriminator) -> str:
 def told_settings() -> list[tuple[str, list[str]]]:
     """(open point, what its "ours" must say), made from the presets and the networks as they are."""
     paper, mini, photos, warm = PAPER.adaptation, MINI.adaptation, PHOTOS.adaptation, MINI.warm_start
-    translation = MINI.translation
+    translation, photos_warm = MINI.translation, PHOTOS.warm_start
+    assert photos_warm is not None and photos_warm.weights.seg_source == paper.weights.seg_source
     assert warm is not None and translation.width == translation.discriminator_width == 1 / 4
     with torch.device("meta"):  # shapes without numbers
         paper_e, mini_e = (FeatureExtractor(c.stride, c.width) for c in (paper, mini))
@@ -158,7 +159,10 @@ def told_settings() -> list[tuple[str, list[str]]]:
         ("Gaussian of F(y), Eq. 6", [f"mini: σ {mini.kernel.sigma:g}"]),
         ("where E ends", [f"{paper_e.channels} channels, stride {paper.stride}"]),
         ("where E ends", [f"mini: conv4_3, {mini_e.channels} channels, stride {mini.stride}"]),
-        ("what E starts from", [f"{warm.steps} source-only steps"]),
+        (
+            "what E starts from",
+            [f"{warm.steps} source-only steps", f"photos: {photos_warm.steps} such steps with Eq. 7"],
+        ),
         (
             "SFCN of “NoAdpt [16]”",
             [
@@ -172,6 +176,7 @@ def told_settings() -> list[tuple[str, list[str]]]:
         ),
         ("D", [f"exactly four, {channels(paper_d)} channels", crop, f"{h}×{w} logits", f"mini: {channels(mini_d)}"]),
         ("λd", [f"{paper.weights.adversarial} in paper and mini", f"{plain(photos.weights.adversarial)} in photos"]),
+        ("λd", [f"whose λt is {photos.weights.seg_target}, not the paper's {paper.weights.seg_target}"]),
         ("training of D", [f"rate {plain(paper.discriminator_rate)}, mini {plain(mini.discriminator_rate)}"]),
         ("label factor", [f"× {paper.label_factor:g}, mini × {mini.label_factor:g}"]),
         ("reductions in Eq. 6, 7, 9, 10", [f"{height * width // (h * w):,} for a {crop}"]),
@@ -181,6 +186,7 @@ def told_settings() -> list[tuple[str, list[str]]]:
             ("mask model for zt", [f"above {masks.threshold}, grown by {masks.dilate} pixels"])
             for masks in (PAPER.segmenter, MINI.segmenter)
         ),
+        ("mask model for zt", [f"photos: above {PHOTOS.segmenter.threshold}"]),
     ]
 
 
