@@ -30,6 +30,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments.presets import Preset
 from sdcda_tutorial.files import require_writable
 from sdcda_tutorial.guards.locks import PATIENCE, one_writer
+from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.rivals.translated_source import refuse_other_layouts, translate
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, refuse_several_devices, train_translation
 from sdcda_tutorial.training.config import AdaptationConfig
@@ -142,9 +143,11 @@ class Experiment:
         """
         if self.preset.warm_start is None:
             return None
-        name = "warm_start" if translation is None else f"{translation}-warm_start"
+        name, config = "warm_start", self.preset.warm_start
+        if translation is not None:  # no λ, as in `Preset.method`; nor has a translated source any masks
+            name, config = f"{translation}-warm_start", replace(config, weights=LossWeights())
         with self._alone(self.preset.run_name(name)):
-            model = self._adapt(name, translation, None, self.preset.warm_start, resume=True, description="warm start")
+            model = self._adapt(name, translation, None, config, resume=True, description="warm start")
         return model if self.rehearsal is None or model.exists() else None
 
     def _adapt(

@@ -19,11 +19,12 @@ from sdcda_tutorial.experiments import pipeline as experiment
 from sdcda_tutorial.experiments.benchmark_rows import GROUPS, METHOD_TITLES
 from sdcda_tutorial.experiments.presets import COUNTERS, METHODS, MINI, PAPER, PHOTOS, split_run_name
 from sdcda_tutorial.guards.provenance import without_contents
+from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.paper import TABLE_1
 from sdcda_tutorial.rivals.sfcn import SFCN
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, Translation
-from sdcda_tutorial.training import checkpoints
+from sdcda_tutorial.training import AdaptationConfig, checkpoints
 
 pytestmark = pytest.mark.slow
 
@@ -121,6 +122,21 @@ def test_a_counter_does_not_begin_with_another_ones_weights(rivals: dict[str, st
 
 
 # --- CycleGAN ---------------------------------------------------------------------------------------------------------
+def test_rivals_learn_no_mask_from_the_first_step_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, AdaptationConfig] = {}
+
+    def catch(self: Any, run: str, translation: Any, target: Any, config: AdaptationConfig, **_: Any) -> Path:
+        asked[run] = config
+        return tmp_path
+
+    monkeypatch.setattr(experiment.Experiment, "_adapt", catch)
+    photos = experiment.Experiment(tmp_path, PHOTOS, source=None)  # type: ignore[arg-type]  # nothing is opened
+    for translation in (None, "cyclegan"):
+        photos.warm_start(translation)
+    assert asked["warm_start"] == PHOTOS.warm_start and asked["warm_start"].weights.seg_source > 0
+    assert asked["cyclegan-warm_start"] == replace(asked["warm_start"], weights=LossWeights())
+
+
 def test_the_counter_is_trained_on_the_translated_source(rivals: dict[str, str]) -> None:
     translation = checkpoints.weights_digest(model("cyclegan-translation"))
     plain = json.loads((RUNS / "noadapt/config.json").read_text())
