@@ -73,13 +73,14 @@ def benchmark(
     for folder in (out, keep) if keep is not None else (out,):
         require_writable(folder)
     data = _data(source, target, boxes, size)
-    if data is not None and (boxes is not None or any(needs_pseudo_masks(name, settings) for name in chosen)):
-        data = replace(data, boxes=options.open_boxes(boxes, target, size, preset))
-    if data is not None:
-        tell_of({"source": data.source, "boxes": data.boxes, "target": data.target, "test": data.tests["target"]})
     asked = Benchmark(chosen, settings, out, data, weights)
     with one_writer(out):
         asked.refuse_other_files(keep)
+        if data is not None and (boxes is not None or any(needs_pseudo_masks(name, settings) for name in chosen)):
+            data = replace(data, boxes=options.open_boxes(boxes, target, size, preset))
+            asked = replace(asked, data=data)
+        if data is not None:
+            tell_of({"source": data.source, "boxes": data.boxes, "target": data.target, "test": data.tests["target"]})
         found = asked.run(numbers, at_once=at_once, say=typer.echo)
         asked.save_pictures(found)
     if keep is not None:

@@ -50,7 +50,7 @@ def train(
     warm_steps: WarmSteps = None,
     translation_steps: TranslationSteps = None,
     batch_size: BatchSize = None,
-    lambda_s: Annotated[float | None, typer.Option(help="weight of Eq. 7")] = None,
+    lambda_s: Annotated[float | None, typer.Option(help="weight of Eq. 7; a warm start keeps its own")] = None,
     lambda_t: Annotated[float | None, typer.Option(help="weight of Eq. 9")] = None,
     lambda_d: Annotated[float | None, typer.Option(help="weight of Eq. 10")] = None,
     size: options.Size = None,

@@ -27,7 +27,8 @@ def controls(preset: Preset) -> dict[str, AdaptationConfig]:
     """What is trained beside the methods, by name, to see which part of a method has the effect."""
     on = preset.adaptation
     return {
-        # S learns the crowd of the source only: is it the target's background that helps, or the second task?
+        # S learns the crowd of the source only: is it the target's background that helps, or the second task? (In the
+        # preset photos all rows have had that task in the warm start.)
         "s-source": replace(on, weights=LossWeights(seg_source=on.weights.seg_source)),
         # No loss on the target at all, but its images pass through E: is it only the batch norm statistics?
         "bn-target": replace(on, weights=LossWeights(), target_batch_norm=True),

@@ -104,9 +104,9 @@ class Experiment:
             with one_writer(folder):  # a run that is still going on is said first: it cannot be resumed
                 raise InputError(f"{folder} already holds a run; pass `resume` to go on, or choose another `folder`")
         self._require_places(self.preset.run_name(method), self.preset.run_name("warm_start"))
-        self.hardware.refuse_uneven(config.batch_size)
-        if self.preset.warm_start is not None:
-            self.hardware.refuse_uneven(self.preset.warm_start.batch_size, "warm start: ")
+        self._refuse_batch(config)
+        if (warm := self._warm_config(method in TRANSLATIONS)) is not None:
+            self._refuse_batch(warm, "warm start: ")
         if config.weights.needs_pseudo_masks and self.masks is None:
             self.check_mask_model()
         elif config.weights.needs_pseudo_masks and self.masks is not None and self.target is not None:
@@ -117,6 +117,12 @@ class Experiment:
             if self.target is None:
                 raise InputError("a translation leads from source to target; name one as `target`")
             self._require_places(*(f"{method}-{part}" for part in ("translation", "source", "warm_start")))
+
+    def _refuse_batch(self, config: AdaptationConfig, whose: str = "") -> None:
+        """Raise an InputError for a batch that cannot be shared out: S needs two images in a pass, see `adapt`."""
+        self.hardware.refuse_uneven(config.batch_size, whose)
+        at_least = 2 if config.weights.needs_S and not config.needs_target else 1
+        self.hardware.refuse_small_parts(config.batch_size, self.hardware.processes, at_least, whose)
 
     def check_mask_model(self) -> None:
         """As `check`, for the mask model."""
@@ -141,14 +147,17 @@ class Experiment:
         Args:
             translation: the one that the source is to be seen through.
         """
-        if self.preset.warm_start is None:
+        if (config := self._warm_config(translation is not None)) is None:
             return None
-        name, config = "warm_start", self.preset.warm_start
-        if translation is not None:  # no λ, as in `Preset.method`; nor has a translated source any masks
-            name, config = f"{translation}-warm_start", replace(config, weights=LossWeights())
+        name = "warm_start" if translation is None else f"{translation}-warm_start"
         with self._alone(self.preset.run_name(name)):
             model = self._adapt(name, translation, None, config, resume=True, description="warm start")
         return model if self.rehearsal is None or model.exists() else None
+
+    def _warm_config(self, translated: bool) -> AdaptationConfig | None:
+        """That of the preset; on a translated source without any λ, as in `Preset.method`."""
+        config = self.preset.warm_start
+        return replace(config, weights=LossWeights()) if config is not None and translated else config
 
     def _adapt(
         self, run: str, translation: str | None, target: CrowdDataset | None, config: AdaptationConfig, *,

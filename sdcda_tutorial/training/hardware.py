@@ -110,12 +110,13 @@ class Hardware:
             _require_compiler(str(fabric.device))
         return fabric
 
-    def refuse_small_parts(self, batch_size: int, processes: int, at_least: int) -> None:
+    def refuse_small_parts(self, batch_size: int, processes: int, at_least: int, whose: str = "") -> None:
         """Raise an InputError where a pass through the networks would get less than `at_least` images of a batch."""
         if batch_size // processes // self.accumulate < at_least:
             raise InputError(
-                f"a batch of {batch_size} on {processes} device(s) in {self.accumulate} micro-batch(es) leaves fewer "
-                f"than {at_least} image(s) a pass, and batch norm needs them; lower `accumulate` or enlarge the batch"
+                f"{whose}a batch of {batch_size} on {processes} device(s) in {self.accumulate} micro-batch(es) leaves "
+                f"fewer than {at_least} image(s) a pass, and batch norm needs them; lower `accumulate` or enlarge the "
+                "batch"
             )
 
     def refuse_uneven(self, batch_size: int, whose: str = "") -> None:

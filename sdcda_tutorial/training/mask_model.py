@@ -160,7 +160,8 @@ def write_pseudo_masks(
         target: only its images are read.
         folder: gets a file about the masks' origin too; foreign files are left alone, foreign masks are refused.
         threshold: crowd where the probability is above it. Low, since only the background will be trusted: a missed
-            person does harm (the target loss learns it as background), a bit too much crowd does not.
+            person does harm (the target loss learns it as background), a bit too much crowd does not. But where
+            nearly all is crowd, nothing is left to trust.
         dilate: pixels by which the crowd grows to every side, for the same reason.
         hardware: the precision is float32 in any case.
     Raises:

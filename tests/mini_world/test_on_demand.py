@@ -21,6 +21,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.mini_world import MiniWorldSettings, ensure_mini_world, open_mini_world
 from sdcda_tutorial.mini_world.world import LISTS
 from sdcda_tutorial.rivals.translated_source import refuse_other_layouts
+from sdcda_tutorial.teaching import start_here
 
 TINY = MiniWorldSettings(source_train=7, source_test=2, target_train=2, target_test=12, third_train=3)
 ROOT = Path(__file__).resolve().parents[2]
@@ -259,7 +260,7 @@ def test_notebook_00_draws_what_it_shows(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     after_each = [set(line.split()[1:]) for line in done.stdout.splitlines() if line.startswith("DRAWN")]
     assert after_each[:2] == [set(), {"target-test-15"}]  # the first picture is the second cell's
-    trains = {f"{domain}-train-{index}" for domain in ("source", "target", "third") for index in (4, 12, 13)}
+    trains = {f"{domain}-train-{index}" for domain in ("source", "target", "third") for index in start_here.SHOWN}
     assert after_each[-1] == trains | {f"target-test-{index}" for index in range(24)}
     assert not (tmp_path / "data/mini").exists()
 

@@ -343,6 +343,8 @@ def test_what_cannot_be_shared_is_refused_at_once(data: Data, tmp_path: Path) ->
 
     refused(replace(preset, adaptation=CONFIG), None, "^a batch of 4 cannot be shared by 3 processes")
     refused(preset, None, "^warm start: a batch of 4 cannot be shared by 3 processes")
+    alone = replace(CONFIG, batch_size=3, weights=LossWeights(seg_source=0.01))  # S sees one image at a time
+    refused(replace(preset, warm_start=alone), None, "^warm start: a batch of 3 on 3 .* fewer than 2 image")
     good = replace(preset, warm_start=None)
     refused(good, None, "name a data set with boxes")
     refused(replace(good, segmenter=SEGMENTER), data.third, "^mask model: a batch of 4 cannot be shared by 3")
