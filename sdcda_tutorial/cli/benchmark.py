@@ -15,6 +15,7 @@ from sdcda_tutorial.errors import InputError
 
 if TYPE_CHECKING:
     from sdcda_tutorial.experiments.benchmark import SeedData
+    from sdcda_tutorial.experiments.presets import Preset
 
 Seeds = Annotated[
     str, typer.Option(help="numbers with commas; each is a new training, on the mini world in a new world")
@@ -55,17 +56,18 @@ def benchmark(
     On the mini world each seed draws a world of its own; on other data a seed is a training.
     """
     from sdcda_tutorial.experiments.benchmark import Benchmark
-    from sdcda_tutorial.experiments.benchmark_rows import EARLY, GROUPS, needs_pseudo_masks, titles
+    from sdcda_tutorial.experiments.benchmark_rows import EARLY, needs_pseudo_masks
     from sdcda_tutorial.experiments.tables import difference_table, spread_table
     from sdcda_tutorial.files import require_writable
     from sdcda_tutorial.guards.locks import one_writer
     from sdcda_tutorial.places import MINI_WORLD
 
-    chosen = list(dict.fromkeys(GROUPS.get(methods) or (name.strip() for name in methods.split(","))))
-    names, numbers = titles(chosen), _numbers(seeds)
+    numbers = _numbers(seeds)
     if at_once < 1:
         raise InputError(f"--at-once is a number of seeds from 1 up, not {at_once}")
     settings = options.find_preset(preset, random_weights)
+    names = _rows(methods, settings, preset)
+    chosen = list(names)
     if EARLY in chosen and settings.warm_start is None:
         raise InputError(
             f"the preset {preset} has no warm start, so there is no {EARLY}; name the --methods without it"
@@ -91,6 +93,20 @@ def benchmark(
         typer.echo("\n" + difference_table(found, names))
     files = "results.json, cells.jsonl (how each run was made), mae.png, crowd_size.png, background_and_crowd.png"
     typer.echo(f"\n{files} and panel.png are in {out}")
+
+
+def _rows(methods: str, settings: Preset, preset: str) -> dict[str, str]:
+    """The methods asked for and their titles; of a group those that change something in this preset."""
+    from sdcda_tutorial.experiments.benchmark_rows import GROUPS, changes_nothing, titles
+
+    if methods in GROUPS:
+        return titles([name for name in GROUPS[methods] if not changes_nothing(name, settings)])
+    names = titles(list(dict.fromkeys(name.strip() for name in methods.split(","))))
+    for name in names:
+        if changes_nothing(name, settings):
+            method = name.partition("@")[0]
+            raise InputError(f"{name!r} changes nothing: the preset {preset} has this value; name {method}")
+    return names
 
 
 def _numbers(seeds: str) -> list[int]:

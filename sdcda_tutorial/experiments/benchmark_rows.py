@@ -61,8 +61,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "noadapt",
         "se",
         "se+fd",
-        *(f"se@lambda_{which}={value}" for which in ("s", "t") for value in ("0.001", "0.1")),
-        *(f"se+fd@lambda_d={value}" for value in ("1e-05", "0.0001", "0.01")),
+        *(f"se@lambda_{which}={value}" for which in ("s", "t") for value in ("0.001", "0.01", "0.1")),
+        *(f"se+fd@lambda_d={value}" for value in ("1e-05", "0.0001", "0.001", "0.01")),
     ),
 }
 
@@ -145,6 +145,13 @@ def parse(name: str) -> ChangedMethod:
         if changed and not has_effect:
             raise InputError(f"{name!r} has no {lacks}")
     return found
+
+
+def changes_nothing(name: str, preset: Preset) -> bool:
+    """Whether a changed row is the plain method in this preset, as se@lambda_t=0.1 is in photos."""
+    changed = parse(split_run_name(name)[1])
+    plain = replace(changed, weights={}, settings={})
+    return "@" in name and changed.masks is None and changed.config(preset) == plain.config(preset)
 
 
 def needs_pseudo_masks(name: str, preset: Preset) -> bool:
