@@ -205,8 +205,8 @@ LEDGER = (
         "the same: E, C, S first, then D on the same batch's detached features; rate 1e-4, mini 2.5e-4, E's schedule",
         "`training.AdaptationConfig(discriminator_rate)`; order and betas are fixed"),
     Choice("λd", "“chosen empirically”", "AdaptSegNet: 0.001 on its main output, 0.0002 on the auxiliary one",
-        "0.001 in paper and mini, 1e-5 in photos, whose λt is 0.1, not the paper's 0.01; mini: the best of five from "
-        "1e-6 to 3e-3 on development seeds, with the target's labels in view; no better than λd = 0 there",
+        "0.001 in paper and mini, 1e-5 in photos; mini: the best of five from 1e-6 to 3e-3 on development seeds, with "
+        "the target's labels in view; no better than λd = 0 there",
         "`losses.LossWeights(adversarial)` in `training.AdaptationConfig(weights)`"),
     Choice("label factor", "not said", "C³ framework: density × 100, for GCC × 1000",
         "× 100, mini × 10, undone in every count; it enters Eq. 6 squared, so it also decides how much each λ weighs",
@@ -234,7 +234,7 @@ LEDGER = (
         "`training.AdaptationConfig(holdout, validate_every, average)`; holdout 0 keeps the last step"),
     Choice("mask model for zt", "trained on CrowdHuman; “it would not be elaborated here”", "–",
         "E + S, Eq. 7 on visible boxes as rectangles (boxes marked ignore are crowd too), images shrunk at random; "
-        "crowd above 0.3, grown by 2 pixels; photos: above 0.5",
+        "crowd above 0.3, grown by 2 pixels",
         "`training.SegmenterConfig(steps, augmentation, threshold, dilate)`"),
     Choice("Scene Regularization of GCC", "“adopted the Scene Regularization [16] to select the images”; no rules",
         "for each target bounds on level, hour, weather, count and filling",

@@ -176,7 +176,6 @@ def told_settings() -> list[tuple[str, list[str]]]:
         ),
         ("D", [f"exactly four, {channels(paper_d)} channels", crop, f"{h}×{w} logits", f"mini: {channels(mini_d)}"]),
         ("λd", [f"{paper.weights.adversarial} in paper and mini", f"{plain(photos.weights.adversarial)} in photos"]),
-        ("λd", [f"whose λt is {photos.weights.seg_target}, not the paper's {paper.weights.seg_target}"]),
         ("training of D", [f"rate {plain(paper.discriminator_rate)}, mini {plain(mini.discriminator_rate)}"]),
         ("label factor", [f"× {paper.label_factor:g}, mini × {mini.label_factor:g}"]),
         ("reductions in Eq. 6, 7, 9, 10", [f"{height * width // (h * w):,} for a {crop}"]),
@@ -184,9 +183,8 @@ def told_settings() -> list[tuple[str, list[str]]]:
         ("choice of the model", [f"every {paper.validate_every} steps (mini: more often)"]),
         *(
             ("mask model for zt", [f"above {masks.threshold}, grown by {masks.dilate} pixels"])
-            for masks in (PAPER.segmenter, MINI.segmenter)
+            for masks in (PAPER.segmenter, MINI.segmenter, PHOTOS.segmenter)
         ),
-        ("mask model for zt", [f"photos: above {PHOTOS.segmenter.threshold}"]),
     ]
 
 
@@ -202,6 +200,8 @@ def test_ledger_is_right_where_it_says_that_we_do_as_others_do():
     assert paper.pretrained and PAPER.warm_start is None and not mini.pretrained
     assert (paper.learning_rate, paper.batch_size, paper.source.crop) == (1e-5, 8, (480, 640))  # the paper's own
     assert paper.weights == mini.weights
+    photos = PHOTOS.adaptation.weights
+    assert (photos.seg_source, photos.seg_target) == (paper.weights.seg_source, paper.weights.seg_target)
     assert paper.weights.seg_source == paper.weights.seg_target == mini.weights.seg_source == 0.01
     assert "0.01 each" in next(symbol.meaning for symbol in SYMBOLS if symbol.symbol == "λs, λt")
     assert (paper.epochs, paper.schedule, paper.weight_decay) == (200, "epochs", 1e-4)  # C³'s

@@ -148,7 +148,7 @@ def parse(name: str) -> ChangedMethod:
 
 
 def changes_nothing(name: str, preset: Preset) -> bool:
-    """Whether a changed row is the plain method in this preset, as se@lambda_t=0.1 is in photos."""
+    """Whether a changed row is the plain method in this preset, as se@lambda_t=0.01 is."""
     changed = parse(split_run_name(name)[1])
     plain = replace(changed, weights={}, settings={})
     return "@" in name and changed.masks is None and changed.config(preset) == plain.config(preset)

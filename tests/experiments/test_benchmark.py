@@ -384,7 +384,7 @@ WRONG: dict[str, tuple[Callable[[Path], Any] | None, str, str]] = {
         None, "--methods noadapt,se --preset paper --random-weights",
         "needs pseudo-masks of the target; name a data set with boxes",
     ),
-    "no change": (None, "--methods se,se@lambda_t=0.1", "changes nothing: the preset photos has this value; name se"),
+    "no change": (None, "--methods se,se@lambda_t=0.010", "changes nothing: the preset photos has this value; name se"),
     "unknown preset": (None, "--preset nosuch", "unknown preset 'nosuch'; known are paper, mini, photos"),
     "no warm start": (None, "--preset paper --methods noadapt-early", "the preset paper has no warm start"),
     "source alone": (None, "--target mini", "give --source and --target, or neither"),
