@@ -16,6 +16,7 @@ from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
 from sdcda_tutorial.mini_world.scene import Domain
+from sdcda_tutorial.teaching.photograph_figures import better_baseline
 
 SHOWN = 4, 9, 12  # training images of each domain; the enlarged person is one of the first
 
@@ -81,42 +82,22 @@ def counts(before: Results, after: Results) -> Figure:
     return figure
 
 
-def show_results(mini: dict[str, Any], photos: dict[str, Any], single: dict[str, Any]) -> None:
+def show_results(*measured: dict[str, Any]) -> None:
     """Show `table_of_results`."""
     header = "MAE on the target, people", "trainings", "without adaptation", "SE+FD"
-    display(Markdown(markdown_table(header, table_of_results(mini, photos, single))))
+    display(Markdown(markdown_table(header, table_of_results(*measured))))
 
 
-def table_of_results(mini: dict[str, Any], photos: dict[str, Any], single: dict[str, Any]) -> list[list[str]]:
+def table_of_results(mini: dict[str, Any], a: dict[str, Any], b: dict[str, Any]) -> list[list[str]]:
     """The MAE without adaptation and with SE+FD, of the mini world and of photographs.
 
     Args:
-        mini, photos, single: the stored results "mini_world", "unity_to_shanghaitech_b" and "real_photographs".
+        mini, a, b: the stored results "mini_world", "unity_to_shanghaitech_a" and "unity_to_shanghaitech_b".
     """
-    once = (f"{single['target_test'][method]['mae']:.1f}" for method in ("noadapt", "se+fd"))
-    return [
-        _row("mini world", mini),
-        _row("photographs, settings made for them", photos),
-        ["… the same without one of the 80 images", "", *(f"{mae:.1f}" for mae in without_the_worst(photos))],
-        ["photographs, first attempt", "1", *once],
-    ]
+    names = "mini world", "photographs, ShanghaiTech A", "photographs, ShanghaiTech B"
+    return [_row(name, measured) for name, measured in zip(names, (mini, a, b), strict=True)]
 
 
 def _row(name: str, measured: dict[str, Any]) -> list[str]:
-    """Of the two counters without adaptation, stopped early or not, the better one stands for them."""
-    maes = {
-        method: measured["summary"][f"{method} / target"]["mae"] for method in ("noadapt-early", "noadapt", "se+fd")
-    }
-    adapted = maes.pop("se+fd")
-    best = min(maes.values(), key=lambda mae: mae["mean"])
-    figures = [f"{mae['mean']:.1f} ± {mae['sd']:.1f}" for mae in (best, adapted)]
-    return [name, f"{len(measured['seeds'])}", *figures]
-
-
-def without_the_worst(photos: dict[str, Any]) -> tuple[float, float]:
-    """MAE without adaptation (early) and with SE+FD, without the image on which the former errs most."""
-    true = np.array(photos["images"]["count"])
-    predicted = {method: np.array(list(by_seed.values())) for method, by_seed in photos["images"]["predicted"].items()}
-    before, after = (np.abs(predicted[method] - true).mean(axis=0) for method in ("noadapt-early", "se+fd"))
-    others = np.arange(len(true)) != before.argmax()
-    return float(before[others].mean()), float(after[others].mean())
+    maes = (measured["summary"][f"{method} / target"]["mae"] for method in (better_baseline(measured), "se+fd"))
+    return [name, f"{len(measured['seeds'])}", *(f"{mae['mean']:.1f} ± {mae['sd']:.1f}" for mae in maes)]
