@@ -381,16 +381,17 @@ for part, found in results.items():
     quality = found["mask_quality"].values()
     share, inside = (np.mean([q[k] for q in quality]) for k in ("crowd_share", "heads_inside"))
     people = found["cells"][0]["mean_count"]
-    about = f"{people:.0f} people per image; {share:.0%} of the masks is crowd, with {inside:.1%} of"
-    display(Markdown(f"**{part}**: {about} the heads\n\n{photograph_figures.photographs_table(found)}"))
+    about = f"{people:.0f} people per image; masks: {share:.0%} crowd, {inside:.1%} of the heads"
+    table = photograph_figures.photographs_table(found)
+    display(Markdown(f"**{part}**: {about}\n\n{table}"))
 
 # %% [markdown]
 # On B SE+FD has 31.0 ± 2.3, source-only training 40.0 ± 1.7. On A nothing is gained: 176.5 ± 19.3
 # against 163.5 ± 9.0. There SE takes 35 people off the background, but 91 from the crowd. The masks
 # are not to blame: on rectangles around the true heads (last row) it takes more.
 #
-# Does the gain rest on few images? Here is its interval (seeds and images resampled), and what is
-# left without the images that gain most.
+# Does the gain rest on few images? Below: its interval (seeds and images resampled), and what is
+# left without the best.
 
 # %%
 for part, found in results.items():
@@ -407,8 +408,8 @@ for part, found in results.items():
 # On B SE+FD is better on all four seeds, but on only half of the images, and without the five best
 # −9.0 becomes −0.3. On A SE+FD counts too few in full images.
 #
-# *Where* do they err? A head's class is its distance to its neighbours; a pixel belongs to the
-# nearest head, or is far from all.
+# *Where* do they err? A head's class is its distance to its neighbours; a pixel has the nearest
+# head's, or is far from all.
 
 # %%
 for part, found in results.items():
@@ -417,7 +418,7 @@ for part, found in results.items():
 # %% [markdown]
 # On A only 10 people are predicted far from all: the method's background is 2 % of the count. The
 # error is scale: NoAdapt counts too many where heads stand apart, too few where they are close.
-# SE+FD takes people from both. On B there is more to gain: 16 people far from all become 8.
+# SE+FD takes people from both. On B 16 people far from all become 8.
 #
 # ## Exercises
 #
