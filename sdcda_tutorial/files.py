@@ -231,12 +231,30 @@ def put_in_place(made: Path, root: Path, *, replace: bool = False) -> None:
         raise
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with ~ as the home of its user.
+
+    Raises:
+        InputError: nobody's home is known by that name: "~data/GCC" where "~/data/GCC" is meant.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        name = in_one_line(path)
+        raise InputError(f"{name}: no home is known for {Path(name).parts[0]}; write ~/ or the whole path") from None
+
+
 def user_cache() -> Path:
     """The user's folder for what can be made again: below $XDG_CACHE_HOME, or else where this system keeps caches."""
     from platformdirs import user_cache_path
 
     chosen = os.environ.get("XDG_CACHE_HOME")  # on every system, so that there is one way to move it
-    return Path(chosen, "sdcda_tutorial").expanduser() if chosen else user_cache_path("sdcda_tutorial", appauthor=False)
+    if chosen:
+        return expanded(Path(chosen, "sdcda_tutorial"))
+    try:
+        return user_cache_path("sdcda_tutorial", appauthor=False)
+    except RuntimeError:
+        raise InputError("this user has no home folder for a cache; set XDG_CACHE_HOME to a folder") from None
 
 
 def cache_file(kind: str, of: str | os.PathLike[str]) -> Path:

@@ -23,6 +23,7 @@ from sdcda_tutorial.datasets.sample import Sample as Sample
 from sdcda_tutorial.datasets.scene_regularization import SceneDescription as SceneDescription
 from sdcda_tutorial.datasets.scene_regularization import select_scenes as select_scenes
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import expanded
 from sdcda_tutorial.places import mini_root
 
 _LOADERS: dict[str, Callable[..., CrowdDataset]] = {
@@ -70,7 +71,7 @@ def locate(spec: str) -> tuple[str, Path]:
     name, _, root = spec.partition(":")
     if name in _MINI:
         loader, folder = _MINI[name]
-        world = Path(root).expanduser() if root else mini_root()
+        world = expanded(root) if root else mini_root()
         if not (world / folder).is_dir():
             raise InputError(f"{world / folder} is not a folder; make the mini world with `ensure_mini_world`")
         return loader, world / folder
@@ -78,4 +79,4 @@ def locate(spec: str) -> tuple[str, Path]:
         raise InputError(f"unknown data set {name!r} in {spec!r}; known are {', '.join(DATASET_NAMES)}")
     if not root:
         raise InputError(f"{spec!r} does not say where the data is; write {name}:FOLDER")
-    return name, Path(root).expanduser()
+    return name, expanded(root)

@@ -24,7 +24,14 @@ from tqdm.auto import tqdm
 from sdcda_tutorial.datasets.contents import file_digests, joined
 from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at_least
 from sdcda_tutorial.datasets.sample import Sample
-from sdcda_tutorial.datasets.transforms import Size, clip_boxes, keep_inside, resize_image, resize_labels
+from sdcda_tutorial.datasets.transforms import (
+    MOST_PIXELS,
+    Size,
+    clip_boxes,
+    keep_inside,
+    resize_image,
+    resize_labels,
+)
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import in_utf8
 from sdcda_tutorial.guards.provenance import CONTENTS, WORLD
@@ -32,8 +39,6 @@ from sdcda_tutorial.places import MINI_WORLD, in_mini_world
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-MOST_PIXELS = 100_000_000  # of a size to resize to: memory would hold hardly one image of more
 
 
 @dataclass(frozen=True)
@@ -167,11 +172,25 @@ class CrowdDataset(Sequence[Sample]):
         return self._cache is not None
 
     def cache_if_small(self, limit: int = 2**30) -> CrowdDataset:
-        """Keep decoded samples in memory if all of them, taken to be as large as the first, fit into `limit` bytes."""
-        height, width = self._target(image_size(self.entry(0).image, upright=self.upright))
-        if self._cache is None and len(self) * height * width * 4 <= limit:  # three bytes of image, one of mask
+        """Keep decoded samples in memory if all of them fit into `limit` bytes."""
+        if self._cache is None and self._fits(limit):
             self._cache = {}
         return self
+
+    def _fits(self, limit: int) -> bool:
+        """Whether all samples do, by the sizes that their files state; of images yet to be drawn all have the first's.
+
+        The first alone says nothing in a folder of photographs; but one that is too large in itself, or all of one
+        size, ends the search.
+        """
+        if self.size is not None or self._find is not _as_listed:
+            return len(self) * self._bytes(0) <= limit
+        held = itertools.accumulate(self._bytes(index) for index in range(len(self)))
+        return all(bytes_ <= limit for bytes_ in held)
+
+    def _bytes(self, index: int) -> int:
+        """Three of image and one of mask for each pixel of a sample."""
+        return 4 * math.prod(self.size or self._target(image_size(self.entry(index).image, upright=self.upright)))
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -25,9 +25,17 @@ from tqdm.auto import tqdm
 from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, is_number, known_split, listing, shorten
 from sdcda_tutorial.datasets.formats.image_folder import ENDINGS
 from sdcda_tutorial.datasets.formats.matfiles import save_image_info
-from sdcda_tutorial.datasets.images import read_image
+from sdcda_tutorial.datasets.images import read_image, stored_size
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import in_one_line, path_inside, put_in_place, read_json, regular_file
+from sdcda_tutorial.files import (
+    expanded,
+    in_one_line,
+    path_inside,
+    put_in_place,
+    read_json,
+    refuse_long_names,
+    regular_file,
+)
 from sdcda_tutorial.guards.locks import one_writer
 
 _JPEG_SIDE = 65_500  # pixels: no JPEG has a longer one
@@ -71,7 +79,7 @@ def make_dataset(
         InputError: a line that is no point, an image that is missing, damaged or to be turned (points are in stored
             pixels, and EXIF would show others), or a folder `out` that holds something. Nothing is left of it then.
     """
-    labels, root, out = Path(labels).expanduser(), existing_folder(images, "the images"), Path(out).expanduser()
+    labels, root, out = expanded(labels), existing_folder(images, "the images"), expanded(out)
     part = f"{known_split(split, ('train', 'test'), 'a set of your own')}_data"
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; choose a new folder")
@@ -99,7 +107,9 @@ def make_dataset(
     except OSError as error:
         raise InputError(f"cannot write {out / part}: {error.strerror or error}; choose another folder") from error
     files = {os.path.normpath(one.image) for one in listed}
-    others = [name for name in listing(root) if name.lower().endswith(ENDINGS) and name not in files]
+    places = {os.path.dirname(file) for file in files} | {""}
+    beside = {os.path.join(place, name) for place in places for name in listing(root / place)}
+    others = sorted(name for name in beside - files if name.lower().endswith(ENDINGS))
     return Made(out / part, len(listed), sum(len(one.points) for one in listed), outside, others)
 
 
@@ -108,16 +118,17 @@ def _write_image(one: _Listed, root: Path, target: Path) -> tuple[int, int]:
     try:
         path = path_inside(root, one.image)
         picture = read_image(path)  # all of it: damage shows here, not in a training
-        upright = read_image(path, upright=True)
+        upright, turned = read_image(path, upright=True), stored_size(path)[1] > 1
     except InputError as error:
         raise InputError(f"{one.place}: {error}") from None
-    if not np.array_equal(picture, upright):
+    if turned or not np.array_equal(picture, upright):  # the second: a PNG may say so behind its pixels
         raise InputError(
             f"{one.place}: {path} is to be turned (by its EXIF orientation), but points are in stored pixels; "
             "save it upright, without this tag, and mark its heads there"
         )
     if max(picture.shape) > _JPEG_SIDE:
         raise InputError(f"{one.place}: {path} has more than {_JPEG_SIDE:,} pixels on a side; cut or shrink it")
+    refuse_long_names(target.with_name(f"GT_{target.stem}.mat"))  # the longer of the two
     if path.suffix.lower() in (".jpg", ".jpeg"):
         shutil.copyfile(path, target)
     else:
@@ -134,8 +145,10 @@ def _targets(listed: list[_Listed]) -> dict[str, str]:
         targets[image] = stem if re.match(r"(?i:IMG_).", stem) else f"IMG_{stem}"
         first = taken.setdefault(targets[image].casefold(), image)  # some systems do not tell a from A
         if first != image:
-            both = f"{in_one_line(image)} and {in_one_line(first)} would both become {in_one_line(targets[image])}"
-            raise InputError(f"{place}: {both}; rename one of them")
+            both = f"{in_one_line(image)} and {in_one_line(first)}"
+            if os.path.normcase(os.path.normpath(image)) == os.path.normcase(os.path.normpath(first)):
+                raise InputError(f"{place}: {both} are one image; call it the same in every line")
+            raise InputError(f"{place}: {both} would both become {in_one_line(targets[image])}; rename one of them")
     return targets
 
 

@@ -16,8 +16,10 @@ import numpy as np
 from PIL import Image
 
 from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.errors import InputError
 
 Size = tuple[int, int]  # (height, width) in pixels
+MOST_PIXELS = 100_000_000  # of a size to resize to: memory would hold hardly one image of more
 _BOX_ATTRIBUTES = ("ignored",)  # entries of Sample.attributes that are boxes and must move with the image
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, what Pillow's "L" uses
 
@@ -105,12 +107,20 @@ def resize_labels(sample: Sample, old: Size, new: Size) -> dict[str, Any]:
 
 
 def resize_to_fit(sample: Sample, at_least: Size) -> Sample:
-    """Enlarge a sample, keeping its aspect, until a window of size `at_least` fits; larger samples come back as is."""
+    """Enlarge a sample, keeping its aspect, until a window of size `at_least` fits; larger samples come back as is.
+
+    Raises:
+        InputError: it is so long and narrow that memory would not hold it then.
+    """
     (height, width), (full_height, full_width) = at_least, sample.size
     scale = max(height / full_height, width / full_width)
     if scale <= 1:
         return sample
-    return resize(sample, (max(height, round(full_height * scale)), max(width, round(full_width * scale))))
+    enlarged = max(height, round(full_height * scale)), max(width, round(full_width * scale))
+    if math.prod(enlarged) > MOST_PIXELS:
+        long = f"{sample.name} is {full_width}×{full_height} pixels, too narrow to cut {width}×{height} out of it"
+        raise InputError(f"{long}; remove it from its set or cut it")
+    return resize(sample, enlarged)
 
 
 def random_crop(sample: Sample, size: Size, rng: np.random.Generator) -> Sample:

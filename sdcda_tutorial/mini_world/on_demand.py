@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from sdcda_tutorial.datasets import GCC, CrowdDataset, CrowdHuman, ShanghaiTech, open_dataset
 from sdcda_tutorial.datasets.crowd_dataset import Entry
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import write_json
+from sdcda_tutorial.files import expanded, write_json
 from sdcda_tutorial.mini_world.native_formats import picture_of
 from sdcda_tutorial.mini_world.scene import Domain, Split
 from sdcda_tutorial.mini_world.world import (
@@ -54,7 +54,7 @@ def open_mini_world(
     Raises:
         InputError: `root` is something else, or nothing can be written beside it. So may reading a sample, later.
     """
-    root, settings = Path(root).expanduser().absolute(), settings or MiniWorldSettings()
+    root, settings = expanded(root).absolute(), settings or MiniWorldSettings()
     if is_whole(root, seed, settings):
         return {(domain, split): open_dataset(f"mini-{domain}:{root}", split) for domain, split in LISTS}
     try:

@@ -20,7 +20,7 @@ from sdcda_tutorial.datasets.formats.gcc import GCC, LISTS, TRANSLATED
 from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, path_inside, put_in_place
+from sdcda_tutorial.files import atomic_path, expanded, path_inside, put_in_place
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.guards.provenance import claim, forgetting_contents, is_from
 from sdcda_tutorial.networks import image_batch
@@ -54,7 +54,7 @@ def translate(
     """
     refuse_other_layouts(source)
     assert isinstance(source, GCC)
-    out = Path(out).expanduser()
+    out = expanded(out)
     making = out.with_name(f".{out.name}.translating")
     fabric = (hardware or Hardware()).launch()
     generators, card = load_generators(checkpoint)

@@ -587,6 +587,15 @@ def test_open_dataset_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     complaint(lambda: open_dataset("gcc"), "gcc:FOLDER")
     complaint(lambda: open_dataset("gcc:"), "gcc:FOLDER")
     complaint(lambda: open_dataset("gcc:~/nowhere"), tmp_path / "nowhere")
+    complaint(lambda: open_dataset("gcc:~data.of.no.user/GCC"), "no home is known for ~data.of.no.user; write ~/")
+    complaint(lambda: open_dataset("shanghaitech:~/sets"), "holds part_A_final; call it shanghaitech-a")
+
+
+@pytest.mark.parametrize("folder", ["part_B", "PART_B_Final", "partB", "ShanghaiTech_B", "shanghaitech-b"])
+def test_the_other_parts_own_folder_is_never_taken(tmp_path: Path, folder: str) -> None:
+    write_shanghaitech(tmp_path / folder, 1, XY)
+    assert len(ShanghaiTech(tmp_path / folder, "B")) == 1
+    complaint(lambda: ShanghaiTech(tmp_path / folder, "A"), "is not a folder")
 
 
 def test_open_dataset_mini(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -647,3 +656,6 @@ def test_only_a_small_data_set_is_cached(tmp_path: Path) -> None:
     assert ImageFolder(tmp_path).cache_if_small(limit=3 * 40 * 30 * 4).cached
     assert not ImageFolder(tmp_path).cache_if_small(limit=3 * 40 * 30 * 4 - 1).cached
     assert ImageFolder(tmp_path, size=(15, 20)).cache_if_small(limit=3 * 20 * 15 * 4).cached
+    Image.new("RGB", (2, 1)).save(tmp_path / "0.png")  # the first says nothing of the others
+    assert ImageFolder(tmp_path).cache_if_small(limit=(2 * 40 * 30 + 2) * 4).cached
+    assert not ImageFolder(tmp_path).cache_if_small(limit=(2 * 40 * 30 + 2) * 4 - 1).cached

@@ -119,7 +119,9 @@ def test_the_other_part_is_added_and_nothing_is_replaced(photos: Path) -> None:
         ("notes.txt,,", "cannot be decoded as an image"),
         ("half.jpg,1,1", "half.jpg cannot be decoded"),
         ("turned.jpg,1,1", "EXIF orientation"),
+        ("turned.tif,1,1", "EXIF orientation"),  # which Pillow turns whether it is asked to or not
         ("sub/a.jpg,,", "sub/a.jpg and a.jpg would both become IMG_a"),
+        ("./a.jpg,1,1", "./a.jpg and a.jpg are one image"),
         ("IMG_B.jpg,,", "IMG_B.jpg and b.png would both become IMG_B"),
         ("b.png,1,1", "b.png is said to be without people"),
         ("huge.png,,", "huge.png cannot be decoded as an image"),
@@ -132,7 +134,8 @@ def test_a_bad_line_is_named_and_nothing_is_left(photos: Path, line: str, says: 
     (photos / "half.jpg").write_bytes((photos / "a.jpg").read_bytes()[:500])
     exif = Image.Exif()
     exif[0x0112] = 6
-    write_picture(photos / "turned.jpg", (20, 30), exif=exif)
+    for name in ("turned.jpg", "turned.tif"):
+        write_picture(photos / name, (20, 30), exif=exif)
     header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)  # 10.8 GB of pixels
     (photos / "huge.png").write_bytes(
         b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
@@ -168,6 +171,25 @@ def test_a_bad_line_is_named_and_nothing_is_left(photos: Path, line: str, says: 
 def test_bad_json_is_named_and_nothing_is_left(photos: Path, text: str, says: str) -> None:
     complaint(lambda: make(text, "points.json"), "points.json", says)
     assert not Path("out").exists()
+
+
+def test_a_name_of_two_lines_is_in_the_set_too(photos: Path) -> None:
+    write_picture(photos / "two\nlines.jpg", (20, 30))
+    assert make('{"two\\nlines.jpg": [[1, 2]], "a.jpg": []}', "points.json").images == 2
+    assert open_dataset("shanghaitech:out").names == ["IMG_a", "IMG_two\nlines"]
+
+
+def test_a_name_that_becomes_too_long_is_told_with_its_length(photos: Path) -> None:
+    name = "x" * 246 + ".jpg"  # 250 bytes; GT_IMG_ and .mat make it 257
+    write_picture(photos / name, (20, 30))
+    complaint(lambda: make(f"{name},1,1"), "a name of 257 bytes is longer than this disk allows")
+    assert not Path("out").exists()
+
+
+def test_images_beside_those_that_are_labelled_are_told(photos: Path) -> None:
+    for name in ("d.jpg", "notes.txt"):
+        write_picture(photos / "sub" / name, (20, 30), format="JPEG")
+    assert make("a.jpg,1,1\nsub/c.jpeg,,").unlabelled == ["IMG_7.JPG", "b.png", "sub/d.jpg"]
 
 
 def test_files_that_are_no_labels(photos: Path) -> None:

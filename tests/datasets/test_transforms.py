@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from sdcda_tutorial.datasets import Sample
 from sdcda_tutorial.datasets import transforms as T
+from sdcda_tutorial.errors import InputError
 
 JITTER = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "channel": 0.0}
 
@@ -185,6 +187,13 @@ def test_resize_to_fit_makes_room_and_keeps_the_aspect(height: int, width: int, 
     else:
         assert fitted.size[0] == h or fitted.size[1] == w  # no larger than need be
         assert abs(fitted.size[0] * width - fitted.size[1] * height) <= max(height, width)  # within one pixel
+
+
+@pytest.mark.parametrize("cut", [T.random_crop, lambda s, size, rng: T.random_scaled_crop(s, size, 0.5, 0.5, rng)])
+def test_what_memory_could_not_hold_is_refused_with_its_name(cut: Any) -> None:
+    thin = Sample(np.zeros((1, 60_000, 3), np.uint8), np.zeros((0, 2), np.float32), name="line.png")
+    with pytest.raises(InputError, match=r"line\.png is 60000×1 pixels, too narrow"):
+        cut(thin, (96, 96), np.random.default_rng(0))
 
 
 def test_crop_cuts_boxes_and_drops_those_outside() -> None:

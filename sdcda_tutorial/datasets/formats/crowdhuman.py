@@ -32,7 +32,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import parse_json
 
 _LAYOUT = "CrowdHuman: annotation_train.odgt, annotation_val.odgt and the folder Images"
-_IMAGE = r"(?i:(.*)\.jpe?g)"
+_IMAGE = r"(?is:(.*)\.jpe?g)"
 
 
 class CrowdHuman(CrowdDataset):

@@ -10,12 +10,12 @@ from typing import Any
 
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, Entry, Finding
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import regular_file
+from sdcda_tutorial.files import expanded, regular_file
 
 
 def existing_folder(root: str | os.PathLike[str], layout: str) -> Path:
     """`root` with ~ expanded; when it is no folder, an InputError that says what should be in it."""
-    folder = Path(root).expanduser()
+    folder = expanded(root)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; expected {layout}")
     return folder

@@ -195,7 +195,7 @@ def _camera(name: str) -> str:
 
 def _files(scenes: Iterable[Path], folder: str, ending: str, faults: list[Finding] | None = None) -> dict[str, Path]:
     """Files of one kind by the name of their image; second files of an image go to `faults`."""
-    named = ((scene.name, one) for scene in scenes for one in find(scene / folder, rf"(?i:([^.].*)\.{ending})"))
+    named = ((scene.name, one) for scene in scenes for one in find(scene / folder, rf"(?is:([^.].*)\.{ending})"))
     return by_name(((f"{scene}/{id_}", path) for scene, (id_, path) in named), [] if faults is None else faults)
 
 
@@ -236,7 +236,7 @@ def _leftovers(root: Path) -> list[Finding]:
     found += without_image(_files(scenes, "segs", "raw"), pictures)
     for scene in scenes:
         for kind, ending in (("jpgs", "jpe?g"), ("pngs", "png")):
-            found += strays(scene / kind, rf"(?i:.*\.{ending})", "<id>.jpg or <id>.png")
+            found += strays(scene / kind, rf"(?is:.*\.{ending})", "<id>.jpg or <id>.png")
     black = [path for name, path in pictures.items() if name.endswith(LOADING_SCREEN)]
     return found + findings(black, "is not read: the black loading screen of GCC", fault=False)
 

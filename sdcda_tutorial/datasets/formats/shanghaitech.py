@@ -10,6 +10,7 @@ Layout, in the spellings that are about:
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sdcda_tutorial.datasets.formats.folder_listing import (
     existing_folder,
     find,
     known_split,
+    listing,
     nothing_fits,
     pairs,
     strays,
@@ -30,8 +32,8 @@ _LAYOUT = (
     "ShanghaiTech: part_A[_final] or part_B[_final], train_data or test_data in it, images and ground_truth in that; "
     "`make_dataset` writes one from a list of points"
 )
-_IMAGE = r"(?i:(IMG_.+)\.jpe?g)"  # mirrors hold stray PNGs and Thumbs.db among the images
-_MAT = r"(?i:GT_(IMG_.+)\.mat)"
+_IMAGE = r"(?is:(IMG_.+)\.jpe?g)"  # mirrors hold stray PNGs and Thumbs.db among the images
+_MAT = r"(?is:GT_(IMG_.+)\.mat)"
 
 
 class ShanghaiTech(CrowdDataset):
@@ -82,13 +84,17 @@ def _split_folder(root: Path, part: str | None, split: str) -> Path:
         candidates = [own]
     elif part in ("A", "B"):
         candidates = [root / f"part_{part}{ending}" / f"{split}_data" for ending in ("", "_final")]
-        if not root.resolve().name.startswith("part_" + "AB".replace(part, "")):  # part B's folder is no part A
+        other = "AB".replace(part, "")  # whose own folder is not this part
+        if not re.fullmatch(rf"(?is:(?:part|shanghaitech)[_ -]?{other}(?:[_ -].*)?)", root.resolve().name):
             candidates.append(own)
     else:
         raise InputError(f"ShanghaiTech has no part {part!r}; choose A or B, or None for a folder without parts")
     for candidate in candidates:
         if candidate.is_dir():
             return candidate
+    parts = [name for name in listing(root) if re.fullmatch("part_([AB])(_final)?", name)]
+    if part is None and parts:
+        raise InputError(f"{root} holds {', '.join(parts)}; call it shanghaitech-a or shanghaitech-b")
     raise AbsentPart(f"{candidates[0]} is not a folder; expected {_LAYOUT}")
 
 

@@ -28,7 +28,7 @@ from sdcda_tutorial.errors import InputError
 MAX_SIDE = 1024  # pixels; the photographs have 2013×2902 on average
 _MULTIPLE = 16  # the stride of E
 _LAYOUT = "UCF-QNRF: the folders Train and Test, with img_0001.jpg and img_0001_ann.mat side by side"
-_IMAGE, _MAT = r"(?i:(img_.+)\.jpe?g)", r"(?i:(img_.+)_ann\.mat)"
+_IMAGE, _MAT = r"(?is:(img_.+)\.jpe?g)", r"(?is:(img_.+)_ann\.mat)"
 
 
 class UCFQNRF(CrowdDataset):
@@ -59,7 +59,7 @@ class UCFQNRF(CrowdDataset):
         if options.get("size") is None:
             options.setdefault("max_side", MAX_SIDE)
         if options.get("max_side") is not None and options["max_side"] < _MULTIPLE:
-            raise InputError(f"UCF-QNRF: max_side is at least {_MULTIPLE} pixels, or None for images as stored")
+            raise InputError(f"UCF-QNRF: `max_side` is at least {_MULTIPLE} pixels, or `None` for images as stored")
         if not (images := find(data, _IMAGE)):
             raise nothing_fits(data, "img_0001.jpg, with img_0001_ann.mat beside it")
         entries, faults, orphans = pairs(images, find(data, _MAT), lambda name: data / f"{name}_ann.mat")
