@@ -72,14 +72,14 @@ def write_png(path: str | Path, mask: np.ndarray) -> None:
 
 
 def read_png(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read a mask; anything but 0 is crowd.
+    """Read a mask; anything is crowd but 0, black, and what is wholly transparent.
 
     Raises:
-        InputError: the file is missing or broken, or it is not of `size` (height, width).
+        InputError: the file is missing or no whole PNG, or it is not of `size` (height, width).
     """
     try:
-        with Image.open(regular_file(path)) as image:
-            mask = (np.asarray(image.convert("L")) > 0).astype(np.uint8)
+        with Image.open(regular_file(path), formats=("PNG",)) as image:
+            mask = _crowd(image).astype(np.uint8)
     except FileNotFoundError:
         raise InputError(f"mask {path} does not exist; make the masks with `write_pseudo_masks`") from None
     except Exception as error:  # on damaged files Pillow raises SyntaxError, ValueError, IndexError and more
@@ -90,3 +90,12 @@ def read_png(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarra
             "make it again with `write_pseudo_masks`"
         )
     return mask
+
+
+def _crowd(image: Image.Image) -> np.ndarray:
+    """(H, W) bool, of a picture of any mode; gray would round the darkest colours to black, as class 1 of many is."""
+    if image.has_transparency_data:
+        pixels = np.asarray(image.convert("RGBA"))
+        return pixels[..., :3].any(axis=-1) & (pixels[..., 3] > 0)
+    pixels = np.asarray(image.convert("RGB") if image.mode == "P" else image)
+    return np.asarray(pixels.any(axis=-1) if pixels.ndim == 3 else pixels != 0)

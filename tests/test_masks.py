@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,10 +162,40 @@ def test_a_png_shows_crowd_in_white_and_leaves_nothing_else_behind(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["m.png"]
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "RGB", "RGBA"])
+@pytest.mark.parametrize("mode", ["L", "1", "RGB", "RGBA", "P", "LA"])
 def test_masks_of_other_tools_are_read_too(tmp_path: Path, mode: str) -> None:
     Image.fromarray(np.array([[0, 255, 255]], dtype=np.uint8)).convert(mode).save(tmp_path / "m.png")
     assert masks.read_png(tmp_path / "m.png").tolist() == [[0, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "pixels"),
+    [
+        ("RGB", [(0, 0, 0), (1, 0, 0), (0, 0, 1)]),  # numbers of things, as COCO's masks have them
+        ("RGBA", [(255, 255, 255, 0), (255, 255, 255, 255), (1, 1, 1, 9)]),  # cut out, on nothing
+        ("RGBA", [(0, 0, 0, 255), (0, 1, 0, 255), (0, 0, 2, 255)]),
+        ("LA", [(255, 0), (1, 255), (255, 1)]),
+        ("I;16", [0, 1, 65535]),
+    ],
+    ids=str,
+)
+def test_the_darkest_of_a_mask_is_crowd_and_what_nobody_sees_is_not(
+    tmp_path: Path, mode: str, pixels: list[Any]
+) -> None:
+    image = Image.new(mode, (3, 1))
+    for x, pixel in enumerate(pixels):
+        image.putpixel((x, 0), pixel)
+    image.save(tmp_path / "m.png")
+    image.convert("RGB").quantize(3).save(tmp_path / "palette.png") if mode == "RGB" else None
+    for path in tmp_path.iterdir():
+        assert masks.read_png(path).tolist() == [[0, 1, 1]]
+
+
+def test_a_jpeg_is_no_mask_whatever_its_name(tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "m.png", format="JPEG")  # nothing in it is sure to be 0
+    with pytest.raises(InputError, match="cannot be read") as error:
+        masks.read_png(tmp_path / "m.png")
+    one_line_about(tmp_path / "m.png", error)
 
 
 def test_a_pipe_is_no_mask_and_is_not_waited_for(tmp_path: Path) -> None:
