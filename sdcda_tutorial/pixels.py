@@ -6,6 +6,7 @@ guess could make a photograph black or white, in which nobody is counted: such p
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,14 @@ _TURNS = {
 _ROUNDING = 1e-3  # by which floats may leave their range
 _DARK = 64  # of 255: 16 bits that stay below are more likely 14 or 12, whose white is 63 or 15
 _VISIBLE = 8  # of 255: nobody sees what is less opaque, and everywhere so it is a mistake of who made the file
+_DEEP_TILES = r";16|'SGI16'|'ppm(_plain)?'.*, (?!255\))\d{3,}\)"  # a decoder's mode, its name, or the white of a PPM
 _FIX = "save it with 8 bits per colour, so that other programs show it right"
 
 
 def is_deep(image: Image.Image) -> bool:
     """Whether a picture that is not decoded yet has more than 8 bits per colour; of colours, only its file knows."""
-    return image.mode == "F" or image.mode.startswith("I") or ";16" in str(getattr(image, "tile", ""))
+    tile = str(getattr(image, "tile", ""))
+    return image.mode == "F" or image.mode.startswith("I") or bool(re.search(_DEEP_TILES, tile))
 
 
 def to_rgb(image: Image.Image, name: str, *, upright: bool = False) -> np.ndarray:
@@ -79,7 +82,7 @@ def _to_8_bits(image: Image.Image, name: str, bits: int, negative: bool) -> Imag
             found = f"{name} holds floats from {values.min():.9g} to {values.max():.9g}"
             raise InputError(f"{found}, and only 0 for black to 1 for white are known; scale them, or {_FIX}")
         values = (255 * values.clip(0, 1)).round()
-    elif gray:  # Pillow's own conversion would clip everything above 255 to white
+    elif gray and values.dtype != np.uint8:  # Pillow's own conversion would clip everything above 255 to white
         scaled = bits == 16 and not ((values % 257).any() and (values % 256).any())  # from 8 bits, however dark
         values = values >> (bits - 8)
     if not scaled and (bright := np.percentile(values, 99.9)) < _DARK:  # a few hot pixels prove nothing

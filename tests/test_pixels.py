@@ -139,6 +139,26 @@ def test_fewer_bits_in_16_are_never_black_without_a_word(bits: int) -> None:
         complaint(lambda image=image: read(image), *NO_WHITE, "almost black", "12 or 14 bits")
 
 
+def sixteen_bits(kind: str, values: np.ndarray) -> Image.Image:
+    """(H, W, 3) or (H, W) uint16 as a PPM, a PPM of text, or an SGI; Pillow writes none of them with 16 bits."""
+    height, width, *colours = values.shape
+    if kind == "SGI":
+        head = struct.pack(">hBBHHHHll", 474, 0, 2, 2 + len(colours), width, height, *(colours or [1]), 0, 65535)
+        planes = np.moveaxis(values, -1, 0) if colours else values
+        return Image.open(io.BytesIO(head.ljust(512, b"\0") + planes[..., ::-1, :].astype(">u2").tobytes()))
+    head = f"{'P6' if kind == 'PPM' else 'P3'} {width} {height} 65535\n".encode()
+    body = values.astype(">u2").tobytes() if kind == "PPM" else " ".join(map(str, values.ravel())).encode()
+    return Image.open(io.BytesIO(head + body))
+
+
+@pytest.mark.parametrize(("kind", "colours"), [("PPM", 3), ("text", 3), ("SGI", 3), ("SGI", 0)])
+def test_other_files_of_16_bits_are_as_dark(kind: str, colours: int) -> None:
+    values = GRAY.astype(np.uint16) * 257
+    values = np.stack([values] * 3, axis=2) if colours else values
+    np.testing.assert_array_equal(read(sixteen_bits(kind, values))[..., 0], GRAY)
+    complaint(lambda: read(sixteen_bits(kind, values >> 4)), *NO_WHITE, "almost black", "12 or 14 bits")
+
+
 def test_a_photograph_of_16_bits_may_be_rather_dark() -> None:
     values = (GRAY.astype(np.uint16) * 257) // 3
     np.testing.assert_array_equal(read(through("PNG", Image.fromarray(values)))[..., 0], values >> 8)

@@ -25,7 +25,7 @@ from sdcda_tutorial.pixels import ORIENTATION, is_deep, to_rgb
 # What a file begins with that Pillow does not know, or not in every version and of every kind.
 _BEGINNINGS = {
     "AVIF": rb"....ftyp.*avi[fs]", "HEIC": rb"....ftyp.*(?:hei|hev|mif1|msf1)", "JPEG XL": rb"\xff\n|....JXL ",
-    "a PDF": rb"%PDF", "such a TIFF": rb"II[*+]\0|MM\0[*+]",
+    "a PDF": rb"%PDF", "PostScript": rb"%!PS|\xc5\xd0\xd3\xc6", "such a TIFF": rb"II[*+]\0|MM\0[*+]",
 }  # fmt: skip
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it logs on stderr, it also raises
@@ -96,6 +96,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")
             # By a file: what Pillow maps into memory by a path it gives scrambled, where a TIFF says that it is turned.
             with open(regular_file(path), "rb") as file, _open(file) as image:
+                if image.format == "EPS":  # a program, which Pillow would have Ghostscript run
+                    raise UnidentifiedImageError
                 image.info["deep"] = is_deep(image)  # now: to look for its EXIF decodes a PNG, which forgets this
                 yield image
     except InputError:
@@ -110,8 +112,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         raise InputError(_unknown(path, name)) from None
     except Image.DecompressionBombError:
         raise InputError(
-            f"{name} has more than {_most_pixels() / 1e6:.0f} million pixels; shrink it, or save it as a JPEG (not a "
-            "progressive one) and give `max_side`, to which it is shrunk while it is read"
+            f"{name} has more than {_most_pixels() / 1e6:.0f} million pixels; shrink it, or (of a JPEG that is not "
+            "progressive) have it shrunk while it is read, by `max_side`"
         ) from None
     except Exception as error:  # on damaged files Pillow raises OSError, SyntaxError, ValueError, IndexError and more
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -92,6 +92,7 @@ def test_a_name_of_two_lines_is_told_in_one(tmp_path: Path, name: str) -> None:
         ("AVIF", b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif"),
         ("JPEG XL", b"\xff\x0a\x7f\x80"),
         ("JPEG XL", b"\0\0\0\x0cJXL \r\n\x87\n"),
+        ("PostScript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"),
         ("such a TIFF", tiff(np.ones((4, 4)))),
     ],
 )
