@@ -7,11 +7,12 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
 from sdcda_tutorial.cli import benchmark, data, doctor, evaluate, masks, predict, train
-from sdcda_tutorial.cli.messages import is_first_process, translate
+from sdcda_tutorial.cli.messages import is_first_process, starts, translate
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.guards.endings import in_order
 from sdcda_tutorial.guards.output import protect
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output, _ = protect("stdout"), protect("stderr")
     warnings.formatwarning = _without_place
     asked = list(sys.argv[1:] if arguments is None else arguments)
+    starts(_command(asked))
     try:
         with in_order():
             code = app(args=asked or ["--help"], prog_name="sdcda", standalone_mode=False)
@@ -66,6 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if output.trouble is not None:
             _leave(f"all is done, but not all could be printed: {output.trouble.strerror}", 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _command(asked: Sequence[str]) -> Any:
+    """The command that the arguments name."""
+    command: Any = typer.main.get_command(app)
+    for word in asked:
+        if word not in getattr(command, "commands", ()):
+            break
+        command = command.commands[word]
+    return command
 
 
 def _without_place(

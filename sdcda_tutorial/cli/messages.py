@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -20,6 +20,7 @@ _OPTIONS = (
 # The rest of the package names Python's parameters and functions in its messages: here is what a user types instead.
 ON_THE_COMMAND_LINE = {
     **{name: f"--{name.replace('_', '-')}" for name in _OPTIONS},
+    "None": "stored",
     "folder": "--out",
     "pseudo_masks": "--masks",
     "vgg_weights": "--weights",
@@ -31,10 +32,30 @@ ON_THE_COMMAND_LINE = {
     "predict_density": "`sdcda predict`",
 }
 
+# Not every command has these two: another parameter of the command, or else what can be said anywhere.
+_INSTEAD = {"max_side": ("--size", "--size of `sdcda train` and others"), "folder": ("OUT", "folder")}
+_taken: set[str] = set()  # what the running command takes
+
+
+def starts(command: Any) -> None:
+    """From now on messages are those of this command of typer: they name its options, and its arguments in capitals."""
+    _taken.clear()
+    for parameter in command.params:
+        _taken.update(parameter.opts)  # of an argument: its name
+
 
 def translate(message: str) -> str:
     """The message with options for parameters, and commands for functions, where it names them in backticks."""
-    return re.sub(r"`(\w+)`", lambda name: ON_THE_COMMAND_LINE.get(name[1], name[0]), message)
+    return re.sub(r"`(\w+)`", lambda name: _typed(name[1]) or name[0], message)
+
+
+def _typed(name: str) -> str | None:
+    """What a user types for it."""
+    typed = ON_THE_COMMAND_LINE.get(name)
+    if name not in _INSTEAD or not _taken or typed in _taken:
+        return typed
+    other, anywhere = _INSTEAD[name]
+    return other if other.lower() in _taken else anywhere
 
 
 def is_first_process() -> bool:

@@ -10,7 +10,9 @@ import pytest
 import typer
 
 from sdcda_tutorial import cli
+from sdcda_tutorial.cli import messages as messages_of_cli
 from sdcda_tutorial.cli.messages import ON_THE_COMMAND_LINE, is_first_process, translate
+from sdcda_tutorial.cli.options import _sides as open_size
 from sdcda_tutorial.training import processes
 
 PACKAGE = Path(cli.__file__).parents[1]
@@ -55,15 +57,35 @@ def test_every_word_is_one_of_the_program() -> None:
     for word in ON_THE_COMMAND_LINE.values():
         if word.startswith("--"):
             assert word in options
+        elif word == "stored":
+            assert open_size(word) == {"max_side": None}
         else:
             assert re.fullmatch(r"`sdcda (\w+)( mini| make| check)?`", word)[1] in commands
 
 
-def test_known_words_are_replaced_and_others_stay() -> None:
+def test_known_words_are_replaced_and_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages_of_cli, "_taken", set())  # as where no command runs
     message = "`folder` already holds `something`; lower `batch_size`, or make masks with `write_pseudo_masks`"
     assert translate(message) == (
         "--out already holds `something`; lower --batch-size, or make masks with `sdcda masks`"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "max_side", "folder"),
+    [
+        ("predict photo.jpg", "--max-side", "--out"),
+        ("train --method se", "--size", "--out"),
+        ("data make a.csv b c", "--size of `sdcda train` and others", "OUT"),
+        ("data check gcc", "--size of `sdcda train` and others", "folder"),
+    ],
+)
+def test_a_message_names_what_the_running_command_has(
+    command: str, max_side: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages_of_cli, "_taken", set())
+    messages_of_cli.starts(cli._command(command.split()))
+    assert translate("by `max_side`; choose another `folder`") == f"by {max_side}; choose another {folder}"
 
 
 @pytest.mark.parametrize(
