@@ -18,6 +18,7 @@ from sdcda_tutorial.experiments.statistics import counts, difference, errors, me
 from sdcda_tutorial.markdown import markdown_table
 
 Place = tuple[slice, slice]
+LEFT_OUT = "best", "best 5", "worst 5"  # images that gain most, or lose most
 
 
 @matplotlib.rc_context(STYLE)
@@ -61,26 +62,29 @@ def gains(found: Mapping[str, Any], method: str) -> np.ndarray:
 def gains_table(found: Mapping[str, Any]) -> str:
     """A row per method that adapts: its MAE minus `better_baseline`'s, and on how many images the difference rests."""
     rows, base = [], better_baseline(found)
-    for method in (name for name in methods_of(found) if name not in (EARLY, "noadapt")):
+    for method, title in titles(methods_of(found)).items():
+        if method in (EARLY, "noadapt"):
+            continue
         one = difference(errors(found, method), errors(found, base), base, same_images=True)
         largest_last = np.sort(gains(found, method))
+        parts = largest_last[:-1], largest_last[:-5], largest_last[5:]
         rows.append([
-            titles([method])[method], f"{one.mae:+.1f}", f"{one.low:+.1f} to {one.high:+.1f}",
-            f"{one.lower_on} of {one.seeds}", f"{(largest_last > 0).mean():.0%}",
-            *(f"{-largest_last[:-best].mean():+.1f}" for best in (1, 5)),
+            title, f"{one.mae:+.1f}", f"{one.low:+.1f} to {one.high:+.1f}", f"{one.lower_on} of {one.seeds}",
+            f"{(largest_last > 0).mean():.0%}", *(f"{-part.mean():+.1f}" for part in parts),
         ])  # fmt: skip
     header = f"MAE minus that of {METHOD_TITLES[base]}"
-    columns = ["all images", "95 % interval", "seeds", "images better", "without the best", "without the best 5"]
+    columns = ["all images", "95 % interval", "seeds", "images better", *(f"without the {n}" for n in LEFT_OUT)]
     return markdown_table([header, *columns], rows, aligned=False)
 
 
 def places_table(found: Mapping[str, Any]) -> str:
     """True and predicted people per image by `evaluation.spacing`, mean ± standard deviation over seeds."""
     places = found["error_places"]
+    named = titles(tuple(places["methods"]))
     rows = [["true", *(f"{people:.1f}" for people in next(iter(places["methods"].values()))["true"])]]
     for method, one in places["methods"].items():
         figures = zip(one["mean"], one["sd"], strict=True)
-        rows.append([titles([method])[method], *(f"{mean:.1f} ± {sd:.1f}" for mean, sd in figures)])
+        rows.append([named[method], *(f"{mean:.1f} ± {sd:.1f}" for mean, sd in figures)])
     return markdown_table(["people per image", *places["classes"]], rows, aligned=False)
 
 

@@ -69,7 +69,9 @@ def test_gains_are_counted_against_the_better_source_only_counter() -> None:
     assert [row[0] for row in cells] == ["SE", "FD", "SE+FD"]
     assert [row[1] for row in cells] == ["-0.8", "-1.0", "-5.0"]
     assert [row[3:] for row in cells] == [
-        ["2 of 2", "17%", "+1.0", "+1.0"], ["1 of 2", "100%", "-1.0", "-1.0"], ["1 of 2", "100%", "-5.0", "-5.0"],
+        ["2 of 2", "17%", "+1.0", "+1.0", "-10.0"],
+        ["1 of 2", "100%", "-1.0", "-1.0", "-1.0"],
+        ["1 of 2", "100%", "-5.0", "-5.0", "-5.0"],
     ]  # fmt: skip
 
 
