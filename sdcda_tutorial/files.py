@@ -11,7 +11,7 @@ import tempfile
 import unicodedata
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -96,18 +96,32 @@ def require_writable(folder: str | os.PathLike[str]) -> None:
     refuse_long_names(folder)
 
 
-def refuse_other_file(path: str | os.PathLike[str], beginning: str) -> None:
-    """Raise an InputError where a file cannot be written, or would replace one that does not begin so."""
+def refuse_other_file(
+    path: str | os.PathLike[str], beginning: str, is_ours: Callable[[str], bool] = lambda text: True
+) -> None:
+    """Raise an InputError where a file cannot be written, or would replace one that does not begin so.
+
+    Args:
+        is_ours: whether a text that begins so is one of ours altogether; an empty file is always free.
+    """
     path = Path(path)
     require_writable(path.parent)
     refuse_long_names(path)
     if os.path.lexists(path):
         if not path.is_file():
             raise InputError(f"{path} is not a file that can be replaced; name a new one")
-        with open(path, "rb") as file:
-            found = file.read(len(beginning.encode()))
-        if not beginning.encode().startswith(found):
+        refuse_read_only(path)
+        found = path.read_bytes()
+        start = beginning.encode()
+        known = found.startswith(start) and is_ours(found.decode("utf-8", "replace"))
+        if not (known or start.startswith(found)):
             raise InputError(f"{path} holds something else, which would be lost; move it away or name another place")
+
+
+def refuse_read_only(path: str | os.PathLike[str]) -> None:
+    """Raise an InputError for a file that may not be changed: an atomic write would replace it all the same."""
+    if not os.access(path, os.W_OK):
+        raise InputError(f"{path} is read-only; make it writable or name another place")
 
 
 def _nearest(path: str | os.PathLike[str]) -> Path:

@@ -7,6 +7,7 @@ guess could make a photograph black or white, in which nobody is counted: such p
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,14 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode == "F" or image.mode.startswith("I") or bool(re.search(_DEEP_TILES, tile))
 
 
+def orientation(image: Image.Image) -> int:
+    """Its EXIF orientation: 1 upright, else 2 to 8, turned or mirrored. Damaged tags are ignored, as by viewers."""
+    tag = 1
+    with suppress(Exception):  # Pillow stumbles over them in many ways
+        tag = image.getexif().get(ORIENTATION, 1)
+    return tag if tag in _TURNS else 1
+
+
 def to_rgb(image: Image.Image, name: str, *, upright: bool = False) -> np.ndarray:
     """The pixels of a picture in any of Pillow's modes.
 
@@ -58,7 +67,7 @@ def to_rgb(image: Image.Image, name: str, *, upright: bool = False) -> np.ndarra
     if tags.get(_KIND, 0) & _REDUCED:
         raise InputError(f"{name} begins with a small copy of its picture, as raw photographs do; save it as JPEG")
     image.load()  # all of it, here: a truncated file fails now, with its path, not later in a training loop
-    turn = _TURNS.get(image.getexif().get(ORIENTATION, 1)) if upright else None
+    turn = _TURNS.get(orientation(image)) if upright else None
     if turn is not None:  # Pillow's `exif_transpose` would write the EXIF anew too, and fails where that is damaged
         image = image.transpose(turn)
     if deep:

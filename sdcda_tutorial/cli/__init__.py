@@ -31,6 +31,12 @@ for command in (
 app.add_typer(data.data_app, name="data")
 
 
+_INTERRUPTED = {
+    "train": "interrupted; the same command with --resume goes on where it was",
+    **dict.fromkeys(("benchmark", "demo", "masks"), "interrupted; the same command goes on where it was"),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors are one line on stderr, exit code 2 for bad input and 1 for a failed training.
 
@@ -39,11 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     output, _ = protect("stdout"), protect("stderr")
     warnings.formatwarning = _without_place
-    asked = list(sys.argv[1:] if arguments is None else arguments)
+    asked = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    given = None if arguments is None and sys.argv[1:] else asked  # None: on Windows *.jpg is looked up, as by a shell
     starts(_command(asked))
     try:
         with in_order():
-            code = app(args=asked or ["--help"], prog_name="sdcda", standalone_mode=False)
+            code = app(args=given, prog_name="sdcda", standalone_mode=False)
     except (InputError, OSError) as error:  # whatever a file or a disk does that nobody foresaw
         _leave(str(error), 2)
     except TrainingStopped as error:
@@ -62,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = getattr(getattr(error, "ctx", None), "command_path", "sdcda")
         _leave(f"{error.format_message()} (see {command} --help)", 2)
     if code in (129, 130, 143):  # newer versions of typer turn Ctrl-C into 130
-        _leave("interrupted; the same command goes on where it was, `sdcda train` with --resume", code)
+        _leave(_INTERRUPTED.get(_command(asked).name, "interrupted"), code)
     if output is not None:
         sys.stdout.flush()
         if output.trouble is not None:

@@ -65,7 +65,7 @@ def benchmark(
     numbers = _numbers(seeds)
     if at_once < 1:
         raise InputError(f"--at-once is a number of seeds from 1 up, not {at_once}")
-    settings = options.find_preset(preset, random_weights)
+    settings = options.find_preset(preset, random_weights, weights)
     names = _rows(methods, settings, preset)
     chosen = list(names)
     if EARLY in chosen and settings.warm_start is None:

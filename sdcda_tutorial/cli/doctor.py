@@ -142,14 +142,23 @@ def _waiting() -> Check:
 
 
 def _models() -> Check:
+    from safetensors import SafetensorError, safe_open
+
     from sdcda_tutorial.errors import InputError
     from sdcda_tutorial.places import MODELS, model
 
     try:
-        folder = {model(name).parent for name in MODELS}.pop()
+        paths = [model(name) for name in MODELS]
     except InputError as error:
         what, _, fix = str(error).partition("; ")
         return Check(False, what, fix)
+    for path in paths:
+        try:
+            with safe_open(path, framework="numpy"):  # its length fits its header; without torch
+                pass
+        except (SafetensorError, OSError):
+            return Check(False, f"{path} is broken or not fetched", "restore it: git checkout, or git lfs pull")
+    folder = paths[0].parent
     return Check(True, f"trained models ({', '.join(MODELS)}) are in {folder}")
 
 

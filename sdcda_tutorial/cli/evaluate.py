@@ -19,7 +19,9 @@ def evaluate(
     ],
     target: Annotated[str, typer.Option(help="labelled data set to measure on, such as shanghaitech-b:ROOT")] = "mini",
     split: Annotated[str, typer.Option(help="part of the data set")] = "test",
-    out: Annotated[Path, typer.Option(help="folder; an older evaluation is replaced")] = Path("build/evaluation"),
+    out: Annotated[Path, typer.Option(help="folder; older files of the same models are replaced")] = Path(
+        "build/evaluation"
+    ),
     size: options.Size = None,
     variant: Annotated[str, typer.Option(help="of PSNR and SSIM: standard or authors")] = "standard",
     devices: options.Devices = 1,
@@ -39,4 +41,12 @@ def evaluate(
     if is_first_process():  # the only process that may write into a card
         for path, found in zip(checkpoint, results.values(), strict=True):
             say("\n" + measured_card(path, found))
-    say(f"\nrows and panel are in {out}")
+    older = [path.name for path in sorted(out.glob("*.json")) if path.stem not in results and _is_evaluation(path)]
+    say(f"\nrows and panel are in {out}" + (f", beside an older evaluation: {', '.join(older)}" if older else ""))
+
+
+def _is_evaluation(path: Path) -> bool:
+    from sdcda_tutorial.evaluation.results import BEGINNINGS
+
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read(len(BEGINNINGS["json"])) == BEGINNINGS["json"]

@@ -42,22 +42,22 @@ def masks(
     from sdcda_tutorial.experiments.pipeline import Experiment
     from sdcda_tutorial.training import Records
 
-    settings, records = options.find_preset(preset, random_weights), Records(tensorboard=tensorboard)
+    settings, records = options.find_preset(preset, random_weights, weights), Records(tensorboard=tensorboard)
     hardware = options.choose_hardware(
         precision, devices=devices, nodes=nodes, workers=workers, accumulate=accumulate, compile=compile,
         checkpoint_activations=checkpoint_activations,
     )  # fmt: skip
-    useless = [] if segmenter is None else list(options.given(boxes=boxes, steps=steps, scale=scale))
+    useless = [] if segmenter is None else list(options.given(boxes=boxes, steps=steps, scale=scale, weights=weights))
     if useless:
         raise InputError(
             f"--{useless[0]} is of a training, but the mask model of --segmenter is ready; drop one of them"
         )
+    segmenter = segmenter and options.find_model(segmenter)
     data = options.open_data(target, "target", "train", size)
     experiment = Experiment(
         out, _change(settings, threshold, scale, steps), source=data, target=data,
         boxes=None if segmenter else options.open_boxes(boxes, target, size, preset),
-        segmenter=segmenter and options.find_model(segmenter),
-        vgg_weights=weights, seed=seed, hardware=hardware, records=records,
+        segmenter=segmenter, vgg_weights=weights, seed=seed, hardware=hardware, records=records,
     )  # fmt: skip
     experiment.check_mask_model()
     tell_of({"boxes": experiment.boxes, "target": data})

@@ -61,7 +61,7 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def find_preset(name: str, random_weights: bool) -> Preset:
+def find_preset(name: str, random_weights: bool, weights: Path | None) -> Preset:
     """The preset of that name, without ImageNet's weights if random ones are asked for."""
     from sdcda_tutorial.experiments.presets import PRESETS
 
@@ -71,6 +71,8 @@ def find_preset(name: str, random_weights: bool) -> Preset:
     if random_weights:
         own, adaptation = replace(preset.segmenter, pretrained=False), replace(preset.adaptation, pretrained=False)
         preset = replace(preset, segmenter=own, adaptation=adaptation)
+    if weights is not None and not (preset.segmenter.pretrained or preset.adaptation.pretrained):
+        raise InputError("--weights: everything starts from random weights here; drop the option")
     return preset
 
 
@@ -137,7 +139,10 @@ def find_model(given: Path) -> Path:
     """What an option names as a checkpoint: a file, or by its name a model that comes with the package."""
     from sdcda_tutorial.places import MODELS, model
 
-    return model(str(given)) if str(given) in MODELS and not given.exists() else given
+    found = model(str(given)) if str(given) in MODELS and not given.is_file() else given
+    if not found.exists():  # before data is read, or drawn
+        raise InputError(f"checkpoint {found} does not exist; give a .safetensors file that training has written")
+    return found
 
 
 def open_boxes(spec: str | None, target: str, size: str | None, preset: str) -> CrowdDataset | None:

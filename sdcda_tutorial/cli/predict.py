@@ -60,8 +60,10 @@ def predict(
         raise InputError("--area is the square metres, a millionth or more, of a --region; give both")
     _refuse_other_files(json, csv)
     named, checkpoint = checkpoint, find_model(checkpoint)
+    card, digest = model_card.text(checkpoint), weights_digest(checkpoint)
     counter = folded(load_counter(checkpoint)[0])
     require_writable(out)
+    photo = _without_our_own(photo)
     for path in photo:
         if len(photo) > 1:  # all are whole before anything is written: a JPEG's smallest decoding shows
             read_image_at_least(path, (1, 1))
@@ -69,7 +71,7 @@ def predict(
             refuse_beyond(corners, image_size(path, upright=True), path)
         refuse_long_names(out / f"{path.stem}{'-map' if save_map else ''}.png")
     precision = "float16" if half else None
-    records, about = [], {"weights_sha256": weights_digest(checkpoint), **given(region=region, precision=precision)}
+    records, about = [], {"weights_sha256": digest, **given(region=region, precision=precision)}
     for path in photo:
         with _half_where_asked(counter, half, path):
             record = save_overlay(out, path, counter, max_side, region=corners, with_map=save_map) | about
@@ -78,11 +80,23 @@ def predict(
         records.append(record)
         typer.echo(_line(record), err="-" in (json, csv))
     _write(records, json, csv)
-    typer.echo(model_card.text(checkpoint), err=True)  # apart from the counts, which a program may read
+    typer.echo(card, err=True)  # apart from the counts, which a program may read
     if named != checkpoint:
         typer.echo(
             f"note: {named} was trained on synthetic scenes only; do not rely on its counts of photographs", err=True
         )
+
+
+def _without_our_own(photo: Sequence[Path]) -> list[Path]:
+    """The photographs without overlays and maps of earlier counts, which a pattern like *.png names too."""
+    from sdcda_tutorial.datasets.images import drawn_by_predict
+
+    ours = {path for path in photo if path.suffix == ".png" and drawn_by_predict(path)}
+    if len(ours) == len({*photo}):
+        raise InputError(f"{photo[0]} is an overlay or a map that this command has drawn; name the photograph")
+    for path in sorted(ours):
+        typer.echo(f"note: {in_one_line(path)} is not counted: it is an overlay or a map of this command", err=True)
+    return [path for path in photo if path not in ours]
 
 
 @contextmanager
@@ -115,14 +129,14 @@ def _line(record: Mapping[str, Any]) -> str:
 
 def _refuse_other_files(json: str | None, csv: str | None) -> None:
     """Raise an InputError, before anything is counted, where the records cannot be written."""
-    from sdcda_tutorial.evaluation.records import BEGINNINGS
+    from sdcda_tutorial.evaluation.records import BEGINNINGS, is_csv, is_json
     from sdcda_tutorial.files import refuse_other_file
 
     if None not in (json, csv) and Path(str(json)).resolve() == Path(str(csv)).resolve():
         raise InputError(f"--json and --csv are both {json}; name two files")
-    for name, file in (("json", json), ("csv", csv)):
+    for name, file, is_ours in (("json", json, is_json), ("csv", csv, is_csv)):
         if file not in (None, "-"):
-            refuse_other_file(file, BEGINNINGS[name])
+            refuse_other_file(file, BEGINNINGS[name], is_ours)
         if file is not None and Path(file).suffix in (".png", ".npy"):
             raise InputError(f"--{name} {file} would be taken for an overlay or a map; name it FILE.{name}")
 
@@ -136,5 +150,6 @@ def _write(records: Sequence[Mapping[str, Any]], json: str | None, csv: str | No
         if file == "-":
             typer.echo(as_text(records), nl=False)
         elif file is not None:
-            with one_writer(Path(file).parent, wait=math.inf):
-                write_text(file, as_text(records))
+            path = Path(file).resolve()  # a link stays a link
+            with one_writer(path.parent, wait=math.inf):
+                write_text(path, as_text(records))

@@ -20,7 +20,7 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import in_one_line, regular_file
-from sdcda_tutorial.pixels import ORIENTATION, is_deep, to_rgb
+from sdcda_tutorial.pixels import is_deep, orientation, to_rgb
 
 # What a file begins with that Pillow does not know, or not in every version and of every kind.
 _BEGINNINGS = {
@@ -77,11 +77,21 @@ def stored_size(path: str | os.PathLike[str]) -> tuple[tuple[int, int], int]:
     From the header alone: a PNG that has its tag behind the pixels counts as upright.
     """
     with opened(path) as image:
-        size, tag = (image.height, image.width), 1
-        if image.format != "PNG" or image.info.keys() & {"exif", "Raw profile type exif"}:
-            with suppress(Exception):  # damaged tags, over which Pillow stumbles: viewers ignore them
-                tag = image.getexif().get(ORIENTATION, 1)
-        return size, tag if tag in range(2, 9) else 1
+        size = image.height, image.width
+        known = image.format != "PNG" or bool(image.info.keys() & {"exif", "Raw profile type exif"})
+        return size, orientation(image) if known else 1
+
+
+def drawn_by_predict(path: str | os.PathLike[str]) -> bool:
+    """Whether a PNG is an overlay or a density map of ours, which no one wants to count or to learn from."""
+    try:
+        with opened(path) as image:
+            source, about = (str(image.info.get(key, "")) for key in ("Source", "Description"))
+    except InputError:
+        return False
+    return bool(
+        re.fullmatch("(map of )?[0-9a-f]{16}", source) and re.search("predicted density|people per pixel", about)
+    )
 
 
 @contextmanager
@@ -154,7 +164,7 @@ def _unknown(path: str | os.PathLike[str], name: str) -> str:
 
 def _oriented_size(image: Image.Image, upright: bool) -> tuple[int, int]:
     turned = upright and image.format != "TIFF"  # whose size is that after Pillow has turned it
-    sideways = turned and image.getexif().get(ORIENTATION) in (5, 6, 7, 8)
+    sideways = turned and orientation(image) in (5, 6, 7, 8)
     return (image.width, image.height) if sideways else (image.height, image.width)
 
 

@@ -19,7 +19,7 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import model_card
 from sdcda_tutorial.evaluation import pictures as plotting
-from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate
+from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate, is_csv
 from sdcda_tutorial.files import refuse_other_file, require_writable
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.metrics import Variant
@@ -59,8 +59,8 @@ def compare(
     for path in checkpoints:  # all of them before the first long evaluation
         counter, card = load_counter(path)
         title = _title(path, counters)
-        for kind, beginning in BEGINNINGS.items():
-            refuse_other_file(out / f"{title}.{kind}", beginning)
+        refuse_other_file(out / f"{title}.json", BEGINNINGS["json"])
+        refuse_other_file(out / f"{title}.csv", BEGINNINGS["csv"], is_csv)
         counters[title], kernel = counter.to(fabric.device), build(partial(_kernel, card), path)
         chosen = build(partial(card.__getitem__, "chosen"), path)
         origin = {"title": title, "weights_sha256": weights_digest(path), "chosen": chosen}
@@ -83,7 +83,10 @@ def measured_card(path: Path, found: Results) -> str:
     """Add results to the card of a run's model. Returns the card as text, with a line if they could not be added."""
     which = {key: found.about[key] for key in ("data", "split", "variant")}
     figures = {**which, **found.totals(), "date": datetime.date.today().isoformat()}
-    trouble = model_card.add_test(path, found.about["weights_sha256"], figures)
+    measured = found.about["weights_sha256"]
+    trouble = model_card.add_test(path, measured, figures)
+    if not path.is_file() or weights_digest(path) != measured:
+        return f"{path} is no longer the model that was measured ({measured}); its card is not shown"
     return model_card.text(path) + (f"\n{trouble}" if trouble else "")
 
 

@@ -34,6 +34,8 @@ def add_test(path: Path, weights: str, figures: Mapping[str, Any]) -> str | None
         Why the results could not be added, or None.
     """
     file = path.resolve()  # a link stays a link
+    if not file.is_file():
+        return f"{path} has been removed meanwhile"
     if not (file.parent / "config.json").exists():
         return None
     if not os.access(file, os.W_OK):  # an atomic write renames, so it would replace the file all the same
@@ -108,6 +110,7 @@ def _measured(card: Mapping[str, Any]) -> list[str]:
     shown = [metric for metric in METRICS.values() if metric.shown == "everywhere"]
     lines = []
     for test, part in parts:  # a card from before a metric was added lacks it
+        part += " (PSNR and SSIM as the authors')" if test.get("variant") == "authors" else ""
         figures = (f"{m.heading} {m.text(test[m.name])}" for m in shown if test.get(m.name) is not None)
         lines.append(f"{', '.join(figures)} on {part}" + (f"; {partly(test)}" if partly(test) else ""))
     return lines

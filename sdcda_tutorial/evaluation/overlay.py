@@ -97,7 +97,7 @@ def save_overlay(
         max_side: a photograph whose longer side exceeds this is shrunk to it first.
         region: (N, 2) corners of a polygon in pixels of the photograph, upright and as large as it is stored.
         with_map: also write the density map beside the overlay, under the same conditions: NAME.npy, and NAME-map.png
-            (see `save_map`).
+            (see `save_map`). A map of this photograph that lies there is written anew in any case.
     Returns:
         photo, count, height and width in which it was counted; region_count where there is a `region`; the paths of
         overlay, map and map_png.
@@ -128,7 +128,7 @@ def save_overlay(
             with suppress(FileExistsError):  # where there are no locks, another process was faster with this name
                 _save(picture, path, {"Description": description, "Source": digest}, new=new)
                 record["overlay"] = str(path)
-        if with_map:
+        if with_map or origin_of(_map_paths(path)[1]) == _map_origin(digest):  # a map of another count must not stay
             record["map"], record["map_png"] = map(str, _map_paths(path))
             save_map(density, *_map_paths(path), f"{photo.name}: people per pixel", _map_origin(digest))
     return record
@@ -141,8 +141,11 @@ def _free(out: Path, stem: str, digest: str, with_map: bool) -> tuple[Path, bool
         path = out / f"{stem}{next(numbers)}.png"
         new = not os.path.lexists(path)
         _, map_png = maps = _map_paths(path)
-        maps_free = origin_of(map_png) == _map_origin(digest) or not any(map(os.path.lexists, maps))
-        if (new or origin_of(path) == digest) and (maps_free or not with_map):
+        ours = new or (origin_of(path) == digest and os.access(path, os.W_OK))
+        maps_free = not any(map(os.path.lexists, maps)) or (
+            origin_of(map_png) == _map_origin(digest) and all(os.access(one, os.W_OK) for one in maps)
+        )
+        if ours and (maps_free or not with_map):
             return path, new
 
 

@@ -16,7 +16,7 @@ from sdcda_tutorial.datasets.images import opened
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.colours import DENSITY
-from sdcda_tutorial.files import atomic_path, in_utf8
+from sdcda_tutorial.files import atomic_path, in_utf8, refuse_read_only
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -91,3 +91,4 @@ def refuse_other_picture(path: str | Path, beginning: str) -> None:
             ours = False
         if not ours:
             raise InputError(f"{path} is not ours and would be lost; move it away or name another place")
+        refuse_read_only(path)

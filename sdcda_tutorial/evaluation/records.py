@@ -5,12 +5,32 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sdcda_tutorial.files import in_utf8
+from sdcda_tutorial.files import in_utf8, parse_json
 
 BEGINNINGS = {"json": '[\n {\n  "photo": ', "csv": '"photo","count",'}  # by which an earlier file of ours is known
+ALWAYS = {"photo", "count", "height", "width", "overlay", "weights_sha256"}
+SOMETIMES = {"region", "region_count", "people_per_m2", "map", "map_png", "precision"}
+
+
+def is_json(text: str) -> bool:
+    """Whether it is a file of records to which nobody has added anything."""
+    try:
+        stored = parse_json(text)
+    except ValueError:
+        return False
+    return isinstance(stored, list) and all(isinstance(one, dict) and _is_record(one.keys()) for one in stored)
+
+
+def is_csv(text: str) -> bool:
+    """As `is_json`."""
+    return _is_record(next(csv.reader(text.splitlines())))
+
+
+def _is_record(names: Iterable[str]) -> bool:
+    return {*names} >= ALWAYS and {*names} <= ALWAYS | SOMETIMES
 
 
 def as_json(records: Sequence[Mapping[str, Any]]) -> str:

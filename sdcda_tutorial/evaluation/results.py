@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 BEGINNINGS = {"json": '{\n "totals": {', "csv": "name,count,predicted,background,crowd"}
 
 
+def is_csv(text: str) -> bool:
+    """Whether it is a table of `Results.to_csv` to which nobody has added a column."""
+    return {*text.partition("\n")[0].split(",")} <= {*BEGINNINGS["csv"].split(","), *METRICS}
+
+
 @dataclass(frozen=True)
 class Results:
     """Rows and their totals. Every metric is an attribute, unrounded: `results.mae`.

@@ -21,12 +21,27 @@ def table(results: Mapping[str, Results]) -> str:
     """The table of `rows`, and below it of how many images it is and what the last columns mean."""
     totals = [found.totals() for found in results.values()]
     first = next(iter(results.values()))
-    outside = first.about.get("points_outside")
+    outside, variant = first.about.get("points_outside"), first.about.get("variant", "standard")
+    kernels = {title: _kernel(found) for title, found in results.items()}
+    differ = len({*kernels.values()}) > 1
     fewer = {title: partly(one) for title, one in zip(results, totals, strict=True)}
     return (
         rows(results)
         + f"\n{len(first.rows)} images, {first.mean_count:.1f} people each on average"
         + (f", without {outside} annotated points that lie outside their images" if outside else "")
-        + ". background: people predicted where nobody is; crowd: people predicted too many (+) or too few (-) where "
-        "there are some." + "".join(f" {title}: {part}, where it is finite." for title, part in fewer.items() if part)
+        + ". background: people predicted where the true map is zero, out of reach of every head's kernel; crowd: "
+        "people predicted too many (+) or too few (-) elsewhere."
+        + (" PSNR and SSIM are computed as the authors' later code does." if variant == "authors" else "")
+        + "".join(f" {title}: {part}, where it is finite." for title, part in fewer.items() if part)
+        + ("" if not differ else _OF_KERNELS.format("; ".join(f"{title}: {has}" for title, has in kernels.items())))
     )
+
+
+_OF_KERNELS = (
+    "\nThe true maps differ, because every model is measured with the kernel that it was trained with ({}): do not "
+    "compare PSNR, SSIM, GAME, background or crowd between them; MAE and MSE do not depend on it."
+)
+
+
+def _kernel(found: Results) -> str:
+    return "{kernel}, σ {sigma:g}, {kernel_size} pixels wide".format_map(found.about["kernel"])

@@ -27,6 +27,8 @@ def export_program(counter: CrowdCounter, path: str | Path, size: tuple[int, int
     Raises:
         InputError: the program does not give the map of the counter here, or cannot be written.
     """
+    if Path(path).suffix != ".pt2":
+        raise InputError(f"{path} should end in .pt2; rename it")
     # In torch's own memory order: the archive does not keep that of convolutions.
     counter = deepcopy(counter).eval().to(memory_format=torch.contiguous_format)
     x = torch.rand(1, 3, *size, device=counter.E.mean.device)

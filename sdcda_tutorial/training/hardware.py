@@ -94,11 +94,12 @@ class Hardware:
 
         # No greeting from each process, no message about the precision for each training.
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-        fabric = Fabric(
-            accelerator=self.accelerator, devices=self.devices, num_nodes=self.nodes, plugins=[cluster_environment()],
-            precision=self.resolved_precision(),  # type: ignore[arg-type]
-        )  # fmt: skip
         try:
+            fabric = Fabric(
+                accelerator=self.accelerator, devices=self.devices, num_nodes=self.nodes,
+                plugins=[cluster_environment()],
+                precision=self.resolved_precision(),  # type: ignore[arg-type]
+            )  # fmt: skip
             fabric.launch()
         except torch.distributed.DistError as error:
             reason = str(error).partition("\n")[0]

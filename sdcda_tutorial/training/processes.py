@@ -118,8 +118,15 @@ def number_started() -> int | None:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that speaks to the user."""
-    ranks = ("RANK", "NODE_RANK", "LOCAL_RANK") if _tasks_of_srun() == 1 else ("SLURM_PROCID",)
+    """Whether this process is the one that speaks to the user.
+
+    A rank says so only beside what a launcher sets with it: some clusters give every single process a RANK.
+    """
+    if _tasks_of_srun() > 1:
+        ranks: tuple[str, ...] = ("SLURM_PROCID",)
+    else:
+        ranks = ("RANK", "NODE_RANK", "LOCAL_RANK") if "LOCAL_RANK" in os.environ else ()
+        ranks += ("NODE_RANK",) if "MASTER_ADDR" in os.environ else ()
     return all(os.environ.get(rank, "0") == "0" for rank in ranks)
 
 
@@ -189,9 +196,10 @@ def average_buffers(module: nn.Module, fabric: Fabric) -> None:
 
 
 def _tasks_of_srun() -> int:
-    # In an interactive shell of a cluster srun has started the shell, not us.
+    # In an interactive shell of a cluster srun has started the shell, not us. SLURM_NTASKS is no evidence: it is what a
+    # job has asked for, even where its script starts us without srun, once.
     interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
-    return 1 if interactive else int(os.environ.get("SLURM_NTASKS", "1"))
+    return 1 if interactive else int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
 
 
 def _meeting_point(nodes: int) -> dict[str, str]:

@@ -95,15 +95,15 @@ def test_a_message_names_what_the_running_command_has(
         {"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "2"},
         {"LOCAL_RANK": "1", "RANK": "1", "WORLD_SIZE": "2"},
         {"NODE_RANK": "1"},
-        {"SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train"},
-        {"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train"},
+        {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_NAME": "train"},
+        {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_NAME": "train"},
     ],
     ids=str,
 )
 def test_the_first_process_is_that_of_the_training(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("RANK", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
+    for name in ("RANK", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -16,8 +16,11 @@ import pytest
 from command_line import files, ran, refused, run
 from PIL import Image
 
+from sdcda_tutorial.datasets import open_dataset
 from sdcda_tutorial.datasets.images import read_image
 from sdcda_tutorial.datasets.transforms import resize_image
+from sdcda_tutorial.evaluation import overlay
+from sdcda_tutorial.evaluation.overlay import save_overlay
 from sdcda_tutorial.evaluation.regions import count_in
 from sdcda_tutorial.files import in_one_line
 from sdcda_tutorial.prediction import predict_density
@@ -200,6 +203,83 @@ def test_maps_replace_only_maps_of_the_same_photograph() -> None:
     records = json.loads(predict(two, three, same, "--save-map", "--json", "-"))
     assert [Path(record["map"]).name for record in records] == ["b-2.npy", "c-2.npy", "a-map-2.npy"]
     assert Path("out/b.npy").read_text() == Path("out/c-map.png").read_text() == "mine"
+
+
+def test_a_map_of_another_count_does_not_stay_beside_the_overlay() -> None:
+    photo = photograph("a.png")
+    predict(photo, "--save-map")
+    (record,) = json.loads(ran("predict", photo, "--checkpoint", OTHER, "--out", "out", "--json", "-"))
+    assert float(np.load("out/a.npy").sum(dtype=np.float64)) == pytest.approx(record["count"], rel=1e-6)
+    assert record["map"] == "out/a.npy"
+
+
+def test_overlays_and_maps_are_no_photographs() -> None:
+    one, two = photograph("mine/a.jpg", seed=1), photograph("mine/b.png", seed=2)
+    ran("predict", one, two, "--checkpoint", MODEL, "--out", "mine", "--save-map")
+    drawn = ["a-map.png", "a.png", "b-2-map.png", "b-2.png"]
+    assert {path.name for path in Path("mine").glob("*.png")} == {"b.png", *drawn}
+    data = open_dataset("images:mine")
+    assert data.names == ["a.jpg", "b.png"]
+    assert [Path(left.path).name for left in data.leftovers if left.path.endswith(".png")] == drawn
+    done = run("predict", *Path("mine").glob("*.png"), "--checkpoint", MODEL, "--out", "out", "--json", "-")
+    assert [record["photo"] for record in json.loads(done.out)] == ["mine/b.png"]
+    assert all(f"note: mine/{name} is not counted" in done.err for name in drawn)
+    assert "is an overlay or a map that this command has drawn" in refused("predict", "mine/a.png")
+
+
+def test_what_somebody_has_added_to_records_is_not_lost() -> None:
+    photo = photograph("a.png")
+    predict(photo, "--json", "a.json", "--csv", "a.csv")
+    record = json.loads(Path("a.json").read_text())[0]
+    Path("a.json").write_text(json.dumps([record | {"by_hand": 3}], indent=1) + "\n")
+    heading, row = Path("a.csv").read_text().splitlines()
+    Path("a.csv").write_text(f'{heading},"by_hand"\n{row},3\n')
+    Path("r.csv").write_text('"photo","count","rater"\n"a.png",23,"Ada"\n')  # as R writes one
+    Path("hand.json").write_text(json.dumps([{"photo": "a.png", "count_by_hand": 23}], indent=1))
+    before = {path: path.read_bytes() for path in map(Path, ("a.json", "a.csv", "r.csv", "hand.json"))}
+    for path in before:
+        said = refused("predict", photo, "--checkpoint", MODEL, "--out", "out", f"--{path.suffix[1:]}", path)
+        assert f"{path} holds something else, which would be lost" in said
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_what_is_read_only_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = photograph("a.png")
+    predict(photo, "--json", "a.json", "--save-map")
+    before = {path: path.read_bytes() for path in [Path("a.json"), *Path("out").iterdir()]}
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) not in before)  # who tests may be root
+    asked = ("predict", photo, "--checkpoint", OTHER, "--out", "out", "--save-map")
+    assert "a.json is read-only" in refused(*asked, "--json", "a.json")
+    (record,) = json.loads(ran(*asked, "--json", "-"))
+    assert record["overlay"] == "out/a-2.png" and record["map"] == "out/a-2.npy"
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_a_link_to_records_stays_a_link() -> None:
+    photo = photograph("a.png")
+    predict(photo, "--json", "real.json")
+    Path("link.json").symlink_to("real.json")
+    ran("predict", photo, "--checkpoint", OTHER, "--out", "out", "--json", "link.json")
+    assert Path("link.json").is_symlink()
+    assert json.loads(Path("real.json").read_text())[0]["weights_sha256"] == weights_digest(OTHER)
+
+
+def test_the_card_is_that_of_the_model_that_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = photograph("a.png")
+    Path("m.safetensors").write_bytes(MODEL.read_bytes())
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        Path("m.safetensors").unlink()  # a training that keeps few epochs does
+        return save_overlay(*arguments, **options)
+
+    monkeypatch.setattr(overlay, "save_overlay", counted)
+    done = run("predict", photo, "--checkpoint", "m.safetensors", "--out", "out")
+    assert done.code == 0 and f"(weights {weights_digest(MODEL)})" in done.err
+
+
+def test_a_folder_of_the_name_is_no_model() -> None:
+    Path("se+fd").mkdir()
+    assert "a.png: " in ran("predict", photograph("a.png"), "--out", "out")
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def test_a_run_in_training_is_refused_and_when_it_has_ended_it_goes_on(
     else:
         assert process.exitcode == 128 + how
         *_, last = (tmp_path / "said").read_text().splitlines()
-        assert last == "sdcda: interrupted; the same command goes on where it was, `sdcda train` with --resume"
+        assert last == "sdcda: interrupted; the same command with --resume goes on where it was"
         assert [path for path in tmp_path.rglob(".*")] == []
     ran("train", "--method", "fd", "--out", tmp_path, "--resume")
     assert [path for path in tmp_path.rglob(".*")] == []

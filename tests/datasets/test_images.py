@@ -18,7 +18,7 @@ from PIL import Image, features
 
 from sdcda_tutorial.datasets import ImageFolder
 from sdcda_tutorial.datasets.check import check
-from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at_least
+from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at_least, stored_size
 
 READERS: list[Callable[..., Any]] = [read_image, image_size, lambda path, **kw: read_image_at_least(path, (1, 1), **kw)]
 
@@ -159,6 +159,17 @@ def test_a_damaged_exif_is_no_damaged_photograph(tmp_path: Path) -> None:
     corners().save(tmp_path / "x.jpg", exif=exif)
     assert read_image(tmp_path / "x.jpg", upright=True).shape == (30, 20, 3)
     assert image_size(tmp_path / "x.jpg", upright=True) == (30, 20)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0", b"Exif\0\0MM\0*\0\0\xff\xff"])
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_tags_that_nobody_can_read_say_upright(tmp_path: Path, ending: str, exif: bytes) -> None:
+    path = tmp_path / f"x.{ending}"
+    corners().save(path, exif=exif)
+    for upright in (False, True):
+        assert read_image(path, upright=upright).shape == (20, 30, 3)
+        assert image_size(path, upright=upright) == (20, 30)
+    assert stored_size(path) == ((20, 30), 1)
 
 
 # --- size -------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from sdcda_tutorial.datasets import ImageFolder, Sample
 from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, Metric
-from sdcda_tutorial.evaluation.results import Results, evaluate, mask_quality, predict_density
+from sdcda_tutorial.evaluation.results import Results, evaluate, is_csv, mask_quality, predict_density
 from sdcda_tutorial.evaluation.tables import table
 from sdcda_tutorial.networks import CrowdCounter
 
@@ -302,7 +302,23 @@ def test_table_by_hand(results: Results) -> None:
     assert second.startswith("| SE+FD, longer | 2.00 |")
     assert legend.startswith("2 images, 1.0 people each on average.")
     parts = "PSNR over 1, SSIM over 1 of 2 images, where it is finite."
-    assert legend.endswith(f"where there are some. NoAdapt: {parts} SE+FD, longer: {parts}")
+    assert legend.endswith(f"too few (-) elsewhere. NoAdapt: {parts} SE+FD, longer: {parts}")
+
+
+def test_what_must_not_be_compared_is_told(results: Results) -> None:
+    other = replace(results, about=results.about | {"kernel": {"kernel": "fixed", "sigma": 2.0, "kernel_size": 15}})
+    said = table({"ours": results, "theirs": other}).splitlines()[-1]
+    assert said.startswith("The true maps differ")
+    assert "ours: fixed, σ 4, 1 pixels wide; theirs: fixed, σ 2, 15 pixels wide" in said
+    assert "true maps differ" not in table({"ours": results, "again": results})
+    authors = replace(results, about=results.about | {"variant": "authors"})
+    assert "PSNR and SSIM are computed as the authors'" in table({"": authors})
+
+
+def test_a_table_with_a_column_of_somebodys_own_is_not_ours(results: Results, tmp_path: Path) -> None:
+    results.to_csv(tmp_path / "rows.csv")
+    text = (tmp_path / "rows.csv").read_text()
+    assert is_csv(text) and not is_csv(text.replace(",crowd", ",crowd,my_note", 1))
 
 
 def test_means_of_all_images_are_no_matter_of_a_line(results: Results) -> None:

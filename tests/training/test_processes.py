@@ -237,10 +237,14 @@ def test_the_processes_of_a_machine_know_their_place(tmp_path: Path, monkeypatch
         ({}, None, True),
         ({"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "8"}, 8, True),  # torchrun
         ({"RANK": "4", "LOCAL_RANK": "0", "WORLD_SIZE": "8"}, 8, False),
-        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, 4, True),  # srun
-        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "3"}, 4, False),
-        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "interactive"}, None, True),
-        ({"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, None, True),  # a batch job that starts its processes by --devices
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0"}, 4, True),  # srun
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3"}, 4, False),
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "interactive"}, None, True),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, None, True),  # a job's script, which starts processes by --devices
+        ({"RANK": "1"}, None, True),  # what some clusters give a single process
+        ({"NODE_RANK": "1"}, None, True),
+        ({"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, None, True),
+        ({"NODE_RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, None, False),  # of --nodes
     ],
 )
 def test_who_was_started_by_torchrun_or_srun_knows(
