@@ -190,7 +190,7 @@ class CrowdDataset(Sequence[Sample]):
 
     def _bytes(self, index: int) -> int:
         """Three of image and one of mask for each pixel of a sample."""
-        return 4 * math.prod(self.size or self._target(image_size(self.entry(index).image, upright=self.upright)))
+        return 4 * math.prod(self.size or self.size_of(index))
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -202,6 +202,10 @@ class CrowdDataset(Sequence[Sample]):
         if entry.name not in self._cache:
             self._cache[entry.name] = self._load(self._find(entry))
         return self._cache[entry.name]
+
+    def size_of(self, index: int) -> Size:
+        """(height, width) of sample `index`, from the header of its file."""
+        return self._target(image_size(self.entry(index).image, upright=self.upright))
 
     def read_image(self, index: int) -> np.ndarray:
         """Image `index` as its sample has it, (H, W, 3) uint8, without looking at any label."""

@@ -79,7 +79,12 @@ def _target(card: Mapping[str, Any]) -> list[str]:
     data, masks, origin = card["config"]["target_data"], card["config"]["pseudo_masks"], card.get("masks")
     if data is None:
         return ["none"]
-    made_by = f" of mask model {origin['weights_sha256']}, threshold {origin['threshold']:g}" if origin else ""
+    made_by = ""
+    if origin and "control" in origin:
+        made_by = f", a control: {origin['control']}"
+    elif origin:
+        made_by = f" of mask model {origin['weights_sha256']}, threshold {origin['threshold']:g}"
+        made_by += f", {origin['changed_since']} of them changed since" if "changed_since" in origin else ""
     return [_data(data, _world(card)) + (f"; pseudo-masks {masks}{made_by}" if masks else "")]
 
 
@@ -121,7 +126,8 @@ def _made(card: Mapping[str, Any]) -> list[str]:
     if (on := card.get("hardware")) is None:
         return [made]
     processes = f"{on['processes']} × " if on["processes"] > 1 else ""
-    return [f"{card['date']} in {card['seconds']:.0f} s on {processes}{on['device']}, {on['precision']}; {made}"]
+    parts = f" in {card['micro_batches']} micro-batches" if "micro_batches" in card else ""
+    return [f"{card['date']} in {card['seconds']:.0f} s on {processes}{on['device']}, {on['precision']}{parts}; {made}"]
 
 
 def _world(card: Mapping[str, Any]) -> str:

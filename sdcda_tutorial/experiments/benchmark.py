@@ -113,9 +113,8 @@ class Benchmark:
     def run(self, seeds: Sequence[int], *, at_once: int = 1, say: Say) -> dict[str, Any]:
         """Train and measure all methods on all seeds; results.json and cells.jsonl are written again after each seed.
 
-        With several at once they are written when all are trained. results.json covers the seeds of this call. An
-        earlier call's date and machine stay in it only if all its seeds are asked for again. cells.jsonl keeps the
-        cells of all calls.
+        With several at once they are written when all are trained. results.json covers the seeds of this call; an
+        earlier call's date and machine stay in it only if nothing is new. cells.jsonl keeps the cells of all calls.
 
         Args:
             at_once: seeds to train at the same time; see `run_seeds_in_parallel`.
@@ -129,8 +128,6 @@ class Benchmark:
     def _run(self, seeds: Sequence[int], at_once: int, say: Say) -> dict[str, Any]:
         path, cells = self.folder / "results.json", self.folder / "cells.jsonl"
         stored = read_object(path) if path.exists() else {}
-        then = stored.get("seeds")
-        kept = stored.get("provenance") if isinstance(then, list) and all(seed in seeds for seed in then) else None
         read_cells(cells)  # a damaged file shows now, not after hours
         at_once = min(at_once, len(seeds))
         if at_once > 1:
@@ -142,6 +139,8 @@ class Benchmark:
             about = {} if self.data is None else {"data": self.data.describe()}
             about |= summarise(per_seed, same_images=self.data is not None)
             about |= collect_measurements(self.folder, per_seed)
+            known = stored.get("cells", []) if stored.get("data") == about.get("data") else []
+            kept = stored.get("provenance") if all(cell in known for cell in about["cells"]) else None
             write_json(path, {"provenance": kept or provenance(at_once), **about})
         return read_object(path)
 
@@ -164,8 +163,9 @@ class Benchmark:
         if kept is not None:
             for name in (*self.methods, "segmenter", *(f"{name}-translation" for name in TRANSLATIONS)):
                 refuse_other_file(kept / f"{name}.jsonl", '{"step": ')
-                if os.path.lexists(kept / f"{name}.safetensors"):
-                    read_card(kept / f"{name}.safetensors")
+                model = kept / f"{name}.safetensors"
+                if os.path.lexists(model) and not read_card(model).keys() >= {"method", "seed", "data"}:
+                    raise InputError(f"{model} is none that a benchmark has kept; move it away or name another place")
 
     def _data_of(self, seed: int) -> SeedData:
         return self.data or mini_data(self.folder / f"seed_{seed}/world", seed)

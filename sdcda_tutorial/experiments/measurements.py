@@ -60,7 +60,7 @@ def collect_measurements(folder: Path, per_seed: Mapping[int, Any]) -> dict[str,
             known = {method: _figures(path) for method, path in paths.items() if path.exists()}
             if known:
                 found[name][str(seed)] = known
-        if (of_seed / "mask_quality.json").exists():
+        if (of_seed / "mask_quality.json").exists() and (of_seed / "masks").exists():
             found["mask_quality"][str(seed)] = _figures(of_seed / "mask_quality.json")
         found["seconds"][str(seed)] = {}
         for run in sorted(of_seed.glob("*/last.safetensors")):  # their own records say how long each took

@@ -51,10 +51,11 @@ def without_contents(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def forgetting_contents(path: Path, image: str | None = None) -> Iterator[None]:
+def forgetting_contents(path: Path, image: str | None = None, *, data: str | None = None) -> Iterator[None]:
     """Read data in this block. If it is broken, `path` forgets its contents: the fixed data may go on from there.
 
-    Where it knows the images one by one, it forgets only the broken `image`.
+    Where it knows the images one by one, it forgets only the broken `image`; where it knows several sets, only the one
+    that it calls `data`.
     """
     try:
         yield
@@ -62,7 +63,8 @@ def forgetting_contents(path: Path, image: str | None = None) -> Iterator[None]:
         with suppress(InputError):
             known = read_object(path)
             images = {name: digest for name, digest in known.get(IMAGES, {}).items() if name != image}
-            write_json(path, without_contents(known) | ({IMAGES: images} if image and images else {}))
+            kept = known if data in known else {IMAGES: images} if image and images else {}
+            write_json(path, without_contents(known) | {key: of for key, of in kept.items() if key != data})
         raise
 
 

@@ -38,6 +38,7 @@ from sdcda_tutorial.experiments.control_masks import write_control_masks
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.markdown import markdown_table
+from sdcda_tutorial.places import MINI_WORLD
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching import answers, notebook
 from sdcda_tutorial.teaching.laboratory_form import Form
@@ -59,7 +60,7 @@ class Laboratory:
 
     Args:
         folder: where runs are kept.
-        source, target, test: data; by default the mini world, half of its target images, a third of the test images.
+        source, target, test: data; each by default the mini world's, half of the target images, a third of the tests.
         own: folder of the reader's kept functions.
         made: runs that this session made or showed again, the latest last.
     """
@@ -114,9 +115,12 @@ class Laboratory:
         lines += settings.without_effect()
         path = self.folder / f"{settings.key}.json"
         with one_writer(self.folder):
-            found = None if again else self._kept(path)
+            known = self._kept(path)
+            found = None if again else known
             if found is None:
                 found, said = self._train(settings, mine, again, report)
+                if known is not None and "prediction" in known.about:
+                    found = replace(found, about={**found.about, "prediction": known.about["prediction"]})
                 found.to_json(path)
                 lines += said
             else:
@@ -140,10 +144,18 @@ class Laboratory:
         return mine, lines
 
     def _kept(self, path: Path) -> Run | None:
+        """The run that is kept there, if it can be read and is of these data; another is made again, and replaced."""
         try:
-            return Run.from_json(path) if path.exists() else None
-        except InputError:  # it is made again, and then replaced
+            found = Run.from_json(path) if path.exists() else None
+        except InputError:
             return None
+        return found if found is not None and found.about.get("data", MINI_WORLD) == self._data_of_runs() else None
+
+    def _data_of_runs(self) -> Any:
+        """What the runs here are made and measured on, as their files say it."""
+        if self.source is self.target is self.test is None:
+            return MINI_WORLD
+        return [data.describe() for data in self.data]
 
     def _train(
         self, settings: Settings, mine: dict[str, answers.Kept], again: bool, report: Report | None
@@ -178,6 +190,7 @@ class Laboratory:
         """The row of a model that was trained with these settings."""
         results = evaluate(load_counter(model)[0], self.data[2], kernel=MINI.adaptation.kernel, progress=False)
         about = {"date": datetime.date.today().isoformat(), "images": len(results.rows), "versions": versions()}
+        about["data"] = self._data_of_runs()
         figures = {name: round(getattr(results, name), 4) for name in FIGURES}
         return Run(settings, **figures, seconds=round(seconds, 1), about=about)
 
@@ -185,9 +198,14 @@ class Laboratory:
     def data(self) -> tuple[CrowdDataset, CrowdDataset, CrowdDataset]:
         """Source, target and test images."""
         if self.source is not None and self.target is not None and self.test is not None:
-            return self.source, self.target, self.test
+            return self.source, self.target, self.test  # without a mini world
         world = notebook.world()
-        return world.source, world.target.subset(range(0, 200, 2)), world.target_test.subset(range(0, 150, 3))
+        ours = world.source, world.target.subset(range(0, 200, 2)), world.target_test.subset(range(0, 150, 3))
+        source, target, test = (
+            own if given is None else given
+            for given, own in zip((self.source, self.target, self.test), ours, strict=True)
+        )
+        return source, target, test
 
     def masks(self, kind: str) -> Path:
         """Folder of the pseudo-masks of this kind; they are written once."""

@@ -197,7 +197,7 @@ def adapt(
         RunFolder(
             folder, fabric=fabric, records=records or Records(),
             modules=adaptation.modules(), deployed=adaptation.parts(), optimizers=adaptation.optimizers,
-            **_about(config, counter, source, target, pseudo_masks, init, vgg_weights),
+            **_about(config, counter, source, target, pseudo_masks, init, vgg_weights, hardware.accumulate),
         ),
         step=adaptation.step, domains=domains, steps=steps, images=len(trained_on), description=description,
         report=report, workers=hardware.workers, rates=lambda step: config.rates(step, steps, len(trained_on)),
@@ -224,6 +224,7 @@ def _about(
     pseudo_masks: str | Path | None,
     init: str | Path | None,
     vgg_weights: str | Path | None,
+    accumulate: int,
 ) -> dict[str, Any]:
     """What decides the result, of which a resumed run must ask for the same; and what the checkpoints say."""
     masks = Path(pseudo_masks) if pseudo_masks is not None and config.weights.needs_pseudo_masks else None
@@ -236,7 +237,8 @@ def _about(
     }
     asked |= imagenet_origin(config.pretrained and init is None, vgg_weights)
     origin = None if masks is None else origin_of_masks(masks)
-    card = {"kind": "adaptation", "architecture": {"counter": counter.architecture}, "masks": origin}
+    card: dict[str, Any] = {"kind": "adaptation", "architecture": {"counter": counter.architecture}, "masks": origin}
+    card |= {"micro_batches": accumulate} if accumulate > 1 else {}  # batch norm sees one at a time
     return {"config": asked, "card": card}
 
 

@@ -32,6 +32,7 @@ IN_PARTS = (
     "pass batches in parts (`accumulate` 2), compute activations twice (`checkpoint_activations`), "
     "or lower `batch_size`"
 )
+SETS = "source_data", "target_data"  # what a configuration calls the two domains
 SMALLER = "shrink them (`size`) or train on another device"
 
 
@@ -90,7 +91,7 @@ class Training:
         )  # fmt: skip
         report = self.report or (lambda done, steps: None)
         report(start, self.steps)
-        for step, batch in zip(bar, self._read(start), strict=False):
+        for step, batch in zip(bar, self.batches(start), strict=False):
             try:
                 terms = self.one_step(step, batch)
             except FloatingPointError as broken:
@@ -104,7 +105,10 @@ class Training:
                 run.log.add(done, values)
                 bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
             if self.validate is not None and self.held_out is not None and self.validates(done):
-                with forgetting_contents(run.config_path), enough_memory("whole images to validate with", SMALLER):
+                with (
+                    forgetting_contents(run.config_path, data=SETS[0]),
+                    enough_memory("whole images to validate with", SMALLER),
+                ):
                     error = self.validate(self.held_out)
                 run.consider(done, error)
             run.keep_epoch(done, self.images)
@@ -116,13 +120,11 @@ class Training:
         run.fabric.barrier()  # no process goes on to read the model before it is written
         return run.model_path
 
-    def _read(self, start: int) -> Iterator[tuple[Any, ...]]:
-        """As `batches`; where the data is broken, the run can go on with what it is then."""
-        with forgetting_contents(self.run.config_path):
-            yield from self.batches(start)
-
     def batches(self, start: int) -> Iterator[tuple[Any, ...]]:
-        """The batches of all domains, on the device, from step `start` on."""
+        """The batches of all domains, on the device, from step `start` on.
+
+        Where a set is broken, the run can go on with what that set is then.
+        """
         fabric = self.run.fabric
         on_gpu = fabric.device.type == "cuda"
         workers = default_workers(on_gpu) if self.workers is None else self.workers
@@ -132,7 +134,12 @@ class Training:
             else map(fabric.to_device, domain.from_step(start, self.steps, workers=workers, pin_memory=on_gpu))
             for domain in self.domains
         ]  # fmt: skip
-        return zip(*loaded, strict=False)
+        names = SETS if len(loaded) > 1 else ("boxes_data",)
+        return zip(*map(self._forgetting, loaded, names), strict=False)
+
+    def _forgetting(self, loaded: Iterator[Any], data: str) -> Iterator[Any]:
+        with forgetting_contents(self.run.config_path, data=data):
+            yield from loaded
 
     def one_step(self, step: int, batch: Sequence[Any]) -> dict[str, Tensor]:
         """Set the learning rates, seed the random numbers of the step, and take it."""

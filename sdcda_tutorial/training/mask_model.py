@@ -22,11 +22,12 @@ from sdcda_tutorial import losses, masks
 from sdcda_tutorial.adaptation import Batch
 from sdcda_tutorial.datasets.batches import Batches, micro_batches
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
+from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import file_digest, in_utf8, read_object, write_json
 from sdcda_tutorial.guards.locks import one_writer
-from sdcda_tutorial.guards.provenance import IMAGES, claim, forgetting_contents
+from sdcda_tutorial.guards.provenance import IMAGES, claim, difference, forgetting_contents
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
 from sdcda_tutorial.pixels import as_rgb
 from sdcda_tutorial.training import checkpoints
@@ -172,8 +173,7 @@ def write_pseudo_masks(
     segmenter, _ = checkpoints.load_segmenter(checkpoint)
     segmenter.to(fabric.device).to(memory_format=torch.channels_last)
     about = {"target": target.describe(labelled=False), "threshold": threshold, "dilate": dilate}
-    images = dict(zip(map(in_utf8, target.names), target.digests(labelled=False), strict=True))
-    origin = {"weights_sha256": checkpoints.weights_digest(checkpoint), **about, IMAGES: images}
+    origin = {"weights_sha256": checkpoints.weights_digest(checkpoint), **about, IMAGES: images_of(target)}
 
     def write(index: int) -> str:
         path, name = masks.path_of(folder, target.names[index]), in_utf8(target.names[index])
@@ -182,22 +182,44 @@ def write_pseudo_masks(
                 image = target.read_image(index)
             probability = crowd_probability(segmenter, image)
             masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))
-        elif known.get(name, digest := file_digest(path)) != digest:
-            raise InputError(
-                f"{path} is not the mask that was written there; remove it to have it made again, or keep masks of "
-                "your own in another folder"
-            )
+        else:
+            refuse_changed(path, known.get(name))
         return file_digest(path)
 
     places = {masks.path_of(folder, name).parent for name in target.names}
     with one_writer(folder, wait=math.inf, fabric=fabric, also=places):
         claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
-        noted = read_object(folder / PROVENANCE).get(MASKS)
-        known = noted if isinstance(noted, dict) else {}  # nothing was noted in earlier versions
+        known = known_masks(folder)
         digests = shared_out(write, range(len(target)), fabric, bar="pseudo-masks")
-        if fabric.is_global_zero and (made := dict(zip(images, digests, strict=True))) != known:
-            write_json(folder / PROVENANCE, read_object(folder / PROVENANCE) | {MASKS: made})
+        if fabric.is_global_zero:
+            note_masks(folder, dict(zip(map(in_utf8, target.names), digests, strict=True)))
     return folder
+
+
+def images_of(target: CrowdDataset) -> dict[str, str]:
+    """Name of each image -> digest of its picture."""
+    return dict(zip(map(in_utf8, target.names), target.digests(labelled=False), strict=True))
+
+
+def known_masks(folder: Path) -> dict[str, str]:
+    """Name of each image -> digest of the mask that was written for it; earlier versions noted nothing."""
+    noted = read_object(folder / PROVENANCE).get(MASKS)
+    return noted if isinstance(noted, dict) else {}
+
+
+def note_masks(folder: Path, made: dict[str, str]) -> None:
+    """Write down the digests of all masks, where they are not known yet."""
+    if made != known_masks(folder):
+        write_json(folder / PROVENANCE, read_object(folder / PROVENANCE) | {MASKS: made})
+
+
+def refuse_changed(path: Path, digest: str | None) -> None:
+    """Raise an InputError for a mask that is not the one with this digest; None: nothing is known of it."""
+    if digest not in (None, file_digest(path)):
+        raise InputError(
+            f"{path} is not the mask that was written there; remove it to have it made again, or keep masks of your "
+            "own in another folder"
+        )
 
 
 def is_whole(path: Path) -> bool:
@@ -210,24 +232,45 @@ def is_whole(path: Path) -> bool:
 
 
 def origin_of_masks(folder: str | Path) -> dict[str, Any] | None:
-    """What `write_pseudo_masks` has noted of the masks of a folder as a whole; None for masks from elsewhere."""
-    provenance = Path(folder) / PROVENANCE
-    about = read_object(provenance) if provenance.exists() else None
-    return about and {key: value for key, value in about.items() if key not in (IMAGES, MASKS)}
+    """What `write_pseudo_masks` has noted of the masks of a folder as a whole, and how many were changed since.
+
+    None for masks from elsewhere.
+    """
+    folder = Path(folder)
+    if not (folder / PROVENANCE).exists():
+        return None
+    about = {key: value for key, value in read_object(folder / PROVENANCE).items() if key not in (IMAGES, MASKS)}
+    paths = {masks.path_of(folder, name): digest for name, digest in known_masks(folder).items()}
+    changed = sum(path.exists() and file_digest(path) != digest for path, digest in paths.items())
+    return about | ({"changed_since": changed} if changed else {})
 
 
 def refuse_masks_of_other_images(folder: str | Path, target: CrowdDataset) -> None:
-    """Raise an InputError where a mask was made of another image than the one that has its name in `target`.
+    """Raise an InputError where a mask was made of another image than the one that has its name in `target`, or at
+    another size.
 
     Nothing is known of masks from elsewhere or of those from before this was noted.
     """
     provenance = Path(folder) / PROVENANCE
-    known = read_object(provenance).get(IMAGES) if provenance.exists() else None
+    about = read_object(provenance) if provenance.exists() else {}
+    known = about.get(IMAGES)
     if not isinstance(known, dict):
+        if "control" in about and difference(about.get("target", {}), target.describe(labelled=False)):
+            raise InputError(f"{folder} holds control masks of another target; make masks with `write_pseudo_masks`")
         return
-    now = dict(zip(map(in_utf8, target.names), target.digests(labelled=False), strict=True))
+    now = images_of(target)
     if other := [name for name, digest in now.items() if known.get(name, digest) != digest]:
         raise InputError(
             f"{folder} holds masks of other images than {target.name} has under their names ({len(other)} of "
             f"{len(now)}, first {other[0]}); make masks of these with `write_pseudo_masks`"
         )
+    then, asked = about.get("target", {}), target.describe(labelled=False)
+    if all(then.get(key) == asked[key] for key in ("size", "max_side")):
+        return
+    for index, name in enumerate(target.names):  # the sizes asked for differ: do those of the pictures?
+        path = masks.path_of(folder, name)
+        if path.exists() and (found := image_size(path)) != (wanted := target.size_of(index)):
+            raise InputError(
+                f"{path} is {found[1]}x{found[0]} and its image here {wanted[1]}x{wanted[0]}; give the `size` that the "
+                "masks were made at, or make masks at this one with `write_pseudo_masks`"
+            )

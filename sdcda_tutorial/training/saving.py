@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import platform
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
@@ -30,7 +31,7 @@ from torch.optim import Optimizer
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.files import parse_json, read_json, read_object, regular_file, write_json, write_text
-from sdcda_tutorial.guards.provenance import RECORDED_LATER, difference, without_contents
+from sdcda_tutorial.guards.provenance import CONTENTS, RECORDED_LATER, difference, without_contents
 from sdcda_tutorial.training import checkpoints
 
 if TYPE_CHECKING:
@@ -176,10 +177,22 @@ class RunFolder:
         if last is not None:
             step = checkpoints.build(partial(self._restore, last), last)
             self._require_chosen_model(step)
+            self._tell_what_is_unknown(known or {})
         self._began = self._saved = time.perf_counter()
         tensorboard = self.records.tensorboard and self.fabric.is_global_zero
         self.log = Log(self.folder, step, wanted=self._logged, tensorboard=tensorboard)
+        if last is None:  # before any model: where that lies alone, somebody has put it there
+            self.save(0, 1, 0)
         return step
+
+    def _tell_what_is_unknown(self, known: Mapping[str, Any]) -> None:
+        """A note where the contents of a set are not compared with what they were: see `forgetting_contents`."""
+        for name, now in self.config.items():
+            then = known.get(name)
+            new = isinstance(now, dict) and isinstance(then, dict) and CONTENTS in now and CONTENTS not in then
+            if new and self.fabric.is_global_zero:
+                what = f"{self.folder} goes on with the {name.removesuffix('_data')} as it is now"
+                print(f"note: {what}; what it held before is not known", file=sys.stderr, flush=True)
 
     def _restore(self, last: Path) -> int:
         """Take weights, optimisers and state from a checkpoint; the number of steps it has done."""
@@ -235,7 +248,13 @@ class RunFolder:
     def find(self, resume: bool) -> Path | None:
         """The checkpoint to resume from, or None; errors as in `begin`."""
         asked, last = self.config_path, self.last_path
+        models = [
+            path for path in (self.model_path, *sorted(self.folder.glob("epoch_[0-9]*.safetensors"))) if path.exists()
+        ]
         if not (asked.exists() or last.exists()):
+            log = self.folder / "metrics.jsonl"
+            for path in [*models, *([log] if log.exists() else [])]:
+                raise InputError(f"{path} is of no run that is known here; move it away or choose another `folder`")
             return None
         if not resume:
             raise InputError(f"{self.folder} already holds a run; pass `resume` to go on, or choose another `folder`")
@@ -247,6 +266,9 @@ class RunFolder:
                 f"{asked} was started with {other}; resume with the same options and data or choose another `folder`"
             )
         if not last.exists():
+            if models:
+                fix = f"restore that, or move {models[0].name} away to train anew"
+                raise InputError(f"{models[0]} is there, but not {last.name}, from which its run goes on; {fix}")
             return None
         state = checkpoints.read_card(last).get("state")
         if not isinstance(state, dict):
@@ -327,7 +349,7 @@ class RunFolder:
 
     def what_is_left(self) -> str:
         """The end of a message: what is left of a run that stopped, and what to try."""
-        there = self.last_path.exists()
+        there = self.last_path.exists() and checkpoints.read_card(self.last_path)["state"]["step"] > 0
         kept = f"the last good checkpoint is {self.last_path}" if there else "no checkpoint had been written yet"
         return f"{kept}; try a lower learning rate or float32"
 

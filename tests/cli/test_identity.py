@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,12 @@ from PIL import Image
 
 from sdcda_tutorial import masks
 from sdcda_tutorial.datasets import ImageFolder, open_dataset
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.evaluation import model_card
+from sdcda_tutorial.experiments.control_masks import write_control_masks
+from sdcda_tutorial.guards.provenance import CONTENTS, IMAGES, forgetting_contents
 from sdcda_tutorial.training import checkpoints
+from sdcda_tutorial.training.mask_model import MASKS, PROVENANCE, write_pseudo_masks
 from sdcda_tutorial.training.saving import read_log
 
 SE = ("train", "--method", "se", "--warm-steps", 0, "--out")
@@ -209,11 +215,86 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 def test_a_damaged_model_or_checkpoint_is_named(name: str, damage: str, out: Path) -> None:
     path = out / "se" / name
     DAMAGE[damage](path)
-    if name == "last.safetensors" and damage == "missing":  # a run without a checkpoint begins anew
-        ran(*SE, out, "--resume")
-        return
     complaint = complaint_of(*SE, out, "--resume")
+    if name == "last.safetensors" and damage == "missing":
+        assert f"{out}/se/model.safetensors is there, but not {name}" in complaint and "restore that" in complaint
+        return
     assert str(path) in complaint and ("restore it" in complaint or "choose another --out" in complaint)
+
+
+@pytest.mark.parametrize("part", ["se", "segmenter"])
+def test_a_model_that_lies_where_a_run_would_be_is_not_replaced(part: str, out: Path, tmp_path: Path) -> None:
+    asked = (*SE, tmp_path / "new") if part == "se" else ("masks", "--out", tmp_path / "new")
+    (tmp_path / "new" / part).mkdir(parents=True)
+    for name in ("model.safetensors", "epoch_0001.safetensors", "metrics.jsonl"):
+        path = tmp_path / "new" / part / name
+        shutil.copy(out / part / name.replace("epoch_0001", "model"), path)
+        assert f"{path} is of no run that is known here; move it away or choose another --out" in complaint_of(*asked)
+        path.unlink()
+
+
+def test_a_part_that_methods_share_is_not_trained_anew_for_want_of_its_checkpoint(out: Path) -> None:
+    (out / "segmenter/last.safetensors").unlink()
+    complaint = complaint_of("masks", "--out", out)
+    assert f"{out}/segmenter/model.safetensors is there, but not last.safetensors" in complaint
+
+
+def test_control_masks_are_of_their_images_too(tmp_path: Path, out: Path) -> None:
+    target, other = (open_dataset(f"images:{other_frames(tmp_path / name)}") for name in ("first", "second"))
+    path = tmp_path / "second/IMG_2.jpg"
+    Image.fromarray(np.zeros((96, 112, 3), np.uint8)).save(path)
+    predicted = write_pseudo_masks(out / "segmenter/model.safetensors", target, tmp_path / "predicted")
+    folder = write_control_masks("dilated", target, predicted, tmp_path / "dilated")
+    assert write_control_masks("dilated", target, predicted, folder) == folder
+    asked = (*SE, tmp_path / "run", "--masks", folder, "--target")
+    assert "holds masks of other images than" in refused(*asked, f"images:{tmp_path / 'second'}")
+    stored = json.loads((folder / PROVENANCE).read_text())
+    (folder / PROVENANCE).write_text(json.dumps({k: v for k, v in stored.items() if k not in (IMAGES, MASKS)}))
+    assert "holds control masks of another target" in refused(
+        *asked, f"images:{tmp_path / 'second'}"
+    )  # of old versions
+    (folder / PROVENANCE).write_text(json.dumps(stored))
+    masks.write_png(folder / "IMG_2.jpg.png", 1 - masks.read_png(folder / "IMG_2.jpg.png"))
+    with pytest.raises(InputError, match=r"IMG_2\.jpg\.png is not the mask that was written there"):
+        write_control_masks("dilated", target, predicted, folder)
+    with pytest.raises(InputError, match="holds masks made with target: other contents"):
+        write_control_masks("dilated", other, predicted, folder)
+
+
+def test_the_card_says_whose_masks_they_were(out: Path, tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(out / "masks", tmp_path / "masks"))
+    masks.write_png(changed / "IMG_2.png", 1 - masks.read_png(changed / "IMG_2.png"))
+    ran(*SE, tmp_path / "changed", "--masks", changed)
+    assert ", 1 of them changed since" in model_card.text(tmp_path / "changed/se/model.safetensors")
+    target = open_dataset("mini-target:data/mini")
+    perfect = write_control_masks("perfect", target, out / "masks", tmp_path / "perfect")
+    ran(*SE, tmp_path / "control", "--masks", perfect)
+    text = model_card.text(tmp_path / "control/se/model.safetensors")
+    assert re.search(r"target .*; pseudo-masks [0-9a-f]{16}, a control: perfect", text)
+
+
+def test_masks_of_another_size_are_told_before_the_training(out: Path, tmp_path: Path) -> None:
+    photos = other_frames(tmp_path / "photos")
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(photos / "A.jpg")  # the first is of one size with its mask
+    asked = ("masks", "--segmenter", out / "segmenter/model.safetensors", "--target", f"images:{photos}")
+    ran(*asked, "--size", 64, "--out", tmp_path / "small")
+    complaint = refused(*SE, tmp_path / "run", "--masks", tmp_path / "small/masks", "--target", f"images:{photos}")
+    assert "is 64x55 and its image here 112x96; give the --size that the masks were made at" in complaint
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_broken_image_makes_a_run_forget_its_own_set_only(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = out / "se/config.json"
+    then = json.loads(config.read_text())
+    with pytest.raises(InputError), forgetting_contents(config, data="target_data"):
+        raise InputError("an image is broken")
+    now = json.loads(config.read_text())
+    assert CONTENTS not in now["target_data"] and now["source_data"] == then["source_data"]
+    done = run(*SE, out, "--resume")
+    assert done.code == 0 and f"note: {out}/se goes on with the target as it is now" in done.err
+    assert json.loads(config.read_text()) == then and "goes on with" not in run(*SE, out, "--resume").err
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "garbled"])

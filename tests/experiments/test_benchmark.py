@@ -62,8 +62,29 @@ def test_the_results_of_a_benchmark_say_when_their_own_seeds_were_trained(tmp_pa
     provenance("3")
     stored = json.loads(path.read_text())
     path.write_text(json.dumps({**stored, "provenance": "an older one"}))
-    assert provenance("3") == provenance("3,4") == "an older one"
+    assert provenance("3") == "an older one"  # nothing is new
+    assert provenance("3,4")["versions"]["torch"]
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, "provenance": "an older one"}))
+    assert provenance("4") == "an older one"
+    shutil.rmtree(tmp_path / "seed_4")
+    (tmp_path / "seed_4").mkdir()
+    (tmp_path / "seed_4/mask_quality.json").write_text('{"heads_inside": 1.0}')  # of masks that are gone
+    stored["cells"] = [{**cell, "mae": 99.0} for cell in stored["cells"]]  # of other data, or steps
+    path.write_text(json.dumps({**stored, "provenance": "an older one"}))
     assert provenance("4")["versions"]["torch"]
+    assert json.loads(path.read_text())["mask_quality"] == {}
+
+
+def test_models_of_a_users_own_are_not_replaced_by_those_that_are_kept(tmp_path: Path) -> None:
+    asked = ("benchmark", "--seeds", "3", "--methods", "noadapt-early", "--out", tmp_path / "out", "--keep")
+    kept = tmp_path / "kept/noadapt-early.safetensors"
+    ran(*asked, kept.parent)
+    ran(*asked, kept.parent)
+    shutil.copy(tmp_path / "out/seed_3/warm_start/model.safetensors", kept)
+    before = kept.read_bytes()
+    assert f"{kept} is none that a benchmark has kept; move it away" in refused(*asked, kept.parent)
+    assert kept.read_bytes() == before
 
 
 def test_the_default_seeds_of_the_benchmark_are_those_of_the_stored_table(monkeypatch: pytest.MonkeyPatch) -> None:

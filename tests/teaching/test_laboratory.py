@@ -200,6 +200,30 @@ def test_an_interrupted_run_goes_on(lab: Callable[[], Laboratory], monkeypatch: 
 
 
 @pytest.mark.slow
+def test_a_run_on_other_data_is_not_shown_for_it(lab: Callable[[], Laboratory], source: CrowdDataset) -> None:
+    first, _ = lab().train(steps=1, lambda_t=0, lambda_d=0)
+    other = lab()
+    other.test = source.subset([0, 1])
+    second, lines = other.train(steps=1, lambda_t=0, lambda_d=0)
+    assert first.mae != second.mae and not any("is shown again" in line for line in lines)
+    assert any("is shown again" in line for line in other.train(steps=1, lambda_t=0, lambda_d=0)[1])
+
+
+def test_each_set_that_is_given_is_taken(source: CrowdDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    mine = source.subset([0])
+    here = Laboratory(test=mine)
+    assert here.data[2] is mine and [len(data) for data in here.data[:2]] == [400, 100]
+
+
+@pytest.mark.slow
+def test_a_prediction_stays_with_its_run(lab: Callable[[], Laboratory]) -> None:
+    lab().ask("less", steps=1, lambda_t=0, lambda_d=0)
+    again, _ = lab().train(again=True, steps=1, lambda_t=0, lambda_d=0)
+    assert again.about["prediction"] == "less" == lab().runs()[0][0].about["prediction"]
+
+
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_used_is_made_anew_with_a_line(lab: Callable[[], Laboratory]) -> None:
     here = lab()
     folder = here.folder / Settings(steps=2, lambda_d=0).key

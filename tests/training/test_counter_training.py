@@ -446,14 +446,17 @@ def doomed(kind: str, data: Data, folder: Path, event: str | None, count: int) -
 
 
 # (what, at the how-manieth time, steps that the checkpoint then holds). Each process goes on where the last one died.
-# The order of writing is: config; then after steps 2, 4, 6 the model, if it is the best yet, the log, the checkpoint.
+# The order of writing is: config, log and checkpoint of step 0; then after steps 2, 4, 6 the model, if it is the best
+# yet, the log, the checkpoint.
 DEATHS: dict[str, list[tuple[str, int, int | None]]] = {
     "se+fd": [
         ("before rename", 1, None),  # no config
         ("before rename", 2, None),  # config, no log
-        ("discriminator_loss", 2, None),  # in step 1, E, C and S have moved and D has not
-        ("before rename", 2, None),  # log, no checkpoint
+        ("before rename", 2, None),  # empty log, no checkpoint
         ("half written", 1, None),
+        ("discriminator_loss", 2, 0),  # in step 1, E, C and S have moved and D has not
+        ("before rename", 2, 0),  # log of step 2, checkpoint of step 0
+        ("half written", 1, 0),
         ("after rename", 2, 2),
         ("discriminator_loss", 1, 2),
         ("validation", 1, 2),
@@ -464,8 +467,8 @@ DEATHS: dict[str, list[tuple[str, int, int | None]]] = {
         ("half written", 1, 4),
     ],
     "segmenter": [
-        ("source_segmentation_loss", 2, None),
-        ("half written", 1, None),
+        ("source_segmentation_loss", 2, 0),
+        ("half written", 1, 0),
         ("after rename", 2, 2),
         ("before rename", 4, 4),  # log of step 6, checkpoint of step 4
         ("before rename", 3, 6),  # all done, but for the model
@@ -536,7 +539,7 @@ def test_a_full_disk_stops_the_run_and_more_space_lets_it_go_on(
 
     def full(tensors: Any, path: Path, metadata: Any = None) -> None:
         save_file(tensors, path, metadata=metadata)
-        if next(written) >= 1:
+        if next(written) >= 2:  # those of steps 0 and 2 are whole
             os.truncate(path, 1000)
             raise OSError(28, "No space left on device")
 
@@ -592,7 +595,8 @@ def test_a_mask_model_that_is_not_finite_stops_too(data: Data, tmp_path: Path, m
         spoil(patch, "source_segmentation_loss", 0, lambda loss, _: loss * math.nan)
         with pytest.raises(TrainingStopped, match="segmentation loss is not finite at step 0; no checkpoint had been"):
             train("segmenter", data, tmp_path / "a")
-    assert not (tmp_path / "a" / LAST).exists() and not (tmp_path / "a" / MODEL).exists()
+    assert checkpoints.read_card(tmp_path / "a" / LAST)["state"]["step"] == 0
+    assert not (tmp_path / "a" / MODEL).exists()
 
     # A loss may be finite where its gradient is not. Then the weights are spoilt before any loss shows it.
     def nan_gradient(loss: Tensor, logits: Tensor) -> Tensor:
