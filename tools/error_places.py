@@ -9,13 +9,13 @@ deviation over the seeds.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from sdcda_tutorial.cli.options import open_data
 from sdcda_tutorial.datasets import CrowdDataset
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.spacing import CLASSES, people_by_spacing
 from sdcda_tutorial.experiments.benchmark_rows import run_folder, titles
 from sdcda_tutorial.files import read_object, write_json
@@ -37,21 +37,32 @@ def main() -> None:
     parser.add_argument("--size", help="as that of the benchmark")
     parser.add_argument("--methods", default="noadapt-early,se+fd")
     asked = parser.parse_args()
-    done, names = read_object(asked.folder / "results.json"), titles(asked.methods.split(","))
-    test, seeds = open_data(asked.target, "target", "test", asked.size), done["seeds"]
+    try:
+        print(table(asked.folder, asked.target, asked.size, titles(asked.methods.split(","))))
+    except InputError as error:
+        parser.error(str(error))
+
+
+def table(folder: Path, target: str, size: str | None, names: dict[str, str]) -> str:
+    """Measure, write error_places.json, and give the table; an InputError for what is no benchmark of these images."""
+    done, test = read_object(folder / "results.json"), open_data(target, "target", "test", size)
     if done.get("data", {}).get("target_test") != test.describe():
-        sys.exit(f"{asked.folder} was measured on other images than {asked.target} at this --size; name the same")
+        raise InputError(f"{folder} was measured on other images than {target} at this --size; name the same")
+    seeds = done["seeds"]
     found, rows = {}, []
     for method, title in names.items():
-        runs = [run_folder(asked.folder / f"seed_{seed}", method) / "model.safetensors" for seed in seeds]
+        runs = [run_folder(folder / f"seed_{seed}", method) / "model.safetensors" for seed in seeds]
         (true, *_), predicted = zip(*(places(run, test) for run in runs), strict=True)
-        mean, sd = np.mean(predicted, axis=0), np.std(predicted, axis=0, ddof=min(1, len(seeds) - 1))
-        found[method] = {"true": np.round(true, 2).tolist(), "mean": np.round(mean, 2).tolist(),
-                         "sd": np.round(sd, 2).tolist()}  # fmt: skip
-        rows.append([title, *(f"{p:.1f} ± {s:.1f}" for p, s in zip(mean, sd, strict=True))])
+        mean = np.mean(predicted, axis=0)
+        found[method] = {"true": np.round(true, 2).tolist(), "mean": np.round(mean, 2).tolist()}
+        rows.append([title, *(f"{people:.1f}" for people in mean)])
+        if len(seeds) > 1:  # one has no spread
+            sd = np.std(predicted, axis=0, ddof=1)
+            found[method]["sd"] = np.round(sd, 2).tolist()
+            rows[-1] = [title, *(f"{p:.1f} ± {s:.1f}" for p, s in zip(mean, sd, strict=True))]
     rows.insert(0, ["true", *(f"{people:.1f}" for people in true)])
-    write_json(asked.folder / "error_places.json", {"classes": CLASSES, "seeds": seeds, "methods": found})
-    print(markdown_table(["people per image", *CLASSES], rows))
+    write_json(folder / "error_places.json", {"classes": CLASSES, "seeds": seeds, "methods": found})
+    return markdown_table(["people per image", *CLASSES], rows)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pytest
 from command_line import ran, run
 from PIL import Image
 
+from sdcda_tutorial import places
 from sdcda_tutorial.cli import doctor
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +119,17 @@ def test_doctor_imports_all_packages_on_request(monkeypatch: pytest.MonkeyPatch,
     done = run("doctor", "--imports")
     failed = "[FAIL] seaborn {} does not import: a library is missing -> pip install seaborn\n"
     assert (done.code, done.out.splitlines(keepends=True)[-1]) == (1, failed.format(doctor.version("seaborn")))
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", None])
+def test_doctor_names_a_model_that_is_not_whole(
+    content: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "se+fd.safetensors"
+    broken.write_bytes(places.model("se+fd").read_bytes()[:-9] if content is None else content)
+    monkeypatch.setattr(places, "model", lambda name: broken)
+    check = doctor._models()
+    assert not check.ok and str(broken) in check.text and "restore it" in check.mend
 
 
 def test_a_torch_that_does_not_import_fails_where_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

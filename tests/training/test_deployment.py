@@ -82,6 +82,11 @@ def test_a_counter_as_training_leaves_it_is_exported_and_left_so(tmp_path: Path)
     )
 
 
+def test_a_program_has_the_ending_that_torch_asks_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"counter should end in \.pt2; rename it"):
+        export_program(COUNTERS["paper"](), tmp_path / "counter", (16, 16))
+
+
 def test_a_program_that_counts_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Wrong:
         def module(self) -> nn.Module:
