@@ -25,7 +25,7 @@ from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.guards.provenance import claim, forgetting_contents, is_from
 from sdcda_tutorial.networks import image_batch
 from sdcda_tutorial.pixels import as_rgb
-from sdcda_tutorial.rivals.cyclegan import Generator
+from sdcda_tutorial.rivals.cyclegan import REDUCTION, Generator
 from sdcda_tutorial.rivals.translation import load_generators
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.hardware import Hardware
@@ -114,9 +114,14 @@ def translated_image(generator: Generator, image: object) -> np.ndarray:
     """(H, W, 3) uint8 RGB of any size, or what `pixels.as_rgb` takes -> (H, W, 3) uint8.
 
     In one pass, however large: instance norm looks at the whole image, so tiles would differ in colour.
+
+    Raises:
+        InputError: a side is so short that nothing is left of it to be reflected at the border.
     """
-    device = next(generator.parameters()).device
-    made = generator(image_batch(as_rgb(image)[None]).to(device))[0]
+    device, pixels = next(generator.parameters()).device, as_rgb(image)
+    if min(pixels.shape[:2]) <= REDUCTION:
+        raise InputError(f"an image of {pixels.shape[1]}x{pixels.shape[0]} is too small to translate; enlarge it")
+    made = generator(image_batch(pixels[None]).to(device))[0]
     return (made * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
 
 

@@ -349,6 +349,12 @@ def test_the_quality_of_translations_that_change_nothing_and_everything() -> Non
 
 
 # --- the translated source --------------------------------------------------------------------------------------------
+def test_an_image_of_one_block_is_refused(run: Path) -> None:
+    generator = load_generators(run / "model.safetensors")[0].to_target
+    complaint(lambda: translated_image(generator, np.zeros((40, 4, 3), np.uint8)), "an image of 4x40 is too small")
+    assert translated_image(generator, np.zeros((5, 5, 3), np.uint8)).shape == (5, 5, 3)
+
+
 @pytest.fixture(scope="module")
 def translated(run: Path, source: CrowdDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The training part of the mini world, translated."""
