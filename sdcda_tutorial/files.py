@@ -111,7 +111,7 @@ def refuse_other_file(
         if not path.is_file():
             raise InputError(f"{path} is not a file that can be replaced; name a new one")
         refuse_read_only(path)
-        found = path.read_bytes()
+        found = path.read_bytes().replace(b"\r\n", b"\n")  # as Windows writes a new line
         start = beginning.encode()
         known = found.startswith(start) and is_ours(found.decode("utf-8", "replace"))
         if not (known or start.startswith(found)):

@@ -78,7 +78,9 @@ def read_png(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarra
         InputError: the file is missing or no whole PNG, or it is not of `size` (height, width).
     """
     try:
-        with Image.open(regular_file(path), formats=("PNG",)) as image:
+        with Image.open(regular_file(path)) as image:
+            if image.format != "PNG":  # a JPEG has no sharp edges
+                raise ValueError(f"it is a {image.format}, not a PNG")
             mask = _crowd(image).astype(np.uint8)
     except FileNotFoundError:
         raise InputError(f"mask {path} does not exist; make the masks with `write_pseudo_masks`") from None

@@ -15,6 +15,7 @@ from PIL import Image
 
 from sdcda_tutorial import masks
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.training.mask_model import is_whole
 
 
 def plain_boxes(boxes, size: tuple[int, int]) -> np.ndarray:
@@ -191,11 +192,12 @@ def test_the_darkest_of_a_mask_is_crowd_and_what_nobody_sees_is_not(
         assert masks.read_png(path).tolist() == [[0, 1, 1]]
 
 
-def test_a_jpeg_is_no_mask_whatever_its_name(tmp_path: Path) -> None:
+def test_a_jpeg_is_no_mask_whatever_its_name_and_is_not_written_over(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "m.png", format="JPEG")  # nothing in it is sure to be 0
-    with pytest.raises(InputError, match="cannot be read") as error:
+    with pytest.raises(InputError, match=r"cannot be read \(it is a JPEG, not a PNG\)") as error:
         masks.read_png(tmp_path / "m.png")
     one_line_about(tmp_path / "m.png", error)
+    assert is_whole(tmp_path / "m.png") and not is_whole(tmp_path / "none.png")
 
 
 def test_a_pipe_is_no_mask_and_is_not_waited_for(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,8 @@ def evaluate(
 
 def _is_evaluation(path: Path) -> bool:
     from sdcda_tutorial.evaluation.results import BEGINNINGS
+    from sdcda_tutorial.files import regular_file
 
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with suppress(OSError, InputError), open(regular_file(path), encoding="utf-8", errors="replace") as file:
         return file.read(len(BEGINNINGS["json"])) == BEGINNINGS["json"]
+    return False

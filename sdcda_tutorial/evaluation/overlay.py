@@ -145,7 +145,7 @@ def _free(out: Path, stem: str, digest: str, with_map: bool) -> tuple[Path, bool
         maps_free = not any(map(os.path.lexists, maps)) or (
             origin_of(map_png) == _map_origin(digest) and all(os.access(one, os.W_OK) for one in maps)
         )
-        if ours and (maps_free or not with_map):
+        if ours and (maps_free or not (with_map or origin_of(map_png) == _map_origin(digest))):
             return path, new
 
 

@@ -44,7 +44,8 @@ def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
     What UTF-8 cannot hold of a name is written as in `in_utf8`.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(records[0]), quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    names = dict.fromkeys(name for record in records for name in record)  # not every photograph has a map
+    writer = csv.DictWriter(text, list(names), quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
     return in_utf8(text.getvalue())

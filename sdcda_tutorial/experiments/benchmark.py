@@ -24,7 +24,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.results import Results, evaluate, mask_quality, refuse_unlabelled
 from sdcda_tutorial.experiments.benchmark_rows import EARLY, parse, run_folder, titles
 from sdcda_tutorial.experiments.benchmark_rows import METHOD_TITLES as METHOD_TITLES
-from sdcda_tutorial.experiments.cell_records import read_cells, write_cells
+from sdcda_tutorial.experiments.cell_records import as_totals, read_cells, write_cells
 from sdcda_tutorial.experiments.measurements import (
     collect_measurements,
     measure_features_and_translation,
@@ -42,6 +42,7 @@ from sdcda_tutorial.files import (
     write_text,
 )
 from sdcda_tutorial.guards.locks import one_writer
+from sdcda_tutorial.guards.provenance import difference
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.mini_world import ensure_mini_world
 from sdcda_tutorial.rivals.translation import TRANSLATIONS
@@ -128,7 +129,7 @@ class Benchmark:
     def _run(self, seeds: Sequence[int], at_once: int, say: Say) -> dict[str, Any]:
         path, cells = self.folder / "results.json", self.folder / "cells.jsonl"
         stored = read_object(path) if path.exists() else {}
-        read_cells(cells)  # a damaged file shows now, not after hours
+        known = [*stored.get("cells", []), *as_totals(read_cells(cells))]  # a damaged file shows now, not after hours
         at_once = min(at_once, len(seeds))
         if at_once > 1:
             run_seeds_in_parallel(at_once, self._run_in_own_folder, seeds)
@@ -139,8 +140,8 @@ class Benchmark:
             about = {} if self.data is None else {"data": self.data.describe()}
             about |= summarise(per_seed, same_images=self.data is not None)
             about |= collect_measurements(self.folder, per_seed)
-            known = stored.get("cells", []) if stored.get("data") == about.get("data") else []
-            kept = stored.get("provenance") if all(cell in known for cell in about["cells"]) else None
+            same = not difference(stored.get("data", {}), about.get("data", {}))
+            kept = stored.get("provenance") if same and all(cell in known for cell in about["cells"]) else None
             write_json(path, {"provenance": kept or provenance(at_once), **about})
         return read_object(path)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,15 @@ def read_cells(path: str | Path) -> list[dict[str, Any]]:
             ) from None
         cells.append(cell)
     return cells
+
+
+def as_totals(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was measured in these cells, as `statistics.summarise` has it: one for each domain."""
+    return [
+        {"seed": cell["seed"], "method": cell["method"], "domain": domain, **totals}
+        for cell in cells
+        for domain, totals in cell.get("figures", {}).items()
+    ]
 
 
 def _made_from(checkpoint: Path, runs: Mapping[Path, str]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.mask_model import refuse_masks_of_other_images, train_segmenter, write_pseudo_masks
 from sdcda_tutorial.training.rehearsal import Rehearsal
-from sdcda_tutorial.training.saving import Records
+from sdcda_tutorial.training.saving import Records, refuse_lone_model
 
 
 @dataclass
@@ -136,8 +136,9 @@ class Experiment:
         self._require_places("segmenter", "masks")
 
     def _require_places(self, *parts: str) -> None:
-        """Raise an InputError where a part that is not there yet could not be written, hours from now."""
+        """Raise an InputError where a part could not be written, or would replace a model, hours from now."""
         for folder in (self.folder / part for part in parts):
+            refuse_lone_model(folder)
             if not any(folder.glob("*")):
                 require_writable(folder)
 

@@ -122,6 +122,7 @@ class Laboratory:
                 if known is not None and "prediction" in known.about:
                     found = replace(found, about={**found.about, "prediction": known.about["prediction"]})
                 found.to_json(path)
+                (self.folder / settings.key / "last.safetensors").unlink(missing_ok=True)  # only needed to go on
                 lines += said
             else:
                 lines.append(f"This run was made on {found.about.get('date')} and is shown again: {path}")
@@ -144,15 +145,20 @@ class Laboratory:
         return mine, lines
 
     def _kept(self, path: Path) -> Run | None:
-        """The run that is kept there, if it can be read and is of these data; another is made again, and replaced."""
+        """The run that is kept there, if it can be read: another is made again, and replaced."""
         try:
             found = Run.from_json(path) if path.exists() else None
         except InputError:
             return None
-        return found if found is not None and found.about.get("data", MINI_WORLD) == self._data_of_runs() else None
+        if found is not None and not self._is_of_these_data(found):
+            raise InputError(f"{path} is a run on other data; keep these in a folder of their own: Laboratory(folder)")
+        return found
 
-    def _data_of_runs(self) -> Any:
-        """What the runs here are made and measured on, as their files say it."""
+    def _is_of_these_data(self, run: Run) -> bool:
+        """Whether a run was made and measured on these data, as far as its file says."""
+        return bool(run.about.get("data", ours := self._what_data()) == ours)
+
+    def _what_data(self) -> Any:
         if self.source is self.target is self.test is None:
             return MINI_WORLD
         return [data.describe() for data in self.data]
@@ -161,9 +167,10 @@ class Laboratory:
         self, settings: Settings, mine: dict[str, answers.Kept], again: bool, report: Report | None
     ) -> tuple[Run, list[str]]:
         folder, lines = self.folder / settings.key, []
-        if again:
+        begun = (folder / "last.safetensors").exists()
+        if again or ((folder / "model.safetensors").exists() and not begun):  # the latter: its file is gone or damaged
             shutil.rmtree(folder, ignore_errors=True)
-        if (folder / "last.safetensors").exists():
+        elif begun:
             lines.append("An interrupted run with these settings goes on where it was saved.")
         source, target, _ = self.data
         options: dict[str, Any] = {
@@ -183,14 +190,13 @@ class Laboratory:
             seconds = time.perf_counter() - began
             found = self.measure(settings, model, seconds)
         lines += [f"called {times} {'time' if times == 1 else 'times'}: your {name}" for name, times in calls.items()]
-        (folder / "last.safetensors").unlink(missing_ok=True)  # only needed to go on
         return found, lines
 
     def measure(self, settings: Settings, model: Path, seconds: float = 0.0) -> Run:
         """The row of a model that was trained with these settings."""
         results = evaluate(load_counter(model)[0], self.data[2], kernel=MINI.adaptation.kernel, progress=False)
         about = {"date": datetime.date.today().isoformat(), "images": len(results.rows), "versions": versions()}
-        about["data"] = self._data_of_runs()
+        about["data"] = self._what_data()
         figures = {name: round(getattr(results, name), 4) for name in FIGURES}
         return Run(settings, **figures, seconds=round(seconds, 1), about=about)
 
@@ -221,6 +227,9 @@ class Laboratory:
         for path in sorted(self.folder.glob("*.json"), key=lambda path: (path.stat().st_mtime, path.name)):
             try:
                 found.append(Run.from_json(path))
+                if not self._is_of_these_data(found[-1]):
+                    found.pop()
+                    lines.append(f"{path} is left out: it is a run on other data")
             except InputError as error:
                 lines.append(f"{path} is left out: {error}")
         return found, lines

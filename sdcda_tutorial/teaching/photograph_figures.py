@@ -83,8 +83,8 @@ def places_table(found: Mapping[str, Any]) -> str:
     named = titles(tuple(places["methods"]))
     rows = [["true", *(f"{people:.1f}" for people in next(iter(places["methods"].values()))["true"])]]
     for method, one in places["methods"].items():
-        figures = zip(one["mean"], one["sd"], strict=True)
-        rows.append([named[method], *(f"{mean:.1f} ± {sd:.1f}" for mean, sd in figures)])
+        spread = [f" ± {sd:.1f}" for sd in one["sd"]] if "sd" in one else [""] * len(one["mean"])  # of one seed: none
+        rows.append([named[method], *(f"{mean:.1f}{sd}" for mean, sd in zip(one["mean"], spread, strict=True))])
     return markdown_table(["people per image", *places["classes"]], rows, aligned=False)
 
 

@@ -91,7 +91,7 @@ class Training:
         )  # fmt: skip
         report = self.report or (lambda done, steps: None)
         report(start, self.steps)
-        for step, batch in zip(bar, self.batches(start), strict=False):
+        for step, batch in zip(bar, self._read(start), strict=False):
             try:
                 terms = self.one_step(step, batch)
             except FloatingPointError as broken:
@@ -121,25 +121,28 @@ class Training:
         return run.model_path
 
     def batches(self, start: int) -> Iterator[tuple[Any, ...]]:
-        """The batches of all domains, on the device, from step `start` on.
+        """The batches of all domains, on the device, from step `start` on."""
+        return zip(*self._loaded(start), strict=False)
 
-        Where a set is broken, the run can go on with what that set is then.
-        """
-        fabric = self.run.fabric
-        on_gpu = fabric.device.type == "cuda"
-        workers = default_workers(on_gpu) if self.workers is None else self.workers
-        # All loaders now, not at the first `next`: a new one draws from torch's generator, which steps have seeded.
-        loaded: list[Iterator[Any]] = [
-            itertools.repeat(None) if domain is None
-            else map(fabric.to_device, domain.from_step(start, self.steps, workers=workers, pin_memory=on_gpu))
-            for domain in self.domains
-        ]  # fmt: skip
-        names = SETS if len(loaded) > 1 else ("boxes_data",)
-        return zip(*map(self._forgetting, loaded, names), strict=False)
+    def _read(self, start: int) -> Iterator[tuple[Any, ...]]:
+        """As `batches`; where a set is broken, the run can go on with what that set is then."""
+        names = SETS if len(self.domains) > 1 else ("boxes_data",)
+        return zip(*map(self._forgetting, self._loaded(start), names), strict=False)
 
     def _forgetting(self, loaded: Iterator[Any], data: str) -> Iterator[Any]:
         with forgetting_contents(self.run.config_path, data=data):
             yield from loaded
+
+    def _loaded(self, start: int) -> list[Iterator[Any]]:
+        fabric = self.run.fabric
+        on_gpu = fabric.device.type == "cuda"
+        workers = default_workers(on_gpu) if self.workers is None else self.workers
+        # All loaders now, not at the first `next`: a new one draws from torch's generator, which steps have seeded.
+        return [
+            itertools.repeat(None) if domain is None
+            else map(fabric.to_device, domain.from_step(start, self.steps, workers=workers, pin_memory=on_gpu))
+            for domain in self.domains
+        ]  # fmt: skip
 
     def one_step(self, step: int, batch: Sequence[Any]) -> dict[str, Tensor]:
         """Set the learning rates, seed the random numbers of the step, and take it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from sdcda_tutorial import losses, masks
@@ -223,10 +225,12 @@ def refuse_changed(path: Path, digest: str | None) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether there is a mask that can be read."""
+    """Whether there is a mask that can be read, or a picture that has taken its name."""
     try:
         masks.read_png(path)
     except InputError:
+        with suppress(Exception), Image.open(path) as image:
+            return image.format != "PNG"  # somebody's own, which is not written over
         return False
     return True
 
@@ -255,14 +259,15 @@ def refuse_masks_of_other_images(folder: str | Path, target: CrowdDataset) -> No
     about = read_object(provenance) if provenance.exists() else {}
     known = about.get(IMAGES)
     if not isinstance(known, dict):
-        if "control" in about and difference(about.get("target", {}), target.describe(labelled=False)):
+        then, now = about.get("target", {}), target.describe(labelled=about.get("control") == "perfect")
+        if "control" in about and then.get("images") == now["images"] and difference(then, now):  # else it is a part
             raise InputError(f"{folder} holds control masks of another target; make masks with `write_pseudo_masks`")
         return
-    now = images_of(target)
-    if other := [name for name, digest in now.items() if known.get(name, digest) != digest]:
+    digests = images_of(target)
+    if other := [name for name, digest in digests.items() if known.get(name, digest) != digest]:
         raise InputError(
             f"{folder} holds masks of other images than {target.name} has under their names ({len(other)} of "
-            f"{len(now)}, first {other[0]}); make masks of these with `write_pseudo_masks`"
+            f"{len(digests)}, first {other[0]}); make masks of these with `write_pseudo_masks`"
         )
     then, asked = about.get("target", {}), target.describe(labelled=False)
     if all(then.get(key) == asked[key] for key in ("size", "max_side")):

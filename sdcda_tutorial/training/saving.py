@@ -129,6 +129,24 @@ class Log:
             self._writer.close()
 
 
+def refuse_lone_model(folder: Path) -> None:
+    """Raise an InputError for a model in the folder of a run without what the run would go on from.
+
+    Every run writes last.safetensors before its first model: so somebody has put it there, or removed the other file.
+    """
+    model, last = folder / "model.safetensors", folder / "last.safetensors"
+    if last.exists():
+        return
+    if (folder / "config.json").exists():
+        if model.exists():
+            fix = f"restore that, or move {model.name} away to train anew"
+            raise InputError(f"{model} is there, but not {last.name}, from which its run goes on; {fix}")
+        return
+    for path in (model, *sorted(folder.glob("epoch_[0-9]*.safetensors")), folder / "metrics.jsonl"):
+        if path.exists():
+            raise InputError(f"{path} is of no run that is known here; move it away or choose another `folder`")
+
+
 @dataclass
 class RunFolder:
     """The files of one training.
@@ -248,13 +266,8 @@ class RunFolder:
     def find(self, resume: bool) -> Path | None:
         """The checkpoint to resume from, or None; errors as in `begin`."""
         asked, last = self.config_path, self.last_path
-        models = [
-            path for path in (self.model_path, *sorted(self.folder.glob("epoch_[0-9]*.safetensors"))) if path.exists()
-        ]
+        refuse_lone_model(self.folder)
         if not (asked.exists() or last.exists()):
-            log = self.folder / "metrics.jsonl"
-            for path in [*models, *([log] if log.exists() else [])]:
-                raise InputError(f"{path} is of no run that is known here; move it away or choose another `folder`")
             return None
         if not resume:
             raise InputError(f"{self.folder} already holds a run; pass `resume` to go on, or choose another `folder`")
@@ -266,9 +279,6 @@ class RunFolder:
                 f"{asked} was started with {other}; resume with the same options and data or choose another `folder`"
             )
         if not last.exists():
-            if models:
-                fix = f"restore that, or move {models[0].name} away to train anew"
-                raise InputError(f"{models[0]} is there, but not {last.name}, from which its run goes on; {fix}")
             return None
         state = checkpoints.read_card(last).get("state")
         if not isinstance(state, dict):

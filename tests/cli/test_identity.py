@@ -22,7 +22,7 @@ from sdcda_tutorial.evaluation import model_card
 from sdcda_tutorial.experiments.control_masks import write_control_masks
 from sdcda_tutorial.guards.provenance import CONTENTS, IMAGES, forgetting_contents
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.mask_model import MASKS, PROVENANCE, write_pseudo_masks
+from sdcda_tutorial.training.mask_model import MASKS, PROVENANCE, refuse_masks_of_other_images, write_pseudo_masks
 from sdcda_tutorial.training.saving import read_log
 
 SE = ("train", "--method", "se", "--warm-steps", 0, "--out")
@@ -231,6 +231,10 @@ def test_a_model_that_lies_where_a_run_would_be_is_not_replaced(part: str, out: 
         shutil.copy(out / part / name.replace("epoch_0001", "model"), path)
         assert f"{path} is of no run that is known here; move it away or choose another --out" in complaint_of(*asked)
         path.unlink()
+    path = tmp_path / "new/warm_start/model.safetensors"  # before the parts that come before it
+    path.parent.mkdir()
+    shutil.copy(out / part / "model.safetensors", path)
+    assert f"{path} is of no run" in complaint_of("train", "--method", "fd", "--out", tmp_path / "new")
 
 
 def test_a_part_that_methods_share_is_not_trained_anew_for_want_of_its_checkpoint(out: Path) -> None:
@@ -248,6 +252,12 @@ def test_control_masks_are_of_their_images_too(tmp_path: Path, out: Path) -> Non
     assert write_control_masks("dilated", target, predicted, folder) == folder
     asked = (*SE, tmp_path / "run", "--masks", folder, "--target")
     assert "holds masks of other images than" in refused(*asked, f"images:{tmp_path / 'second'}")
+    for kind in ("dilated", "perfect"):  # of earlier versions, which noted no images: theirs are welcome
+        old = write_control_masks(kind, target, predicted, tmp_path / f"old_{kind}") / PROVENANCE
+        stored = json.loads(old.read_text())
+        old.write_text(json.dumps({k: v for k, v in stored.items() if k not in (IMAGES, MASKS)}))
+        for part in (target, target.subset([0, 1])):
+            refuse_masks_of_other_images(old.parent, part)
     stored = json.loads((folder / PROVENANCE).read_text())
     (folder / PROVENANCE).write_text(json.dumps({k: v for k, v in stored.items() if k not in (IMAGES, MASKS)}))
     assert "holds control masks of another target" in refused(

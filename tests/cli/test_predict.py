@@ -211,6 +211,8 @@ def test_a_map_of_another_count_does_not_stay_beside_the_overlay() -> None:
     (record,) = json.loads(ran("predict", photo, "--checkpoint", OTHER, "--out", "out", "--json", "-"))
     assert float(np.load("out/a.npy").sum(dtype=np.float64)) == pytest.approx(record["count"], rel=1e-6)
     assert record["map"] == "out/a.npy"
+    predict(photograph("0.png", seed=1), photo, "--csv", "r.csv")  # of the first there is no map
+    assert [row["map"] for row in read_csv(Path("r.csv").read_text())] == ["", "out/a.npy"]
 
 
 def test_overlays_and_maps_are_no_photographs() -> None:
@@ -250,6 +252,8 @@ def test_what_is_read_only_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) not in before)  # who tests may be root
     asked = ("predict", photo, "--checkpoint", OTHER, "--out", "out", "--save-map")
     assert "a.json is read-only" in refused(*asked, "--json", "a.json")
+    (record,) = json.loads(ran(*asked[:-1], "--json", "-"))
+    assert record["overlay"] == "out/a-2.png" and "map" not in record
     (record,) = json.loads(ran(*asked, "--json", "-"))
     assert record["overlay"] == "out/a-2.png" and record["map"] == "out/a-2.npy"
     assert before == {path: path.read_bytes() for path in before}

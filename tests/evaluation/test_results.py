@@ -22,8 +22,9 @@ from sdcda_tutorial.datasets import ImageFolder, Sample
 from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, Metric
-from sdcda_tutorial.evaluation.results import Results, evaluate, is_csv, mask_quality, predict_density
+from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate, is_csv, mask_quality, predict_density
 from sdcda_tutorial.evaluation.tables import table
+from sdcda_tutorial.files import refuse_other_file
 from sdcda_tutorial.networks import CrowdCounter
 
 SPIKE = DensityKernel(kernel_size=1)  # F(y) is 1 at the pixel of a head and 0 elsewhere
@@ -319,6 +320,8 @@ def test_a_table_with_a_column_of_somebodys_own_is_not_ours(results: Results, tm
     results.to_csv(tmp_path / "rows.csv")
     text = (tmp_path / "rows.csv").read_text()
     assert is_csv(text) and not is_csv(text.replace(",crowd", ",crowd,my_note", 1))
+    (tmp_path / "rows.csv").write_bytes(text.replace("\n", "\r\n").encode())  # as Windows has it
+    refuse_other_file(tmp_path / "rows.csv", BEGINNINGS["csv"], is_csv)
 
 
 def test_means_of_all_images_are_no_matter_of_a_line(results: Results) -> None:

@@ -71,6 +71,7 @@ def test_the_results_of_a_benchmark_say_when_their_own_seeds_were_trained(tmp_pa
     (tmp_path / "seed_4").mkdir()
     (tmp_path / "seed_4/mask_quality.json").write_text('{"heads_inside": 1.0}')  # of masks that are gone
     stored["cells"] = [{**cell, "mae": 99.0} for cell in stored["cells"]]  # of other data, or steps
+    (tmp_path / "cells.jsonl").unlink()
     path.write_text(json.dumps({**stored, "provenance": "an older one"}))
     assert provenance("4")["versions"]["torch"]
     assert json.loads(path.read_text())["mask_quality"] == {}

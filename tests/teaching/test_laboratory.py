@@ -204,9 +204,19 @@ def test_a_run_on_other_data_is_not_shown_for_it(lab: Callable[[], Laboratory], 
     first, _ = lab().train(steps=1, lambda_t=0, lambda_d=0)
     other = lab()
     other.test = source.subset([0, 1])
-    second, lines = other.train(steps=1, lambda_t=0, lambda_d=0)
-    assert first.mae != second.mae and not any("is shown again" in line for line in lines)
-    assert any("is shown again" in line for line in other.train(steps=1, lambda_t=0, lambda_d=0)[1])
+    with pytest.raises(InputError, match="is a run on other data; keep these in a folder of their own"):
+        other.train(again=True, steps=1, lambda_t=0, lambda_d=0)
+    runs, lines = other.runs()
+    assert runs == [] and "is left out: it is a run on other data" in lines[0]
+    assert lab().runs()[0] == [first] and lab().figure(first) is not None
+
+
+@pytest.mark.slow
+def test_a_run_whose_file_is_gone_is_made_again(lab: Callable[[], Laboratory]) -> None:
+    first, _ = lab().train(steps=1, lambda_t=0, lambda_d=0)
+    (lab().folder / f"{first.settings.key}.json").unlink()
+    again, _ = lab().train(steps=1, lambda_t=0, lambda_d=0)
+    assert again.figures == first.figures
 
 
 def test_each_set_that_is_given_is_taken(source: CrowdDataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,12 +51,12 @@ class ImageFolder(CrowdDataset):
 
 def _not_read(path: Path) -> Finding:
     """A note about something in the folder that is taken for no photograph."""
-    if path.suffix == ".png" and path.is_file():
-        why = "it is an overlay or a map of `predict_density`; give those a folder of their own"
-    elif path.is_dir():
+    if path.is_dir():
         why = "a folder in the folder; move its photographs up, or name it as a data set of its own"
     elif path.name.startswith("."):
         why = "hidden, since its name begins with a dot; rename it if it is a photograph"
+    elif path.suffix == ".png":
+        why = "it is an overlay or a map of `predict_density`; give those a folder of their own"
     else:
         ending = path.suffix or "a name without ending"
         why = f"{ending} is none of {' '.join(ENDINGS)}; save it as a JPEG or PNG if it is a photograph"
