@@ -82,12 +82,12 @@ def train(
     settings = _change_lambdas(settings, method, lambda_s=lambda_s, lambda_t=lambda_t, lambda_d=lambda_d)
     config = settings.method(method)
     own_masks = _needs_own_masks(config, masks, segmenter, boxes)
-    segmenter = segmenter and options.find_model(segmenter)
     experiment = Experiment(
-        out, settings, source=options.open_data(source, "source", "train", size, scenes),
+        out, settings, segmenter=segmenter and options.find_model(segmenter),
+        source=options.open_data(source, "source", "train", size, scenes),
         target=_open_target(config, method, target, size, masks), vgg_weights=weights, seed=seed, masks=masks,
         boxes=options.open_boxes(boxes, target, size, preset) if own_masks else None,
-        segmenter=segmenter, hardware=hardware, records=Records(keep, tensorboard),
+        hardware=hardware, records=Records(keep, tensorboard),
     )  # fmt: skip
     experiment.check(method, config, resume=resume)
     tell_of({"source": experiment.source, "boxes": experiment.boxes, "target": experiment.target})
