@@ -83,11 +83,10 @@ def train(
     config = settings.method(method)
     own_masks = _needs_own_masks(config, masks, segmenter, boxes)
     experiment = Experiment(
-        out, settings, segmenter=segmenter and options.find_model(segmenter),
-        source=options.open_data(source, "source", "train", size, scenes),
-        target=_open_target(config, method, target, size, masks), vgg_weights=weights, seed=seed, masks=masks,
-        boxes=options.open_boxes(boxes, target, size, preset) if own_masks else None,
-        hardware=hardware, records=Records(keep, tensorboard),
+        out, settings, segmenter=segmenter and options.find_model(segmenter), vgg_weights=weights, seed=seed,
+        masks=masks, source=options.open_data(source, "source", "train", size, scenes),
+        target=_open_target(config, method, target, size, masks), records=Records(keep, tensorboard),
+        boxes=options.open_boxes(boxes, target, size, preset) if own_masks else None, hardware=hardware,
     )  # fmt: skip
     experiment.check(method, config, resume=resume)
     tell_of({"source": experiment.source, "boxes": experiment.boxes, "target": experiment.target})
