@@ -167,8 +167,8 @@ start_here.show_results(*map(notebook.result, names))
 # %% [markdown]
 # In five fresh mini worlds the MAE falls from 30.1 ± 16.8 to 8.9 ± 0.8 people. **On real
 # photographs it depends on the target.** On ShanghaiTech B (131 people per image) it falls from
-# 40.0 ± 1.7 to 31.0 ± 2.3, mostly in one image; on A (554) nothing is gained, 163.5 ± 9.0 and
-# 176.5 ± 19.3: the crowd loses people, too ([notebook 11](11_real_data.ipynb)).
+# 41.3 ± 5.7 to 28.8 ± 0.5, mostly in one image; on A (554) nothing is gained, 158.2 ± 13.0 and
+# 162.7 ± 14.2: the crowd loses people, too ([notebook 11](11_real_data.ipynb)).
 #
 # ## Three doors
 #
