@@ -61,7 +61,7 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def find_preset(name: str, random_weights: bool, weights: Path | None) -> Preset:
+def find_preset(name: str, random_weights: bool, weights: Path | None = None) -> Preset:
     """The preset of that name, without ImageNet's weights if random ones are asked for."""
     from sdcda_tutorial.experiments.presets import PRESETS
 

