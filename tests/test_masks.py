@@ -205,6 +205,7 @@ def test_a_pipe_is_no_mask_and_is_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read") as error:
         masks.read_png(tmp_path / "m.png")
     one_line_about(tmp_path / "m.png", error)
+    assert not is_whole(tmp_path / "m.png")
 
 
 def test_a_mask_of_zeros_and_ones_needs_no_scaling(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import file_digest, in_utf8, read_object, write_json
+from sdcda_tutorial.files import file_digest, in_utf8, read_object, regular_file, write_json
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.guards.provenance import IMAGES, claim, difference, forgetting_contents
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
@@ -229,7 +229,7 @@ def is_whole(path: Path) -> bool:
     try:
         masks.read_png(path)
     except InputError:
-        with suppress(Exception), Image.open(path) as image:
+        with suppress(Exception), Image.open(regular_file(path)) as image:  # a pipe would wait
             return image.format != "PNG"  # somebody's own, which is not written over
         return False
     return True
