@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.formatwarning = _without_place
     asked = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     given = None if arguments is None and sys.argv[1:] else asked  # None: on Windows *.jpg is looked up, as by a shell
-    starts(_command(asked))
+    starts(command := _command(asked))
     try:
         with in_order():
             code = app(args=given, prog_name="sdcda", standalone_mode=False)
@@ -66,10 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             time.sleep(GRACE if started() else 0)  # it may be the loss of another process, which then has more to say
             raise
-        command = getattr(getattr(error, "ctx", None), "command_path", "sdcda")
-        _leave(f"{error.format_message()} (see {command} --help)", 2)
+        path = getattr(getattr(error, "ctx", None), "command_path", "sdcda")
+        _leave(f"{error.format_message()} (see {path} --help)", 2)
     if code in (129, 130, 143):  # newer versions of typer turn Ctrl-C into 130
-        _leave(_INTERRUPTED.get(_command(asked).name, "interrupted"), code)
+        _leave(_INTERRUPTED.get(command.name, "interrupted"), code)
     if output is not None:
         sys.stdout.flush()
         if output.trouble is not None:

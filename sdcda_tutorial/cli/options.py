@@ -62,7 +62,11 @@ def given(**options: Any) -> dict[str, Any]:
 
 
 def find_preset(name: str, random_weights: bool, weights: Path | None = None) -> Preset:
-    """The preset of that name, without ImageNet's weights if random ones are asked for."""
+    """The preset of that name, without ImageNet's weights if random ones are asked for.
+
+    Raises:
+        InputError: there is none, or a file of `weights` is given where everything starts from random ones.
+    """
     from sdcda_tutorial.experiments.presets import PRESETS
 
     if name not in PRESETS:
