@@ -5,21 +5,23 @@ from __future__ import annotations
 import io
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 from playwright.sync_api import ConsoleMessage, Error, FilePayload, Locator, Page
 
 RUN_SECONDS = 900  # the most that a notebook may take, on a busy machine too
-STILL_SECONDS = 2.5  # a picture that has not come for so long will not
+STILL_SECONDS = 0.4  # a picture that was drawn is followed by another for as long, when keys came one after the other
 
 OUTPUT = ".jp-OutputArea-output"
 DEMO = f"{OUTPUT}:has(> .jupyter-widgets)"
 CONTROLS = ".noUi-handle, select, button, input, textarea"
-KINDS = ("slider", "select", "button", "checkbox", "radio", "upload")
+KINDS = ("slider", "select", "checkbox", "upload")
 PROBLEM = ".sdcda-problem"  # where `widgets.explore` shows what its picture failed with
-STALE = ".sdcda-stale"  # a picture that waits for the kernel
+STALE = ".sdcda-stale"  # a picture that waits for the kernel, from the move to its end
 LABORATORY = ".sdcda-laboratory"  # its controls change nothing until its button is pressed, which trains
 UNDRAWN = re.compile(r"model not found|error displaying widget|loading widget", re.I)  # words in a widget's place
 
@@ -47,6 +49,17 @@ LOOK = """async demo => (await Promise.all([...demo.querySelectorAll('img')].map
     }
     return known[image.src];
 }))).join(' ')"""
+
+# How many pictures the kernel has drawn since the first call: each is stale from the move to its end, changed or not.
+DRAWN = f"""demo => {{
+    if (demo.sdcdaDrawn === undefined) {{
+        demo.sdcdaDrawn = 0;
+        new MutationObserver(all => all.forEach(({{oldValue, target}}) => {{
+            demo.sdcdaDrawn += oldValue?.includes('{STALE[1:]}') && !target.matches('{STALE}') ? 1 : 0;
+        }})).observe(demo, {{subtree: true, attributeFilter: ['class'], attributeOldValue: true}});
+    }}
+    return demo.sdcdaDrawn;
+}}"""
 
 
 @dataclass
@@ -158,22 +171,17 @@ class Control:
         for one in keys:
             self.element.press(one)
 
-    def step(self) -> str | None:
-        """One step away from where it is; the key that takes it back, if there is one."""
-        if self.kind == "upload":
-            with self.element.page.expect_file_chooser() as chooser:
-                self.press("Space")
-            chooser.value.set_files(photograph())
-            return None
-        there, back = {
-            "slider": ("ArrowRight", "ArrowLeft"),
-            "select": ("ArrowDown", "ArrowUp"),
-            "checkbox": ("Space", "Space"),
-        }.get(self.kind, ("Space", None))
-        if self.kind in ("slider", "select") and self.place() == self.element.evaluate(RANGE)[1]:
-            there, back = str(back), there
-        self.press(there)
-        return back
+    def ways(self) -> tuple[str, str]:
+        """The keys that take it one step away from where it is, and back."""
+        keys = {"slider": ("ArrowRight", "ArrowLeft"), "select": ("ArrowDown", "ArrowUp")}
+        there, back = keys.get(self.kind, ("Space", "Space"))
+        last = there != back and self.place() == self.element.evaluate(RANGE)[1]
+        return (back, there) if last else (there, back)
+
+    def choose_file(self) -> None:
+        with self.element.page.expect_file_chooser() as chooser:
+            self.press("Space")
+        chooser.value.set_files(photograph())
 
     def tour(self) -> list[str]:
         """The keys that take it to both its ends, or through all that it offers."""
@@ -185,15 +193,13 @@ class Control:
         return ["End", "Home"] if self.kind == "slider" else ["Space"]
 
     def restore(self) -> None:
-        """Back to where it was when the demo was new."""
-        if self.kind == "checkbox" and self.place() != self.start:
+        """Back from elsewhere to where it was when the demo was new."""
+        way = self.start - self.place()
+        if self.kind == "checkbox":
             self.press("Space")
-        elif self.kind == "select":
-            self.press("Home")
-            if self.start:
-                self.press("ArrowDown", int(self.start))
-        elif self.kind == "slider":
-            # Typed into the readout it is one picture to draw, where each key on the handle would be another.
+        elif self.kind == "select":  # in the open list it is one picture to draw
+            self.press("ArrowDown" if way > 0 else "ArrowUp", abs(int(way)))
+        else:  # typed into the readout it is one picture to draw, where each key on the handle would be another
             slider = self.element.locator("xpath=ancestor::*[contains(@class, 'widget-slider')]")
             readout = slider.locator(".widget-readout")
             readout.fill(f"{self.start:g}")
@@ -219,18 +225,23 @@ class Demo:
                     raise
                 time.sleep(0.05)
 
-    def settle(self, before: str) -> bool:
-        """Wait until nothing moves any more; whether the pictures are others than `before`."""
+    def after(self, move: Callable[[], object], control: Control) -> bool:
+        """Make a move and wait for its picture, however long the kernel takes; whether it is another one."""
+        before, at, drawn = self.look(), control.place(), self.drawn()
+        move()
         last, still, end = before, time.monotonic(), time.monotonic() + 60
         while time.monotonic() < end:
             self.notebook.page.wait_for_timeout(50)
-            busy, now = not self.notebook.idle() or self.place.locator(STALE).count() > 0, self.look()
+            moved = control.place() != at or control.kind == "upload"
+            busy, now = (moved and self.drawn() == drawn) or self.place.locator(STALE).count() > 0, self.look()
             if busy or now != last:
                 last, still = now, time.monotonic()
-            # A kernel that is idle again has only read the move: it draws a moment later (`Latest`).
-            if time.monotonic() - still > (0.4 if now != before else STILL_SECONDS):
+            if time.monotonic() - still > STILL_SECONDS:
                 break
         return last != before
+
+    def drawn(self) -> int:
+        return int(self.place.evaluate(DRAWN))
 
     def check(self, control: object) -> None:
         """Take down the message that stands in the demo, if there is one."""
@@ -238,17 +249,17 @@ class Demo:
             self.faults.append(f"at {control} the demo says: {text}")
 
     def follows(self, control: Control) -> bool:
-        """Move a control by one step and back; whether the picture changed."""
-        before, at = self.look(), control.place()
-        back = control.step()
-        changed = self.settle(before)
-        if control.kind not in ("button", "radio", "upload") and control.place() == at:
+        """Move a control by one step and, but for a chosen file, back; whether the picture changed."""
+        if control.kind == "upload":
+            changed = self.after(control.choose_file, control)
+            self.check(control)
+            return changed
+        at, (there, back) = control.place(), control.ways()
+        changed = self.after(partial(control.press, there), control)
+        if control.place() == at:
             self.faults.append(f"the keyboard does not move {control}")
         self.check(control)
-        if back:
-            now = self.look()
-            control.press(back)
-            self.settle(now)
+        self.after(partial(control.press, back), control)
         return changed
 
     def move_all(self, folder: Path, name: str) -> None:
@@ -273,20 +284,18 @@ class Demo:
         idle = [control for control in controls if not self.follows(control)]
         for number, control in enumerate(controls, start=1):
             for key in control.tour():
-                before, at = self.look(), control.place()
-                control.press(key)
-                if control.place() == at and control.kind not in ("button", "radio"):
+                at = control.place()
+                self.after(partial(control.press, key), control)
+                if control.place() == at:
                     continue
-                self.settle(before)
                 self.check(control)
-                if control.kind == "button" or control.place() != control.start:
+                if control.place() != control.start:
                     self.place.screenshot(path=folder / f"{name}-{number}.png")
                 for other in [other for other in idle if other is not control]:
                     if self.follows(other):
                         self.notes.append(f"{other.name} changes the picture only after {control}")
                         idle.remove(other)
-            before = self.look()
-            control.restore()
-            self.settle(before)
+            if control.place() != control.start:
+                self.after(control.restore, control)
         self.faults += [f"{control.name} ({control.kind}) never changes the picture" for control in idle]
         self.notes.append(f"moved: {', '.join(f'{control.name} ({control.kind})' for control in controls)}")

@@ -40,6 +40,25 @@ explore(render, {
     "unused": slider("unused", 0, 0, 1, 1),
 })"""
 
+STALLED = """\
+import asyncio
+import time
+from matplotlib.figure import Figure
+from sdcda_tutorial.teaching.demos import choice, explore
+
+drawn = []
+
+def render(size):
+    drawn.append(size)
+    return Figure(figsize=(size, 1))
+
+async def stall():
+    while len(drawn) < 2:
+        time.sleep(5)  # neither reads a move nor says that it is busy
+        await asyncio.sleep(0.01)
+
+task = asyncio.get_running_loop().create_task(stall())
+explore(render, {"size": choice("size", [1, 2])})"""
 
 DRAG = """\
 import time
@@ -139,6 +158,12 @@ def test_a_control_that_works_in_another_state_is_no_fault(show: Callable[..., O
         "demo 1: shift changes the picture only after kind = shifted",
         "demo 1: unused changes the picture only after kind = shifted",
     ]
+
+
+def test_a_kernel_that_stalls_is_waited_for(show: Callable[..., Opened], lab: Any) -> None:
+    notebook = show(made(lab.notebooks, [nbformat.v4.new_code_cell(STALLED)]))
+    assert notebook.run() == []
+    assert check_demos(notebook, "made")[0] == []
 
 
 def test_errors_and_widgets_without_their_model_are_found(show: Callable[..., Opened], lab: Any) -> None:
