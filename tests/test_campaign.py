@@ -129,6 +129,17 @@ def test_a_damaged_run_that_is_used_is_seen(lab: commands.Lab) -> None:
     assert {fault for one in tried for fault in one.faults} == {"read is another"}
 
 
+@pytest.mark.slow
+@pytest.mark.alone
+def test_one_try_of_each_part_is_sound() -> None:
+    script = Path(__file__).parent / "campaign" / "run.py"
+    once = ["--kills", "1", "--bad-input", "1", "--mutations", "1", "--pairs", "1", "--damaged", "1"]
+    ended = subprocess.run([sys.executable, script, *once], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    tried = {line.split()[0]: int(line.split()[1]) for line in ended.stdout.strip().splitlines()[1:]}
+    assert tried.keys() == {"kills", "bad_input", "mutations", "pairs", "damaged"} and min(tried.values()) > 0
+
+
 def read_carelessly(path: Path) -> bytes:
     data = path.read_bytes()
     if len(data) > 1000:

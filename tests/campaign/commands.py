@@ -23,6 +23,7 @@ from campaign.judge import Process, Tried, contents, differences, run
 from PIL import Image
 
 from sdcda_tutorial.cli import main
+from sdcda_tutorial.places import CLONE_HAS
 
 MODEL, OTHER = "runs/mini/se+fd/model.safetensors", "runs/mini/noadapt/model.safetensors"
 TEST = "data/mini/target/part_B/test_data"
@@ -37,6 +38,12 @@ def call(command: str | list[str]) -> Callable[[], None]:
     return lambda: main(shlex.split(command) if isinstance(command, str) else command)
 
 
+def mark(home: Path) -> None:
+    """Have a folder taken for a clone, in which the mini world is drawn; it lies in one that is."""
+    (home / CLONE_HAS).parent.mkdir(parents=True, exist_ok=True)
+    (home / CLONE_HAS).touch()
+
+
 class Lab:
     """A finished home, of which every try gets its own copy."""
 
@@ -44,7 +51,7 @@ class Lab:
         self.folder, self.seed, self.finished = folder, seed, folder / "finished"
         self._after: dict[Any, dict[str, Any]] = {}
         self.seconds: dict[Any, float] = {}  # that `after` took
-        self.finished.mkdir()
+        mark(self.finished)
 
     def furnish(self) -> None:
         """Fill the finished home: data of every format, and what each command makes of them."""
@@ -79,6 +86,7 @@ class Lab:
             for name in names:
                 copy = shutil.copytree if (self.finished / name).is_dir() else shutil.copy
                 copy(self.finished / name, home / name)
+            mark(home)
             yield home
         finally:
             shutil.rmtree(home)
