@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.pixels import checked
 
 # VGG16 ("configuration D" of its paper): channels of each 3×3 convolution, M = 2×2 max pooling.
@@ -28,6 +29,19 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def image_batch(images: np.ndarray) -> Tensor:
     """(B, H, W, 3) uint8 -> x, (B, 3, H, W) float32 in [0, 1]; in memory channels-last, as convolutions are fast."""
     return torch.from_numpy(checked(images, 4)).permute(0, 3, 1, 2).float().div_(255)
+
+
+def batch_for(network: nn.Module, image: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 -> (1, 3, H, W) float32 in [0, 1], where the weights of the network are.
+
+    Raises:
+        InputError: its weights are not float32.
+    """
+    weights = next(network.parameters(), torch.empty(0))
+    if weights.dtype != torch.float32:
+        kind = str(weights.dtype).removeprefix("torch.")
+        raise InputError(f"the network's weights are {kind}; give network.float(); half precision is torch.autocast's")
+    return image_batch(image[None]).to(weights.device)
 
 
 def pad_to_multiple(x: Tensor, stride: int) -> Tensor:

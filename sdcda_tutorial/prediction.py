@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sdcda_tutorial.folding import folded
-from sdcda_tutorial.networks import CrowdCounter, image_batch, pad_to_multiple
+from sdcda_tutorial.networks import CrowdCounter, batch_for, pad_to_multiple
 from sdcda_tutorial.pixels import as_rgb
 from sdcda_tutorial.tiling import Window, put_together, reach
 
@@ -32,7 +32,7 @@ def predict_density(model: nn.Module, image: object, pass_pixels: int = PASS_PIX
     Args:
         model: maps images (1, 3, H, W) in [0, 1] to people per pixel (1, 1, H, W), such as `CrowdCounter`. For many
             images give `folded(counter)`: else each large image folds it anew, as its weights may have changed, and
-            autocast keeps a copy of each.
+            autocast keeps a copy of each. Its weights are float32, also for half precision, which is autocast's.
         image: (H, W, 3) uint8 RGB, or what `as_rgb` takes. A `CrowdCounter` sees one of more than `pass_pixels` in
             tiles; how far another network looks is not known, so it sees everything at once.
         pass_pixels: at most so many pixels in one pass, surroundings included.
@@ -41,13 +41,12 @@ def predict_density(model: nn.Module, image: object, pass_pixels: int = PASS_PIX
     pixels = image.shape[0] * image.shape[1]
     if pixels >= FOLDED_PIXELS:
         model = folded(model)
-    device = next(model.parameters(), torch.empty(0)).device
     modes = [(module, module.training) for module in model.modules()]
     model.eval()  # batch norm and dropout must not depend on this one image
     try:
         if isinstance(model, CrowdCounter) and pixels > pass_pixels:
             return _in_tiles(model, image, pass_pixels)
-        return torch.empty(image.shape[:2]).copy_(model(image_batch(image[None]).to(device))[0, 0])
+        return torch.empty(image.shape[:2]).copy_(model(batch_for(model, image))[0, 0])
     finally:
         for module, training in modes:  # one by one: a part may be frozen in a model that trains
             module.training = training
@@ -61,7 +60,7 @@ def _in_tiles(counter: CrowdCounter, image: np.ndarray, pass_pixels: int) -> Ten
     side = max(1, (math.isqrt(pass_pixels) - 2 * margin) // stride) * stride
 
     def local(seen: Window) -> Tensor:
-        x = pad_to_multiple(image_batch(image[seen][None]).to(device), stride)
+        x = pad_to_multiple(batch_for(counter, image[seen]), stride)
         return counter.local(x).float().cpu()  # (1, C, h, w)
 
     padded = height + -height % stride, width + -width % stride

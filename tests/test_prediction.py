@@ -242,3 +242,15 @@ def test_the_memory_grows_with_a_photograph_and_not_with_what_the_network_makes_
     peaks = [int((tmp_path / f"out/{name}.peak").read_text()) for name in sizes]
     pixels = [height * width for height, width in sizes.values()]
     assert peaks[1] - peaks[0] < 2 * 8 * 4 * (pixels[1] - pixels[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_refused(dtype: torch.dtype) -> None:
+    words = f"the network's weights are {str(dtype).removeprefix('torch.')}; give network.float()"
+    network, image = counter(8, "paper").to(dtype), picture(40, 48)
+    complaint(lambda: predict_density(network, image), words)
+    complaint(lambda: predict_density(network, picture(80, 96), pass_pixels=64 * 64), words)  # in tiles
+    segmenter = nn.ModuleDict({"E": network.E, "S": SemanticExtractor(network.E.channels, network.E.stride).to(dtype)})
+    complaint(lambda: segmentation.crowd_probability(segmenter, image), words)
+    complaint(lambda: translated_image(Generator(blocks=1, width=1 / 32).to(dtype), image), words)
+    assert predict_density(network.float(), image).dtype == torch.float32

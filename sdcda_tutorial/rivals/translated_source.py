@@ -23,7 +23,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path, expanded, path_inside, put_in_place
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.guards.provenance import claim, forgetting_contents, is_from
-from sdcda_tutorial.networks import image_batch
+from sdcda_tutorial.networks import batch_for
 from sdcda_tutorial.pixels import as_rgb
 from sdcda_tutorial.rivals.cyclegan import REDUCTION, Generator
 from sdcda_tutorial.rivals.translation import load_generators
@@ -118,10 +118,10 @@ def translated_image(generator: Generator, image: object) -> np.ndarray:
     Raises:
         InputError: a side is so short that nothing is left of it to be reflected at the border.
     """
-    device, pixels = next(generator.parameters()).device, as_rgb(image)
+    pixels = as_rgb(image)
     if min(pixels.shape[:2]) <= REDUCTION:
         raise InputError(f"an image of {pixels.shape[1]}x{pixels.shape[0]} is too small to translate; enlarge it")
-    made = generator(image_batch(pixels[None]).to(device))[0]
+    made = generator(batch_for(generator, pixels))[0]
     return (made * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
 
 

@@ -30,7 +30,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import file_digest, in_utf8, read_object, regular_file, write_json
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.guards.provenance import IMAGES, claim, difference, forgetting_contents
-from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
+from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, batch_for
 from sdcda_tutorial.pixels import as_rgb
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.config import SegmenterConfig, polynomial
@@ -130,12 +130,11 @@ def crowd_probability(segmenter: nn.ModuleDict, image: object, scale: float = 1.
         (H, W) float32 in [0, 1].
     """
     image = as_rgb(image)
-    device = next(segmenter.parameters()).device
     size, stride = image.shape[:2], segmenter["E"].stride
     most = math.sqrt(MASK_PIXELS / (size[0] * size[1]))  # the scale at which the image fills one pass
     if most < 1:
         image = resize_image(image, (math.ceil(size[0] * most), math.ceil(size[1] * most)))
-    x = image_batch(image[None]).to(device)
+    x = batch_for(segmenter, image)
     # To the nearest multiple of the stride, so that nothing has to be padded.
     fitted = [max(stride, round(side * min(scale, most) / stride) * stride) for side in size]
     resized = F.interpolate(x, size=fitted, mode="bilinear", antialias=True, align_corners=False)
