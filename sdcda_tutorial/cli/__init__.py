@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 import warnings
@@ -14,6 +15,7 @@ import typer
 from sdcda_tutorial.cli import benchmark, data, doctor, evaluate, masks, predict, train
 from sdcda_tutorial.cli.messages import is_first_process, starts, translate
 from sdcda_tutorial.errors import InputError, TrainingStopped
+from sdcda_tutorial.files import expanded
 from sdcda_tutorial.guards.endings import in_order
 from sdcda_tutorial.guards.output import protect
 
@@ -46,9 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output, _ = protect("stdout"), protect("stderr")
     warnings.formatwarning = _without_place
     asked = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    given = None if arguments is None and sys.argv[1:] else asked  # None: on Windows *.jpg is looked up, as by a shell
+    # None: on Windows *.jpg and ~ are looked up, as by a shell.
+    given = None if sys.platform == "win32" and arguments is None and sys.argv[1:] else asked
     starts(command := _command(asked))
     try:
+        if given is not None:
+            given = [_at_home(word) for word in given]
         with in_order():
             code = app(args=given, prog_name="sdcda", standalone_mode=False)
     except (InputError, OSError) as error:  # whatever a file or a disk does that nobody foresaw
@@ -75,6 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if output.trouble is not None:
             _leave(f"all is done, but not all could be printed: {output.trouble.strerror}", 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _at_home(word: str) -> str:
+    """The word with the home for ~/, which shells leave in `--out=~/x`: a folder called ~ would be made."""
+    return re.sub(r"^(--[\w-]+=)?~(?=/|\Z)", lambda found: f"{found[1] or ''}{expanded('~')}", word)
 
 
 def _command(asked: Sequence[str]) -> Any:

@@ -397,3 +397,18 @@ def test_no_name_commands_the_terminal(tmp_path: Path) -> None:
     photo = photograph(tmp_path / "n\n\x1b[31mRED.jpg")
     said = ran("predict", photo, "--checkpoint", MODEL, "--out", tmp_path / "out")
     assert said.count("\n") == 1 and "\x1b" not in said and "x1b[31mRED" in said
+
+
+@linux
+def test_home_is_meant_where_the_shell_left_its_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    photograph("home/~/a.png")  # such a folder is reached by ./~
+    Path("home/a.png").write_bytes(Path("home/~/a.png").read_bytes())
+    monkeypatch.setenv("HOME", str(home))
+    ran("predict", "~/a.png", "--checkpoint", MODEL, "--out=~/out", "--json=~/a.json", "--csv", "~/a.csv")
+    assert [path.name for path in (home / "out").iterdir()] == ["a.png"]
+    assert (home / "a.json").exists() and (home / "a.csv").exists() and not Path("~").exists()
+    monkeypatch.chdir(home)
+    ran("predict", "./~/a.png", "--checkpoint", MODEL, "--out", "./~/out", "--json", "~.json")
+    assert [path.name for path in (home / "~" / "out").iterdir()] == ["a.png"]
+    assert (home / "~.json").exists()  # only ~ and ~/ are read so
