@@ -410,8 +410,8 @@ for part, found in results.items():
           f"by {gains.sum():.0f} in all images together")
 
 # %% [markdown]
-# On B SE+FD is better on all four seeds, but on only half of the images, the interval leaves out
-# 0, and three fifths of the gain is *one* image. On A SE+FD counts too few in full images.
+# On B SE+FD is better on all four seeds, but on only half of the images; the interval excludes 0,
+# and three fifths of the gain is *one* image. On A SE+FD counts too few in full images.
 #
 # *Where* do they err? A head's class is its distance to its neighbours; a pixel has the nearest
 # head's, or, beyond twice that distance, is far from all.
@@ -422,8 +422,8 @@ for part, found in results.items():
 
 # %% [markdown]
 # On A only 11 people, 2 % of the count, are predicted far from all. This looks like scale: NoAdapt
-# counts too many where heads stand apart, too few where they are close. SE+FD takes 11 to 14 % in
-# each: it mends the first and harms the second. On B 14 people far from all become 6.
+# (early) counts too many where heads stand apart, too few where they are close. SE+FD takes 11 to
+# 14 % in each: it mends the first and harms the second. On B 14 people far from all become 6.
 #
 # ## Exercises
 #
