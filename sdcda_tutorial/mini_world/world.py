@@ -101,6 +101,8 @@ def make_once(root: Path, fits: Callable[[], bool], write: Callable[[Path], None
     """
     if fits():
         return
+    if root.is_symlink() and root.exists():  # the link stays, and the world is where it leads
+        root = root.resolve()
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with one_writer(root, wait=math.inf, beside=True) as alone:
@@ -161,11 +163,25 @@ def refuse_foreign(root: Path) -> None:
             f"{root} exists and is not a mini world ({MANIFEST} is missing or foreign); "
             "choose another folder or move it away"
         )
+    if changed := _changed(root):
+        raise InputError(
+            f"{root} must be made anew, but {changed} is not the mini world's or was changed since; move it away"
+        )
+
+
+def _changed(root: Path) -> Path | None:
+    """Something in a world that somebody else has put there or changed since."""
+    for path in root.iterdir() if root.is_dir() else ():
+        if path.name not in (MANIFEST, *DOMAINS, *_CLUTTER) and not path.name.startswith("."):
+            return path
     own = manifest_of(root).get("files")
-    if isinstance(own, dict) and (
-        more := [folder for folder, number in _count_files(root).items() if number > own.get(folder, 0)]
-    ):
-        raise InputError(f"{root / more[0]} holds files that are not the mini world's; move them away")
+    if not isinstance(own, dict):
+        return None
+    if more := [folder for folder, number in _count_files(root).items() if number > own.get(folder, 0)]:
+        return root / more[0]
+    written = (root / MANIFEST).stat().st_mtime_ns  # after all others
+    files = (Path(folder, name) for part in DOMAINS for folder, _, names in os.walk(root / part) for name in names)
+    return next((file for file in files if file.is_file() and file.stat().st_mtime_ns > written), None)
 
 
 def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: int, progress: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -328,6 +329,27 @@ def test_a_file_in_the_way_and_an_empty_folder(tmp_path: Path) -> None:
         ensure_mini_world(tmp_path / "file" / "mini", settings=TINY, progress=False)
     (tmp_path / "empty").mkdir()
     assert mini_world.is_whole(ensure_mini_world(tmp_path / "empty", settings=TINY, progress=False), 0, TINY)
+
+
+@pytest.mark.parametrize("mine", ["notes.txt", "runs/se/model.safetensors", "target/part_B/test_data/images/IMG_1.jpg"])
+def test_what_somebody_put_into_a_world_or_changed_there_is_not_lost(
+    tmp_path: Path, tiny_world: Path, mine: str
+) -> None:
+    root = shutil.copytree(tiny_world, tmp_path / "mini")
+    (root / mine).parent.mkdir(parents=True, exist_ok=True)
+    (root / mine).write_bytes(b"mine")
+    assert ensure_mini_world(root, settings=TINY, progress=False) == root  # nothing is missing
+    next((root / "source").rglob("*.raw")).unlink()
+    with pytest.raises(InputError, match=f"{mine.partition('/')[0]}.* is not the mini world's or was changed"):
+        ensure_mini_world(root, settings=TINY, progress=False)
+    assert (root / mine).read_bytes() == b"mine"
+
+
+def test_a_link_to_a_world_stays_one(tmp_path: Path, tiny_world: Path) -> None:
+    real = shutil.copytree(tiny_world, tmp_path / "large disk" / "mini")
+    (tmp_path / "mini").symlink_to(real)
+    ensure_mini_world(tmp_path / "mini", seed=5, settings=TINY, progress=False)
+    assert (tmp_path / "mini").readlink() == real and mini_world.is_whole(real, 5, TINY)
 
 
 @pytest.mark.slow
