@@ -22,7 +22,7 @@ from sdcda_tutorial.datasets import CrowdDataset, open_dataset
 from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.results import Results, evaluate, mask_quality, refuse_unlabelled
-from sdcda_tutorial.experiments.benchmark_rows import EARLY, parse, run_folder, titles
+from sdcda_tutorial.experiments.benchmark_rows import EARLY, needs_pseudo_masks, parse, run_folder, titles
 from sdcda_tutorial.experiments.benchmark_rows import METHOD_TITLES as METHOD_TITLES
 from sdcda_tutorial.experiments.cell_records import as_totals, read_cells, write_cells
 from sdcda_tutorial.experiments.measurements import (
@@ -129,6 +129,8 @@ class Benchmark:
     def _run(self, seeds: Sequence[int], at_once: int, say: Say) -> dict[str, Any]:
         path, cells = self.folder / "results.json", self.folder / "cells.jsonl"
         stored = read_object(path) if path.exists() else {}
+        if not (isinstance(stored.get("data", {}), dict) and isinstance(stored.get("cells", []), list)):
+            raise InputError(f"{path} is damaged; move it away: it is written anew")
         known = [*stored.get("cells", []), *as_totals(read_cells(cells))]  # a damaged file shows now, not after hours
         at_once = min(at_once, len(seeds))
         if at_once > 1:
@@ -139,7 +141,7 @@ class Benchmark:
             write_cells(cells, seed, checkpoints, per_seed[seed])
             about = {} if self.data is None else {"data": self.data.describe()}
             about |= summarise(per_seed, same_images=self.data is not None)
-            about |= collect_measurements(self.folder, per_seed)
+            about |= collect_measurements(self.folder, per_seed, self.masked)
             same = not difference(stored.get("data", {}), about.get("data", {}))
             kept = stored.get("provenance") if same and all(cell in known for cell in about["cells"]) else None
             write_json(path, {"provenance": kept or provenance(at_once), **about})
@@ -216,11 +218,20 @@ class Benchmark:
                 for domain, test in data.tests.items()
             }  # fmt: skip
             measured(name, results[name])
-        quality = folder / "mask_quality.json"
-        if (folder / "masks").exists():  # after all training: it reads the target's labels
-            of = {"data": data.target.describe(), "masks": folder_digest(folder / "masks")}
-            measure_once(quality, of, lambda: mask_quality(data.target, folder / "masks"), "heads_inside")
+        if self.masked:  # after all training: it reads the target's labels
+            masks, quality = folder / "masks", folder / "mask_quality.json"
+            of = {"data": data.target.describe(), "masks": folder_digest(masks)}
+            try:
+                measure_once(quality, of, lambda: mask_quality(data.target, masks), "heads_inside")
+            except InputError as error:  # of a label that no training needs
+                quality.unlink(missing_ok=True)
+                say(f"how good the pseudo-masks are is not measured: {error}")
         return checkpoints, results
+
+    @property
+    def masked(self) -> bool:
+        """Whether a method learns from the target's pseudo-masks."""
+        return any(needs_pseudo_masks(name, self.preset) for name in self.methods)
 
     def export_models(self, seed: int, out: Path, data: str) -> None:
         """Copy a model per method of a finished seed to `out`, at half precision, with its figures and its log.

@@ -43,24 +43,30 @@ def write_cells(
 
 
 def read_cells(path: str | Path) -> list[dict[str, Any]]:
-    """The cells of a file, in its order; none if there is no file yet, an InputError for a damaged line."""
+    """The cells of a file, in its order; none if there is no file yet.
+
+    Raises:
+        InputError: a line is damaged, or two of them are of the same seed and method.
+    """
     try:
         lines = Path(regular_file(path)).read_bytes().split(b"\n") if Path(path).exists() else []
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    cells = []
+    cells: dict[tuple[int, str], dict[str, Any]] = {}
     for number, line in ((number, line) for number, line in enumerate(lines, start=1) if line):
         try:
             cell = parse_json(line)
             sound = isinstance(cell["seed"], int) and isinstance(cell["method"], str)
-        except (ValueError, KeyError, TypeError):
+            sound = sound and all(isinstance(totals, dict) for totals in cell.get("figures", {}).values())
+        except (ValueError, KeyError, TypeError, AttributeError):
             sound = False
         if not sound:
             raise InputError(
                 f"{path} is damaged in line {number}; move it away: it is written anew with the cells asked for"
             ) from None
-        cells.append(cell)
-    return cells
+        if cells.setdefault((cell["seed"], cell["method"]), cell) is not cell:
+            raise InputError(f"{path} has {cell['method']} on seed {cell['seed']} again in line {number}; keep one")
+    return list(cells.values())
 
 
 def as_totals(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.feature_distance import alignment
 from sdcda_tutorial.experiments.benchmark_rows import run_folder
+from sdcda_tutorial.experiments.presets import split_run_name
 from sdcda_tutorial.files import read_object, write_json
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, load_generators, translation_quality
@@ -49,18 +50,27 @@ def _figures(path: Path) -> dict[str, Any]:
     return {key: value for key, value in read_object(path).items() if key not in ("data", "weights_sha256", "masks")}
 
 
-def collect_measurements(folder: Path, per_seed: Mapping[int, Any]) -> dict[str, Any]:
-    """What was measured besides the counts, by seed: pseudo-masks, features, translations, and seconds of training."""
+def collect_measurements(folder: Path, per_seed: Mapping[int, Any], masked: bool) -> dict[str, Any]:
+    """What was measured besides the counts, by seed: pseudo-masks, features, translations, and seconds of training.
+
+    Earlier calls may have left more in the folder, of other data: only what these methods need counts.
+
+    Args:
+        per_seed: seed -> method -> results by test set.
+        masked: whether one of the methods learns from pseudo-masks.
+    """
     found: dict[str, dict[str, Any]] = {"mask_quality": {}, "alignment": {}, "translation": {}, "seconds": {}}
     for seed, methods in per_seed.items():
         of_seed = folder / f"seed_{seed}"
-        features = {m: run_folder(of_seed, m) / "alignment.json" for m in methods}
-        translations = {m: of_seed / f"{m}-translation/quality.json" for m in TRANSLATIONS}
+        measured = [method for method, results in methods.items() if "source" in results]
+        features = {m: run_folder(of_seed, m) / "alignment.json" for m in measured}
+        translated = {split_run_name(method)[1] for method in measured}
+        translations = {m: of_seed / f"{m}-translation/quality.json" for m in TRANSLATIONS if m in translated}
         for name, paths in (("alignment", features), ("translation", translations)):
             known = {method: _figures(path) for method, path in paths.items() if path.exists()}
             if known:
                 found[name][str(seed)] = known
-        if (of_seed / "mask_quality.json").exists() and (of_seed / "masks").exists():
+        if masked and (of_seed / "mask_quality.json").exists():
             found["mask_quality"][str(seed)] = _figures(of_seed / "mask_quality.json")
         found["seconds"][str(seed)] = {}
         for run in sorted(of_seed.glob("*/last.safetensors")):  # their own records say how long each took

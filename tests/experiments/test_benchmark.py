@@ -19,6 +19,7 @@ from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.experiments import demo
 from sdcda_tutorial.experiments.benchmark import Benchmark
 from sdcda_tutorial.experiments.cell_records import read_cells
+from sdcda_tutorial.experiments.measurements import collect_measurements
 from sdcda_tutorial.files import write_json
 from sdcda_tutorial.places import model
 from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
@@ -287,13 +288,66 @@ def test_a_damaged_list_of_cells_is_named(done: tuple[Path, tuple[object, ...], 
         b"[" * 100_000,
         b'{"seed": 1' + b"0" * 5000,
         b'{"seed": 1, "method": "se", "seed": 2}',
+        b'{"seed": 1, "method": "se", "figures": null}',
+        b'{"seed": 1, "method": "se", "figures": [1]}',
+        b'{"seed": 1, "method": "se", "figures": {"target": 5}}',
     ):
         (tmp_path / "out/cells.jsonl").write_bytes(content)
         assert "cells.jsonl is damaged in line 1" in run(*command).complaint
+    (tmp_path / "out/cells.jsonl").write_bytes(2 * b'{"seed": 1, "method": "se"}\n')
+    assert "cells.jsonl has se on seed 1 again in line 2; keep one" in run(*command).complaint
     assert (tmp_path / "out/results.json").stat().st_mtime_ns == results  # told before anything was done
     (tmp_path / "out/cells.jsonl").unlink()
     ran(*command)
     assert len(read_cells(tmp_path / "out/cells.jsonl")) == 4
+
+
+@pytest.mark.parametrize("damage", [{"data": None}, {"data": [1]}, {"cells": None}, {"cells": 5}])
+def test_damaged_results_are_named(
+    damage: dict[str, Any], done: tuple[Path, tuple[object, ...], str], tmp_path: Path
+) -> None:
+    shutil.copytree(done[0], tmp_path / "out")
+    stored = json.loads((done[0] / "results.json").read_text())
+    write_json(tmp_path / "out/results.json", stored | damage)
+    command = [tmp_path / "out" if part == done[0] else part for part in done[1]]
+    assert "results.json is damaged; move it away" in run(*command).complaint
+
+
+def test_a_label_that_no_training_needs_stops_nothing(own: Path, tmp_path: Path) -> None:
+    target = shutil.copytree(own / "SHB", tmp_path / "SHB")
+    next(target.glob("part_B/train_data/ground*/GT_IMG_2.mat")).write_bytes(b"damaged")
+    more = ("--target", f"shanghaitech-b:{target}", "--seeds", 1, "--methods", "se")
+    printed = ran(*asked(own, tmp_path / "out", *more))
+    assert "how good the pseudo-masks are is not measured" in printed and "GT_IMG_2.mat" in printed
+    assert json.loads((tmp_path / "out/results.json").read_text())["mask_quality"] == {}
+
+
+def test_results_hold_nothing_of_other_data(own: Path, tmp_path: Path) -> None:
+    ran(*asked(own, tmp_path / "out", "--seeds", 1, "--methods", "se"))
+    other = shutil.copytree(own / "SHB", tmp_path / "SHB")
+    for number in (1, 2):
+        write_shanghaitech(other / "part_B", number, XY[2:], size=SIZE)
+    more = ("--target", f"shanghaitech-b:{other}", "--seeds", 1, "--methods", "noadapt")
+    ran(*asked(own, tmp_path / "out", *more))
+    assert json.loads((tmp_path / "out/results.json").read_text())["mask_quality"] == {}
+
+
+def test_measurements_are_those_of_the_methods_asked_for(tmp_path: Path) -> None:
+    seed = tmp_path / "seed_1"
+    for name in ("se/alignment", "fd/alignment", "cyclegan-translation/quality", "mask_quality"):
+        (seed / name).parent.mkdir(parents=True, exist_ok=True)
+        write_json(seed / f"{name}.json", {"figure": 1, "data": {}})
+    both, target = {"source": None, "target": None}, {"target": None}
+
+    def found(*methods: str, tests: dict[str, None] = both, masked: bool = False) -> dict[str, Any]:
+        measured = collect_measurements(tmp_path, {1: dict.fromkeys(methods, tests)}, masked)
+        return {name: sorted(of.get("1", ())) for name, of in measured.items() if name != "seconds"}
+
+    nothing: dict[str, list[str]] = {"mask_quality": [], "alignment": [], "translation": []}
+    assert found("noadapt") == nothing
+    assert found("se", masked=True) == nothing | {"mask_quality": ["figure"], "alignment": ["se"]}
+    assert found("fd", "cyclegan") == nothing | {"alignment": ["fd"], "translation": ["cyclegan"]}
+    assert found("se", "cyclegan", tests=target) == nothing  # these compare with the source
 
 
 def test_pictures_of_all_methods_are_drawn(done: tuple[Path, tuple[object, ...], str]) -> None:
