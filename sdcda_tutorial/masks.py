@@ -7,6 +7,8 @@ a segmentation model (the pseudo-masks of the target).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -77,21 +79,33 @@ def read_png(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarra
     Raises:
         InputError: the file is missing or no whole PNG, or it is not of `size` (height, width).
     """
+    with _opened(path, size) as image:
+        return _crowd(image).astype(np.uint8)
+
+
+def refuse_unreadable(path: str | Path, size: tuple[int, int]) -> None:
+    """As `read_png`, in a fraction of the time: the checksums of the file are compared, and nothing is decoded."""
+    with _opened(path, size) as image:
+        image.verify()
+
+
+@contextmanager
+def _opened(path: str | Path, size: tuple[int, int] | None) -> Iterator[Image.Image]:
     try:
         with Image.open(regular_file(path)) as image:
             if image.format != "PNG":  # a JPEG has no sharp edges
                 raise ValueError(f"it is a {image.format}, not a PNG")
-            mask = _crowd(image).astype(np.uint8)
+            yield image
+            found = image.height, image.width
     except FileNotFoundError:
         raise InputError(f"mask {path} does not exist; make the masks with `write_pseudo_masks`") from None
     except Exception as error:  # on damaged files Pillow raises SyntaxError, ValueError, IndexError and more
         raise InputError(f"mask {path} cannot be read ({error}); make it again with `write_pseudo_masks`") from None
-    if size is not None and mask.shape != tuple(size):
+    if size is not None and found != tuple(size):
         raise InputError(
-            f"mask {path} is {mask.shape[1]}x{mask.shape[0]} but its image is {size[1]}x{size[0]}; "
+            f"mask {path} is {found[1]}x{found[0]} but its image is {size[1]}x{size[0]}; "
             "make it again with `write_pseudo_masks`"
         )
-    return mask
 
 
 def _crowd(image: Image.Image) -> np.ndarray:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     "accumulate", "batch_size", "boxes", "checkpoint_activations", "compile", "devices", "half", "masks", "max_side",
-    "nodes", "random_weights", "region", "resume", "segmenter", "size", "target", "tensorboard",
+    "nodes", "random_weights", "region", "resume", "segmenter", "size", "target", "tensorboard", "warm_steps",
 )  # fmt: skip
 # The rest of the package names Python's parameters and functions in its messages: here is what a user types instead.
 ON_THE_COMMAND_LINE = {
@@ -32,8 +32,12 @@ ON_THE_COMMAND_LINE = {
     "predict_density": "`sdcda predict`",
 }
 
-# Not every command has these two: another parameter of the command, or else what can be said anywhere.
-_INSTEAD = {"max_side": ("--size", "--size of `sdcda train` and others"), "folder": ("OUT", "folder")}
+# Not every command has these: another parameter of the command, or else what can be said anywhere.
+_INSTEAD = {
+    "max_side": ("--size", "--size of `sdcda train` and others"),
+    "folder": ("OUT", "folder"),
+    "masks": ("--masks", "--masks of `sdcda train`"),
+}
 _taken: set[str] = set()  # what the running command takes
 
 

@@ -85,7 +85,7 @@ def train(
     experiment = Experiment(
         out, settings, segmenter=segmenter and options.find_model(segmenter), vgg_weights=weights, seed=seed,
         masks=masks, source=options.open_data(source, "source", "train", size, scenes),
-        target=_open_target(config, method, target, size, masks), records=Records(keep, tensorboard),
+        target=_open_target(config, method, target, size), records=Records(keep, tensorboard),
         boxes=options.open_boxes(boxes, target, size, preset) if own_masks else None, hardware=hardware,
     )  # fmt: skip
     experiment.check(method, config, resume=resume)
@@ -147,16 +147,9 @@ def _needs_own_masks(config: AdaptationConfig, masks: Path | None, segmenter: Pa
     return not ready
 
 
-def _open_target(
-    config: AdaptationConfig, method: str, spec: str, size: str | None, masks: Path | None
-) -> CrowdDataset | None:
-    """The target where the method needs it; ready masks that are missing or of another size show before training."""
-    from sdcda_tutorial.datasets.batches import PseudoMasked
+def _open_target(config: AdaptationConfig, method: str, spec: str, size: str | None) -> CrowdDataset | None:
+    """The target where the method needs it."""
     from sdcda_tutorial.rivals.translation import TRANSLATIONS
 
-    if not config.needs_target and method not in TRANSLATIONS:
-        return None
-    target = options.open_data(spec, "target", "train", size)
-    if masks is not None:
-        PseudoMasked(target, masks)[0]
-    return target
+    needed = config.needs_target or method in TRANSLATIONS
+    return options.open_data(spec, "target", "train", size) if needed else None

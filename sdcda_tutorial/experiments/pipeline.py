@@ -28,15 +28,21 @@ from typing import Any
 from sdcda_tutorial.datasets import GCC, CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments.presets import Preset
-from sdcda_tutorial.files import require_writable
+from sdcda_tutorial.files import read_object, require_writable
 from sdcda_tutorial.guards.locks import PATIENCE, one_writer
+from sdcda_tutorial.guards.provenance import is_from
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.rivals.translated_source import refuse_other_layouts, translate
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, refuse_several_devices, train_translation
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
-from sdcda_tutorial.training.mask_model import refuse_masks_of_other_images, train_segmenter, write_pseudo_masks
+from sdcda_tutorial.training.mask_model import (
+    PROVENANCE,
+    refuse_unfit_masks,
+    train_segmenter,
+    write_pseudo_masks,
+)
 from sdcda_tutorial.training.rehearsal import Rehearsal
 from sdcda_tutorial.training.saving import Records, refuse_lone_model
 
@@ -107,10 +113,12 @@ class Experiment:
         self._refuse_batch(config)
         if (warm := self._warm_config(method in TRANSLATIONS)) is not None:
             self._refuse_batch(warm, "warm start: ")
+            if (folder / "config.json").exists() and read_object(folder / "config.json").get("init", "") is None:
+                raise InputError(f"{folder} was started without a warm start; go on without one: `warm_steps` 0")
         if config.weights.needs_pseudo_masks and self.masks is None:
             self.check_mask_model()
         elif config.weights.needs_pseudo_masks and self.masks is not None and self.target is not None:
-            refuse_masks_of_other_images(self.masks, self.target)
+            refuse_unfit_masks(self.masks, self.target)
         if method in TRANSLATIONS:
             refuse_several_devices(self.hardware)
             refuse_other_layouts(self.source)
@@ -134,6 +142,16 @@ class Experiment:
         if self.segmenter is None:
             self.hardware.refuse_uneven(self.preset.segmenter.batch_size, "mask model: ")
         self._require_places("segmenter", "masks")
+        self._refuse_other_masks()
+
+    def _refuse_other_masks(self) -> None:
+        """Raise an InputError, before a mask model is trained, for masks that could not be gone on with."""
+        settings = self.preset.segmenter
+        origin = {"threshold": settings.threshold, "dilate": settings.dilate}
+        try:
+            is_from(self.folder / "masks", origin, PROVENANCE, what="masks", foreign="*.png")
+        except InputError as error:
+            raise InputError(f"{error}; to learn from these, name the folder as `masks`") from None
 
     def _require_places(self, *parts: str) -> None:
         """Raise an InputError where a part could not be written, or would replace a model, hours from now."""

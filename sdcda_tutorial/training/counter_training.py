@@ -31,7 +31,7 @@ from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
 from sdcda_tutorial.training.imagenet_weights import imagenet_origin, load_imagenet_weights
 from sdcda_tutorial.training.loop import Training, require_finite
-from sdcda_tutorial.training.mask_model import origin_of_masks, refuse_masks_of_other_images
+from sdcda_tutorial.training.mask_model import origin_of_masks, refuse_unfit_masks
 from sdcda_tutorial.training.processes import average_buffers, shared_out
 from sdcda_tutorial.training.rehearsal import Rehearsal
 from sdcda_tutorial.training.saving import Records, RunFolder
@@ -279,7 +279,7 @@ def _domains(
         raise InputError("λt > 0 needs pseudo-masks of the target; make them and give their folder as `pseudo_masks`")
     masked = λ.needs_pseudo_masks
     if masked and pseudo_masks is not None:
-        refuse_masks_of_other_images(pseudo_masks, target)
+        refuse_unfit_masks(pseudo_masks, target)
     unlabelled = PseudoMasked(target, pseudo_masks if masked else None)
     return [labelled, Batches(unlabelled, config.batch_size, config.target, stream=TARGET, mask=masked, **shared)]
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from sdcda_tutorial import losses, masks
 from sdcda_tutorial.adaptation import Batch
-from sdcda_tutorial.datasets.batches import Batches, micro_batches
+from sdcda_tutorial.datasets.batches import Batches, PseudoMasked, micro_batches
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.transforms import resize_image
@@ -248,33 +248,33 @@ def origin_of_masks(folder: str | Path) -> dict[str, Any] | None:
     return about | ({"changed_since": changed} if changed else {})
 
 
-def refuse_masks_of_other_images(folder: str | Path, target: CrowdDataset) -> None:
-    """Raise an InputError where a mask was made of another image than the one that has its name in `target`, or at
-    another size.
+def refuse_unfit_masks(folder: str | Path, target: CrowdDataset) -> None:
+    """Raise an InputError where `target` cannot be trained on with the masks of a folder.
 
-    Nothing is known of masks from elsewhere or of those from before this was noted.
+    A mask is missing, damaged or of another size than its image, or was made of another image than the one that has its
+    name in `target`. Whose image it is is not known of masks from elsewhere, or from before that was noted.
     """
-    provenance = Path(folder) / PROVENANCE
-    about = read_object(provenance) if provenance.exists() else {}
+    PseudoMasked(target, folder)
+    about = read_object(Path(folder) / PROVENANCE) if (Path(folder) / PROVENANCE).exists() else {}
     known = about.get(IMAGES)
-    if not isinstance(known, dict):
-        then, now = about.get("target", {}), target.describe(labelled=about.get("control") == "perfect")
-        if "control" in about and then.get("images") == now["images"] and difference(then, now):  # else it is a part
+    if isinstance(known, dict):
+        digests = images_of(target)
+        if other := [name for name, digest in digests.items() if known.get(name, digest) != digest]:
+            raise InputError(
+                f"{folder} holds masks of other images than {target.name} has under their names ({len(other)} of "
+                f"{len(digests)}, first {other[0]}); make masks of these with `write_pseudo_masks`"
+            )
+    elif "control" in about:
+        then, now = about.get("target", {}), target.describe(labelled=about["control"] == "perfect")
+        if then.get("images") == now["images"] and difference(then, now):  # else it is a part
             raise InputError(f"{folder} holds control masks of another target; make masks with `write_pseudo_masks`")
-        return
-    digests = images_of(target)
-    if other := [name for name, digest in digests.items() if known.get(name, digest) != digest]:
-        raise InputError(
-            f"{folder} holds masks of other images than {target.name} has under their names ({len(other)} of "
-            f"{len(digests)}, first {other[0]}); make masks of these with `write_pseudo_masks`"
-        )
     then, asked = about.get("target", {}), target.describe(labelled=False)
-    if all(then.get(key) == asked[key] for key in ("size", "max_side")):
-        return
-    for index, name in enumerate(target.names):  # the sizes asked for differ: do those of the pictures?
-        path = masks.path_of(folder, name)
-        if path.exists() and (found := image_size(path)) != (wanted := target.size_of(index)):
+    resized = [key for key in ("size", "max_side") if key in then and then[key] != asked[key]]
+    for index, name in enumerate(target.names):
+        path, wanted = masks.path_of(folder, name), target.size_of(index)
+        if resized and (found := image_size(path)) != wanted:
             raise InputError(
                 f"{path} is {found[1]}x{found[0]} and its image here {wanted[1]}x{wanted[0]}; give the `size` that the "
                 "masks were made at, or make masks at this one with `write_pseudo_masks`"
             )
+        masks.refuse_unreadable(path, wanted)

@@ -637,6 +637,41 @@ def test_a_mask_of_another_size_is_refused_before_any_training(trained: dict[str
     assert not Path("runs/new").exists()
 
 
+@pytest.mark.parametrize("damage", ["size", "cut", "JPEG"])
+def test_every_mask_is_looked_at_before_any_training(trained: dict[str, str], tmp_path: Path, damage: str) -> None:
+    folder = Path(shutil.copytree("runs/mini/masks", tmp_path / "masks"))
+    path = folder / "IMG_3.png"
+    if damage == "size":
+        masks.write_png(path, masks.read_png(path)[:50, :60])
+    elif damage == "cut":
+        truncate(path)
+    else:
+        Image.new("L", (112, 96)).save(path, "JPEG")
+    words = {"size": "is 60x50 but its image", "cut": "cannot be read", "JPEG": "it is a JPEG, not a PNG"}[damage]
+    complaint = refused("train", "--method", "se", "--out", "runs/new", "--masks", folder)
+    assert str(path) in complaint and words in complaint
+
+
+def test_masks_that_cannot_be_gone_on_with_are_told_before_a_mask_model_is_trained(
+    trained: dict[str, str], tmp_path: Path
+) -> None:
+    Path(shutil.copytree("runs/mini/masks", tmp_path / "own/masks"), "provenance.json").unlink(missing_ok=True)
+    remedy = "to learn from these, name the folder as --masks"
+    complaint = refused("train", "--method", "se", "--out", tmp_path / "own")
+    assert "own/masks holds something else than masks" in complaint and complaint.endswith(remedy)
+    ran("masks", "--out", tmp_path / "other", "--threshold", 0.6)
+    complaint = refused("train", "--method", "se", "--out", tmp_path / "other")
+    assert "holds masks made with threshold = 0.6, not" in complaint and complaint.endswith(remedy)
+    assert "--masks of `sdcda train`" in refused("masks", "--out", tmp_path / "other")
+
+
+def test_a_warm_start_that_the_run_had_not_is_told_before_it_is_trained(tmp_path: Path) -> None:
+    asked = ("train", "--method", "noadapt", "--out", tmp_path, "--steps", 2)
+    ran(*asked, "--warm-steps", 0)
+    complaint = refused(*asked, "--resume")
+    assert complaint.endswith("noadapt was started without a warm start; go on without one: --warm-steps 0")
+
+
 def test_a_silhouette_of_another_size_is_refused(trained: dict[str, str], home: Path) -> None:
     shutil.copytree("data/mini/source", home / "gcc", dirs_exist_ok=True)
     for path in (home / "gcc").glob("*/segs/*.raw"):

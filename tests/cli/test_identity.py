@@ -22,7 +22,7 @@ from sdcda_tutorial.evaluation import model_card
 from sdcda_tutorial.experiments.control_masks import write_control_masks
 from sdcda_tutorial.guards.provenance import CONTENTS, IMAGES, forgetting_contents
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.mask_model import MASKS, PROVENANCE, refuse_masks_of_other_images, write_pseudo_masks
+from sdcda_tutorial.training.mask_model import MASKS, PROVENANCE, refuse_unfit_masks, write_pseudo_masks
 from sdcda_tutorial.training.saving import read_log
 
 SE = ("train", "--method", "se", "--warm-steps", 0, "--out")
@@ -257,7 +257,7 @@ def test_control_masks_are_of_their_images_too(tmp_path: Path, out: Path) -> Non
         stored = json.loads(old.read_text())
         old.write_text(json.dumps({k: v for k, v in stored.items() if k not in (IMAGES, MASKS)}))
         for part in (target, target.subset([0, 1])):
-            refuse_masks_of_other_images(old.parent, part)
+            refuse_unfit_masks(old.parent, part)
     stored = json.loads((folder / PROVENANCE).read_text())
     (folder / PROVENANCE).write_text(json.dumps({k: v for k, v in stored.items() if k not in (IMAGES, MASKS)}))
     assert "holds control masks of another target" in refused(
