@@ -6,11 +6,13 @@ notebook it came from.
 
 from __future__ import annotations
 
+import ast
 import datetime
 import functools
 import importlib
 import inspect
 import linecache
+import math
 import re
 import textwrap
 import traceback
@@ -61,23 +63,28 @@ class Kept:
     source: str
 
 
-def keep(number: str, replaces: str, answer: Any, folder: Path = FOLDER) -> Path | None:
-    """Keep a right answer; None where there is nothing to keep.
+def keep(number: str, replaces: str, answer: Any, folder: Path = FOLDER) -> str | None:
+    """Keep a right answer, outside the solutions, which would replace the reader's own.
 
-    Nothing is kept outside a notebook, in one of the solutions (which would replace the reader's own answer), for a
-    lambda, and for code that Python cannot show again.
+    Returns:
+        Why it could not be kept, in one line: a lambda, code that Python cannot show again, or what does not run by
+        itself. What was kept before is then left as it was. None if it was kept, or outside a lesson.
     """
-    if not _in_a_lesson() or not isinstance(answer, types.FunctionType) or answer.__name__ == "<lambda>":
+    if not _in_a_lesson():
         return None
+    path = folder / f"{number}.py"
+    earlier = "; an earlier answer of yours stays in its place" if path.exists() else ""
     try:
+        if not isinstance(answer, types.FunctionType) or answer.__name__ == "<lambda>":
+            raise TypeError("it is not a function with a name")
         text = source(answer)
-        compile(text, str(folder), "exec")
-        path = folder / f"{number}.py"
         head = _HEAD.format(number=number, date=datetime.date.today(), name=answer.__name__, replaces=replaces)
+        _run(text, number)[answer.__name__]  # it must run without the notebook
         write_text(path, head + text)
-    except (OSError, TypeError, AttributeError, ImportError, SyntaxError, InputError):
-        return None
-    return path
+    except Exception as error:  # whatever the reader's code refers to
+        why = " ".join(str(error).split()) or type(error).__name__
+        return f"right, but not kept for the laboratory ({why}): put all that it needs inside it{earlier}"
+    return None
 
 
 def _in_a_lesson() -> bool:
@@ -92,35 +99,56 @@ def _in_a_lesson() -> bool:
 def source(function: types.FunctionType) -> str:
     """Source of a function, after the imports, constants and functions of its notebook that it uses."""
     needed: dict[str, str] = {}
-    _collect(function, needed)
+    _collect(function.__name__, function, needed)
     imports = [text for text in needed.values() if text.startswith(("import ", "from "))]
     others = [text for text in needed.values() if text not in imports]
     return "\n".join(sorted(imports)) + ("\n\n" if imports else "") + "\n\n".join(others)
 
 
-def _collect(function: types.FunctionType, needed: dict[str, str]) -> None:
-    """Put the names that a function takes from its notebook into `needed`, and then the function itself."""
+def _collect(own: str, function: types.FunctionType, needed: dict[str, str]) -> None:
+    """Put the names that a function takes from its notebook into `needed`, and then the function itself.
+
+    Args:
+        own: what the notebook calls it; an alias gets a line of its own.
+    """
+    function = inspect.unwrap(function)  # of what decorates it
     text = textwrap.dedent(inspect.getsource(function))
-    needed.setdefault(function.__name__, "")  # a function may call itself
-    for name in sorted(_names(function.__code__) & function.__globals__.keys() - needed.keys()):
+    needed.setdefault(own, "")  # a function may call itself
+    for name in sorted(_names(function.__code__, text) & function.__globals__.keys() - needed.keys()):
         value = function.__globals__[name]
         if isinstance(value, types.ModuleType):
             needed[name] = f"import {value.__name__} as {name}"
         elif isinstance(value, types.FunctionType) and value.__module__ == function.__module__:
-            _collect(value, needed)
-        elif isinstance(value, bool | int | float | str | tuple):
+            _collect(name, value, needed)
+        elif isinstance(value, float):  # as NumPy's are, which write themselves in another way
+            needed[name] = f"{name} = {float(value)!r}" if math.isfinite(value) else f"{name} = float('{value}')"
+        elif isinstance(value, bool | int | str | tuple):
             needed[name] = f"{name} = {value!r}"
-        else:  # a class or function of a package; anything else is an AttributeError
-            module, original = str(value.__module__), str(value.__qualname__)
-            if getattr(importlib.import_module(module), original) is value:
-                needed[name] = f"from {module} import {original} as {name}"
-    needed.pop(function.__name__)  # after what it needs
-    needed[function.__name__] = text.rstrip() + "\n"
+        else:  # a class or function of a package
+            module, original = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+            if module is None or getattr(importlib.import_module(module), original, None) is not value:
+                raise TypeError(f"{name} is made in another line")
+            needed[name] = f"from {module} import {original} as {name}"
+    needed.pop(own)  # after what it needs
+    if own != function.__name__ != "<lambda>":
+        text += f"\n\n{own} = {function.__name__}"
+    needed[own] = text.rstrip() + "\n"
 
 
-def _names(code: types.CodeType) -> set[str]:
-    """All names that a piece of code and the functions within it look up."""
-    inner = (_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
+def _names(code: types.CodeType, text: str) -> set[str]:
+    """The names that a function looks up outside it: in its body, in its defaults and decorators."""
+    tree = ast.parse(text)
+    written = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    heads = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    around = [part for head in heads for part in (head.args, head.returns, *head.decorator_list) if part is not None]
+    return (written & _looked_up(code)) | {
+        node.id for part in around for node in ast.walk(part) if isinstance(node, ast.Name)
+    }
+
+
+def _looked_up(code: types.CodeType) -> set[str]:
+    """As names or as attributes, by the code and the functions within it."""
+    inner = (_looked_up(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
     return set(code.co_names).union(*inner)
 
 
@@ -142,10 +170,15 @@ def _read(path: Path) -> Kept:
     head = _READ.match(text)
     if head is None or head[3] not in REPLACEABLE:
         raise InputError("it is not an answer that `check` kept")
-    namespace: dict[str, Any] = {"__name__": f"answer_{path.stem}"}
     linecache.checkcache(str(path))
-    exec(compile(text, str(path), "exec"), namespace)
-    return Kept(head[1], head[3], path, namespace[head[2]], text)
+    return Kept(head[1], head[3], path, _run(text, path.stem, str(path))[head[2]], text)
+
+
+def _run(text: str, stem: str, file: str = "<answer>") -> dict[str, Any]:
+    """The names that the source of an answer makes, in a namespace of its own."""
+    namespace: dict[str, Any] = {"__name__": f"answer_{stem}"}
+    exec(compile(text, file, "exec"), namespace)
+    return namespace
 
 
 @contextmanager

@@ -88,14 +88,17 @@ class Laboratory:
         return found
 
     def ask(self, prediction: str, **changed: Any) -> Run | None:
-        """As `run`, but only for a reader who has written down a prediction, which is kept with the run."""
+        """As `run`, but only for a reader who has written down a prediction; the first one is kept with the run."""
         if not prediction.strip():
             print("… Write your prediction between the quotes, then run the cell again.")
             return None
         found, lines = self.train(**changed)
-        found = replace(found, about={**found.about, "prediction": prediction})
+        first = found.about.get("prediction", prediction)
+        if first != prediction:
+            lines.append("You had seen this run before, so your first prediction stays with it.")
+        found = replace(found, about={**found.about, "prediction": first})
         found.to_json(self.folder / f"{found.settings.key}.json")
-        self.show(found, [*lines, f"Your prediction: {prediction}"])
+        self.show(found, [*lines, f"Your prediction: {first}"])
         return found
 
     def show(self, run: Run, lines: Sequence[str] = ()) -> None:
@@ -141,7 +144,7 @@ class Laboratory:
         if print_:
             print(*lines, sep="\n")
         elif not mine:
-            raise InputError("no function of yours is kept yet; solve an exercise such as 4.2 or 8.1 first")
+            raise InputError("no function of yours is kept yet; solve an exercise such as 4.1 or 8.1 first")
         return mine, lines
 
     def _kept(self, path: Path) -> Run | None:
@@ -197,7 +200,7 @@ class Laboratory:
         results = evaluate(load_counter(model)[0], self.data[2], kernel=MINI.adaptation.kernel, progress=False)
         about = {"date": datetime.date.today().isoformat(), "images": len(results.rows), "versions": versions()}
         about["data"] = self._what_data()
-        figures = {name: round(getattr(results, name), 4) for name in FIGURES}
+        figures = {name: round(float(getattr(results, name)), 4) for name in FIGURES}
         return Run(settings, **figures, seconds=round(seconds, 1), about=about)
 
     @cached_property

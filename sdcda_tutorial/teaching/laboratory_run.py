@@ -91,7 +91,8 @@ class Settings:
         changed = []
         for name, value in asdict(self).items():
             if name == "own":
-                changed += [f"own functions ({len(value)})"] if value else []
+                version = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:4]
+                changed += [f"own functions ({len(value)}, version {version})"] if value else []
             elif value != getattr(DEFAULTS, name):
                 changed.append(f"{symbols.get(name, name)} = {value if isinstance(value, str) else f'{value:g}'}")
         return ", ".join(changed) or "SE+FD, nothing changed"

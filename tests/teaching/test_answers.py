@@ -17,6 +17,8 @@ from sdcda_tutorial.teaching import answers
 from sdcda_tutorial.teaching.exercises import EXERCISES, Exercise, check, exercise
 
 CELL = """
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from sdcda_tutorial import losses as L
@@ -35,6 +37,22 @@ def calls_itself(n):
 def uses_a_tensor(pred, truth):
     return WEIGHT * squared(pred - truth)
 
+sq = lambda a: a * a
+av = lambda a: a.mean()
+alias = squared
+BIG, TINY = float("inf"), np.log(2)
+mean = WEIGHT
+
+def with_helpers(pred, truth, factor=HALF, most=BIG):
+    return min(factor * av(sq(pred - truth)), most) + 0 * alias(pred) * TINY + 0 * (pred - truth).mean()
+
+@torch.enable_grad()
+def decorated(pred, truth):
+    return HALF * squared(pred - truth)
+
+def uses_a_made_thing(pred, truth):
+    return HALF * mse(pred, truth)
+
 lambda_answer = lambda pred, truth: squared(pred - truth)
 """
 
@@ -44,7 +62,7 @@ def cell() -> dict[str, Any]:
     """The names that a notebook has after a cell was run, as IPython runs it."""
     name = "<ipython-input-answers>"
     linecache.cache[name] = (len(CELL), None, CELL.splitlines(keepends=True), name)
-    names: dict[str, Any] = {"__name__": "__main__", "WEIGHT": torch.ones(())}
+    names: dict[str, Any] = {"__name__": "__main__", "WEIGHT": torch.ones(()), "mse": torch.nn.MSELoss()}
     exec(compile(CELL, name, "exec", dont_inherit=True), names)
     return names
 
@@ -54,9 +72,10 @@ def in_a_lesson(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "_in_a_lesson", lambda: True)
 
 
-def test_a_kept_answer_runs_alone(cell: dict[str, Any], in_a_lesson: None, tmp_path: Path) -> None:
-    path = answers.keep("4.2", "losses.density_loss", cell["mine"], tmp_path)
-    assert path == tmp_path / "4.2.py"
+@pytest.mark.parametrize("name", ["mine", "with_helpers", "decorated"])
+def test_a_kept_answer_runs_alone(cell: dict[str, Any], in_a_lesson: None, tmp_path: Path, name: str) -> None:
+    assert answers.keep("4.2", "losses.density_loss", cell[name], tmp_path) is None
+    assert (tmp_path / "4.2.py").exists()
     found, complaints = answers.kept(tmp_path)
     assert complaints == [] and found["losses.density_loss"].number == "4.2"
     pred, truth = torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4)
@@ -67,26 +86,40 @@ def test_a_function_that_calls_itself_is_kept_once(cell: dict[str, Any]) -> None
     assert answers.source(cell["calls_itself"]).count("def calls_itself") == 1
 
 
-@pytest.mark.parametrize("name", ["lambda_answer", "uses_a_tensor", "WEIGHT"])
-def test_what_cannot_be_written_down_is_not_kept(
-    name: str, cell: dict[str, Any], in_a_lesson: None, tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("lambda_answer", "not a function with a name"), ("uses_a_tensor", "WEIGHT is made in another line"),
+        ("uses_a_made_thing", "mse is made in another line"), ("WEIGHT", "not a function with a name"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_down_is_not_kept_and_that_is_said(
+    name: str, why: str, cell: dict[str, Any], in_a_lesson: None, tmp_path: Path
 ) -> None:
-    assert answers.keep("4.2", "losses.density_loss", cell[name], tmp_path) is None
+    said = answers.keep("4.2", "losses.density_loss", cell[name], tmp_path)
+    assert said is not None and f"({why}" in said.replace("it is ", "") and said.endswith("inside it")
     assert list(tmp_path.iterdir()) == []
+    answers.keep("4.2", "losses.density_loss", cell["mine"], tmp_path)
+    before = (tmp_path / "4.2.py").read_text()
+    said = answers.keep("4.2", "losses.density_loss", cell[name], tmp_path)
+    assert said is not None and said.endswith("an earlier answer of yours stays in its place")
+    assert (tmp_path / "4.2.py").read_text() == before
 
 
 def test_nothing_is_kept_outside_a_notebook_or_in_a_solution(
     cell: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert answers.keep("4.2", "losses.density_loss", cell["mine"], tmp_path) is None
+    answers.keep("4.2", "losses.density_loss", cell["mine"], tmp_path)
 
     class Shell:
         starting_dir = os.path.join("project", "notebooks", "solutions")
 
     monkeypatch.setattr("IPython.get_ipython", Shell)
-    assert answers.keep("4.2", "losses.density_loss", cell["mine"], tmp_path) is None
+    answers.keep("4.2", "losses.density_loss", cell["mine"], tmp_path)
+    assert list(tmp_path.iterdir()) == []
     Shell.starting_dir = os.path.join("project", "notebooks")
-    assert answers.keep("4.2", "losses.density_loss", cell["mine"], tmp_path) is not None
+    answers.keep("4.2", "losses.density_loss", cell["mine"], tmp_path)
+    assert (tmp_path / "4.2.py").exists()
 
 
 @pytest.mark.usefixtures("in_a_lesson")

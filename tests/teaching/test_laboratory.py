@@ -165,6 +165,8 @@ def test_a_question_waits_for_a_prediction_and_keeps_it(
     found = lab().ask("nothing happens", steps=1, lambda_d=0)
     assert "Your prediction: nothing happens" in capsys.readouterr().out
     assert lab().runs()[0] == [found] and found is not None and found.about["prediction"] == "nothing happens"
+    assert lab().ask("it gets worse", steps=1, lambda_d=0) == found  # now that the reader knows
+    assert "your first prediction stays" in capsys.readouterr().out
     assert lab().log(found)[-1]["step"] == 1
 
 
@@ -267,7 +269,7 @@ def test_a_run_takes_the_readers_function(lab: Callable[[], Laboratory], capsys:
     assert "called 3 times: your losses.density_loss" in said
     package, _ = here.train(steps=3)
     assert found.mae == pytest.approx(package.mae, rel=0.02)
-    assert found.settings.key != package.settings.key and "own functions (1)" in repr(found)
+    assert found.settings.key != package.settings.key and "own functions (1, version " in repr(found)
 
 
 @pytest.mark.slow

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, require, same
+from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, number, require, same
 
 
 @exercise("0.1", "People who are not there", difficulty=1, minutes=3)
 def background_error(answer: Answer) -> None:
     """a count can be right by chance, when people missed here make up for people invented there; this cannot."""
-    truth = torch.tensor([[0.0, 1e-4, 0.6, 0.3999], [0.0, 0.0, 0.0, 0.0]])
+    truth = torch.tensor([[0.0, 1e-7, 0.6, 0.3999], [0.0, 0.0, 0.0, 0.0]])
     predicted = torch.tensor([[0.5, 0.02, 0.3, 0.3], [0.25, 0.0, 0.05, 0.0]])
     before = torch.stack([predicted, truth])
-    found = float(answer(predicted, truth))
+    found = number(answer(predicted, truth))
     unchanged = same(torch.stack([predicted, truth]), before, atol=0)
     require(unchanged, "your function changed the maps it was given. Work on copies, or select pixels without writing.")
     mistakes = {
@@ -22,7 +22,7 @@ def background_error(answer: Answer) -> None:
         "this is the error of the whole count. Add up only the pixels where the truth is zero.": 0.42,
         "this is everybody the map predicts. Select the pixels where truth == 0.": 1.42,
         "this is a mean over pixels. The number of people is the *sum* of the density map.": [0.16, 0.1],
-        "the pixel where the truth is 0.0001 is the edge of a head. The background is exactly zero.": 0.82,
+        "the pixel where the truth is 0.0000001 is the edge of a head. The background is exactly zero.": 0.82,
         "here pixels are counted. Add up the people predicted on them.": [5, 3],
     }
     expect(found, 0.8, "in this example it is 0.5 + 0.25 + 0.05 = 0.8 people, not {found:.3f}.", mistakes)

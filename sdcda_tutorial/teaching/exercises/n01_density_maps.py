@@ -39,8 +39,8 @@ def kernel_width(answer: Answer) -> None:
 
 
 # Around the window of columns 12 ... 19 and rows 4 ... 17: in its corner, in its last column and row, on the line that
-# is already outside, and further away.
-AROUND = np.array([[12, 4], [19.5, 10], [20, 10], [15, 17.9], [15, 18], [5, 10], [13, 20]])
+# is already outside, and further away to every side.
+AROUND = np.array([[12, 4], [19.5, 10], [20, 10], [15, 17.9], [15, 18], [5, 10], [13, 20], [14, 1]])
 WINDOW = (12, 4, 20, 18)
 
 
@@ -63,6 +63,14 @@ def crop_heads(answer: Answer) -> None:
         twice: closed - corner,
         lost: [cut, cut - corner],
         edge: [inside[1:], inside[1:] - corner],
+        "the head at y = 1 lies above the window and is kept: compare with y0, too.": [
+            AROUND[[0, 1, 3, 7]],
+            AROUND[[0, 1, 3, 7]] - corner,
+        ],
+        "the head at x = 5 lies left of the window and is kept: compare with x0, too.": [
+            AROUND[[0, 1, 3, 5]],
+            AROUND[[0, 1, 3, 5]] - corner,
+        ],
         "x and y are mixed up in the shift: subtract x0 from x and y0 from y.": [
             inside - corner[::-1],
             inside - corner[0],
@@ -71,7 +79,7 @@ def crop_heads(answer: Answer) -> None:
         "no head is left. Once moved, the window runs from 0 to x1 - x0 and y1 - y0.": np.zeros((0, 2)),
     }
     right = inside - corner
-    closing = "3 of the 7 heads lie in the window 12, 4, 20, 18, at (0, 0), (7.5, 6) and (3, 13.9) from its corner."
+    closing = "3 of the 8 heads lie in the window 12, 4, 20, 18, at (0, 0), (7.5, 6) and (3, 13.9) from its corner."
     expect(made, right, closing, mistakes)
     none = np.asarray(answer(AROUND, 30, 0, 40, 30), dtype=float)
     require(none.shape == (0, 2), f"a window without heads has an array of shape (0, 2), not {none.shape}.")
@@ -96,3 +104,8 @@ def resize_map(answer: Answer) -> None:
     rule_out(float(quarter.sum()), {area: 1.5}, atol=0.2)
     expect(float(quarter.sum()), 3, closing, atol=0.1)
     require(float((half - torch.full_like(half, 3 / 300)).abs().max()) > 1e-3, "people should stay where they were.")
+    fewer, name = answer(density_map(POINTS[:2], SIZE), (7, 9)), "7 × 9, which do not divide 30 × 40,"
+    closing = (
+        f"of 2 people on {name} 2 should be left, not {float(fewer.sum()):.2f}. Does it hold for every map and size?"
+    )
+    expect(float(fewer.sum()), 2, closing, atol=0.1)

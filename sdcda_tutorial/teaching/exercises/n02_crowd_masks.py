@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sdcda_tutorial.teaching.exercises import Answer, exercise, expect, require, same
+from sdcda_tutorial.teaching.exercises import Answer, exercise, expect, number, pair, require, same
 
 SIZE = (6, 8)  # height, width: unequal, so that a swapped x and y shows
 
@@ -23,7 +23,11 @@ def from_boxes(answer: Answer) -> None:
     """a union of rectangles, and every pixel that a box touches belongs to it."""
 
     def mask_of(*boxes: list[float]) -> np.ndarray:
-        made = np.asarray(answer(np.array(boxes, dtype=float), SIZE)).astype(int)
+        given = np.array(boxes, dtype=float)
+        returned = answer(given, SIZE)
+        require(isinstance(returned, np.ndarray), f"return a NumPy array, not {type(returned).__name__}.")
+        require(np.array_equal(given, boxes), "your function changed the boxes it was given. Work on a copy.")
+        made = returned.astype(int)
         require(made.shape == SIZE, f"the mask should have the size of the image, {SIZE}, not {made.shape}.")
         return made
 
@@ -41,8 +45,12 @@ def from_boxes(answer: Answer) -> None:
     expect(mask_of([1.5, 2.5, 3.2, 3.5]), _block(np.s_[2:4, 1:4]), closing)
     closing = "a box may extend beyond the image. Clip it at 0: in Python a negative index counts from the other end."
     expect(mask_of([-3, 2, 2, 9]), _block(np.s_[2:6, 0:2]), closing)
+    closing = "the box 6.2, 1, 12, 3 covers columns 6 and 7, rows 1-2: columns end at the width, rows at the height."
+    expect(mask_of([6.2, 1, 12, 3]), _block(np.s_[1:3, 6:8]), closing)
     closing = "a box that lies beyond the left or the upper border covers nothing. Is its *far* edge clipped at 0, too?"
     expect(mask_of([-5, 1, -2, 4], [1, -6, 4, -3]), _block(np.s_[0:0, 0:0]), closing)
+    closing = "a box that lies beyond the right or the lower border covers nothing."
+    expect(mask_of([9, 1, 12, 3], [1, 7, 4, 9]), _block(np.s_[0:0, 0:0]), closing)
     closing = "a box without an area, such as 4.5, 1, 4.5, 3 or 5, 1, 2, 3, covers nothing."
     expect(mask_of([4.5, 1, 4.5, 3], [5, 1, 2, 3], [2, 3, 4, 1]), _block(np.s_[0:0, 0:0]), closing)
     none = np.asarray(answer(np.zeros((0, 4)), SIZE))
@@ -56,9 +64,7 @@ def mask_cost(answer: Answer) -> None:
     """a lost head is taught as background; the share of background is what is taught."""
     mask = _block(np.s_[2:5, 6:9], (12, 14))
     heads = np.array([[6.2, 2.3], [8.7, 4.8], [3.1, 9.4], [10.5, 10.5], [5.2, 3.0], [11.4, 1.1]])
-    returned = answer(mask, heads)
-    require(isinstance(returned, tuple | list) and len(returned) == 2, f"return two numbers, not {returned!r}.")
-    lost, taught = (float(value) for value in returned)
+    lost, taught = pair(answer(mask, heads), "share of heads lost, share of background")
     mistakes = {
         "4 heads lie outside, but return their *share*: divide by the number of heads.": 4,
         "2 of the 6 heads lie inside. Heads *lost* are the others.": 2 / 6,
@@ -82,16 +88,21 @@ def choose_threshold(answer: Answer) -> None:
     probability = np.zeros((4, 5))
     probability[0, :4] = 0.9, 0.7, 0.6, 0.4
     heads = np.array([[0.5, 0.5], [1.5, 0.5], [2.5, 0.5], [3.5, 0.5]])
-    first = float(answer([probability], [heads], (0.65, 0.5, 0.8, 0.3), 0.5))
+    first = number(answer([probability], [heads], (0.65, 0.5, 0.8, 0.3), 0.5))
     mistakes = {
         "0.3 keeps all four heads, but so does 0, which leaves no background to learn from. Take the *largest* "
         "threshold that keeps enough heads, whatever the order of the candidates.": 0.3,
-        "0.65 keeps 2 of 4 heads, the half that was asked for: *at least* means ≥.": 0.5,
+        "0.65 keeps 2 of 4 heads, the half that was asked for: *at least* means ≥, and a head at x = 1.5 lies in "
+        "column 1.": 0.5,
         "0.8 keeps 1 head of 4, fewer than wanted.": 0.8,
     }
     expect(first, 0.65, "the answer for four heads at 0.9, 0.7, 0.6 and 0.4 is 0.65, not {found}.", mistakes)
     images = [np.full((4, 5), 0.8), np.full((4, 5), 0.3)]
     heads_of = [np.array([[x + 0.5, y + 0.5] for x in range(4) for y in range(2)]), np.array([[1.5, 1.5], [3.5, 2.5]])]
-    second = float(answer(images, heads_of, (0.2, 0.5, 0.9), 0.75))
+    second = number(answer(images, heads_of, (0.2, 0.5, 0.9), 0.75))
     mistakes = {"0.5 keeps 8 of 10 heads. You average over images, but every head should count the same.": 0.2}
+    closing = (
+        "a head with exactly the threshold's probability is not above it: for one head at 0.5 it is 0.2, not {found}."
+    )
+    expect(number(answer([np.full((1, 1), 0.5)], [np.array([[0.5, 0.5]])], (0.5, 0.2), 1)), 0.2, closing)
     expect(second, 0.5, "to keep three quarters of 8 heads at 0.8 and 2 at 0.3, take 0.5, not {found}.", mistakes)

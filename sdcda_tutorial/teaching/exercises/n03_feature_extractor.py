@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,6 +27,8 @@ def prepare(answer: Answer) -> None:
     require(shape != (1, 3, 3, 2), "height comes before width: (1, 3, H, W).")
     require(shape == (1, 3, 2, 3), f"an image of 2 × 3 pixels should give the shape (1, 3, 2, 3), not {shape}.")
     require(x.is_floating_point(), "E takes floats from 0 to 1; yours are still whole numbers from 0 to 255.")
+    kind = str(x.dtype).removeprefix("torch.")
+    require(x.dtype == torch.float32, f"E computes in float32, and yours are {kind}: E would stop with an error.")
     require(x.isfinite().all(), "some of the values are not finite.")
     mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     planes = torch.from_numpy(image).permute(2, 0, 1)[None]
@@ -51,7 +55,7 @@ def receptive_field(answer: Answer) -> None:
 
     def field(*layers: tuple[int, int, int]) -> float:
         made = answer(list(layers))
-        require(isinstance(made, int | float), "return one number, the side of the field in pixels.")
+        require(isinstance(made, numbers.Real), "return one number, the side of the field in pixels.")
         return float(made)
 
     require(field() == 1, "before any layer a pixel sees itself: 1.")
@@ -108,4 +112,6 @@ def batch_norm(answer: Answer) -> None:
     if same(float(answer(torch.tensor([0.0, 2.0]).view(2, 1, 1, 1)).abs().max()), 0.5**0.5, atol=1e-3):
         raise Hint("0 and 2 have variance 1 here: take the mean of the squares, dividing by n and not by n - 1.")
     right = centred / (variance + 1e-5).sqrt()
+    with_half = centred / (variance + 0.5).sqrt()
+    expect(answer(x.clone(), 0.5), with_half, "right for ε = 0.00001, but not for 0.5: use the ε that is passed in.")
     expect(made, right, "each channel should have variance 1 over batch, height and width.")

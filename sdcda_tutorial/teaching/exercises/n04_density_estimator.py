@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from sdcda_tutorial.teaching.exercises import Answer, Hint, exercise, expect, number, pair, require, rule_out
+from sdcda_tutorial.teaching.exercises import (
+    Answer,
+    Hint,
+    exercise,
+    expect,
+    expect_gradient,
+    number,
+    pair,
+    require,
+    rule_out,
+)
 
 
 @exercise("4.1", "Your own Eq. 6", difficulty=2, minutes=6, replaces="losses.density_loss")
@@ -24,17 +33,20 @@ def density_loss(answer: Answer) -> None:
         "this is a root; Eq. 6 has the squares themselves.": [14**0.5 / 2, 14**0.5, (14 / 6) ** 0.5, (14 / 12) ** 0.5],
     }
     expect(number(returned), 14 / 12, "half the mean of 1, 4, 0, 0, 9 and 0 is 1.167, not {found:.4g}.", mistakes)
-    require(
-        isinstance(returned, Tensor) and returned.requires_grad,
-        "the value is right, but it has no gradient: return the tensor itself, without item(), detach() or float().",
+    hint = (
+        "the value is right, but it has no gradient with respect to the prediction, so nothing would learn: return the "
+        "tensor itself, without item(), detach(), float() or a new tensor."
     )
-    try:
-        answer(pred, truth[:, 0])  # (2, 1, 3): subtracted from (2, 1, 1, 3) it gives (2, 2, 1, 3)
-    except ValueError:
-        return
-    except Exception as error:
-        raise Hint(f"maps of different shapes should raise a ValueError, not {type(error).__name__}.") from None
-    raise Hint("the loss is right, but it accepts (2, 1, 1, 3) and (2, 1, 3), which broadcast. Raise a ValueError.")
+    expect_gradient(returned, [pred], [(pred.detach() - truth) / 6], hint)
+    for other in (truth[:, 0], truth[:1]):  # (2, 1, 3), subtracted from (2, 1, 1, 3), gives (2, 2, 1, 3)
+        try:
+            answer(pred, other)
+        except ValueError:
+            continue
+        except Exception as error:
+            raise Hint(f"maps of different shapes should raise a ValueError, not {type(error).__name__}.") from None
+        shapes = f"(2, 1, 1, 3) and {tuple(other.shape)}"
+        raise Hint(f"the loss is right, but it accepts {shapes}, which broadcast. Raise a ValueError.")
 
 
 @exercise("4.2", "Larger images", difficulty=2, minutes=5, optional=True)

@@ -67,6 +67,7 @@ def _stands_large_logits(answer: Answer) -> None:
         "-log(1 - sigmoid(x)) so that no sigmoid is left."
     )
     require(same(extreme, 100.0, atol=1e-2), clamped)
+    require(extreme.requires_grad, "no gradient leads back to the logits: no detach(), no item() and no NumPy.")
     (slopes,) = torch.autograd.grad(extreme, x)
     expected = torch.tensor([[[[0.0, 0.0, 0.25, -0.25]]]])
     require(same(slopes, expected), "the value is right at a logit of 200, but the gradient is not (ẑ - z) / pixels.")
@@ -152,24 +153,26 @@ def without_level(answer: Answer) -> None:
         require(is_map, "return logits of the shape (B, 1, H, W).")
         require(found.shape[-2:] != f.shape[-2:], "these are logits at the positions of f: stretch them by S.stride.")
         require(found.shape[-2:] == (192, 256), f"the logits are as large as the image, not {tuple(found.shape)}.")
-        unchanged = not S.training and all(bool((S.state_dict()[name] == old).all()) for name, old in state.items())
+        now, whole = S.state_dict(), small_S()[0]  # on which nothing of the answer hangs
+        unchanged = not S.training and now.keys() == state.keys() and same(S(f), whole(f))
+        unchanged = unchanged and all(bool((now[name] == old).all()) for name, old in state.items())
         require(unchanged, "you changed S itself: leave its weights and its mode as they are, others use it.")
         on = [1.0] * 5
         off = [0.0 if number == level + 1 else 1.0 for number in range(5)]
         shifted = [0.0 if number == level else 1.0 for number in range(5)]
-        right = logits_with(S, f, off)
+        right = logits_with(whole, f, off)
         mistakes: Mistakes = {
-            "this is S(f): nothing is switched off.": logits_with(S, f, on),
+            "this is S(f): nothing is switched off.": logits_with(whole, f, on),
             "one list entry too early: the first entry of `levels` is f itself, so level 0 stands at index 1.": (
-                logits_with(S, f, shifted)
+                logits_with(whole, f, shifted)
             ),
             "you put zeros in before the projection, whose batch norm makes them something else. Put them in after.": (
-                logits_with(S, f, on, before=level)
+                logits_with(whole, f, on, before=level)
             ),
-            "f is missing, too: only the level is to be zero.": logits_with(S, f, [0.0, *off[1:]]),
-            "all four levels are off.": logits_with(S, f, [1.0, 0, 0, 0, 0]),
+            "f is missing, too: only the level is to be zero.": logits_with(whole, f, [0.0, *off[1:]]),
+            "all four levels are off.": logits_with(whole, f, [1.0, 0, 0, 0, 0]),
             "only this level is left; it is the one to switch off.": (
-                logits_with(S, f, [1.0, *(1 - value for value in off[1:])])
+                logits_with(whole, f, [1.0, *(1 - value for value in off[1:])])
             ),
             "these are probabilities; return logits.": right.sigmoid(),
         }

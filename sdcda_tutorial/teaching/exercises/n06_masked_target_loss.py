@@ -50,9 +50,12 @@ def target_segmentation_loss(answer: Answer) -> None:
     x = torch.full((1, 1, 1, 2), 100.0, requires_grad=True)
     extreme = answer(x, torch.tensor([[[[0.0, 1.0]]]]))
     require(torch.isfinite(extreme), "1 - sigmoid(100) is 0, and its logarithm is not finite: use softplus(logits).")
+    require(extreme.requires_grad, "no gradient leads back to the logits: no detach(), no item() and no NumPy.")
     slopes = torch.autograd.grad(extreme, x)[0].flatten()
     kept = torch.isfinite(slopes).all() and abs(float(slopes[0]) - 0.5) < 1e-3
     require(kept, "at a logit of 100 a small constant hides the zero and loses the gradient: use softplus(logits).")
+    full = "where all is crowd there is no background to learn from: the loss is 0, not {found}."
+    expect(number(answer(LOGITS, torch.ones_like(MASK))), 0, full)
     require(slopes[1] == 0, "where z = 1 the gradient should be exactly 0.")
 
 

@@ -12,7 +12,17 @@ from torch import Tensor
 
 from sdcda_tutorial import losses
 from sdcda_tutorial.teaching.adversarial_toy import FAULTS
-from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, number, require, rule_out
+from sdcda_tutorial.teaching.exercises import (
+    Answer,
+    Hint,
+    Mistakes,
+    exercise,
+    expect,
+    expect_gradient,
+    number,
+    require,
+    rule_out,
+)
 
 # Two images of the source and one of the target: unequal, so that a mean over all of them shows.
 _SOURCE = torch.tensor([2.0, 0.5, -1.0, 3.0]).view(2, 1, 1, 2)
@@ -42,6 +52,10 @@ def discriminator_loss(answer: Answer) -> None:
     pooled, right = F.softplus(torch.cat([-_SOURCE, _TARGET])).mean(), losses.discriminator_loss(_SOURCE, _TARGET)
     mistakes = {"with twice the images the source counts twice as much: first take the mean per domain.": pooled}
     expect(value, right, "half of -log ps plus half of -log(1 - pt) is {right:.3f}, not {found:.3f}.", mistakes)
+    source, target = _SOURCE.clone().requires_grad_(), _TARGET.clone().requires_grad_()
+    slopes = [(source.detach().sigmoid() - 1) / (2 * source.numel()), target.detach().sigmoid() / (2 * target.numel())]
+    hint = "the value is right, but no gradient leads back to the logits, so D would learn nothing: return the tensor."
+    expect_gradient(answer(source, target), [source, target], slopes, hint)
     closing = "for logits of ∓200 it is 200, not {found:.1f}: a sigmoid rounds to 0 or 1. Use softplus on the logits."
     expect(loss(-200 * one, 200 * one), 200, closing, atol=1)
 

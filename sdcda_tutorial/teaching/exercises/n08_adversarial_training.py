@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import numbers
 from typing import Any
 
 import torch
@@ -11,7 +12,17 @@ from torch import Tensor, nn
 from sdcda_tutorial import losses
 from sdcda_tutorial.adaptation import Adaptation, Batch
 from sdcda_tutorial.losses import LossWeights
-from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, require, stopped_with
+from sdcda_tutorial.teaching.exercises import (
+    Answer,
+    Hint,
+    Mistakes,
+    exercise,
+    expect,
+    expect_gradient,
+    number,
+    require,
+    stopped_with,
+)
 
 
 @exercise("8.1", "The sum of Eq. 5", difficulty=1, minutes=4, replaces="losses.total_loss")
@@ -21,8 +32,12 @@ def total_loss(answer: Answer) -> None:
     values, weights = (2.0, 3.0, 5.0, 7.0), LossWeights(0.1, 0.01, 0.001)
 
     def call(terms: tuple[Any, ...], weights: LossWeights) -> Any:
-        density, seg_source, seg_target, adversarial = terms
-        return answer(density, weights, seg_source=seg_source, seg_target=seg_target, adversarial=adversarial)
+        named = dict(zip(("density", "seg_source", "seg_target", "adversarial"), terms, strict=True))
+        try:
+            return answer(weights=weights, **named)
+        except TypeError as error:
+            require("argument" not in str(error), "the step passes every argument by its name: keep those of the stub.")
+            raise
 
     mistakes: Mistakes = {
         "every term counts in full: where are the λ?": 2 + 3 + 5 + 7,
@@ -38,37 +53,40 @@ def total_loss(answer: Answer) -> None:
         "the density loss is missing. It has no λ: its weight is 1.": 0.3 + 0.05 + 0.007,
     }
     closing = "terms 2, 3, 5, 7 and λ 0.1, 0.01, 0.001 give 2 + 0.3 + 0.05 + 0.007 = 2.357, not {found:.3f}."
-    expect(float(call(tuple(map(torch.tensor, values)), weights)), 2.357, closing, mistakes)
-    off = float(call(tuple(map(torch.tensor, values)), LossWeights()))
+    expect(number(call(tuple(map(torch.tensor, values)), weights)), 2.357, closing, mistakes)
+    off = number(call(tuple(map(torch.tensor, values)), LossWeights()))
     expect(off, 2, "with all λ zero only the density loss, 2, should be left, not {found:.3f}.", atol=1e-6)
-    made = call(tuple(torch.tensor(value, requires_grad=True) for value in values), weights)
-    connected = isinstance(made, Tensor) and made.requires_grad
-    require(connected, "the sum must stay a tensor, so that backward() works on it: no float() and no .item().")
+    terms = tuple(torch.tensor(value, requires_grad=True) for value in values)
+    hint = (
+        "the gradient must lead back to every term, or its network learns nothing: the sum stays a tensor, so no "
+        "float(), no item() and no detach()."
+    )
+    expect_gradient(call(terms, weights), terms, (1, 0.1, 0.01, 0.001), hint)
     only = answer(torch.tensor(2.0), LossWeights(0.1), seg_source=torch.tensor(3.0))
     closing = "SE has no adversarial loss, so the step leaves that argument out: keep the defaults of zero."
-    expect(float(only), 2.3, closing, atol=1e-6)
+    expect(number(only), 2.3, closing, atol=1e-6)
 
 
-_RATE, _FACTOR = 0.1, 10.0
+_RATE, _FACTOR = 0.1, 7.0
 _WEIGHTS = LossWeights(0.5, 0.3, 0.2)
 
 
 class _Toy(nn.Module):
-    """Linear E, C and S that return what `adaptation.Networks` does, in float64."""
+    """Linear E, C and, where it is needed, S that return what `adaptation.Networks` does, in float64."""
 
-    def __init__(self) -> None:
+    def __init__(self, needs_S: bool) -> None:
         super().__init__()
-        self.E, self.C, self.S = nn.Conv2d(3, 2, 1), nn.Conv2d(2, 1, 1), nn.Conv2d(2, 1, 1)
+        self.E, self.C, self.S = nn.Conv2d(3, 2, 1), nn.Conv2d(2, 1, 1), nn.Conv2d(2, 1, 1) if needs_S else None
 
-    def forward(self, xs: Tensor, xt: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, xs: Tensor, xt: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
         f = self.E(xs if xt is None else torch.cat([xs, xt]))
-        return self.C(f[: len(xs)]), self.S(f), f
+        return self.C(f[: len(xs)]), None if self.S is None else self.S(f), f
 
 
 def _toy(weights: LossWeights = _WEIGHTS) -> tuple[Adaptation, Batch, Batch]:
     """An adaptation of toy networks with plain gradient descent, and a batch of 2 source and 2 target images."""
     generator = torch.Generator().manual_seed(3)
-    networks = _Toy().double()
+    networks = _Toy(weights.needs_S).double()
     D = nn.Conv2d(2, 1, 1).double() if weights.needs_D else None
     with torch.no_grad():
         for weight in [*networks.parameters(), *(D.parameters() if D else [])]:
@@ -114,7 +132,7 @@ _FOUND_OUT = (
 )
 _NO_FACTOR = (
     "C's output is F(y) times the label factor, and the loss compares it with F(y) itself: after such a training the "
-    "counter reports a tenth of the people."
+    "counter reports too few people, by that factor."
 )
 _SWAPPED = "D learns that the source is 0 and the target 1: Eq. 10 then rewards E for features that look like target."
 _AND_ANOTHER = " Fix it and check again: there is another bug in what trains E and C."
@@ -149,11 +167,14 @@ def step(answer: Answer) -> None:
     require(isinstance(terms, dict) and asked <= terms.keys(), "return the terms by name, as the stub does.")
     _works_without(answer, LossWeights())
     _works_without(answer, LossWeights(0.1, 0.1))
+    _works_without(answer, LossWeights(0, 0, 0.1))
 
 
 def _works_without(answer: Answer, weights: LossWeights) -> None:
-    """A hint where the step fails without D, or without a target."""
+    """A hint where the step fails without D, without S, or without a target."""
     adaptation, source, target = _toy(weights)
+    if not weights.needs_pseudo_masks:
+        del target["mask"]
     try:
         answer(adaptation, source, target if weights.needs_target else None)
     except Exception as error:
@@ -181,7 +202,7 @@ def choose(answer: Answer) -> None:
 
     def chosen(history: list[dict[str, float]], steps: int) -> Any:
         step = answer(copy.deepcopy(history), steps)
-        logged = isinstance(step, int) and step in {line["step"] for line in history}
+        logged = isinstance(step, numbers.Integral) and step in {line["step"] for line in history}
         require(logged, f"return the number of a step that was logged, an integer, not {step!r}.")
         return step
 
@@ -197,3 +218,5 @@ def choose(answer: Answer) -> None:
     expect(chosen(_HISTORY, 300), 200, "step 200 is the best of the second half, not step {found}.", mistakes)
     closing = "of 2 steps, step 1 is the first of the second half: from steps / 2 on, itself included."
     expect(chosen([{"step": 1, "validation": 2.0}, {"step": 2, "validation": 3.0}], 2), 1, closing)
+    of_five = [{"step": step, "validation": float(step)} for step in range(1, 6)]
+    expect(chosen(of_five, 5), 3, "of 5 steps, step 3 is the first of the second half: 2 comes before 2.5.")

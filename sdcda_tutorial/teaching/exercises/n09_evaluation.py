@@ -110,3 +110,9 @@ def sign_flip_share(answer: Answer) -> None:
     share = number(answer(np.zeros(5), np.arange(1.0, 6.0)))
     closing = "five differences of one sign: only all minus and all plus are as far, 2 of 32, not {found:.4f}."
     expect(share, 2 / 32, closing)
+    share = number(answer(np.array([10.1, 8.8, 6.0]), np.array([9.6, 7.3, 7.5])))
+    closing = (
+        "with differences of 0.5, 1.5 and -1.5 all 2^3 choices are as far from zero, most of them exactly: 1, not "
+        "{found:.3f}. Rounding may break such a tie in the last digit: allow for a tiny difference."
+    )
+    expect(share, 1, closing, atol=1e-6)

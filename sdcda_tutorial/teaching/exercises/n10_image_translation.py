@@ -128,6 +128,9 @@ def exchange(answer: Answer) -> None:
     shown, pool = asked(["a", "b"], "c", 0.3, 0, capacity=2)
     rule = "a pool of 2, a coin below 0.5 and place 0: 'a' is shown and ['c', 'b'] are left"
     require((shown, pool) == ("a", ["c", "b"]), f"{rule}, not {shown!r} and {pool}.")
+    shown, pool = asked(["a", "b", "a"], "d", 0.3, 2)
+    twice = "an image may be in the pool twice, and two tensors cannot be compared by ==: take and put it at `place`"
+    require((shown, pool) == ("a", ["a", "b", "d"]), f"{twice}, which leaves ['a', 'b', 'd'] here, not {pool}.")
 
 
 @exercise("10.4", "Does the order hang on one seed?", difficulty=2, minutes=6, optional=True)
@@ -147,8 +150,8 @@ def without_one(answer: Answer) -> None:
         "of [3, -1, -2, 1, -11] the means of four run from -3.25 to 0.25, yours from {found[0]:.2f} to {found[1]:.2f}."
     )
     expect(pair(answer(list(gains)), "lowest, highest"), (-3.25, 0.25), closing, mistakes)
-    given = [1.0, 2.0, 3.0]
-    expect(pair(answer(given), "lowest, highest"), (1.5, 2.5), "of [1, 2, 3] the means of two run from 1.5 to 2.5.")
-    require(given == [1.0, 2.0, 3.0], "your function changed the list it was given: work on a copy.")
+    given = [3.0, 1.0, 2.0]
+    expect(pair(answer(given), "lowest, highest"), (1.5, 2.5), "of [3, 1, 2] the means of two run from 1.5 to 2.5.")
+    require(given == [3.0, 1.0, 2.0], "your function changed the list it was given: work on a copy.")
     twice = "of [2, 2, 5] the means of two run from 2 to 3.5: leave out one *place*, not every equal value."
     expect(pair(answer([2.0, 2.0, 5.0]), "lowest, highest"), (2, 3.5), twice)

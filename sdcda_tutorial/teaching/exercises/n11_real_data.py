@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, require, rule_out
+from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, number, require, rule_out
 
 
 @exercise("11.1", "The annotation that the check cannot see", difficulty=2, minutes=6)
@@ -30,6 +30,9 @@ def repeated(answer: Answer) -> None:
     require(names(a=empty, b=empty, c=c) == [], empties)
     order = "the same heads in another order are the same heads: sort the points, or compare sets of them."
     require(names(a=a, b=a[::-1]) == ["a", "b"], order)
+    column = np.array([[1.0, 5.0], [1.0, 2.0], [3.0, 4.0]])
+    ties = "heads that stand above each other have one x: sort by x and then y, or compare sets of points."
+    require(names(a=column, b=column[[1, 0, 2]]) == ["a", "b"], ties)
     mixed = "x and y of a point belong together: sort points, not the two columns each by itself."
     swapped = np.column_stack([a[:, 0], np.roll(a[:, 1], 1)])
     require(names(a=a, b=swapped) == [], mixed)
@@ -64,20 +67,23 @@ def hours_left(answer: Answer) -> None:
         "workers prepare batches during the step: it takes the longer of the two times, not the sum.": [1.8, 1.2],
     }
     closing = "7200 steps of 0.5 s, with loading hidden behind them, take 1 hour, not {found:.3f}."
-    expect(float(answer(7200, 0, 0.5, 0.4, 4)), 1, closing, mistakes)  # loading takes 0.1 s of the workers: hidden
+    expect(number(answer(7200, 0, 0.5, 0.4, 4)), 1, closing, mistakes)  # loading takes 0.1 s of the workers: hidden
     mistakes = {
         "4 workers that need 4 s per batch deliver one a second: the device waits for them.": 1,
         "4 workers share the loading: each batch takes 4 s, but four are prepared at a time.": 8,
     }
     closing = "4 s of loading shared by 4 workers is 1 s per step, 2 hours in all, not {found:.3f}."
-    expect(float(answer(7200, 0, 0.5, 4.0, 4)), 2, closing, mistakes)
+    expect(number(answer(7200, 0, 0.5, 4.0, 4)), 2, closing, mistakes)
     try:
-        alone = float(answer(7200, 0, 0.5, 0.5, 0))
+        alone = number(answer(7200, 0, 0.5, 0.5, 0))
     except ZeroDivisionError:
         alone = 0.0
     expect(alone, 2, "without workers (0) each step waits for its batch, and the two times add up.")
-    resumed = float(answer(7200, 5400, 0.5, 0.4, 4))
+    resumed = number(answer(7200, 5400, 0.5, 0.4, 4))
     expect(resumed, 0.25, "5400 of 7200 steps are done: a quarter of an hour is left, not {found:.3f} h.")
+    rest = "half of the steps are done, so half of the 2 hours is left: 1, not {found:.3f}."
+    expect(number(answer(7200, 3600, 0.5, 4.0, 4)), 1, rest)
+    expect(number(answer(7200, 3600, 0.5, 0.5, 0)), 1, rest)
 
 
 @exercise("11.4", "How far does a network look?", difficulty=3, minutes=10, optional=True)
@@ -85,7 +91,9 @@ def margin(answer: Answer) -> None:
     """every pooling doubles what lies behind it, which is why deep layers look so far."""
 
     def said(*layers: tuple[str, int]) -> int:
-        return int(answer(list(layers)))
+        reach = number(answer(list(layers)))
+        require(reach == int(reach), f"the reach is a whole number of pixels, rounded down with //, not {reach}.")
+        return int(reach)
 
     conv, pool, up = ("conv", 3), ("pool", 2), ("up", 2)
     expect(said(conv), 1, "a 3×3 convolution reads one pixel to every side: 1, not {found}.")
@@ -99,5 +107,7 @@ def margin(answer: Answer) -> None:
     expect(said(up), 1, "bilinear interpolation reads a neighbour on either side: 1 even at the end, not {found}.")
     doubled = said(up, *[conv] * 5)
     expect(doubled, 3, "5 pixels of the doubled image are 5 // 2 = 2 before, and 1 to interpolate: 3, not {found}.")
+    expect(said(up, conv, conv, conv), 2, "3 pixels of the doubled image are 3 // 2 = 1 before, and 1: 2, not {found}.")
+    expect(said(conv, pool, conv, up, conv), 5, "one after the other, from the map: 1, 1, 2, 4 and 5, not {found}.")
     deep = [conv, conv, pool, conv, pool, conv, up, conv, conv, up, ("conv", 5)]
     expect(said(*deep), 20, f"all together: {deep} looks {{right}} far, not {{found}}.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from sdcda_tutorial import losses
@@ -56,12 +57,20 @@ def test_8_1_right() -> None:
         (lambda L, a, b, c, s, t, d: s * a + t * b + d * c, "density loss is missing"),
         (lambda L, a, b, c, s, t, d: 1.5 * L + s * a + t * b + d * c, "2.357"),
         (lambda L, a, b, c, s, t, d: L + s * a + t * b + d * c + (0 if d or s else 1), "all λ zero"),
-        (lambda L, a, b, c, s, t, d: (L + s * a + t * b + d * c).item(), "stay a tensor"),
+        (lambda L, a, b, c, s, t, d: (L + s * a + t * b + d * c).item(), "lead back to every term"),
+        (lambda L, a, b, c, s, t, d: torch.tensor(float(L + s * a + t * b + d * c), requires_grad=True), "lead back"),
+        (lambda L, a, b, c, s, t, d: L + s * float(a) + t * b + d * c, "lead back to every term"),
+        (lambda L, a, b, c, s, t, d: L + s * a + t * b + (d * c).detach(), "lead back to every term"),
     ],
 )
 def test_8_1_hints(answer: Any, hint: str) -> None:
     said, text = verdict("8.1", with_terms(answer))
     assert said == "wrong" and hint in text
+
+
+def test_8_1_the_step_passes_arguments_by_name() -> None:
+    said, text = verdict("8.1", lambda L, λ, *, seg_source=0, seg_target=0, adversarial=0: L + 0 * λ)
+    assert said == "wrong" and "keep those of the stub" in text
 
 
 def test_8_1_the_defaults_are_zero() -> None:
@@ -78,13 +87,13 @@ def step_with(mistake: str = "") -> Any:
 
     def step(self, source, target):  # type: ignore[no-untyped-def]
         λ, B = self.weights, len(source["image"])
-        xt, zt = (None, None) if target is None else (target["image"], target["mask"])
+        xt, zt = (None, None) if target is None else (target["image"], target.get("mask"))
         density, mask_logits, f = self.networks(source["image"], xt)
-        factor = 1 if "factor" in mistake else self.label_factor
+        factor = 10 if mistake == "factor 10" else 1 if "factor" in mistake else self.label_factor
         terms = {"density": losses.density_loss(density, source["density"] * factor)}
-        if λ.seg_source > 0:
+        if λ.seg_source > 0 or mistake == "no source if":
             terms["seg_source"] = losses.source_segmentation_loss(mask_logits[:B], source["mask"])
-        if λ.seg_target > 0:
+        if λ.seg_target > 0 or (mistake == "no target if" and target is not None):
             terms["seg_target"] = self.target_loss(mask_logits[B:], zt)
         if self.D is not None or "no if" in mistake:
             with self.fixed(self.D):
@@ -112,7 +121,7 @@ def test_8_2_right() -> None:
     [
         ("factor, found out, swapped", "another bug"),
         ("found out", "E is rewarded for *source*"),
-        ("factor", "a tenth of the people"),
+        ("factor", "too few people, by that factor"),
         ("swapped", "the source is 0"),
         ("attached", "f.detach()"),
         ("E stays", "E, C and S did not move"),
@@ -121,6 +130,9 @@ def test_8_2_right() -> None:
         ("D thrice", "D is not where"),
         ("returns nothing", "`step` gave back nothing"),
         ("no if", "Keep the lines that ask"),
+        ("no source if", "Keep the lines that ask"),
+        ("no target if", "Keep the lines that ask"),
+        ("factor 10", "E, C and S are not where"),
     ],
 )
 def test_8_2_hints(mistake: str, hint: str) -> None:
