@@ -115,11 +115,14 @@ class Adaptation:
     @contextmanager
     def fixed(self, network: nn.Module) -> Iterator[None]:
         """Let gradients pass through a network to its input, and compute none for its weights."""
-        network.requires_grad_(False)
+        free = [weight for weight in network.parameters() if weight.requires_grad]  # others stay as they are
+        for weight in free:
+            weight.requires_grad_(False)
         try:
             yield
         finally:
-            network.requires_grad_(True)
+            for weight in free:
+                weight.requires_grad_(True)
 
     def minimise(self, name: str, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
         """Move the weights of `optimizers[name]` against the gradient of `loss`; `terms` are its parts, unweighted."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sdcda_tutorial.networks import CrowdCounter, FeatureExtractor
-from sdcda_tutorial.tiling import needed_before, put_together
+from sdcda_tutorial.tiling import has_hooks, is_known, needed_before, put_together
 
 # What one layer leaves of a tile. The C library gives larger pieces of memory back to the system when they are freed
 # and gets them anew, page by page, for the next layer; that takes longer than the batch norm did.
@@ -42,7 +42,7 @@ def folded(model: M) -> M:
     if not isinstance(model, CrowdCounter) or isinstance(model.E.features, Blocks) or not _is_plain(model):
         return model
     counter = deepcopy(model).eval()  # only what is in evaluation mode can be fused
-    for layers in [module for module in counter.modules() if isinstance(module, nn.Sequential)]:
+    for layers in [module for module in counter.modules() if type(module) is nn.Sequential]:  # in one after the other
         for index, (convolution, norm) in enumerate(pairwise(list(layers)), start=1):
             if type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d:
                 layers[index - 1] = fuse_conv_bn_eval(convolution, norm)
@@ -53,24 +53,14 @@ def folded(model: M) -> M:
 
 def _is_plain(counter: CrowdCounter) -> bool:
     """Whether E is ours, its batch norms have statistics to fold, and nothing hangs on any layer."""
-    if type(counter.E) is not FeatureExtractor:
+    if type(counter.E) is not FeatureExtractor or type(counter.E.features) is not nn.Sequential:
         return False
     for module in counter.modules():
-        if module._forward_hooks or module._forward_pre_hooks:
+        if has_hooks(module):
             return False
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
             return False
-    return all(map(_is_vggs, counter.E.features))
-
-
-def _is_vggs(layer: nn.Module) -> bool:
-    """Whether tiles know how far the layer looks and what it leaves."""
-    if type(layer) is nn.Conv2d:
-        same = layer.kernel_size == (3, 3) and layer.padding == (1, 1) and layer.padding_mode == "zeros"
-        return same and layer.stride == layer.dilation == (1, 1)
-    if type(layer) is nn.MaxPool2d:
-        return (layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode) == (2, 2, 0, False)
-    return type(layer) in (nn.BatchNorm2d, nn.ReLU)
+    return all(is_known(layer) and not isinstance(layer, nn.Upsample) for layer in counter.E.features)
 
 
 class Blocks(nn.Sequential):

@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 from PIL import Image
 
-from sdcda_tutorial.density import inside, neighbour_distance
+from sdcda_tutorial.density import coordinates, inside, neighbour_distance
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path, path_inside, regular_file
 
@@ -27,7 +27,7 @@ def from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     corners, and the double running sum counts the boxes that cover each pixel.
     """
     height, width = size
-    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    boxes = coordinates(boxes, 4, "boxes", finite=False)
     boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
     x0, x1 = (np.clip(edge, 0, width).astype(int) for edge in (np.floor(boxes[:, 0]), np.ceil(boxes[:, 2])))
     y0, y1 = (np.clip(edge, 0, height).astype(int) for edge in (np.floor(boxes[:, 1]), np.ceil(boxes[:, 3])))
@@ -49,7 +49,9 @@ def from_points(points: np.ndarray, size: tuple[int, int], *, radius: float | No
         radius: half the width of a rectangle in pixels. By default half the mean distance to the 3 nearest heads,
             between 4 and 24 pixels: this follows the perspective where the crowd is dense.
     """
-    points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    if radius is not None and not 0 < radius < np.inf:
+        raise ValueError(f"radius must be positive, not {radius}")
+    points = coordinates(points, 2, "points")
     points = points[inside(points, size)]
     r = np.clip(neighbour_distance(points) / 2, 4.0, 24.0) if radius is None else np.full(len(points), radius)
     x, y = points.T
@@ -57,9 +59,15 @@ def from_points(points: np.ndarray, size: tuple[int, int], *, radius: float | No
 
 
 def from_probability(probability: np.ndarray, threshold: float = 0.5, *, dilate: int = 0) -> np.ndarray:
-    """Crowd where the (H, W) probability is above `threshold`, grown by `dilate` pixels to every side."""
+    """Crowd where the (H, W) probability is above `threshold`, grown by `dilate` pixels to every side.
+
+    Raises:
+        ValueError: a threshold outside 0 ... 1, such as a percentage, or a `dilate` that is no whole number from 0 up.
+    """
+    if not 0 <= threshold <= 1 or dilate < 0 or dilate != int(dilate):
+        raise ValueError(f"threshold is from 0 to 1 and dilate whole and not negative, not {threshold} and {dilate}")
     mask = (np.asarray(probability) > threshold).astype(np.uint8)
-    return scipy.ndimage.maximum_filter(mask, size=2 * dilate + 1) if dilate else mask
+    return scipy.ndimage.maximum_filter(mask, size=2 * int(dilate) + 1) if dilate else mask
 
 
 def path_of(folder: str | Path, name: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ def psnr(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> float:
     Returns:
         NaN for "standard" where the true map is empty (there is no peak), infinity where the maps are equal.
     """
-    pred, truth = _maps(pred, truth)
+    pred, truth = _maps(pred, truth, variant)
     if variant == "authors":
         pred, truth = _to_own_peak(pred), _to_own_peak(truth)
         peak = 255.0
@@ -85,7 +85,7 @@ def ssim(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> float:
     Returns:
         NaN for "standard" where the true map is empty, and for both where the maps have a side below 11 pixels.
     """
-    pred, truth = _maps(pred, truth)
+    pred, truth = _maps(pred, truth, variant)
     if min(truth.shape) < 11:
         return math.nan
     if variant == "authors":
@@ -98,14 +98,17 @@ def ssim(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> float:
 
     # On maps divided by the peak: the same value, since SSIM's constants scale with the range, but well conditioned,
     # so that float32 will do; convolving in float64 takes ten times as long.
-    similarity = structural_similarity_index_measure(
-        (pred / peak).float()[None, None], (truth / peak).float()[None, None], data_range=1.0
-    )
+    with torch.autocast(pred.device.type, enabled=False):  # a user's, for the network, would round here
+        similarity = structural_similarity_index_measure(
+            (pred / peak).float()[None, None], (truth / peak).float()[None, None], data_range=1.0
+        )
     assert isinstance(similarity, Tensor)  # a tuple only where one asks for the full image
     return float(similarity)
 
 
-def _maps(pred: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+def _maps(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> tuple[Tensor, Tensor]:
+    if variant not in get_args(Variant):
+        raise ValueError(f"variant is {' or '.join(get_args(Variant))}, not {variant!r}")
     if pred.shape != truth.shape or pred.ndim != 2:
         raise ValueError(f"need two maps of one size (H, W), not {tuple(pred.shape)} and {tuple(truth.shape)}")
     return pred.double(), truth.double()

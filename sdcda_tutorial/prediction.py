@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sdcda_tutorial.folding import folded
 from sdcda_tutorial.networks import CrowdCounter, batch_for, pad_to_multiple
 from sdcda_tutorial.pixels import as_rgb
-from sdcda_tutorial.tiling import Window, put_together, reach
+from sdcda_tutorial.tiling import Window, is_local, put_together, reach
 
 PASS_PIXELS = 5 * 2**19  # what is seen in one pass: an image of GCC, 1080 × 1920, and a quarter more
 FOLDED_PIXELS = 2**18  # from so many on, folding takes less time than it saves
@@ -44,7 +44,7 @@ def predict_density(model: nn.Module, image: object, pass_pixels: int = PASS_PIX
     modes = [(module, module.training) for module in model.modules()]
     model.eval()  # batch norm and dropout must not depend on this one image
     try:
-        if isinstance(model, CrowdCounter) and pixels > pass_pixels:
+        if pixels > pass_pixels and is_local(model):
             return _in_tiles(model, image, pass_pixels)
         return torch.empty(image.shape[:2]).copy_(model(batch_for(model, image))[0, 0])
     finally:

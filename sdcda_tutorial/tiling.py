@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 
-from sdcda_tutorial.networks import CrowdCounter
+from sdcda_tutorial.networks import CrowdCounter, DensityEstimator, FeatureExtractor
 
 Window = tuple[slice, slice]  # rows and columns
 
@@ -53,6 +54,38 @@ def tiles(size: tuple[int, int], side: int, margin: int) -> Iterator[tuple[Windo
                 (slice(top - above, bottom + margin), slice(left - before, right + margin)),
                 (slice(above, above + bottom - top), slice(before, before + right - left)),
             )
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether a call of the module does more than its `forward`."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def is_local(network: nn.Module) -> TypeGuard[CrowdCounter]:
+    """Whether tiles give a network's whole map: a `CrowdCounter` of layers whose reach is known, and of no others."""
+    if not isinstance(network, CrowdCounter) or network.forward.__func__ is not CrowdCounter.forward:  # type: ignore[attr-defined]
+        return False
+    if type(network.E) is not FeatureExtractor or has_hooks(network):
+        return False
+    if type(network).local is not CrowdCounter.local:  # as SFCN's, which says what of it is local
+        return all(map(is_known, [*network.E.features, *network.C.layers()]))
+    parts = [part for part in network.C.modules() if type(part) not in (DensityEstimator, nn.Sequential, nn.ModuleList)]
+    return all(map(is_known, [*network.E.features, *parts]))
+
+
+def is_known(layer: nn.Module) -> bool:
+    """Whether `needed_before` knows how far a layer looks, and it looks no further."""
+    if type(layer) is nn.Conv2d:
+        same = tuple(side // 2 * step for side, step in zip(layer.kernel_size, layer.dilation, strict=True))
+        zeros = layer.padding == same and layer.padding_mode == "zeros"
+        return zeros and layer.stride == (1, 1) and len({*layer.kernel_size}) == len({*layer.dilation}) == 1
+    if type(layer) is nn.MaxPool2d:
+        return (layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode) == (2, 2, 0, False)
+    if type(layer) is nn.BatchNorm2d:
+        return layer.running_mean is not None  # else its statistics are the image's
+    if type(layer) is nn.Upsample:
+        return layer.scale_factor == 2
+    return type(layer) in (nn.ReLU, nn.Identity, nn.Dropout, nn.Dropout2d)
 
 
 def reach(counter: CrowdCounter) -> int:

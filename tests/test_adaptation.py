@@ -39,6 +39,14 @@ def test_a_step_moves_each_network_once_and_leaves_d_as_free_as_before() -> None
     assert all(p.requires_grad for p in D.parameters())
 
 
+def test_what_somebody_has_frozen_in_d_stays_frozen() -> None:
+    trained, D = networks()
+    frozen = next(D.parameters()).requires_grad_(False)
+    before = frozen.clone()
+    Adaptation(trained, D, adam(trained, D), ALL, 10.0).step(batch(density=torch.rand(2, 1, 128, 128)), batch())
+    assert torch.equal(frozen, before) and [p.requires_grad for p in D.parameters()].count(False) == 1
+
+
 @pytest.mark.parametrize(
     ("weights", "semantic", "discriminator"),
     [

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from sdcda_tutorial import masks
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.evaluation.spacing import people_by_spacing
 from sdcda_tutorial.training.mask_model import is_whole
 
 
@@ -268,3 +270,21 @@ def test_damage_anywhere_in_a_file_is_never_another_exception(tmp_path: Path) ->
                 assert str(path) in str(error) and "\n" not in str(error)
                 errors += 1
     assert errors > len(whole)
+
+
+def test_arrays_of_another_width_are_refused() -> None:
+    """(2, 4) are no four points, and boxes with a score are no others."""
+    rows = np.array([[10, 10, 90, 90], [50, 50, 90, 90.0]])
+    for refused, message in (
+        (lambda: masks.from_points(rows, (100, 100)), r"points must be \(N, 2\), not \(2, 4\)"),
+        (lambda: masks.from_boxes(np.ones((4, 5)), (100, 100)), r"boxes must be \(N, 4\), not \(4, 5\)"),
+        (lambda: people_by_spacing(torch.zeros(100, 100), rows), r"points must be \(N, 2\), not \(2, 4\)"),
+        (lambda: masks.from_points(np.array([[np.nan, 1]]), (9, 9)), "points must be finite"),
+        (lambda: masks.from_points(np.ones((1, 2)), (9, 9), radius=-3), "radius must be positive"),
+        (lambda: masks.from_probability(np.ones((2, 2)), 30), "threshold is from 0 to 1"),
+        (lambda: masks.from_probability(np.ones((2, 2)), float("nan")), "threshold is from 0 to 1"),
+        (lambda: masks.from_probability(np.ones((2, 2)), dilate=-1), "dilate whole and not negative"),
+        (lambda: masks.from_probability(np.ones((2, 2)), dilate=1.5), "dilate whole and not negative"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ValueError, match=message):
+            refused()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from sdcda_tutorial import prediction as inference
 from sdcda_tutorial.evaluation import overlay
-from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor
+from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.rivals.cyclegan import Generator
 from sdcda_tutorial.rivals.translated_source import translated_image
@@ -254,3 +254,56 @@ def test_weights_of_another_precision_are_refused(dtype: torch.dtype) -> None:
     complaint(lambda: segmentation.crowd_probability(segmenter, image), words)
     complaint(lambda: translated_image(Generator(blocks=1, width=1 / 32).to(dtype), image), words)
     assert predict_density(network.float(), image).dtype == torch.float32
+
+
+# --- what is not local is seen whole ----------------------------------------------------------------------------------
+class Half(CrowdCounter):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / 2
+
+
+def with_a_hook(network: CrowdCounter) -> CrowdCounter:
+    network.register_forward_hook(lambda module, inputs, output: output / 2)
+    return network
+
+
+def with_statistics_of_the_image(network: CrowdCounter) -> CrowdCounter:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats, module.running_mean, module.running_var = False, None, None
+    return network
+
+
+def with_group_norm(network: CrowdCounter) -> CrowdCounter:
+    for index, layer in enumerate(network.E.features):
+        if isinstance(layer, nn.BatchNorm2d):
+            network.E.features[index] = nn.GroupNorm(1, layer.num_features)
+    return network
+
+
+class Residual(nn.Sequential):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self[0](x)
+        return self[2](self[1](y) + y)  # type: ignore[no-any-return]
+
+
+def with_a_residual_block(network: CrowdCounter) -> CrowdCounter:
+    network.C.convolutions[0] = Residual(*network.C.convolutions[0])  # type: ignore[misc, arg-type]
+    return network
+
+
+@pytest.mark.parametrize(
+    "change",
+    [with_a_hook, with_statistics_of_the_image, with_group_norm, with_a_residual_block, None],
+    ids=lambda change: getattr(change, "__name__", "subclass"),
+)
+def test_a_large_image_is_counted_by_the_network_that_was_given(change: Any) -> None:
+    network = counter(8, "paper")
+    if change is None:
+        network.__class__ = Half
+    else:
+        network = change(network).eval()
+    image = picture(520, 520)  # large enough to be folded
+    whole = network(image_batch(image[None])).detach()[0, 0]
+    assert difference(predict_density(network, image), whole) < 1e-4
+    assert difference(predict_density(network, image, pass_pixels=2**16), whole) < 1e-4

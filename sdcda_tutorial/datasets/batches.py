@@ -151,10 +151,10 @@ class Batches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         """image (B, 3, H, W) float in [0, 1]; density (B, 1, H, W) people per pixel; mask (B, 1, H, W) 0 or 1."""
-        samples = [
-            self.augmentation(self.dataset[index], self._rng(step, slot))
-            for index, slot in zip(self.indices(step), self.slots, strict=True)
-        ]
+        samples = []
+        for index, slot in zip(self.indices(step), self.slots, strict=True):
+            (sample := self.dataset[index]).require_sound()
+            samples.append(self.augmentation(sample, self._rng(step, slot)))
         images = np.stack([sample.image for sample in samples])
         batch = {"image": image_batch(images)}
         if self.kernel is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.pixels import checked
 
 
@@ -43,3 +44,12 @@ class Sample:
     def count(self) -> int:
         """Number of heads inside the image."""
         return len(self.points)
+
+    def require_sound(self) -> None:
+        """Raise an InputError for labels that are not of this image: points beyond it, which a resize would move to its
+        border and count, or a mask of another size. The loaders give none; a list of one's own may."""
+        height, width = self.size
+        if not ((self.points >= 0) & (self.points < (width, height))).all():
+            raise InputError(f"{self.name or 'a sample'}: points lie outside the image; leave them out")
+        if self.mask is not None and self.mask.shape != self.size:
+            raise InputError(f"{self.name or 'a sample'}: its mask {self.mask.shape} has not the size {self.size}")

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from sdcda_tutorial import masks, metrics
-from sdcda_tutorial.datasets.batches import DensityKernel
+from sdcda_tutorial.datasets.batches import DensityKernel, PseudoMasked
 from sdcda_tutorial.datasets.formats.image_folder import ImageFolder
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
@@ -140,6 +140,7 @@ def evaluate(
     counter = folded(model)
 
     def measure(sample: Sample) -> tuple[Row, int]:
+        sample.require_sound()
         predicted, truth = predict_density(counter, sample.image), kernel.draw(sample)
         background = float(metrics.on_background(predicted, truth).sum())
         total = float(predicted.sum(dtype=torch.float64))
@@ -157,6 +158,10 @@ def evaluate(
 
 def refuse_unlabelled(dataset: Sequence[Sample]) -> None:
     """Raise an InputError for a data set without labels: compared with zeros, every figure would be nonsense."""
+    if isinstance(dataset, PseudoMasked):
+        raise InputError("this is the target as a training sees it, without labels; evaluate the data set itself")
+    while not isinstance(dataset, ImageFolder) and hasattr(dataset, "dataset"):  # such as torch's Subset
+        dataset = dataset.dataset
     if isinstance(dataset, ImageFolder):
         raise InputError(f"{dataset.name} has no labels to measure against; `predict_density` counts without them")
 
@@ -170,6 +175,7 @@ def mask_quality(dataset: Sequence[Sample], folder: str | Path) -> dict[str, flo
     """
     inside, heads, shares = 0, 0, []
     for sample in dataset:
+        sample.require_sound()
         mask = masks.read_png(masks.path_of(folder, sample.name), sample.size)
         columns, rows = sample.points.astype(int).T
         inside, heads = inside + int(mask[rows, columns].sum()), heads + sample.count

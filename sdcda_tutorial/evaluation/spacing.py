@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from sdcda_tutorial.density import neighbour_distance
+from sdcda_tutorial.density import coordinates, neighbour_distance
 
 BOUNDS = (10.0, 20.0)  # pixels between neighbours
 CLASSES = ("under 10 pixels", "10 to 20 pixels", "over 20 pixels", "far from all")
@@ -30,7 +30,7 @@ def people_by_spacing(density: Tensor, points: ArrayLike) -> tuple[np.ndarray, n
         density: (H, W), people per pixel.
         points: (N, 2) heads (x, y) in pixels; nobody is true far from all.
     """
-    predicted, heads = torch.as_tensor(density).detach().cpu().numpy(), np.asarray(points, float).reshape(-1, 2)
+    predicted, heads = torch.as_tensor(density).detach().cpu().numpy(), coordinates(points, 2, "points")
     if not len(heads):
         return np.zeros(4), np.array([0, 0, 0, predicted.sum()], dtype=float)
     spacing = np.clip(neighbour_distance(heads), *SPACING_RANGE)

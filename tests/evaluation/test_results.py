@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from native_files import complaint
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.data import Subset
 
-from sdcda_tutorial import masks
-from sdcda_tutorial.datasets import ImageFolder, Sample
-from sdcda_tutorial.datasets.batches import DensityKernel
+from sdcda_tutorial import masks, metrics
+from sdcda_tutorial.datasets import ImageFolder, Sample, open_dataset
+from sdcda_tutorial.datasets.batches import Augmentation, Batches, DensityKernel, PseudoMasked
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, Metric
 from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate, is_csv, mask_quality, predict_density
@@ -355,3 +357,43 @@ def test_progress_can_be_silenced(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
     evaluate(Known(MAPS), SAMPLES, kernel=SPIKE)
     assert "evaluate" in capfd.readouterr().err
+
+
+def test_labels_that_are_not_of_their_image_are_refused(tmp_path: Path) -> None:
+    image, counter = np.zeros((40, 64, 3), np.uint8), nn.Conv2d(3, 1, 1)
+    points = np.array([[5, 5], [64, 10], [-3, 2], [np.nan, 2]], np.float32)
+    evaluate(counter, [Sample(image, points[:1], name="a")], kernel=DensityKernel(), progress=False)
+    for wrong in points[1:]:
+        sample = Sample(image, np.stack([points[0], wrong]), name="a")
+        complaint(
+            lambda sample=sample: evaluate(counter, [sample], kernel=DensityKernel(), progress=False), "a: points"
+        )
+        complaint(lambda sample=sample: mask_quality([sample], tmp_path), "a: points lie outside the image")
+        batches = Batches([sample], 1, Augmentation((32, 32)), seed=0, kernel=DensityKernel())
+        complaint(lambda batches=batches: batches[0], "a: points lie outside the image")
+    other = Sample(image, mask=np.ones((80, 128), np.uint8), name="a")
+    complaint(
+        lambda: Batches([other], 1, Augmentation((32, 32)), seed=0)[0], "a: its mask (80, 128) has not the size"
+    )
+
+
+def test_parts_of_unlabelled_data_are_refused_too(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((40, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    photographs, counter = open_dataset(f"images:{tmp_path}"), nn.Conv2d(3, 1, 1)
+    for data in (Subset(photographs, [0]), Subset(Subset(photographs, [0]), [0])):
+        complaint(lambda data=data: evaluate(counter, data, kernel=DensityKernel(), progress=False), "has no labels")
+    complaint(lambda: evaluate(counter, PseudoMasked(photographs, None), kernel=DensityKernel()), "without labels")
+
+
+def test_a_users_autocast_does_not_round_the_metrics() -> None:
+    truth = torch.rand(48, 64, generator=torch.Generator().manual_seed(0))
+    plain = metrics.ssim(1.05 * truth, truth)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert metrics.ssim(1.05 * truth, truth) == plain
+
+
+def test_an_unknown_variant_is_refused() -> None:
+    one = torch.ones(16, 16)
+    for of_maps in (metrics.psnr, metrics.ssim):
+        with pytest.raises(ValueError, match="variant is standard or authors, not 'Authors'"):
+            of_maps(one, one, "Authors")  # type: ignore[arg-type]
