@@ -115,14 +115,12 @@ class Adaptation:
     @contextmanager
     def fixed(self, network: nn.Module) -> Iterator[None]:
         """Let gradients pass through a network to its input, and compute none for its weights."""
-        free = [weight for weight in network.parameters() if weight.requires_grad]  # others stay as they are
-        for weight in free:
-            weight.requires_grad_(False)
+        free = nn.ParameterList(weight for weight in network.parameters() if weight.requires_grad)  # others stay so
+        free.requires_grad_(False)
         try:
             yield
         finally:
-            for weight in free:
-                weight.requires_grad_(True)
+            free.requires_grad_(True)
 
     def minimise(self, name: str, loss: Tensor, terms: Mapping[str, Tensor]) -> None:
         """Move the weights of `optimizers[name]` against the gradient of `loss`; `terms` are its parts, unweighted."""

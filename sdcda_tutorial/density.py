@@ -16,8 +16,9 @@ from typing import Literal
 import numpy as np
 import scipy
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
+
+from sdcda_tutorial.pixels import coordinates
 
 Kernel = Literal["fixed", "adaptive"]
 
@@ -25,23 +26,6 @@ Kernel = Literal["fixed", "adaptive"]
 NEIGHBOURS = 3
 BETA = 0.3
 SIGMA_RANGE = (1.0, 15.0)  # ours: below 1 px a kernel is a spike, a lonely head's would cover half the image
-
-
-def coordinates(given: ArrayLike, columns: int, what: str, *, finite: bool = True) -> np.ndarray:
-    """(N, `columns`) float64; an empty array of any shape is none.
-
-    Raises:
-        ValueError: another shape, such as points with a third column, or, unless `finite` is False, a NaN or an
-            infinity.
-    """
-    found = np.asarray(given, dtype=np.float64)
-    if found.size == 0:
-        return np.zeros((0, columns))
-    if found.ndim != 2 or found.shape[1] != columns:
-        raise ValueError(f"{what} must be (N, {columns}), not {found.shape}")
-    if finite and not np.isfinite(found).all():
-        raise ValueError(f"{what} must be finite; there is a NaN or an infinity among them")
-    return found
 
 
 def inside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:

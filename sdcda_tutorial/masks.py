@@ -15,9 +15,10 @@ import numpy as np
 import scipy
 from PIL import Image
 
-from sdcda_tutorial.density import coordinates, inside, neighbour_distance
+from sdcda_tutorial.density import inside, neighbour_distance
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path, path_inside, regular_file
+from sdcda_tutorial.pixels import coordinates
 
 
 def from_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -59,11 +60,7 @@ def from_points(points: np.ndarray, size: tuple[int, int], *, radius: float | No
 
 
 def from_probability(probability: np.ndarray, threshold: float = 0.5, *, dilate: int = 0) -> np.ndarray:
-    """Crowd where the (H, W) probability is above `threshold`, grown by `dilate` pixels to every side.
-
-    Raises:
-        ValueError: a threshold outside 0 ... 1, such as a percentage, or a `dilate` that is no whole number from 0 up.
-    """
+    """Crowd where the (H, W) probability is above `threshold`, grown by `dilate` pixels to every side."""
     if not 0 <= threshold <= 1 or dilate < 0 or dilate != int(dilate):
         raise ValueError(f"threshold is from 0 to 1 and dilate whole and not negative, not {threshold} and {dilate}")
     mask = (np.asarray(probability) > threshold).astype(np.uint8)
@@ -84,8 +81,7 @@ def write_png(path: str | Path, mask: np.ndarray) -> None:
 def read_png(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read a mask; anything is crowd but 0, black, and what is wholly transparent.
 
-    Raises:
-        InputError: the file is missing or no whole PNG, or it is not of `size` (height, width).
+    An InputError says what is wrong: it is missing, no whole PNG, or not of `size` (height, width).
     """
     with _opened(path, size) as image:
         return _crowd(image).astype(np.uint8)
@@ -110,10 +106,8 @@ def _opened(path: str | Path, size: tuple[int, int] | None) -> Iterator[Image.Im
     except Exception as error:  # on damaged files Pillow raises SyntaxError, ValueError, IndexError and more
         raise InputError(f"mask {path} cannot be read ({error}); make it again with `write_pseudo_masks`") from None
     if size is not None and found != tuple(size):
-        raise InputError(
-            f"mask {path} is {found[1]}x{found[0]} but its image is {size[1]}x{size[0]}; "
-            "make it again with `write_pseudo_masks`"
-        )
+        sizes = f"is {found[1]}x{found[0]} but its image is {size[1]}x{size[0]}"
+        raise InputError(f"mask {path} {sizes}; make it again with `write_pseudo_masks`")
 
 
 def _crowd(image: Image.Image) -> np.ndarray:

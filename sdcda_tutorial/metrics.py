@@ -93,8 +93,7 @@ def ssim(pred: Tensor, truth: Tensor, variant: Variant = "standard") -> float:
     peak = float(truth.max())
     if peak <= 0:
         return math.nan
-    # torchmetrics is slow to import, so only where it is needed.
-    from torchmetrics.functional.image import structural_similarity_index_measure
+    from torchmetrics.functional.image import structural_similarity_index_measure  # slow to import, so only here
 
     # On maps divided by the peak: the same value, since SSIM's constants scale with the range, but well conditioned,
     # so that float32 will do; convolving in float64 takes ten times as long.

@@ -32,15 +32,12 @@ def image_batch(images: np.ndarray) -> Tensor:
 
 
 def batch_for(network: nn.Module, image: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) float32 in [0, 1], where the weights of the network are.
-
-    Raises:
-        InputError: its weights are not float32.
-    """
+    """`image_batch` of one (H, W, 3) image, where the network's weights are; an InputError unless they are float32."""
     weights = next(network.parameters(), torch.empty(0))
     if weights.dtype != torch.float32:
-        kind = str(weights.dtype).removeprefix("torch.")
-        raise InputError(f"the network's weights are {kind}; give network.float(); half precision is torch.autocast's")
+        raise InputError(
+            f"the network's weights are {weights.dtype}; give network.float(); half precision is torch.autocast's"
+        )
     return image_batch(image[None]).to(weights.device)
 
 

@@ -1,7 +1,8 @@
 """What pixels mean: a picture of any kind as (H, W, 3) uint8 RGB, or one line that says why it cannot be known.
 
 A value means something only beside the one that is white. Where neither the file nor its type says which that is, a
-guess could make a photograph black or white, in which nobody is counted: such pictures are refused.
+guess could make a photograph black or white, in which nobody is counted: such pictures are refused. So are points and
+boxes of another shape than theirs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from sdcda_tutorial.errors import InputError
@@ -133,3 +135,20 @@ def checked(images: np.ndarray, ndim: int) -> np.ndarray:
         "a file with read_image, give floats in 0..1 as (255 * image).round().astype('uint8'), and put the colours "
         "last with image.transpose(1, 2, 0)"
     )
+
+
+def coordinates(given: ArrayLike, columns: int, what: str, *, finite: bool = True) -> np.ndarray:
+    """(N, `columns`) float64; an empty array of any shape is none.
+
+    Raises:
+        ValueError: another shape, such as points with a third column, or, unless `finite` is False, a NaN or an
+            infinity.
+    """
+    found = np.asarray(given, dtype=np.float64)
+    if found.size == 0:
+        return np.zeros((0, columns))
+    if found.ndim != 2 or found.shape[1] != columns:
+        raise ValueError(f"{what} must be (N, {columns}), not {found.shape}")
+    if finite and not np.isfinite(found).all():
+        raise ValueError(f"{what} must be finite; there is a NaN or an infinity among them")
+    return found

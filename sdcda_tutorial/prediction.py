@@ -32,7 +32,7 @@ def predict_density(model: nn.Module, image: object, pass_pixels: int = PASS_PIX
     Args:
         model: maps images (1, 3, H, W) in [0, 1] to people per pixel (1, 1, H, W), such as `CrowdCounter`. For many
             images give `folded(counter)`: else each large image folds it anew, as its weights may have changed, and
-            autocast keeps a copy of each. Its weights are float32, also for half precision, which is autocast's.
+            autocast keeps a copy of each.
         image: (H, W, 3) uint8 RGB, or what `as_rgb` takes. A `CrowdCounter` sees one of more than `pass_pixels` in
             tiles; how far another network looks is not known, so it sees everything at once.
         pass_pixels: at most so many pixels in one pass, surroundings included.

@@ -246,7 +246,7 @@ def test_the_memory_grows_with_a_photograph_and_not_with_what_the_network_makes_
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_weights_of_another_precision_are_refused(dtype: torch.dtype) -> None:
-    words = f"the network's weights are {str(dtype).removeprefix('torch.')}; give network.float()"
+    words = f"the network's weights are {dtype}; give network.float()"
     network, image = counter(8, "paper").to(dtype), picture(40, 48)
     complaint(lambda: predict_density(network, image), words)
     complaint(lambda: predict_density(network, picture(80, 96), pass_pixels=64 * 64), words)  # in tiles

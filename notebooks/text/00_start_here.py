@@ -100,8 +100,8 @@ notebook.show(
 
 # %% [markdown]
 # The MAE falls from 52.7 to 8.2 people, and most of the drop is background: from 47.6 to 5.8
-# people per image. On four images the adapted counter is worse. (Both come from another mini
-# world, an unlucky one: five follow, this one among them.)
+# people per image. On four images the adapted counter is worse. (Both were trained in another mini
+# world, one of the five below, and an unlucky one: on average the MAE falls from less.)
 #
 # ## The mini world
 #
@@ -168,7 +168,7 @@ start_here.show_results(*map(notebook.result, names))
 # In five fresh mini worlds the MAE falls from 30.1 ± 16.8 to 8.9 ± 0.8 people. **On real
 # photographs it depends on the target.** On ShanghaiTech B (131 people per image) it falls from
 # 41.3 ± 5.7 to 28.8 ± 0.5, mostly in one image; on A (554) nothing is gained, 158.2 ± 13.0 and
-# 162.7 ± 14.2: the crowd loses people, too ([notebook 11](11_real_data.ipynb)).
+# 162.7 ± 14.2: real people go with the background ([notebook 11](11_real_data.ipynb)).
 #
 # ## Three doors
 #

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     "accumulate", "batch_size", "boxes", "checkpoint_activations", "compile", "devices", "half", "masks", "max_side",
-    "nodes", "random_weights", "region", "resume", "segmenter", "size", "target", "tensorboard", "warm_steps",
+    "nodes", "random_weights", "region", "resume", "segmenter", "size", "split", "target", "tensorboard", "warm_steps",
 )  # fmt: skip
 # The rest of the package names Python's parameters and functions in its messages: here is what a user types instead.
 ON_THE_COMMAND_LINE = {

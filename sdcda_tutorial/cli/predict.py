@@ -53,6 +53,8 @@ def predict(
     from sdcda_tutorial.evaluation.regions import parse_region, refuse_beyond
     from sdcda_tutorial.files import refuse_long_names, require_writable
     from sdcda_tutorial.folding import folded
+    from sdcda_tutorial.guards.provenance import WORLD
+    from sdcda_tutorial.places import MINI_WORLD
     from sdcda_tutorial.training.checkpoints import load_counter, weights_digest
 
     corners = None if region is None else parse_region(region)
@@ -61,7 +63,8 @@ def predict(
     _refuse_other_files(json, csv)
     named, checkpoint = checkpoint, find_model(checkpoint)
     card, digest = model_card.text(checkpoint), weights_digest(checkpoint)
-    counter = folded(load_counter(checkpoint)[0])
+    counter, known = load_counter(checkpoint)
+    counter = folded(counter)
     require_writable(out)
     photo = _without_our_own(photo)
     for path in photo:
@@ -81,7 +84,9 @@ def predict(
         typer.echo(_line(record), err="-" in (json, csv))
     _write(records, json, csv)
     typer.echo(card, err=True)  # apart from the counts, which a program may read
-    if named != checkpoint:
+    data = list(filter(None, (known.get("config", {}).get(name) for name in ("source_data", "target_data"))))
+    drawn = data and all(one.get(WORLD) == MINI_WORLD for one in data)
+    if named != checkpoint or drawn:
         typer.echo(
             f"note: {named} was trained on synthetic scenes only; do not rely on its counts of photographs", err=True
         )

@@ -31,7 +31,9 @@ BatchSize = Annotated[
     int | None, typer.Option(min=1, help="images a step and domain, over all devices; of the warm start too")
 ]
 Keep = Annotated[int, typer.Option(min=0, help="keep the models of the last so many epochs")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="two steps, then what the whole would take; writes nothing")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="two steps, then what the whole would take; leaves no run behind")
+]
 
 
 def train(

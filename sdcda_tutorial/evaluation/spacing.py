@@ -12,7 +12,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from sdcda_tutorial.density import coordinates, neighbour_distance
+from sdcda_tutorial.density import neighbour_distance
+from sdcda_tutorial.pixels import coordinates
 
 BOUNDS = (10.0, 20.0)  # pixels between neighbours
 CLASSES = ("under 10 pixels", "10 to 20 pixels", "over 20 pixels", "far from all")

@@ -30,7 +30,7 @@ def dry_run(experiment: Experiment, method: str, *, resume: bool = False) -> str
         raise TrainingStopped(f"{error} in the dry run; try a lower learning rate or float32") from None
     device = torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"
     lines = [
-        f"dry run of {method}: {STEPS} steps of each training, nothing written",
+        f"dry run of {method}: {STEPS} steps of each training, no run is left behind",
         f"device: {device}; precision {hardware.resolved_precision()}; {rehearsal.workers} workers",
         *rehearsal.notes,
         *(line for stage in rehearsal.measured for line in stage.lines()),

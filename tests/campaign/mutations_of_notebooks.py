@@ -89,7 +89,7 @@ MUTATIONS = [
     Mutation("detach forgotten", "adaptation.py", "self.D(f.detach())", "self.D(f)", ("08", "07")),
     Mutation(
         "D not fixed while E learns", "adaptation.py",
-        "weight.requires_grad_(False)", "weight.requires_grad_(True)", ("08", "07"),
+        "free.requires_grad_(False)", "free.requires_grad_(True)", ("08", "07"),
     ),
     Mutation("λt ignored", "losses.py", "weights.seg_target * seg_target", "0 * seg_target", ("08",)),
     Mutation("MSE without the root", "metrics.py", "float(np.sqrt(np.square(", "float((np.square(", ("09",)),

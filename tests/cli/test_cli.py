@@ -976,3 +976,14 @@ def test_from_real_photographs_to_an_evaluation(tmp_path: Path) -> None:
         assert f"{results.mae:.2f}" in printed
     with Image.open(tmp_path / "out/panel.png") as panel:
         assert panel.info["Description"].count("se+fd predicts") == 3
+
+
+def test_a_set_without_the_part_says_which_is_there(trained: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("image,x,y\na.png,5,6\n")
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+    ran("data", "make", tmp_path / "points.csv", tmp_path, tmp_path / "set")
+    complaint = refused("evaluate", "--checkpoint", MODELS["se"], "--target", f"shanghaitech:{tmp_path / 'set'}")
+    assert "test_data is not a folder, only train_data is there; take --split train, or" in complaint
+    assert complaint.endswith("add one with `sdcda data make` and its --split test")
+    ran("evaluate", "--checkpoint", MODELS["se"], "--target", f"shanghaitech:{tmp_path / 'set'}", "--split", "train",
+        "--out", tmp_path / "out")  # fmt: skip

@@ -412,3 +412,22 @@ def test_home_is_meant_where_the_shell_left_its_sign(tmp_path: Path, monkeypatch
     ran("predict", "./~/a.png", "--checkpoint", MODEL, "--out", "./~/out", "--json", "~.json")
     assert [path.name for path in (home / "~" / "out").iterdir()] == ["a.png"]
     assert (home / "~.json").exists()  # only ~ and ~/ are read so
+
+
+def test_a_counter_of_drawn_scenes_says_so_under_any_name(tmp_path: Path) -> None:
+    photograph("a.png")
+    tensors, card = load(MODEL)
+    mini = {"world": "mini world"}
+    note = "was trained on synthetic scenes only; do not rely on its counts of photographs"
+    for name, source, target, told in (
+        ("mini", mini, mini, True), ("alone", mini, None, True),
+        ("photos", mini, {"format": "ImageFolder"}, False), ("real", {"format": "GCC"}, None, False),
+        ("old", None, None, False),
+    ):  # fmt: skip
+        save(
+            f"{name}.safetensors",
+            tensors,
+            card | {"config": card["config"] | {"source_data": source, "target_data": target}},
+        )
+        done = run("predict", "a.png", "--checkpoint", f"{name}.safetensors", "--out", name)
+        assert done.code == 0 and (note in done.err) == told, (name, done.err)

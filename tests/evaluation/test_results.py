@@ -372,9 +372,7 @@ def test_labels_that_are_not_of_their_image_are_refused(tmp_path: Path) -> None:
         batches = Batches([sample], 1, Augmentation((32, 32)), seed=0, kernel=DensityKernel())
         complaint(lambda batches=batches: batches[0], "a: points lie outside the image")
     other = Sample(image, mask=np.ones((80, 128), np.uint8), name="a")
-    complaint(
-        lambda: Batches([other], 1, Augmentation((32, 32)), seed=0)[0], "a: its mask (80, 128) has not the size"
-    )
+    complaint(lambda: Batches([other], 1, Augmentation((32, 32)), seed=0)[0], "a: its mask (80, 128) has not the size")
 
 
 def test_parts_of_unlabelled_data_are_refused_too(tmp_path: Path) -> None:

@@ -95,6 +95,12 @@ def _split_folder(root: Path, part: str | None, split: str) -> Path:
     parts = [name for name in listing(root) if re.fullmatch("part_([AB])(_final)?", name)]
     if part is None and parts:
         raise InputError(f"{root} holds {', '.join(parts)}; call it shanghaitech-a or shanghaitech-b")
+    there = "train" if split == "test" else "test"
+    if (candidates[0].parent / f"{there}_data").is_dir():
+        made = f"add one with `make_dataset` and its `split` {split}"
+        raise AbsentPart(
+            f"{candidates[0]} is not a folder, only {there}_data is there; take `split` {there}, or {made}"
+        )
     raise AbsentPart(f"{candidates[0]} is not a folder; expected {_LAYOUT}")
 
 
