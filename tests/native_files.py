@@ -16,9 +16,9 @@ from PIL import Image
 from sdcda_tutorial.errors import InputError
 
 
-def write_picture(path: Path, size: tuple[int, int], mode: str = "RGB", **options: Any) -> None:
+def write_picture(path: Path, size: tuple[int, int], mode: str = "RGB", seed: int = 0, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    noise = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
     Image.fromarray(noise).convert(mode).save(path, **options)
 
 
@@ -50,7 +50,7 @@ def write_shanghaitech(
 ) -> Path:
     """One image and its .mat: a struct in a cell, as MATLAB writes it."""
     folder = part / f"{split}_data"
-    write_picture(folder / "images" / f"IMG_{number}.jpg", size, mode)
+    write_picture(folder / "images" / f"IMG_{number}.jpg", size, mode, seed=("train", "test").index(split))
     struct = np.empty((1, 1), dtype=[("location", "O"), ("number", "O")])
     struct["location"][0, 0], struct["number"][0, 0] = points, len(points) if stated is None else stated
     cell = np.empty((1, 1), dtype=object)

@@ -14,8 +14,10 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -25,6 +27,7 @@ from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Find
 from sdcda_tutorial.datasets.formats.gcc import LISTS, LOADING_SCREEN
 from sdcda_tutorial.datasets.survey import Facts, facts_of, outside, places_of, strange
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import file_digest
 
 ALIKE = 100  # findings of one kind that a table lists; a report holds all
 SAMPLE = 50  # images of a part that are opened, evenly spread, unless all are
@@ -152,6 +155,7 @@ def check(
     report = Report(spec)
     failed: list[InputError] = []
     people = cameras = 0
+    pictures: dict[str, list[Path]] = {}  # of each part
     for split, published in parts.items():
         what = "images" if split is None else f"{split} images"
         try:
@@ -171,6 +175,7 @@ def check(
         report.findings += [one for one in [*part.faults, *part.leftovers] if one.path not in known]
         if loader == "gcc" and split is not None:  # opened with all the others already
             continue
+        pictures[str(split)] = part.image_paths
         cameras = len({path.parents[1] for path in part.image_paths})
         sample = range(len(part)) if full else _spread(len(part))
         known_of: list[Facts] = []
@@ -181,12 +186,32 @@ def check(
         report.findings += [one.of(part, len(sample)) for one in strange(known_of) if one.images and loader != "images"]
         people += sum(one.points for one in known_of)
         report.opened += len(sample)
+    report.findings += _in_two_parts(pictures)
     if loader == "gcc":
         report.tallies.append(Tally("camera folders", cameras, GCC_FOLDERS if name == "gcc" else None))
     if loader != "images":
         everyone = GCC_PEOPLE if name == "gcc" and full else None
         report.tallies.append(Tally(f"heads in {report.opened:,} images opened", people, everyone))
     return report
+
+
+def _in_two_parts(pictures: Mapping[str, Sequence[Path]]) -> list[Finding]:
+    """A note for each picture that an earlier part has too, whatever its name there."""
+    alike: dict[int, list[tuple[str, Path]]] = defaultdict(list)  # by their size, so that few have to be read
+    for part, paths in pictures.items():
+        for path in paths:
+            alike[path.stat().st_size].append((part, path))
+    findings = []
+    for candidates in (found for found in alike.values() if len({part for part, _ in found}) > 1):
+        first: dict[str, tuple[str, Path]] = {}
+        for part, path in candidates:
+            where, same = first.setdefault(file_digest(path), (part, path))
+            if where != part:
+                message = (
+                    f"{path} is the picture {same} of part {where!r}: what was learnt from it cannot be measured on it"
+                )
+                findings.append(Finding(str(path), message, fault=False))
+    return findings
 
 
 def _spread(number: int) -> list[int]:

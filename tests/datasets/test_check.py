@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -354,6 +355,17 @@ def test_a_table_stays_short_where_everything_is_wrong_in_the_same_way(tmp_path:
 
 
 # --- sample and whole -------------------------------------------------------------------------------------------------
+def test_a_picture_in_two_parts_is_noted_whatever_its_name(tmp_path: Path) -> None:
+    images = shanghaitech(tmp_path) / "part_B/{}_data/images/IMG_{}.jpg"
+    for number in (1, 2, 3):  # pictures of their own
+        write_picture(Path(str(images).format("test", number)), SIZE, seed=10 + number)
+    assert look("shanghaitech-b", tmp_path).findings == []
+    Path(str(images).format("test", 3)).write_bytes(Path(str(images).format("train", 1)).read_bytes())
+    report = look("shanghaitech-b", tmp_path)
+    assert report.ok and list(told(report)) == ["IMG_3.jpg"]
+    assert re.search(r"is the picture .*train_data/images/IMG_1\.jpg of part 'train'", report.notes[0].message)
+
+
 def test_a_sample_is_spread_over_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_module, "SAMPLE", 3)
     for number in range(1, 10):
