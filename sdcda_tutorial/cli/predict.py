@@ -84,8 +84,11 @@ def predict(
         typer.echo(_line(record), err="-" in (json, csv))
     _write(records, json, csv)
     typer.echo(card, err=True)  # apart from the counts, which a program may read
-    data = list(filter(None, (known.get("config", {}).get(name) for name in ("source_data", "target_data"))))
-    drawn = data and all(one.get(WORLD) == MINI_WORLD for one in data)
+    config = known.get("config")
+    learnt = [config.get(name) for name in ("source_data", "target_data")] if isinstance(config, dict) else []
+    drawn = any(learnt) and all(
+        one is None or (isinstance(one, dict) and one.get(WORLD) == MINI_WORLD) for one in learnt
+    )
     if named != checkpoint or drawn:
         typer.echo(
             f"note: {named} was trained on synthetic scenes only; do not rely on its counts of photographs", err=True

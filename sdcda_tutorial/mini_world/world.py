@@ -149,10 +149,13 @@ def _count_files(root: Path) -> dict[str, int]:
     for domain in DOMAINS:
         for folder, _, names in os.walk(root / domain):
             parts = Path(folder).relative_to(root).parts
-            ours = [name for name in names if not name.startswith(".") and name not in _CLUTTER]
-            if ours:
+            if ours := [name for name in names if not _is_clutter(name)]:
                 counts["/".join(part for part in parts if not part.startswith("scene_"))] += len(ours)
     return dict(counts)
+
+
+def _is_clutter(name: str) -> bool:
+    return name.startswith(".") or name in _CLUTTER
 
 
 def refuse_foreign(root: Path) -> None:
@@ -172,7 +175,7 @@ def refuse_foreign(root: Path) -> None:
 def _changed(root: Path) -> Path | None:
     """Something in a world that somebody else has put there or changed since."""
     for path in root.iterdir() if root.is_dir() else ():
-        if path.name not in (MANIFEST, *DOMAINS, *_CLUTTER) and not path.name.startswith("."):
+        if path.name not in (MANIFEST, *DOMAINS) and not _is_clutter(path.name):
             return path
     own = manifest_of(root).get("files")
     if not isinstance(own, dict):
@@ -180,8 +183,9 @@ def _changed(root: Path) -> Path | None:
     if more := [folder for folder, number in _count_files(root).items() if number > own.get(folder, 0)]:
         return root / more[0]
     written = (root / MANIFEST).stat().st_mtime_ns  # after all others
-    files = (Path(folder, name) for part in DOMAINS for folder, _, names in os.walk(root / part) for name in names)
-    return next((file for file in files if file.is_file() and file.stat().st_mtime_ns > written), None)
+    found = ((folder, name) for part in DOMAINS for folder, _, names in os.walk(root / part) for name in names)
+    files = (Path(folder, name) for folder, name in found if not _is_clutter(name))
+    return next((file for file in files if file.lstat().st_mtime_ns > written), None)
 
 
 def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: int, progress: bool) -> None:

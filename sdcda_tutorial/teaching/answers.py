@@ -83,7 +83,8 @@ def keep(number: str, replaces: str, answer: Any, folder: Path = FOLDER) -> str 
         write_text(path, head + text)
     except Exception as error:  # whatever the reader's code refers to
         why = " ".join(str(error).split()) or type(error).__name__
-        return f"right, but not kept for the laboratory ({why}): put all that it needs inside it{earlier}"
+        remedy = "" if isinstance(error, OSError | InputError) else ": put all that it needs inside it"
+        return f"right, but not kept for the laboratory ({why}){remedy}{earlier}"
     return None
 
 

@@ -345,6 +345,15 @@ def test_what_somebody_put_into_a_world_or_changed_there_is_not_lost(
     assert (root / mine).read_bytes() == b"mine"
 
 
+def test_clutter_of_a_system_does_not_keep_a_world_from_being_made_anew(tmp_path: Path, tiny_world: Path) -> None:
+    root = Path(shutil.copytree(tiny_world, tmp_path / "mini"))
+    for name in (".DS_Store", "Thumbs.db"):
+        (root / name).touch()
+        (root / "target/part_B/test_data/images" / name).touch()
+    ensure_mini_world(root, seed=5, settings=TINY, progress=False)
+    assert mini_world.is_whole(root, 5, TINY)
+
+
 def test_a_link_to_a_world_stays_one(tmp_path: Path, tiny_world: Path) -> None:
     real = shutil.copytree(tiny_world, tmp_path / "large disk" / "mini")
     (tmp_path / "mini").symlink_to(real)
