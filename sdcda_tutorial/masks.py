@@ -61,10 +61,8 @@ def from_points(points: np.ndarray, size: tuple[int, int], *, radius: float | No
 
 def from_probability(probability: np.ndarray, threshold: float = 0.5, *, dilate: int = 0) -> np.ndarray:
     """Crowd where the (H, W) probability is above `threshold`, grown by `dilate` pixels to every side."""
-    if not 0 <= threshold <= 1 or dilate < 0 or dilate != int(dilate):
-        raise ValueError(f"threshold is from 0 to 1 and dilate whole and not negative, not {threshold} and {dilate}")
     mask = (np.asarray(probability) > threshold).astype(np.uint8)
-    return scipy.ndimage.maximum_filter(mask, size=2 * int(dilate) + 1) if dilate else mask
+    return scipy.ndimage.maximum_filter(mask, size=2 * dilate + 1) if dilate else mask
 
 
 def path_of(folder: str | Path, name: str) -> Path:

@@ -17,7 +17,7 @@ from PIL import Image
 from sdcda_tutorial import masks
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.spacing import people_by_spacing
-from sdcda_tutorial.training.mask_model import is_whole
+from sdcda_tutorial.training.mask_model import is_whole, write_pseudo_masks
 
 
 def plain_boxes(boxes, size: tuple[int, int]) -> np.ndarray:
@@ -281,10 +281,13 @@ def test_arrays_of_another_width_are_refused() -> None:
         (lambda: people_by_spacing(torch.zeros(100, 100), rows), r"points must be \(N, 2\), not \(2, 4\)"),
         (lambda: masks.from_points(np.array([[np.nan, 1]]), (9, 9)), "points must be finite"),
         (lambda: masks.from_points(np.ones((1, 2)), (9, 9), radius=-3), "radius must be positive"),
-        (lambda: masks.from_probability(np.ones((2, 2)), 30), "threshold is from 0 to 1"),
-        (lambda: masks.from_probability(np.ones((2, 2)), float("nan")), "threshold is from 0 to 1"),
-        (lambda: masks.from_probability(np.ones((2, 2)), dilate=-1), "dilate whole and not negative"),
-        (lambda: masks.from_probability(np.ones((2, 2)), dilate=1.5), "dilate whole and not negative"),  # type: ignore[arg-type]
     ):
         with pytest.raises(ValueError, match=message):
             refused()
+
+
+@pytest.mark.parametrize(("threshold", "dilate"), [(30, 0), (float("nan"), 0), (-1, 0), (0.3, -1), (0.3, 1.5)])
+def test_a_threshold_that_would_call_all_one_thing_is_refused(threshold: float, dilate: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="threshold is from 0 to 1 and dilate whole and not negative"):
+        write_pseudo_masks(tmp_path / "s.safetensors", [], tmp_path / "masks", threshold=threshold, dilate=dilate)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

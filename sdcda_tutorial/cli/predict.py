@@ -53,8 +53,6 @@ def predict(
     from sdcda_tutorial.evaluation.regions import parse_region, refuse_beyond
     from sdcda_tutorial.files import refuse_long_names, require_writable
     from sdcda_tutorial.folding import folded
-    from sdcda_tutorial.guards.provenance import WORLD
-    from sdcda_tutorial.places import MINI_WORLD
     from sdcda_tutorial.training.checkpoints import load_counter, weights_digest
 
     corners = None if region is None else parse_region(region)
@@ -63,7 +61,7 @@ def predict(
     _refuse_other_files(json, csv)
     named, checkpoint = checkpoint, find_model(checkpoint)
     card, digest = model_card.text(checkpoint), weights_digest(checkpoint)
-    counter, known = load_counter(checkpoint)
+    counter, about_counter = load_counter(checkpoint)
     counter = folded(counter)
     require_writable(out)
     photo = _without_our_own(photo)
@@ -84,15 +82,21 @@ def predict(
         typer.echo(_line(record), err="-" in (json, csv))
     _write(records, json, csv)
     typer.echo(card, err=True)  # apart from the counts, which a program may read
-    config = known.get("config")
-    learnt = [config.get(name) for name in ("source_data", "target_data")] if isinstance(config, dict) else []
-    drawn = any(learnt) and all(
-        one is None or (isinstance(one, dict) and one.get(WORLD) == MINI_WORLD) for one in learnt
-    )
-    if named != checkpoint or drawn:
+    if named != checkpoint or _is_of_drawn_scenes(about_counter):
         typer.echo(
             f"note: {named} was trained on synthetic scenes only; do not rely on its counts of photographs", err=True
         )
+
+
+def _is_of_drawn_scenes(card: Mapping[str, Any]) -> bool:
+    """Whether a counter has seen the mini world only, by its card; an old one may not say."""
+    from sdcda_tutorial.guards.provenance import WORLD
+    from sdcda_tutorial.places import MINI_WORLD
+
+    config = card.get("config")
+    learnt = [config.get(name) for name in ("source_data", "target_data")] if isinstance(config, dict) else []
+    sets = [one for one in learnt if one is not None]
+    return bool(sets) and all(isinstance(one, dict) and one.get(WORLD) == MINI_WORLD for one in sets)
 
 
 def _without_our_own(photo: Sequence[Path]) -> list[Path]:

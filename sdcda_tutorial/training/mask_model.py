@@ -167,9 +167,12 @@ def write_pseudo_masks(
         dilate: pixels by which the crowd grows to every side, for the same reason.
         hardware: the precision is float32 in any case.
     Raises:
-        InputError: no segmenter in the checkpoint, or the folder holds masks of another origin, or changed ones.
+        InputError: a threshold or dilation that makes no sense, no segmenter in the checkpoint, or the folder holds
+            masks of another origin, or changed ones.
     """
-    folder = Path(folder)
+    if not 0 <= threshold <= 1 or dilate < 0 or dilate != int(dilate):  # 30 % as 30 would call all background
+        raise InputError(f"threshold is from 0 to 1 and dilate whole and not negative, not {threshold} and {dilate}")
+    threshold, dilate, folder = float(threshold), int(dilate), Path(folder)  # of whatever kind of number
     fabric = (hardware or Hardware()).launch()
     segmenter, _ = checkpoints.load_segmenter(checkpoint)
     segmenter.to(fabric.device).to(memory_format=torch.channels_last)
