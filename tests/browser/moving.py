@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import ConsoleMessage, Error, FilePayload, Locator, Page
 
 RUN_SECONDS = 900  # the most that a notebook may take, on a busy machine too
+MOVE_SECONDS = 5  # until a key has moved its control: a list is in a window of its own
 STILL_SECONDS = 0.4  # a picture that was drawn is followed by another for as long, when keys came one after the other
 
 OUTPUT = ".jp-OutputArea-output"
@@ -184,13 +185,15 @@ class Control:
         chooser.value.set_files(photograph())
 
     def tour(self) -> list[str]:
-        """The keys that take it to both its ends, or through all that it offers."""
-        if self.kind == "select":
-            low, high = self.element.evaluate(RANGE)
-            return ["Home"] + ["ArrowDown"] * (high - low)
+        """The keys that take it to its last place and to its first, or through all that it offers; each moves it."""
         if self.kind == "upload":
             return []  # a file was chosen in the first step, and there is no way back to none
-        return ["End", "Home"] if self.kind == "slider" else ["Space"]
+        if self.kind == "checkbox":
+            return ["Space"]
+        low, high = self.element.evaluate(RANGE)
+        if self.kind == "select":
+            return ["Home"] * (self.place() != low) + ["ArrowDown"] * int(high - low)
+        return ["End"] * (self.place() != high) + ["Home"] * (low != high)
 
     def restore(self) -> None:
         """Back from elsewhere to where it was when the demo was new."""
@@ -229,11 +232,13 @@ class Demo:
         """Make a move and wait for its picture, however long the kernel takes; whether it is another one."""
         before, at, drawn = self.look(), control.place(), self.drawn()
         move()
-        last, still, end = before, time.monotonic(), time.monotonic() + 60
-        while time.monotonic() < end:
+        last, began, moved = before, time.monotonic(), control.kind == "upload"
+        still = began
+        while time.monotonic() < began + 60:
             self.notebook.page.wait_for_timeout(50)
-            moved = control.place() != at or control.kind == "upload"
-            busy, now = (moved and self.drawn() == drawn) or self.place.locator(STALE).count() > 0, self.look()
+            moved = moved or control.place() != at
+            waits = self.drawn() == drawn if moved else time.monotonic() < began + MOVE_SECONDS
+            busy, now = waits or self.place.locator(STALE).count() > 0, self.look()
             if busy or now != last:
                 last, still = now, time.monotonic()
             if time.monotonic() - still > STILL_SECONDS:
@@ -284,10 +289,7 @@ class Demo:
         idle = [control for control in controls if not self.follows(control)]
         for number, control in enumerate(controls, start=1):
             for key in control.tour():
-                at = control.place()
                 self.after(partial(control.press, key), control)
-                if control.place() == at:
-                    continue
                 self.check(control)
                 if control.place() != control.start:
                     self.place.screenshot(path=folder / f"{name}-{number}.png")
