@@ -63,7 +63,8 @@ def has_hooks(module: nn.Module) -> bool:
 
 def is_local(network: nn.Module) -> TypeGuard[CrowdCounter]:
     """Whether tiles give a network's whole map: a `CrowdCounter` of layers whose reach is known, and of no others."""
-    if not isinstance(network, CrowdCounter) or network.forward.__func__ is not CrowdCounter.forward:  # type: ignore[attr-defined]
+    own = getattr(network.forward, "__func__", None)  # a function that was put in its place has none
+    if not isinstance(network, CrowdCounter) or own is not CrowdCounter.forward:
         return False
     if type(network.E) is not FeatureExtractor or has_hooks(network):
         return False
