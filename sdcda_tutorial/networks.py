@@ -28,7 +28,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 def image_batch(images: np.ndarray) -> Tensor:
     """(B, H, W, 3) uint8 -> x, (B, 3, H, W) float32 in [0, 1]; in memory channels-last, as convolutions are fast."""
-    return torch.from_numpy(checked(images, 4)).permute(0, 3, 1, 2).float().div_(255)
+    return torch.from_numpy(np.require(checked(images, 4), requirements="W")).permute(0, 3, 1, 2).float().div_(255)
 
 
 def batch_for(network: nn.Module, image: np.ndarray) -> Tensor:

@@ -84,6 +84,8 @@ class PseudoMasked(Sequence[Sample]):
             where only the images are needed (λt = 0).
     """
 
+    labelled = False
+
     def __init__(self, dataset: CrowdDataset, mask_folder: str | Path | None) -> None:
         self.dataset, self.mask_folder = dataset, None if mask_folder is None else Path(mask_folder)
         self._samples: dict[int, Sample] = {}
@@ -104,9 +106,9 @@ class PseudoMasked(Sequence[Sample]):
         name, image = self.dataset.names[index], self.dataset.read_image(index)
         folder = self.mask_folder
         mask = None if folder is None else masks.read_png(masks.path_of(folder, name), image.shape[:2])
-        sample = Sample(image, mask=mask, name=name)
+        sample = Sample(image, mask=mask, name=name, labelled=False)
         if self.dataset.cached:
-            self._samples[index] = sample
+            self._samples[index] = sample.read_only()
         return sample
 
 
@@ -153,7 +155,7 @@ class Batches(Dataset[Batch]):
         """image (B, 3, H, W) float in [0, 1]; density (B, 1, H, W) people per pixel; mask (B, 1, H, W) 0 or 1."""
         samples = []
         for index, slot in zip(self.indices(step), self.slots, strict=True):
-            (sample := self.dataset[index]).require_sound()
+            (sample := self.dataset[index]).require_sound(labelled=self.kernel is not None)
             samples.append(self.augmentation(sample, self._rng(step, slot)))
         images = np.stack([sample.image for sample in samples])
         batch = {"image": image_batch(images)}

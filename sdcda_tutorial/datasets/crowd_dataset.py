@@ -102,6 +102,7 @@ class CrowdDataset(Sequence[Sample]):
         InputError: no images, a fault, two images of one name, or an impossible size.
     """
 
+    labelled = True  # whether anybody has looked for heads
     upright = False  # points are in stored pixels, so EXIF is not applied; ImageFolder, without points, differs
 
     def __init__(
@@ -200,7 +201,7 @@ class CrowdDataset(Sequence[Sample]):
         if self._cache is None:
             return self._load(self._find(entry))
         if entry.name not in self._cache:
-            self._cache[entry.name] = self._load(self._find(entry))
+            self._cache[entry.name] = self._load(self._find(entry)).read_only()
         return self._cache[entry.name]
 
     def size_of(self, index: int) -> Size:
@@ -286,6 +287,7 @@ class CrowdDataset(Sequence[Sample]):
             mask=self._mask(entry, stored),
             name=entry.name,
             dropped=int((~inside).sum()),
+            labelled=self.labelled,
             attributes=labels.attributes,
         )
         return sample if sample.size == stored else replace(sample, **resize_labels(sample, stored, sample.size))

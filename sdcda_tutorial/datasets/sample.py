@@ -6,6 +6,7 @@ ever stored or resized, and a count cannot drift.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,7 @@ class Sample:
     mask: np.ndarray | None = None  # z, (H, W) uint8, 1 = crowd, 0 = background; None where the data set has none
     name: str = ""  # identifies the image within its data set
     dropped: int = 0  # how many annotated points lay outside the image
+    labelled: bool = True  # False: nobody has looked for heads, which is another thing than no heads
     attributes: dict[str, Any] = field(default_factory=dict)  # what else the format knows, such as hour and weather
 
     def __post_init__(self) -> None:
@@ -45,11 +47,34 @@ class Sample:
         """Number of heads inside the image."""
         return len(self.points)
 
-    def require_sound(self) -> None:
+    def read_only(self) -> Sample:
+        """The same arrays, which nobody can write into any more: several share this sample."""
+        for array in (self.image, self.points, self.boxes, self.mask):
+            if array is not None:
+                array.flags.writeable = False
+        return self
+
+    def require_sound(self, *, labelled: bool = True) -> None:
         """Raise an InputError for labels that are not of this image: points beyond it, which a resize would move to its
-        border and count, or a mask of another size. The loaders give none; a list of one's own may."""
+        border and count, or a mask of another size. The loaders give none; a list of one's own may.
+
+        Args:
+            labelled: no labels at all are an error too: compared with zeros, every figure would be nonsense.
+        """
+        if labelled and not self.labelled:
+            raise InputError(f"{self.name or 'a sample'} has no labels; `predict_density` counts without them")
         height, width = self.size
         if not ((self.points >= 0) & (self.points < (width, height))).all():
             raise InputError(f"{self.name or 'a sample'}: points lie outside the image; leave them out")
         if self.mask is not None and self.mask.shape != self.size:
             raise InputError(f"{self.name or 'a sample'}: its mask {self.mask.shape} has not the size {self.size}")
+
+
+def refuse_unlabelled(dataset: Sequence[Sample]) -> None:
+    """Raise an InputError for a data set without labels at once, not after the hours when its samples would say so."""
+    if not getattr(dataset, "labelled", True):
+        name = getattr(dataset, "name", "the target as a training sees it")
+        raise InputError(
+            f"{name} has no labels to learn from or to measure against; it can be a `target` of a training, and "
+            "`predict_density` counts without labels"
+        )

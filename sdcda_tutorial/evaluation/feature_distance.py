@@ -34,7 +34,7 @@ def _middle(samples: Iterable[Sample], crop: tuple[int, int]) -> Iterator[Tensor
     crops = []
     for sample in samples:
         top, left = ((side - part) // 2 for side, part in zip(sample.size, crop, strict=True))
-        crops.append(torch.from_numpy(sample.image[top : top + crop[0], left : left + crop[1]]))
+        crops.append(torch.tensor(sample.image[top : top + crop[0], left : left + crop[1]]))
     yield from (torch.stack(crops).permute(0, 3, 1, 2) / 255).split(8)
 
 

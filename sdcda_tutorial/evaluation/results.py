@@ -18,9 +18,8 @@ import torch
 from torch import nn
 
 from sdcda_tutorial import masks, metrics
-from sdcda_tutorial.datasets.batches import DensityKernel, PseudoMasked
-from sdcda_tutorial.datasets.formats.image_folder import ImageFolder
-from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.datasets.batches import DensityKernel
+from sdcda_tutorial.datasets.sample import Sample, refuse_unlabelled
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, Row, mean
 from sdcda_tutorial.files import read_json, write_json, write_text
@@ -156,16 +155,6 @@ def evaluate(
     return Results(list(rows), found | ({"points_outside": sum(dropped)} if any(dropped) else {}))
 
 
-def refuse_unlabelled(dataset: Sequence[Sample]) -> None:
-    """Raise an InputError for a data set without labels: compared with zeros, every figure would be nonsense."""
-    if isinstance(dataset, PseudoMasked):
-        raise InputError("this is the target as a training sees it, without labels; evaluate the data set itself")
-    while not isinstance(dataset, ImageFolder) and hasattr(dataset, "dataset"):  # such as torch's Subset
-        dataset = dataset.dataset
-    if isinstance(dataset, ImageFolder):
-        raise InputError(f"{dataset.name} has no labels to measure against; `predict_density` counts without them")
-
-
 def mask_quality(dataset: Sequence[Sample], folder: str | Path) -> dict[str, float]:
     """How good the pseudo-masks in `folder` are, measured with head points: for reports, never for training.
 
@@ -175,7 +164,7 @@ def mask_quality(dataset: Sequence[Sample], folder: str | Path) -> dict[str, flo
     """
     inside, heads, shares = 0, 0, []
     for sample in dataset:
-        sample.require_sound()
+        sample.require_sound(labelled=False)
         mask = masks.read_png(masks.path_of(folder, sample.name), sample.size)
         columns, rows = sample.points.astype(int).T
         inside, heads = inside + int(mask[rows, columns].sum()), heads + sample.count

@@ -20,8 +20,9 @@ import torch
 
 from sdcda_tutorial.datasets import CrowdDataset, open_dataset
 from sdcda_tutorial.datasets.batches import DensityKernel
+from sdcda_tutorial.datasets.sample import refuse_unlabelled
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.evaluation.results import Results, evaluate, mask_quality, refuse_unlabelled
+from sdcda_tutorial.evaluation.results import Results, evaluate, mask_quality
 from sdcda_tutorial.experiments.benchmark_rows import EARLY, needs_pseudo_masks, parse, run_folder, titles
 from sdcda_tutorial.experiments.benchmark_rows import METHOD_TITLES as METHOD_TITLES
 from sdcda_tutorial.experiments.cell_records import as_totals, read_cells, write_cells

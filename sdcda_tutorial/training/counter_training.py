@@ -20,7 +20,7 @@ from sdcda_tutorial import losses
 from sdcda_tutorial.adaptation import Adaptation, Batch, Networks
 from sdcda_tutorial.datasets.batches import SOURCE, TARGET, Batches, PseudoMasked, micro_batches
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
-from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.datasets.sample import Sample, refuse_unlabelled
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import folder_digest
 from sdcda_tutorial.folding import folded
@@ -265,6 +265,7 @@ def _domains(
 
     In a rehearsal, missing pseudo-masks are all background; else missing masks or images are an InputError.
     """
+    refuse_unlabelled(source)
     λ = config.weights
     shared: dict[str, Any] = {"seed": config.seed, "rank": fabric.global_rank, "world_size": fabric.world_size}
     labelled = Batches(

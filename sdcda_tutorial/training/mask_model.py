@@ -25,6 +25,7 @@ from sdcda_tutorial.adaptation import Batch
 from sdcda_tutorial.datasets.batches import Batches, PseudoMasked, micro_batches
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.images import image_size
+from sdcda_tutorial.datasets.sample import refuse_unlabelled
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import file_digest, in_utf8, read_object, regular_file, write_json
@@ -68,6 +69,7 @@ def train_segmenter(
 
     Args and errors as in `training.adapt`.
     """
+    refuse_unlabelled(dataset)
     hardware, folder = hardware or Hardware(), Path(folder)
     fabric = hardware.launch()
     torch.manual_seed(config.seed)

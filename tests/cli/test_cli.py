@@ -725,7 +725,7 @@ def test_evaluate_refuses_a_card_of_another_version(
 
 def test_evaluate_refuses_photographs_without_labels(trained: dict[str, str]) -> None:
     says = refused("evaluate", "--checkpoint", MODELS["se"], "--target", f"images:{PHOTOS}")
-    assert f"images:{PHOTOS} has no labels to measure against" in says
+    assert f"images:{PHOTOS} has no labels to learn from or to measure against" in says
 
 
 def test_predict_reads_all_photographs_before_it_writes_one(trained: dict[str, str], home: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from native_files import complaint, write_crowdhuman, write_gcc, write_picture, 
 from PIL import Image
 
 from sdcda_tutorial.datasets import DATASET_NAMES, GCC, CrowdHuman, ImageFolder, Sample, ShanghaiTech, open_dataset
+from sdcda_tutorial.datasets.batches import PseudoMasked
 from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at_least
 from sdcda_tutorial.datasets.transforms import random_crop, resize_to_fit
+from sdcda_tutorial.networks import image_batch
 
 XY = np.array([[3.5, 30.25], [50.0, 2.0]])
 
@@ -659,3 +662,16 @@ def test_only_a_small_data_set_is_cached(tmp_path: Path) -> None:
     Image.new("RGB", (2, 1)).save(tmp_path / "0.png")  # the first says nothing of the others
     assert ImageFolder(tmp_path).cache_if_small(limit=(2 * 40 * 30 + 2) * 4).cached
     assert not ImageFolder(tmp_path).cache_if_small(limit=(2 * 40 * 30 + 2) * 4 - 1).cached
+
+
+def test_what_several_share_nobody_changes(tmp_path: Path) -> None:
+    Image.fromarray(np.full((30, 40, 3), 9, np.uint8)).save(tmp_path / "a.png")
+    shared, own = ImageFolder(tmp_path, cache=True), ImageFolder(tmp_path)
+    for target in (shared, PseudoMasked(shared, None)):
+        with pytest.raises(ValueError, match="read-only"):
+            target[0].image[:] = 0
+        assert target[0].image.min() == 9
+    own[0].image[:] = 0  # this one is the caller's
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as torch's, of an array that it may not write to
+        assert float(image_batch(shared[0].image[None]).mean()) == pytest.approx(9 / 255)

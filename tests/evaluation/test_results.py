@@ -26,8 +26,10 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, Metric
 from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate, is_csv, mask_quality, predict_density
 from sdcda_tutorial.evaluation.tables import table
+from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.files import refuse_other_file
 from sdcda_tutorial.networks import CrowdCounter
+from sdcda_tutorial.training import adapt, train_segmenter
 
 SPIKE = DensityKernel(kernel_size=1)  # F(y) is 1 at the pixel of a head and 0 elsewhere
 SIDE = 12
@@ -132,7 +134,7 @@ def test_nothing_to_measure_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
     photographs = ImageFolder(tmp_path)
     for unlabelled in (photographs, photographs.subset([0])):
-        with pytest.raises(InputError, match="has no labels to measure against; `predict_density`"):
+        with pytest.raises(InputError, match="has no labels to learn from or to measure against"):
             evaluate(Known(MAPS), unlabelled, progress=False)
 
 
@@ -378,9 +380,25 @@ def test_labels_that_are_not_of_their_image_are_refused(tmp_path: Path) -> None:
 def test_parts_of_unlabelled_data_are_refused_too(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((40, 64, 3), np.uint8)).save(tmp_path / "a.png")
     photographs, counter = open_dataset(f"images:{tmp_path}"), nn.Conv2d(3, 1, 1)
-    for data in (Subset(photographs, [0]), Subset(Subset(photographs, [0]), [0])):
-        complaint(lambda data=data: evaluate(counter, data, kernel=DensityKernel(), progress=False), "has no labels")
-    complaint(lambda: evaluate(counter, PseudoMasked(photographs, None), kernel=DensityKernel()), "without labels")
+    for data in (Subset(photographs, [0]), Subset(Subset(photographs, [0]), [0]), list(photographs)):
+        complaint(
+            lambda data=data: evaluate(counter, data, kernel=DensityKernel(), progress=False), "a.png has no labels"
+        )
+    for target in (PseudoMasked(photographs, None), list(PseudoMasked(photographs, None))):
+        complaint(lambda target=target: evaluate(counter, target, kernel=DensityKernel()), "has no labels")
+
+
+def test_nobody_learns_from_photographs_without_labels(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((40, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    photographs = open_dataset(f"images:{tmp_path}")
+    for learn in (
+        lambda: adapt(photographs, None, MINI.method("noadapt"), tmp_path / "run"),
+        lambda: train_segmenter(photographs, MINI.segmenter, tmp_path / "run"),
+    ):
+        complaint(learn, str(tmp_path), "has no labels to learn from")
+    batches = Batches(list(photographs), 1, Augmentation((32, 32)), seed=0, kernel=DensityKernel())
+    complaint(lambda: batches[0], "a.png has no labels")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_users_autocast_does_not_round_the_metrics() -> None:

@@ -31,6 +31,7 @@ class ImageFolder(CrowdDataset):
         InputError: no such folder, or no photograph in it; when read, for a damaged file.
     """
 
+    labelled = False
     upright = True
 
     def __init__(self, root: str | os.PathLike[str], **options: Any) -> None:
