@@ -123,11 +123,16 @@ def _measured(card: Mapping[str, Any]) -> list[str]:
 
 def _made(card: Mapping[str, Any]) -> list[str]:
     made = "sdcda-tutorial {sdcda-tutorial}, torch {torch}".format_map(card["versions"])
-    if (on := card.get("hardware")) is None:
+    if (now := card.get("hardware")) is None:
         return [made]
+    earlier = "".join(f"begun on {_machine(one, card)}; " for one in card.get("hardware_before", []))
+    return [f"{card['date']} in {card['seconds']:.0f} s on {_machine(now, card)}; {earlier}{made}"]
+
+
+def _machine(on: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     processes = f"{on['processes']} × " if on["processes"] > 1 else ""
-    parts = f" in {card['micro_batches']} micro-batches" if "micro_batches" in card else ""
-    return [f"{card['date']} in {card['seconds']:.0f} s on {processes}{on['device']}, {on['precision']}{parts}; {made}"]
+    parts = on.get("micro_batches", card.get("micro_batches", 1))  # earlier versions wrote them beside
+    return f"{processes}{on['device']}, {on['precision']}" + (f" in {parts} micro-batches" if parts > 1 else "")
 
 
 def _world(card: Mapping[str, Any]) -> str:

@@ -58,6 +58,9 @@ def _refuse_other_files(out: Path, seed: int) -> None:
     if os.path.lexists(results) and (found := read_object(results)).get("provenance", {}).get("seed") != seed:
         what = "a demo of another seed" if "totals" in found else "something else"
         raise InputError(f"{results} holds {what}; choose another `folder`")
+    for asked in sorted(out.glob("*/config.json")):  # of a demo that was interrupted
+        if read_object(asked).get("seed") != seed:
+            raise InputError(f"{asked.parent} holds a run of another seed; choose another `folder`")
     for method in NAMES:
         refuse_other_file(out / "stored" / f"{method}.json", BEGINNINGS["json"])
 

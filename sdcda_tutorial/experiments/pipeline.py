@@ -25,20 +25,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sdcda_tutorial.datasets import GCC, CrowdDataset
+from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments.presets import Preset
 from sdcda_tutorial.files import read_object, require_writable
 from sdcda_tutorial.guards.locks import PATIENCE, one_writer
-from sdcda_tutorial.guards.provenance import is_from
+from sdcda_tutorial.guards.provenance import IMAGES, is_from
 from sdcda_tutorial.losses import LossWeights
-from sdcda_tutorial.rivals.translated_source import refuse_other_layouts, translate
+from sdcda_tutorial.rivals.translated_source import read_translated, refuse_other_layouts, translate
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, refuse_several_devices, train_translation
+from sdcda_tutorial.training.checkpoints import weights_digest
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.counter_training import adapt
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.mask_model import (
     PROVENANCE,
+    images_of,
     refuse_unfit_masks,
     train_segmenter,
     write_pseudo_masks,
@@ -147,7 +149,11 @@ class Experiment:
     def _refuse_other_masks(self) -> None:
         """Raise an InputError, before a mask model is trained, for masks that could not be gone on with."""
         settings = self.preset.segmenter
-        origin = {"threshold": settings.threshold, "dilate": settings.dilate}
+        origin: dict[str, Any] = {"threshold": settings.threshold, "dilate": settings.dilate}
+        if self.segmenter is not None:
+            origin |= {"weights_sha256": weights_digest(self.segmenter)}
+        if self.target is not None:
+            origin |= {"target": self.target.describe(labelled=False), IMAGES: images_of(self.target)}
         try:
             is_from(self.folder / "masks", origin, PROVENANCE, what="masks", foreign="*.png")
         except InputError as error:
@@ -209,15 +215,8 @@ class Experiment:
             if self.rehearsal is not None and not self.rehearsal.finds_translated(self.source, folder):
                 return self._translated.setdefault(translation, self.source)
             translate(model, self.source, folder, hardware=self.hardware)
-            try:
-                written = GCC(folder, size=self.source.size, max_side=self.source.max_side)
-                place = {name: index for index, name in enumerate(written.names)}
-                if lost := [name for name in self.source.names if name not in place]:
-                    raise InputError(f"{len(lost)} images are missing, first {lost[0]}")
-            except InputError as error:
-                raise InputError(f"{folder} is damaged ({error}); remove it, and it is translated again") from None
-            in_order = written.subset(place[name] for name in self.source.names)  # so the same ones are held out
-            self._translated[translation] = in_order.cache_if_small()
+            # In the order of the source, so that the same images are held out.
+            self._translated[translation] = read_translated(folder, self.source).cache_if_small()
         return self._translated[translation]
 
     def pseudo_masks(self) -> Path | None:

@@ -20,7 +20,7 @@ from sdcda_tutorial.datasets.formats.gcc import GCC, LISTS, TRANSLATED
 from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, expanded, path_inside, put_in_place
+from sdcda_tutorial.files import atomic_path, expanded, in_utf8, path_inside, put_in_place, read_object, write_json
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.guards.provenance import claim, forgetting_contents, is_from
 from sdcda_tutorial.networks import batch_for
@@ -32,6 +32,7 @@ from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.processes import shared_out
 
 JPEG_QUALITY = 95
+WRITTEN = "written_sha256"  # in the file about a translated source: image -> digest of what was written for it
 
 
 def translate(
@@ -68,11 +69,13 @@ def translate(
         if is_from(out, origin, TRANSLATED, what="translated images"):
             return out
         claim(making, origin, TRANSLATED, what="translated images", fabric=fabric)
-        shared_out(partial(_write_image, generator, source, making), range(len(source)), fabric, bar="translate")
+        write = partial(_write_image, generator, source, making, Path(checkpoint).with_name("config.json"))
+        shared_out(write, range(len(source)), fabric, bar="translate")
         fabric.barrier()
         if fabric.is_global_zero:
             for name in LISTS:
                 _copy_list(source.root / f"{name}.txt", making / f"{name}.txt", set(source.names))
+            write_json(making / TRANSLATED, read_object(making / TRANSLATED) | {WRITTEN: _contents(GCC(making))})
             try:
                 put_in_place(making, out)
             except OSError as error:
@@ -81,8 +84,35 @@ def translate(
     return out
 
 
-def _write_image(generator: Generator, source: GCC, making: Path, index: int) -> None:
-    """Translate image `index`, unless that is done, and copy its labels."""
+def read_translated(folder: Path, source: CrowdDataset) -> CrowdDataset:
+    """What `translate` has written, in the order and size of `source`.
+
+    Raises:
+        InputError: an image is missing, or is not what was written.
+    """
+    try:
+        written = GCC(folder, size=source.size, max_side=source.max_side)
+        place = {name: index for index, name in enumerate(written.names)}
+        if lost := [name for name in source.names if name not in place]:
+            raise InputError(f"{len(lost)} images are missing, first {lost[0]}")
+        then, now = read_object(folder / TRANSLATED).get(WRITTEN), _contents(written)
+        if isinstance(then, dict) and (other := [name for name in then if now.get(name) != then[name]]):
+            raise InputError(f"{len(other)} images or their labels were changed, first {other[0]}")
+    except InputError as error:
+        raise InputError(f"{folder} is damaged ({error}); remove it, and it is translated again") from None
+    return written.subset(place[name] for name in source.names)
+
+
+def _contents(dataset: GCC) -> dict[str, str]:
+    """Name of each image -> digest of its picture and labels."""
+    return dict(zip(map(in_utf8, dataset.names), dataset.digests(), strict=True))
+
+
+def _write_image(generator: Generator, source: GCC, making: Path, asked: Path, index: int) -> None:
+    """Translate image `index`, unless that is done, and copy its labels.
+
+    If it is broken, what knows the contents of the source forgets them, `asked` of the generators' training too.
+    """
     picture, *labels = source.files(index)
     path = path_inside(making, str(picture.relative_to(source.root)))
     if path.exists():
@@ -90,7 +120,7 @@ def _write_image(generator: Generator, source: GCC, making: Path, index: int) ->
     for file in labels:  # before the picture, which says that all is there
         with atomic_path(path_inside(making, str(file.relative_to(source.root)))) as temporary:
             shutil.copyfile(file, temporary)
-    with forgetting_contents(making / TRANSLATED):
+    with forgetting_contents(making / TRANSLATED), forgetting_contents(asked, data="source_data"):
         image = source.read_image(index)
     translated = translated_image(generator, image)
     with atomic_path(path) as temporary:

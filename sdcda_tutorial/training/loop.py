@@ -85,6 +85,7 @@ class Training:
 
     def _finish(self, resume: bool) -> Path:
         run, start = self.run, self.run.begin(resume)
+        run.note_hardware(more=start < self.steps)
         bar = tqdm(
             range(start, self.steps), initial=start, total=self.steps, desc=self.description, unit="step",
             dynamic_ncols=True, disable=self.report is not None or not run.fabric.is_global_zero, mininterval=0.5,

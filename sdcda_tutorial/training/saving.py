@@ -192,6 +192,7 @@ class RunFolder:
         self._asked = self._asked_digest()
         self.best: dict[str, Any] = {"step": 0, "validation": None}
         step, self._seconds, self._logged = 0, 0.0, None
+        self._on: list[dict[str, Any]] = []
         if last is not None:
             step = checkpoints.build(partial(self._restore, last), last)
             self._require_chosen_model(step)
@@ -202,6 +203,25 @@ class RunFolder:
         if last is None:  # before any model: where that lies alone, somebody has put it there
             self.save(0, 1, 0)
         return step
+
+    def note_hardware(self, more: bool) -> None:
+        """Write down what the steps to come are computed on, if there are `more`.
+
+        A run may go on elsewhere. The reader is told where that changes the figures, by rounding or by batch norm.
+        """
+        device, on_cpu = self.fabric.device, f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}"
+        now = {
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else on_cpu,
+            "processes": self.fabric.world_size,
+            "precision": self.fabric.strategy.precision.precision,
+            "micro_batches": self.card.get("micro_batches", 1),
+        }
+        if (self._on and not more) or now in self._on[-1:]:
+            return
+        for name in ("processes", "precision", "micro_batches") if self._on and self.fabric.is_global_zero else ():
+            if (then := self._on[-1].get(name)) != now[name]:
+                print(f"note: {self.folder} goes on with {name} {now[name]}, not {then}", file=sys.stderr, flush=True)
+        self._on.append(now)
 
     def _tell_what_is_unknown(self, known: Mapping[str, Any]) -> None:
         """A note where the contents of a set are not compared with what they were: see `forgetting_contents`."""
@@ -225,7 +245,8 @@ class RunFolder:
             self.fabric.strategy.precision.load_state_dict(state["precision"])
         best = state["best"]
         self.best, self._seconds = {**best, "step": int(best["step"])}, float(state["seconds"])
-        self._logged = state.get("log_sha256")  # earlier versions did not record it
+        # Earlier versions recorded neither.
+        self._logged, self._on = state.get("log_sha256"), [dict(one) for one in state.get("hardware", [])]
         if best["validation"] is not None:
             self.best["validation"] = float(best["validation"])
         return int(state["step"])
@@ -319,6 +340,7 @@ class RunFolder:
         self._require_finite_weights(tensors, step)
         state: dict[str, Any] = {"step": step, "best": self.best, "seconds": self._trained_for()}
         state["config_sha256"], state["log_sha256"] = self._asked, self.log.digest()
+        state["hardware"] = self._on
         state["precision"] = self.fabric.strategy.precision.state_dict()
         state["unmoved"] = [name for name, one in self.optimizers.items() if not one.state_dict()["state"]]
         checkpoints.save(self.last_path, tensors, {**self.card, "state": state})
@@ -341,7 +363,7 @@ class RunFolder:
         """Write the model as it is now, with a card that says how and on what it was trained."""
         if not self.fabric.is_global_zero:
             return
-        device, on_cpu = self.fabric.device, f"{platform.machine()} CPU, {torch.backends.cpu.get_cpu_capability()}"
+        *before, now = self._on
         card = {
             **self.card,
             "config": self.config,
@@ -349,11 +371,8 @@ class RunFolder:
             "versions": checkpoints.versions(),
             "date": datetime.date.today().isoformat(),
             "seconds": self._trained_for(),
-            "hardware": {
-                "device": torch.cuda.get_device_name(device) if device.type == "cuda" else on_cpu,
-                "processes": self.fabric.world_size,
-                "precision": self.fabric.strategy.precision.precision,
-            },
+            "hardware": now,
+            **({"hardware_before": before} if before else {}),
         }
         checkpoints.save(path, checkpoints.module_tensors(self.deployed), card)
 

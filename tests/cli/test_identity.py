@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +18,14 @@ from command_line import files, ran, refused, run, small_home
 from PIL import Image
 
 from sdcda_tutorial import masks
-from sdcda_tutorial.datasets import ImageFolder, open_dataset
+from sdcda_tutorial.datasets import CrowdDataset, ImageFolder, open_dataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import model_card
+from sdcda_tutorial.experiments import pipeline
 from sdcda_tutorial.experiments.control_masks import write_control_masks
 from sdcda_tutorial.guards.provenance import CONTENTS, IMAGES, forgetting_contents
-from sdcda_tutorial.training import checkpoints
+from sdcda_tutorial.training import checkpoints, saving
+from sdcda_tutorial.training.counter_training import AdaptationOnDevice
 from sdcda_tutorial.training.mask_model import MASKS, PROVENANCE, refuse_unfit_masks, write_pseudo_masks
 from sdcda_tutorial.training.saving import read_log
 
@@ -447,6 +451,106 @@ def test_a_translated_source_that_is_damaged_says_how_to_go_on(tmp_path: Path) -
         f"{tmp_path / 'cyclegan-source'} is damaged" in complaint
         and "remove it, and it is translated again" in complaint
     )
+
+
+@pytest.mark.slow
+def test_an_edited_picture_of_a_translated_source_is_no_translation(tmp_path: Path) -> None:
+    ran("train", "--method", "cyclegan", "--out", tmp_path)
+    for part in ("cyclegan", "cyclegan-warm_start"):  # whoever trains anew would learn from it
+        shutil.rmtree(tmp_path / part)
+    asked = ("train", "--method", "cyclegan", "--out", tmp_path, "--resume")
+    for pattern in ("*/jpgs/*.jpg", "*/mats/*.mat"):
+        file = sorted((tmp_path / "cyclegan-source").glob(pattern))[0]
+        before = file.read_bytes()
+        shutil.copy(sorted((tmp_path / "cyclegan-source").glob(pattern))[1], file)
+        name = f"{file.parts[-3]}/{file.stem}"
+        assert f"1 images or their labels were changed, first {name}); remove it" in complaint_of(*asked)
+        file.write_bytes(before)
+    ran(*asked)
+
+
+@pytest.mark.slow
+def test_a_source_that_breaks_while_it_is_translated_can_be_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = Path(shutil.copytree("data/mini", tmp_path / "world"))
+    asked = ("train", "--method", "cyclegan", "--out", tmp_path / "out", "--source", f"mini-source:{world}")
+    picture = open_dataset(f"mini-source:{world}", "train").image_paths[3]
+    translate, whole = pipeline.translate, picture.read_bytes()
+
+    def breaking(*arguments: object, **options: object) -> Path:
+        cut(picture)
+        return translate(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CrowdDataset, "cache_if_small", lambda self: self)  # which would still have it
+    monkeypatch.setattr(pipeline, "translate", breaking)
+    assert f"{picture} cannot be decoded" in complaint_of_masks(*asked)
+    monkeypatch.setattr(pipeline, "translate", translate)
+    with Image.open(io.BytesIO(whole)) as image:
+        image.save(picture, quality=80)  # a copy of it, but not the same bytes
+    done = run(*asked)
+    assert done.code == 0 and "goes on with the source as it is now" in done.err
+
+
+def test_masks_of_another_model_or_target_are_told_before_a_mask_model_is_trained(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(*_: object, **__: object) -> None:
+        raise AssertionError("the mask model is trained")
+
+    monkeypatch.setattr(pipeline, "train_segmenter", begin)
+    frames = other_frames(tmp_path / "frames")
+    complaint = refused("train", "--method", "se+fd", "--out", out, "--target", f"images:{frames}", "--boxes", "mini")
+    assert f"{out / 'masks'} holds masks made with target:" in complaint
+    other = out / "other.safetensors"
+    tensors, card = checkpoints.load(out / "segmenter/model.safetensors")
+    checkpoints.save(other, {name: tensor + 1 for name, tensor in tensors.items()}, card)
+    complaint = refused("train", "--method", "se+fd", "--out", out, "--segmenter", other)
+    assert f"{out / 'masks'} holds masks made with weights_sha256 = " in complaint
+
+
+def test_a_run_that_goes_on_in_another_way_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = (*SE, tmp_path, "--masks", "made/masks")
+    step, done_steps = AdaptationOnDevice.step, 0
+
+    def interrupted(self: AdaptationOnDevice, *batch: Any) -> dict[str, Any]:
+        nonlocal done_steps
+        done_steps += 1
+        if done_steps == 2:
+            raise KeyboardInterrupt
+        return step(self, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AdaptationOnDevice, "step", interrupted)
+        patch.setattr(saving, "SAVE_AFTER", 0.0)  # after every step
+        assert run(*asked, "--precision", "32-true").code != 0
+    shutil.copytree(tmp_path / "se", tmp_path / "same")
+    ran(*asked, "--precision", "32-true", "--resume")
+    card = checkpoints.read_card(tmp_path / "se/model.safetensors")
+    assert card["hardware"]["precision"] == "32-true" and "hardware_before" not in card
+    done = run(*asked, "--precision", "bf16-mixed", "--accumulate", 2, "--resume")  # it is finished: nothing goes on
+    assert done.code == 0 and "note" not in done.err
+    shutil.rmtree(tmp_path / "se")
+    shutil.move(tmp_path / "same", tmp_path / "se")
+    done = run(*asked, "--precision", "bf16-mixed", "--accumulate", 2, "--resume")
+    notes = [line for line in done.err.splitlines() if line.startswith("note")]
+    assert notes == [
+        f"note: {tmp_path / 'se'} goes on with precision bf16-mixed, not 32-true",
+        f"note: {tmp_path / 'se'} goes on with micro_batches 2, not 1",
+    ]
+    card = checkpoints.read_card(tmp_path / "se/model.safetensors")
+    assert card["hardware_before"] == [card["hardware"] | {"precision": "32-true", "micro_batches": 1}]
+    (made,) = re.findall("^  made +(.*)$", model_card.text(tmp_path / "se/model.safetensors"), flags=re.M)
+    device = card["hardware"]["device"]
+    assert f" s on {device}, bf16-mixed in 2 micro-batches; begun on {device}, 32-true; " in made
+
+
+def test_a_demo_of_another_seed_replaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "demo/noadapt").mkdir(parents=True)
+    (tmp_path / "demo/noadapt/config.json").write_text('{"seed": 1}')
+    before = files(tmp_path)
+    assert f"{tmp_path}/demo/noadapt holds a run of another seed" in refused("demo", "--out", tmp_path / "demo")
+    assert files(tmp_path) == before
 
 
 def test_a_cached_set_is_known_by_what_it_was_read_from(tmp_path: Path) -> None:
