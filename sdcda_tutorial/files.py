@@ -213,15 +213,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read JSON, with a one-line `InputError` when the file is missing or broken."""
+def read_json(path: str | os.PathLike[str], fix: str = "restore or delete it") -> Any:
+    """Read JSON, with a one-line `InputError` when the file is missing or broken, which says how to `fix` that."""
     path = Path(path)
     try:
         return parse_json(Path(regular_file(path)).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not readable JSON ({error}); restore or delete it") from None
+        raise InputError(f"{path} is not readable JSON ({error}); {fix}") from None
 
 
 def put_in_place(made: Path, root: Path, *, replace: bool = False) -> None:

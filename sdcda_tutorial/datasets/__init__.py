@@ -59,7 +59,7 @@ def open_dataset(spec: str, split: str | None = "train", **options: Any) -> Crow
         return ImageFolder(root, **options)
     if loader == "crowdhuman" and split == "test":  # which has no labels: the validation part stands in for it
         split = "val"
-    return _LOADERS[loader](root, split=split if loader == "gcc" else split or "train", **options)
+    return _LOADERS[loader](root, split="train" if split is None and loader != "gcc" else split, **options)
 
 
 def locate(spec: str) -> tuple[str, Path]:

@@ -15,7 +15,8 @@ import io
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +45,7 @@ PUBLISHED: dict[str, dict[str | None, int | None]] = {  # images of each part; N
     "mini-third": {"train": None},
 }
 GCC_PEOPLE, GCC_FOLDERS = 7_625_843, 400
+_MEASURED = "what was learnt from one cannot be measured on the other"
 _BLACK = 16  # of 255: a picture is black when 99 % of its values are below
 
 
@@ -156,6 +158,7 @@ def check(
     failed: list[InputError] = []
     people = cameras = 0
     pictures: dict[str, list[Path]] = {}  # of each part
+    listed: dict[str, list[str]] = {}  # by each list of GCC
     for split, published in parts.items():
         what = "images" if split is None else f"{split} images"
         try:
@@ -174,19 +177,13 @@ def check(
         known = {one.path for one in report.findings}  # GCC's lists name its scenes' files once more
         report.findings += [one for one in [*part.faults, *part.leftovers] if one.path not in known]
         if loader == "gcc" and split is not None:  # opened with all the others already
+            listed[split] = part.names
             continue
         pictures[str(split)] = part.image_paths
         cameras = len({path.parents[1] for path in part.image_paths})
         sample = range(len(part)) if full else _spread(len(part))
-        known_of: list[Facts] = []
-        for index in tqdm(sample, desc=split or name, unit="image", disable=not progress):
-            findings, facts = _examine(part, index)
-            report.findings += findings
-            known_of += facts
-        report.findings += [one.of(part, len(sample)) for one in strange(known_of) if one.images and loader != "images"]
-        people += sum(one.points for one in known_of)
-        report.opened += len(sample)
-    report.findings += _in_two_parts(pictures)
+        people += _open(part, tqdm(sample, desc=split or name, unit="image", disable=not progress), report)
+    report.findings += _in_two_parts(pictures) + _in_two_lists(folder, listed)
     if loader == "gcc":
         report.tallies.append(Tally("camera folders", cameras, GCC_FOLDERS if name == "gcc" else None))
     if loader != "images":
@@ -195,23 +192,47 @@ def check(
     return report
 
 
+def _open(part: CrowdDataset, sample: Collection[int], report: Report) -> int:
+    """Open some images of a part and tell the report what is wrong with them; how many people they show."""
+    known_of: list[Facts] = []
+    for index in sample:
+        findings, facts = _examine(part, index)
+        report.findings += findings
+        known_of += facts
+    report.findings += [one.of(part, len(sample)) for one in strange(known_of) if one.images and part.labelled]
+    report.opened += len(sample)
+    return sum(one.points for one in known_of)
+
+
 def _in_two_parts(pictures: Mapping[str, Sequence[Path]]) -> list[Finding]:
     """A note for each picture that an earlier part has too, whatever its name there."""
     alike: dict[int, list[tuple[str, Path]]] = defaultdict(list)  # by their size, so that few have to be read
     for part, paths in pictures.items():
         for path in paths:
-            alike[path.stat().st_size].append((part, path))
+            with suppress(OSError):  # what cannot be read is a fault already
+                alike[path.stat().st_size].append((part, path))
+    alike.pop(0, None)
     findings = []
     for candidates in (found for found in alike.values() if len({part for part, _ in found}) > 1):
         first: dict[str, tuple[str, Path]] = {}
         for part, path in candidates:
-            where, same = first.setdefault(file_digest(path), (part, path))
+            try:
+                where, same = first.setdefault(file_digest(path), (part, path))
+            except InputError:
+                continue
             if where != part:
-                message = (
-                    f"{path} is the picture {same} of part {where!r}: what was learnt from it cannot be measured on it"
-                )
+                message = f"{path} is the picture {same} of part {where!r}: {_MEASURED}"
                 findings.append(Finding(str(path), message, fault=False))
     return findings
+
+
+def _in_two_lists(folder: Path, listed: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """A note where both lists of a GCC name an image."""
+    if len(listed) < 2 or not (twice := sorted(set.intersection(*map(set, listed.values())))):
+        return []
+    first, second = (folder / f"{split}.txt" for split in listed)
+    message = f"{second} lists {len(twice)} images that {first.name} lists too, first {twice[0]}: {_MEASURED}"
+    return [Finding(str(second), message, fault=False)]
 
 
 def _spread(number: int) -> list[int]:
@@ -243,6 +264,9 @@ def _examine(data: CrowdDataset, index: int) -> tuple[list[Finding], list[Facts]
     stated = labels.attributes.get("stated_count", len(points))
     if stated != len(points):
         tell(f"{facts.file} states {stated} people and holds {len(points)} points; fetch it again")
+    if (listed := labels.attributes.get("listed_count", len(points))) != len(points):
+        counts = f"{facts.file} holds {len(points)} points, and a list says {listed} people of its image"
+        tell(f"{counts}; Scene Regularization goes by the list: fetch both again", fault=False)
     if facts.why and len(labels.boxes):
         lost = int(outside(places_of(labels), size).sum())
         tell(f"{facts.file} has {lost} of {facts.boxes} boxes outside its {size[0]}×{size[1]} image{facts.why}")

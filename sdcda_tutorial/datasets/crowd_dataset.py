@@ -137,7 +137,8 @@ class CrowdDataset(Sequence[Sample]):
         self.size = None if size is None else (int(size[0]), int(size[1]))
         self.max_side = max_side
         self._cache: dict[str, Sample] | None = {} if cache else None
-        self._digests: dict[bool, dict[str, str]] = {}  # labelled or not -> name -> digest; shared by subsets
+        # Of the samples in memory, labelled or not: name -> digest. Shared by subsets.
+        self._digests: dict[bool, dict[str, str]] = {True: {}, False: {}}
 
     @classmethod
     def on_demand(cls, name: str, entries: Sequence[Entry], find: Callable[[Entry], Entry]) -> Self:
@@ -202,6 +203,8 @@ class CrowdDataset(Sequence[Sample]):
             return self._load(self._find(entry))
         if entry.name not in self._cache:
             self._cache[entry.name] = self._load(self._find(entry)).read_only()
+            for labelled in (True, False):
+                self._digests[labelled] |= {entry.name: self.subset([index])._digests_now(labelled)[0]}
         return self._cache[entry.name]
 
     def size_of(self, index: int) -> Size:
@@ -238,11 +241,15 @@ class CrowdDataset(Sequence[Sample]):
     def digests(self, *, labelled: bool = True) -> list[str]:
         """Digest of what every sample is read from: its picture and, unless `labelled` is off, its labels.
 
-        Of a set that keeps its samples in memory it is what they were read from, whatever the files hold since.
+        Of a sample that is kept in memory it is what that was read from, whatever the files hold since.
         """
-        known = self._digests.setdefault(labelled, {}) if self.cached else {}
-        if all(name in known for name in self.names):
-            return [known[name] for name in self.names]
+        known = self._digests[labelled]
+        others = self.subset(index for index, name in enumerate(self.names) if name not in known)
+        found = known | dict(zip(others.names, others._digests_now(labelled), strict=True))
+        return [found[name] for name in self.names]
+
+    def _digests_now(self, labelled: bool) -> list[str]:
+        """As `digests`, of the files as they are."""
         order = tqdm(range(len(self)), "drawn", unit="image", delay=3, leave=False, disable=self._find is _as_listed)
         files = [self.files(index)[: None if labelled else 1] for index in order]
         of = file_digests(itertools.chain.from_iterable(files), self.name)
@@ -250,8 +257,7 @@ class CrowdDataset(Sequence[Sample]):
         for index, own in enumerate(digests):
             annotation = self.entry(index).annotation
             own += [annotation.digest()] if labelled and isinstance(annotation, Labels) else []
-        known |= {name: joined(own) for name, own in zip(self.names, digests, strict=True)}
-        return [known[name] for name in self.names]
+        return [joined(own) for own in digests]
 
     def describe(self, *, labelled: bool = True) -> dict[str, Any]:
         """What a checkpoint says about its data: format, number, size, names and contents (as digests).

@@ -28,6 +28,8 @@ _BEGINNINGS = {
     "a PDF": rb"%PDF", "PostScript": rb"%!PS|\xc5\xd0\xd3\xc6", "such a TIFF": rb"II[*+]\0|MM\0[*+]",
 }  # fmt: skip
 
+_ORIENTED = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}  # where an orientation may be in a PNG
+
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it logs on stderr, it also raises
 
 
@@ -78,7 +80,7 @@ def stored_size(path: str | os.PathLike[str]) -> tuple[tuple[int, int], int]:
     """
     with opened(path) as image:
         size = image.height, image.width
-        known = image.format != "PNG" or bool(image.info.keys() & {"exif", "Raw profile type exif"})
+        known = image.format != "PNG" or bool(image.info.keys() & _ORIENTED)
         return size, orientation(image) if known else 1
 
 

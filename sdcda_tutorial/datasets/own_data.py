@@ -210,7 +210,7 @@ def _point(place: str, fields: list[str]) -> tuple[float, float] | None:
 
 
 def _from_json(path: Path) -> Iterator[_Listed]:
-    stored = read_json(path)
+    stored = read_json(path, fix="fix the file")
     if not isinstance(stored, dict):
         raise InputError(f'{path} should hold {{"image.jpg": [[x, y], ...], ...}}; fix the file')
     for image, points in stored.items():

@@ -14,8 +14,8 @@ from native_files import complaint, write_crowdhuman, write_gcc, write_picture, 
 from PIL import Image
 
 from sdcda_tutorial import cli
+from sdcda_tutorial.datasets import GCC, open_dataset
 from sdcda_tutorial.datasets import check as check_module
-from sdcda_tutorial.datasets import open_dataset
 from sdcda_tutorial.datasets.check import Report, check
 
 SIZE = (36, 64)
@@ -449,3 +449,30 @@ def test_real_files() -> None:
     sample = check("shanghaitech-b", root / "shanghaitech_sample", progress=False)
     assert sample.ok and not sample.complete and sample.opened == 100
     assert [one.found for one in sample.tallies[:2]] == [120, 80]
+
+
+def test_a_link_to_nowhere_and_empty_files_end_no_check(tmp_path: Path) -> None:
+    for number, split in ((1, "train"), (2, "train"), (1, "test"), (2, "test")):
+        write_shanghaitech(tmp_path / "part_B", number, XY, split=split)
+    images = [tmp_path / f"part_B/{split}_data/images" for split in ("train", "test")]
+    for folder in images:
+        (folder / "IMG_1.jpg").write_bytes(b"")
+    (images[0] / "IMG_2.jpg").unlink()
+    (images[0] / "IMG_2.jpg").symlink_to("/nowhere/x.jpg")
+    report = check("shanghaitech-b", tmp_path, progress=False)
+    assert not report.notes and {Path(fault.path).name for fault in report.faults} == {"IMG_1.jpg", "IMG_2.jpg"}
+    assert any("IMG_2.jpg does not exist" in fault.message for fault in report.faults)
+
+
+def test_the_lists_of_gcc_are_held_against_its_files_and_each_other(tmp_path: Path) -> None:
+    gcc(tmp_path)
+    names, people = GCC(tmp_path).names, len(ROW_COLUMN)
+    lines = [f"1 12 0 {name.replace('/', ' ')} {people}\n" for name in names]
+    (tmp_path / "train.txt").write_text("".join(lines[:-1]))
+    (tmp_path / "test.txt").write_text(lines[-1])
+    assert not check("gcc", tmp_path, progress=False).notes
+    (tmp_path / "train.txt").write_text("".join([f"1 12 0 {names[0].replace('/', ' ')} 700\n", *lines[1:]]))
+    report = check("gcc", tmp_path, progress=False)
+    assert not report.faults and len(report.notes) == 2
+    assert f"holds {people} points, and a list says 700 people of its image" in report.notes[0].message
+    assert f"test.txt lists 1 images that train.txt lists too, first {names[-1]}: what was" in report.notes[1].message

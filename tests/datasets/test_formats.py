@@ -19,10 +19,11 @@ import pytest
 import scipy.io
 from native_files import complaint, write_crowdhuman, write_gcc, write_picture, write_qnrf, write_shanghaitech
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from sdcda_tutorial.datasets import DATASET_NAMES, GCC, CrowdHuman, ImageFolder, Sample, ShanghaiTech, open_dataset
 from sdcda_tutorial.datasets.batches import PseudoMasked
-from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at_least
+from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at_least, stored_size
 from sdcda_tutorial.datasets.transforms import random_crop, resize_to_fit
 from sdcda_tutorial.networks import image_batch
 
@@ -129,7 +130,7 @@ def test_gcc(tmp_path: Path) -> None:
     first, empty, png = data
     np.testing.assert_array_equal(first.points, [[55.5, 3.5]])  # (x, y): (row, column) swapped would be (3.5, 55.5)
     assert first.dropped == 1
-    assert first.attributes == {"stated_count": 2, "hour": 18, "minute": 45, "weather": 6, "level": 2}
+    assert first.attributes == {"stated_count": 2, "hour": 18, "minute": 45, "weather": 6, "level": 2, "listed_count": 2}
     assert first.mask is not None and set(np.unique(first.mask)) == {0, 1}
     np.testing.assert_array_equal(first.mask, mask > 0)  # H×W, row after row
     assert empty.count == 0 and "level" not in empty.attributes  # in no list
@@ -662,6 +663,27 @@ def test_only_a_small_data_set_is_cached(tmp_path: Path) -> None:
     Image.new("RGB", (2, 1)).save(tmp_path / "0.png")  # the first says nothing of the others
     assert ImageFolder(tmp_path).cache_if_small(limit=(2 * 40 * 30 + 2) * 4).cached
     assert not ImageFolder(tmp_path).cache_if_small(limit=(2 * 40 * 30 + 2) * 4 - 1).cached
+
+
+def test_both_parts_lie_in_one_folder_and_a_split_has_a_name(tmp_path: Path) -> None:
+    write_shanghaitech(tmp_path / "part_A", 1, XY)
+    write_shanghaitech(tmp_path / "part_A_final", 2, XY, split="test")
+    write_shanghaitech(tmp_path, 3, XY, split="test")  # another set
+    complaint(lambda: ShanghaiTech(tmp_path, "A", "test"), tmp_path / "part_A/test_data", "only train_data is there")
+    assert ShanghaiTech(tmp_path, "B", "test").names == ["IMG_3"]
+    for spec in (f"shanghaitech-a:{tmp_path}", f"crowdhuman:{tmp_path}", f"ucf-qnrf:{tmp_path}", f"gcc:{tmp_path}"):
+        complaint(lambda spec=spec: open_dataset(spec, ""), "has no split ''")
+    assert open_dataset(f"shanghaitech-a:{tmp_path}", None).names == ["IMG_1"]
+
+
+def test_an_orientation_in_xmp_is_one(tmp_path: Path) -> None:
+    xmp = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    picture, info = Image.new("RGB", (60, 40)), PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp)
+    picture.save(tmp_path / "a.png", pnginfo=info)
+    picture.save(tmp_path / "a.jpg", xmp=xmp.encode())
+    for path in (tmp_path / "a.png", tmp_path / "a.jpg"):
+        assert read_image(path, upright=True).shape == (60, 40, 3) and stored_size(path) == ((40, 60), 6)
 
 
 def test_what_several_share_nobody_changes(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ class GCC(CrowdDataset):
     `location` holds (row, column) integers, indices of pixels. A head is put on the centre of its pixel,
     x = column + 0.5 and y = row + 0.5, because (0, 0) is a corner of the picture here (see `Sample`).
 
-    Attributes of a sample, where the files have them: hour, minute, weather, level, stated_count. The number of points
-    is the truth; stated_count is what the file says beside them.
+    Attributes of a sample, where the files have them: hour, minute, weather, level, stated_count, listed_count. The
+    number of points is the truth; the counts are what the .mat file and the lists say beside them.
 
     Args:
         root: folder that holds the scenes.
@@ -157,7 +157,8 @@ class GCC(CrowdDataset):
         attributes.update(zip(["stated_count"], numbers_of(files.mat, info, "number"), strict=False))
         attributes.update(zip(["hour", "minute"], numbers_of(files.mat, mat, "time_info"), strict=False))
         attributes.update(zip(["weather"], numbers_of(files.mat, mat, "weather_info"), strict=False))
-        attributes.update({} if files.listed is None else {"level": files.listed.level})
+        if files.listed is not None:
+            attributes.update(level=files.listed.level, listed_count=files.listed.count)
         return Labels(points=row_column[:, ::-1] + 0.5, attributes=attributes)
 
     def _mask(self, entry: Entry, size: Size) -> np.ndarray | None:

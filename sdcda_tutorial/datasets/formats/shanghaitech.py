@@ -78,30 +78,28 @@ class ShanghaiTech(CrowdDataset):
 
 
 def _split_folder(root: Path, part: str | None, split: str) -> Path:
-    """The train_data or test_data meant, in whichever spelling it is there."""
-    own = root / f"{split}_data"
+    """The train_data or test_data meant, in whichever spelling the part is there; both parts lie in one folder."""
     if part is None:
-        candidates = [own]
+        folders = [root]
     elif part in ("A", "B"):
-        candidates = [root / f"part_{part}{ending}" / f"{split}_data" for ending in ("", "_final")]
+        folders = [root / f"part_{part}{ending}" for ending in ("", "_final")]
         other = "AB".replace(part, "")  # whose own folder is not this part
         if not re.fullmatch(rf"(?is:(?:part|shanghaitech)[_ -]?{other}(?:[_ -].*)?)", root.resolve().name):
-            candidates.append(own)
+            folders.append(root)
     else:
         raise InputError(f"ShanghaiTech has no part {part!r}; choose A or B, or None for a folder without parts")
-    for candidate in candidates:
-        if candidate.is_dir():
-            return candidate
+    there = [folder for folder in folders if any((folder / f"{one}_data").is_dir() for one in ("train", "test"))]
+    data = (there or folders)[0] / f"{split}_data"
+    if data.is_dir():
+        return data
     parts = [name for name in listing(root) if re.fullmatch("part_([AB])(_final)?", name)]
     if part is None and parts:
         raise InputError(f"{root} holds {', '.join(parts)}; call it shanghaitech-a or shanghaitech-b")
-    there = "train" if split == "test" else "test"
-    if (candidates[0].parent / f"{there}_data").is_dir():
+    if there:
+        other = "train" if split == "test" else "test"
         made = f"add one with `make_dataset` and its `split` {split}"
-        raise AbsentPart(
-            f"{candidates[0]} is not a folder, only {there}_data is there; take `split` {there}, or {made}"
-        )
-    raise AbsentPart(f"{candidates[0]} is not a folder; expected {_LAYOUT}")
+        raise AbsentPart(f"{data} is not a folder, only {other}_data is there; take `split` {other}, or {made}")
+    raise AbsentPart(f"{data} is not a folder; expected {_LAYOUT}")
 
 
 def _by_number(name: str) -> tuple[bool, int, str]:
