@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from sdcda_tutorial.networks import CrowdCounter, FeatureExtractor
-from sdcda_tutorial.tiling import has_hooks, is_known, needed_before, put_together
+from sdcda_tutorial.networks import CrowdCounter
+from sdcda_tutorial.tiling import is_as_written, is_known, needed_before, put_together
 
 # What one layer leaves of a tile. The C library gives larger pieces of memory back to the system when they are freed
 # and gets them anew, page by page, for the next layer; that takes longer than the batch norm did.
@@ -36,10 +37,9 @@ def folded(model: M) -> M:
     Its map differs from the counter's by rounding, about 1e-6 of the largest value. It is a snapshot: the counter stays
     as it is, in its mode, and may go on learning, of which the copy knows nothing.
 
-    What is folded already is returned itself, and so is what might not give the same map: another network than a
-    `CrowdCounter` with our E, and one with hooks, which belong to the layers as they are.
+    What is folded already is returned itself, and so is what might not give the same map: see `tiling.is_as_written`.
     """
-    if not isinstance(model, CrowdCounter) or isinstance(model.E.features, Blocks) or not _is_plain(model):
+    if not _can_be_folded(model):
         return model
     counter = deepcopy(model).eval()  # only what is in evaluation mode can be fused
     for layers in [module for module in counter.modules() if type(module) is nn.Sequential]:  # in one after the other
@@ -48,19 +48,31 @@ def folded(model: M) -> M:
                 layers[index - 1] = fuse_conv_bn_eval(convolution, norm)
                 layers[index] = nn.Identity()  # the others keep their numbers, which are their names
     counter.E.features = Blocks(*counter.E.features)
-    return counter.eval()  # what is new, too
+    return counter.eval()  # type: ignore[return-value]  # what is new, too
 
 
-def _is_plain(counter: CrowdCounter) -> bool:
-    """Whether E is ours, its batch norms have statistics to fold, and nothing hangs on any layer."""
-    if type(counter.E) is not FeatureExtractor or type(counter.E.features) is not nn.Sequential:
+def _can_be_folded(counter: nn.Module) -> TypeGuard[CrowdCounter]:
+    """Whether it is as written, and its batch norms have statistics to fold and are not folded yet."""
+    if not is_as_written(counter):
         return False
-    for module in counter.modules():
-        if has_hooks(module):
-            return False
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None:
-            return False
+    norms = [module for module in counter.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if type(counter.E.features) is not nn.Sequential or any(norm.running_mean is None for norm in norms):
+        return False
     return all(is_known(layer) and not isinstance(layer, nn.Upsample) for layer in counter.E.features)
+
+
+@contextmanager
+def in_evaluation(network: nn.Module) -> Iterator[None]:
+    """Batch norm and dropout must not depend on the images that are only looked at. Each part gets its mode back: one
+    may be frozen in a network that trains."""
+    modes = [(module, module.training) for module in network.modules()]
+    for module, _ in modes:  # not by `eval()`, which an exported program lacks
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 class Blocks(nn.Sequential):

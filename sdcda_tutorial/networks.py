@@ -124,7 +124,7 @@ class SemanticExtractor(nn.Module):
 
     def forward(self, f: Tensor) -> Tensor:
         if self.training and len(f) < 2:
-            raise ValueError("S needs at least 2 images a batch while training: the batch norm of its 1×1 pooling")
+            raise ValueError("S needs 2 images per batch or more in training: of one, its 1×1 pooling gives one value")
         size = f.shape[-2:]
         levels = [f]
         for grid, project in zip(self.bins, self.pyramid, strict=True):

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdcda_tutorial.folding import folded
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.folding import folded, in_evaluation
 from sdcda_tutorial.networks import CrowdCounter, batch_for, pad_to_multiple
 from sdcda_tutorial.pixels import as_rgb
 from sdcda_tutorial.tiling import Window, is_local, put_together, reach
@@ -31,25 +32,24 @@ def predict_density(model: nn.Module, image: object, pass_pixels: int = PASS_PIX
 
     Args:
         model: maps images (1, 3, H, W) in [0, 1] to people per pixel (1, 1, H, W), such as `CrowdCounter`. For many
-            images give `folded(counter)`: else each large image folds it anew, as its weights may have changed, and
-            autocast keeps a copy of each.
+            images give `folded(counter)`: else each large image folds it anew, as its weights may have changed.
         image: (H, W, 3) uint8 RGB, or what `as_rgb` takes. A `CrowdCounter` sees one of more than `pass_pixels` in
             tiles; how far another network looks is not known, so it sees everything at once.
         pass_pixels: at most so many pixels in one pass, surroundings included.
+    Raises:
+        InputError: an image that is not clear, or a map of another shape.
     """
     image = as_rgb(image)
     pixels = image.shape[0] * image.shape[1]
     if pixels >= FOLDED_PIXELS:
         model = folded(model)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()  # batch norm and dropout must not depend on this one image
-    try:
+    with in_evaluation(model):
         if pixels > pass_pixels and is_local(model):
             return _in_tiles(model, image, pass_pixels)
-        return torch.empty(image.shape[:2]).copy_(model(batch_for(model, image))[0, 0])
-    finally:
-        for module, training in modes:  # one by one: a part may be frozen in a model that trains
-            module.training = training
+        density = model(batch_for(model, image))
+    if density.shape != (1, 1, *image.shape[:2]):
+        raise InputError(f"the network must give {(1, 1, *image.shape[:2])}, people per pixel, not {(*density.shape,)}")
+    return torch.empty(image.shape[:2], dtype=torch.float32).copy_(density[0, 0])
 
 
 def _in_tiles(counter: CrowdCounter, image: np.ndarray, pass_pixels: int) -> Tensor:

@@ -56,22 +56,37 @@ def tiles(size: tuple[int, int], side: int, margin: int) -> Iterator[tuple[Windo
             )
 
 
-def has_hooks(module: nn.Module) -> bool:
-    """Whether a call of the module does more than its `forward`."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+def is_as_written(network: nn.Module) -> TypeGuard[CrowdCounter]:
+    """Whether a network is a `CrowdCounter` whose parts do what their classes say, and only that.
+
+    A subclass may have a `local` and a C of its own if it also says the `local_stride`, as SFCN does. With another
+    `forward`, nobody knows which layers it looks at. Nor with hooks, or with functions in the place of methods.
+    """
+    if not isinstance(network, CrowdCounter) or type(network).forward is not CrowdCounter.forward:
+        return False
+    kind = type(network)
+    if kind is CrowdCounter or "local_stride" not in vars(kind):
+        ours = kind.local is CrowdCounter.local and kind.together is CrowdCounter.together
+        if not ours or type(network.C) is not DensityEstimator:
+            return False
+    return type(network.E) is FeatureExtractor and not any(map(_is_changed, network.modules()))
+
+
+def _is_changed(module: nn.Module) -> bool:
+    """Whether a call of a module does something else than the `forward` of its class."""
+    replaced = [vars(module)[name] for name in ("forward", "local", "together") if name in vars(module)]
+    hooks = module._forward_hooks or module._forward_pre_hooks
+    return bool(hooks) or not all(getattr(one, "same_without_gradient", False) for one in replaced)
 
 
 def is_local(network: nn.Module) -> TypeGuard[CrowdCounter]:
     """Whether tiles give a network's whole map: a `CrowdCounter` of layers whose reach is known, and of no others."""
-    own = getattr(network.forward, "__func__", None)  # a function that was put in its place has none
-    if not isinstance(network, CrowdCounter) or own is not CrowdCounter.forward:
+    if not is_as_written(network):
         return False
-    if type(network.E) is not FeatureExtractor or has_hooks(network):
-        return False
-    if type(network).local is not CrowdCounter.local:  # as SFCN's, which says what of it is local
+    if type(network.C) is not DensityEstimator:  # its class says what of it is local
         return all(map(is_known, [*network.E.features, *network.C.layers()]))
     parts = [part for part in network.C.modules() if type(part) not in (DensityEstimator, nn.Sequential, nn.ModuleList)]
-    return all(map(is_known, [*network.E.features, *parts]))
+    return all(map(is_known, [*network.E.features, *parts])) and network.C.head.kernel_size == (1, 1)
 
 
 def is_known(layer: nn.Module) -> bool:
@@ -85,7 +100,7 @@ def is_known(layer: nn.Module) -> bool:
     if type(layer) is nn.BatchNorm2d:
         return layer.running_mean is not None  # else its statistics are the image's
     if type(layer) is nn.Upsample:
-        return layer.scale_factor == 2
+        return layer.scale_factor == 2 and layer.mode == "bilinear" and not layer.align_corners
     return type(layer) in (nn.ReLU, nn.Identity, nn.Dropout, nn.Dropout2d)
 
 

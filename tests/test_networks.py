@@ -430,7 +430,7 @@ def test_s_knows_the_whole_image() -> None:
 
 def test_s_needs_two_images_while_training() -> None:
     s = SemanticExtractor(8, 8)
-    with pytest.raises(ValueError, match="at least 2 images"):
+    with pytest.raises(ValueError, match="2 images per batch"):
         s(features(1, 8, 6, 6))
     assert s(features(2, 8, 6, 6)).shape == (2, 1, 48, 48)
     assert s.eval()(features(1, 8, 6, 6)).shape == (1, 1, 48, 48)

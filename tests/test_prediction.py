@@ -19,13 +19,16 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sdcda_tutorial import prediction as inference
-from sdcda_tutorial.evaluation import overlay
-from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, image_batch
+from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.evaluation import evaluate, overlay
+from sdcda_tutorial.folding import folded
+from sdcda_tutorial.networks import CrowdCounter, FeatureExtractor, SemanticExtractor, image_batch
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.rivals.cyclegan import Generator
 from sdcda_tutorial.rivals.translated_source import translated_image
-from sdcda_tutorial.tiling import reach, tiles
+from sdcda_tutorial.tiling import is_local, reach, tiles
 from sdcda_tutorial.training import mask_model as segmentation
+from sdcda_tutorial.training.hardware import recompute_activations
 
 NETWORKS = list(itertools.product((8, 16), ("paper", "authors")))
 
@@ -100,15 +103,30 @@ def test_tiles_cover_every_pixel_once_and_lie_where_they_say(size: tuple[int, in
     assert (covered == 1).all()
 
 
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Pixels of what E sees, pass by pass. (A hook would tell too, but keeps a counter from being seen in tiles.)"""
+    pixels: list[int] = []
+    forward = FeatureExtractor.forward
+
+    def note(E: FeatureExtractor, x: Tensor) -> Tensor:
+        pixels.append(x.shape[2] * x.shape[3])
+        return forward(E, x)
+
+    monkeypatch.setattr(FeatureExtractor, "forward", note)
+    return pixels
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("stride", "kernels"), NETWORKS)
 @pytest.mark.parametrize("strides", [(25.7, 25.2), (10.2, 63.8), (62.7, 10.2)])
-def test_tiles_give_the_map_of_the_whole_image(stride: int, kernels: str, strides: tuple[float, float]) -> None:
+def test_tiles_give_the_map_of_the_whole_image(
+    stride: int, kernels: str, strides: tuple[float, float], seen: list[int]
+) -> None:
     """No side is a multiple of the stride; of the last tiles of a row a few pixels are left."""
     size = (int(strides[0] * stride), int(strides[1] * stride))
     network, image = counter(stride, kernels), picture(*size)
-    seen: list[int] = []
-    network.E.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape[2] * x[0].shape[3]))
+    seen.clear()  # of what `counter` has done
     whole = predict_density(network, image)
     assert len(seen) == 1
     for side in (4 * stride, 5 * stride):
@@ -298,25 +316,117 @@ def with_a_residual_block(network: CrowdCounter) -> CrowdCounter:
     return network
 
 
+def with_corners_aligned(network: CrowdCounter) -> CrowdCounter:
+    network.C.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+    return network
+
+
+def with_features_of_the_whole(network: CrowdCounter) -> CrowdCounter:
+    network.E.register_forward_hook(lambda module, inputs, f: f - f.mean(dim=(2, 3), keepdim=True))
+    return network
+
+
+def with_a_wrapped_layer(network: CrowdCounter) -> CrowdCounter:
+    layer = network.E.features[3]
+    forward = layer.forward
+    layer.forward = lambda x: forward(x)  # as one who notes what it gives
+    return network
+
+
+def with_a_wide_head(network: CrowdCounter) -> CrowdCounter:
+    network.C.head = nn.Conv2d(network.C.head.in_channels, 1, 9, padding=4)
+    return network
+
+
+class Adaptive(CrowdCounter):
+    """Batch norm over the test image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.train()
+        density = super().forward(x)
+        for norm in norms:
+            norm.eval()
+        return density
+
+
+class Peeking(CrowdCounter):
+    def local(self, x: Tensor) -> Tensor:
+        return super().local(x) + self.E.features[0](x).mean()
+
+
 @pytest.mark.parametrize(
     "change",
     [
         with_a_hook,
+        with_corners_aligned,
+        with_features_of_the_whole,
+        with_a_wrapped_layer,
+        with_a_wide_head,
+        Adaptive,
+        Peeking,
+        Half,
         with_a_forward_in_its_place,
         with_statistics_of_the_image,
         with_group_norm,
         with_a_residual_block,
-        None,
     ],
-    ids=lambda change: getattr(change, "__name__", "subclass"),
+    ids=lambda change: change.__name__,
 )
 def test_a_large_image_is_counted_by_the_network_that_was_given(change: Any) -> None:
     network = counter(8, "paper")
-    if change is None:
-        network.__class__ = Half
+    if isinstance(change, type):
+        network.__class__ = change
     else:
         network = change(network).eval()
     image = picture(520, 520)  # large enough to be folded
     whole = network(image_batch(image[None])).detach()[0, 0]
     assert difference(predict_density(network, image), whole) < 1e-4
     assert difference(predict_density(network, image, pass_pixels=2**16), whole) < 1e-4
+
+
+@pytest.mark.parametrize("part", ["", "E", "C", "E.features.3"])
+def test_a_wrapped_forward_keeps_its_network_and_its_map(part: str) -> None:
+    """A copy of a wrapped network would call the layers of the original, which are not in evaluation mode."""
+    network, image = counter(8, "paper"), picture(520, 520)
+    whole = network.eval()(image_batch(image[None])).detach()[0, 0]
+    wrapped = network.get_submodule(part)
+    forward = wrapped.forward
+    wrapped.forward = lambda x: forward(x)  # type: ignore[method-assign]
+    before = {name: tensor.clone() for name, tensor in network.train().state_dict().items()}
+    assert difference(predict_density(network, image), whole) < 1e-4
+    found = evaluate(network, [Sample(image)], progress=False).rows[0]
+    assert found.predicted == pytest.approx(float(whole.sum()), rel=1e-4)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert all(module.training for module in network.modules())
+
+
+def test_activations_that_are_computed_again_change_nothing() -> None:
+    network, image = counter(8, "paper"), picture(520, 520)
+    recompute_activations(network.E)
+    assert folded(network) is not network and is_local(network)
+    assert difference(predict_density(network, image), predict_density(counter(8, "paper"), image)) < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(1, 30, 40), (1, 1), (1, 2, 30, 40), (1, 1, 4, 5), (30, 40)])
+def test_a_map_of_another_shape_is_not_stretched_over_the_image(shape: tuple[int, ...]) -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.ones(shape)
+
+    complaint(
+        lambda: predict_density(Odd(), picture(30, 40)), f"must give (1, 1, 30, 40), people per pixel, not {shape}"
+    )
+
+
+def test_a_map_is_float32_whatever_the_default_and_of_a_program_too() -> None:
+    network, image = counter(8, "paper"), picture(30, 40)
+    wanted = predict_density(network, image)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(predict_density(network, image), wanted)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    program = torch.export.export(network, (image_batch(image[None]),)).module()
+    assert difference(predict_density(program, image), wanted) < 1e-4

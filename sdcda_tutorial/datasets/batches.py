@@ -39,6 +39,12 @@ class Augmentation:
     scale: tuple[float, float] = (1.0, 1.0)  # range of a random factor on the image before the crop
     jitter: float = 0.0  # strength of the colour changes
 
+    def __post_init__(self) -> None:
+        if min(self.crop) < 1 or not 0 < self.scale[0] <= self.scale[1] or self.jitter < 0:
+            raise InputError(
+                f"{self}: a crop has pixels, a scale is above 0 with its lower end first, jitter from 0 up"
+            )
+
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if self.scale == (1.0, 1.0):
             sample = random_crop(sample, self.crop, rng)
@@ -58,6 +64,9 @@ class DensityKernel:
     kernel: Kernel = "fixed"
     sigma: float = 4.0
     kernel_size: int = 15
+
+    def __post_init__(self) -> None:
+        self.draw(Sample(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 2), np.float32)))  # impossible ones raise now
 
     def draw(self, sample: Sample) -> Tensor:
         """F(y) of one sample, (H, W), people per pixel."""

@@ -8,24 +8,28 @@ import torch
 from torch import Tensor, nn
 
 from sdcda_tutorial.datasets.sample import Sample
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.folding import in_evaluation
 
 
 @torch.no_grad()
 def pooled_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int] = (128, 160)) -> Tensor:
     """f = E(x), averaged over the middle of each image: (images, channels).
 
-    E is in evaluation mode. The middle has the size `crop` (height, width), multiples of E's stride.
+    The middle has the size `crop` (height, width), multiples of E's stride. A smaller image is an InputError.
     """
-    return torch.cat([E(x).mean(dim=(2, 3)) for x in _middle(samples, crop)])
+    with in_evaluation(E):
+        return torch.cat([E(x).mean(dim=(2, 3)) for x in _middle(samples, crop)])
 
 
 @torch.no_grad()
 def local_features(E: nn.Module, samples: Iterable[Sample], crop: tuple[int, int], most: int = 64) -> Tensor:
     """f at `most` places or fewer on a grid over the middle of each image: (images, places, channels)."""
     found = []
-    for f in map(E, _middle(samples, crop)):
-        step = math.ceil(math.sqrt(f.shape[2] * f.shape[3] / most))
-        found.append(f[..., step // 2 :: step, step // 2 :: step].flatten(2).transpose(1, 2))
+    with in_evaluation(E):
+        for f in map(E, _middle(samples, crop)):
+            step = math.ceil(math.sqrt(f.shape[2] * f.shape[3] / most))
+            found.append(f[..., step // 2 :: step, step // 2 :: step].flatten(2).transpose(1, 2))
     return torch.cat(found)
 
 
@@ -34,6 +38,10 @@ def _middle(samples: Iterable[Sample], crop: tuple[int, int]) -> Iterator[Tensor
     crops = []
     for sample in samples:
         top, left = ((side - part) // 2 for side, part in zip(sample.size, crop, strict=True))
+        if min(top, left) < 0:
+            raise InputError(
+                f"{sample.name or 'an image'} of {sample.size} is smaller than the crop {crop}; make that smaller"
+            )
         crops.append(torch.tensor(sample.image[top : top + crop[0], left : left + crop[1]]))
     yield from (torch.stack(crops).permute(0, 3, 1, 2) / 255).split(8)
 
@@ -48,7 +56,9 @@ def channel_gaps(source: Tensor, target: Tensor) -> Tensor:
 
 
 def linear_probe(source: Tensor, target: Tensor) -> float:
-    """Accuracy of a linear classifier of the domain; about 0.5 where the domains cannot be told apart.
+    """Accuracy of a linear classifier of the domain.
+
+    Where the domains cannot be told apart it is about 0.5 for equal numbers, and else the share of the larger domain.
 
     Every other image fits the weights by ridge regression (source +1, target -1); the rest are classified.
 

@@ -160,7 +160,7 @@ def mask_quality(dataset: Sequence[Sample], folder: str | Path) -> dict[str, flo
 
     Returns:
         heads_inside: share of the heads on crowd pixels. The rest are taught as background, so it should be 1.
-        crowd_share: share of all pixels marked as crowd. Eq. 9 can learn only from the others.
+        crowd_share: share of an image's pixels marked as crowd, mean over the images. Eq. 9 learns from the others.
     """
     inside, heads, shares = 0, 0, []
     for sample in dataset:

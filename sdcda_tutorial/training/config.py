@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from sdcda_tutorial.datasets.batches import Augmentation, DensityKernel
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.losses import LossWeights
 
 D_SEES = ("features", "mask", "density")
+SCHEDULES = ("polynomial", "epochs")
 TARGET_LOSSES = ("background", "entropy")
 
 
@@ -29,9 +32,10 @@ class Lasting:
     batch_size: int
 
     def total_steps(self, images: int) -> int:
-        """Steps over a source of so many images; an InputError where there would be no batch or fewer than no steps."""
-        if self.batch_size < 1 or self.steps < 0:
-            raise InputError(f"cannot do {self.steps} steps of {self.batch_size} images; give positive numbers")
+        """Steps over a source of so many images; an InputError where there would be no batch or no step."""
+        if self.batch_size < 1 or min(self.steps, self.epochs) < 0 or not (self.steps or self.epochs) or images < 1:
+            length = f"{self.steps} steps or {self.epochs} epochs of {images} images"
+            raise InputError(f"cannot do {length} in batches of {self.batch_size}; give positive numbers")
         return self.steps or max(1, self.epochs * images // self.batch_size)
 
 
@@ -83,10 +87,25 @@ class AdaptationConfig(Lasting):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.discriminator_sees not in D_SEES or self.target_loss not in TARGET_LOSSES:
-            raise InputError(
-                f"D sees one of {', '.join(D_SEES)}, and the target's loss is {' or '.join(TARGET_LOSSES)}"
-            )
+        for name, value in vars(self).items():
+            if isinstance(value, np.generic):  # such as a seed from `np.arange`: plain numbers can be written down
+                object.__setattr__(self, name, value.item())
+        for name, known in (
+            ("discriminator_sees", D_SEES), ("target_loss", TARGET_LOSSES), ("schedule", SCHEDULES),
+        ):  # fmt: skip
+            if (given := getattr(self, name)) not in known:
+                raise InputError(f"{name} is one of {', '.join(known)}, not {given!r}")
+        if not 0 <= self.holdout < 1 or not 0 <= self.average < 1:
+            raise InputError(f"holdout and average are from 0 to below 1, not {self.holdout} and {self.average}")
+        if not (self.label_factor > 0 and self.width > 0 and self.discriminator_width > 0):
+            raise InputError("label_factor, width and discriminator_width are above 0")
+        if self.validate_every < 1 or self.seed < 0:
+            raise InputError("validate_every is at least 1, and the seed not negative")
+        smallest = 16 * self.stride if self.weights.needs_D and self.discriminator_sees == "features" else self.stride
+        for domain in (self.source, self.target) if self.needs_target else (self.source,):
+            if any(side % self.stride or side < smallest for side in domain.crop):
+                sides = f"multiples of {self.stride} from {smallest} up"
+                raise InputError(f"the sides of a crop are {sides} here, not {domain.crop[0]}x{domain.crop[1]}")
         if self.discriminator_sees == "mask" and self.weights.needs_D and not self.weights.needs_S:
             raise InputError("D can look at the mask only where there is an S: λs or λt must be above zero")
 

@@ -51,6 +51,8 @@ class Hardware:
     compile: bool = False
 
     def __post_init__(self) -> None:
+        if min(self.devices, self.nodes, self.accumulate) < 1:
+            raise InputError("`devices`, `nodes` and `accumulate` are at least 1")
         if self.compile and self.checkpoint_activations:
             raise InputError(
                 "a compiled network cannot compute its activations again; drop `compile` or `checkpoint_activations`"
@@ -164,6 +166,9 @@ def _recomputed(features: nn.Sequential, x: Tensor) -> Tensor:
         passes = partial(_both_passes, block)
         x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=passes)
     return x
+
+
+_recomputed.same_without_gradient = True  # type: ignore[attr-defined]  # so `tiling` may trust it
 
 
 def _both_passes(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

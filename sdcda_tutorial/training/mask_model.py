@@ -29,6 +29,7 @@ from sdcda_tutorial.datasets.sample import refuse_unlabelled
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import file_digest, in_utf8, read_object, regular_file, write_json
+from sdcda_tutorial.folding import in_evaluation
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.guards.provenance import IMAGES, claim, difference, forgetting_contents
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, batch_for
@@ -140,7 +141,8 @@ def crowd_probability(segmenter: nn.ModuleDict, image: object, scale: float = 1.
     # To the nearest multiple of the stride, so that nothing has to be padded.
     fitted = [max(stride, round(side * min(scale, most) / stride) * stride) for side in size]
     resized = F.interpolate(x, size=fitted, mode="bilinear", antialias=True, align_corners=False)
-    logits = segmenter["S"](segmenter["E"](resized.contiguous(memory_format=torch.channels_last)))
+    with in_evaluation(segmenter):
+        logits = segmenter["S"](segmenter["E"](resized.contiguous(memory_format=torch.channels_last)))
     probability = F.interpolate(logits.sigmoid().float(), size=size, mode="bilinear")  # (1, 1, H, W)
     return probability[0, 0].cpu().numpy()
 

@@ -172,7 +172,8 @@ class RunFolder:
     records: Records = field(default_factory=Records)
 
     def __post_init__(self) -> None:
-        self.config = json.loads(json.dumps(self.config))  # tuples become lists, as in the file
+        # As in the file: tuples become lists, and NumPy's numbers plain ones.
+        self.config = json.loads(json.dumps(self.config, default=lambda number: number.item()))
         self.model_path, self.last_path = self.folder / "model.safetensors", self.folder / "last.safetensors"
         self.config_path = self.folder / "config.json"
 

@@ -66,7 +66,9 @@ MUTATIONS = [
         'nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)', 'nn.Upsample(scale_factor=2)', ("04",),
     ),
     Mutation("counts times the label factor", "networks.py", ".float() / self.label_factor", ".float()", ("04",)),
-    Mutation("batch norm in training mode", "prediction.py", "model.eval()  #", "model.train()  #", ("04", "09")),
+    Mutation(
+        "batch norm in training mode", "folding.py", "module.training = False", "module.training = True", ("04", "09")
+    ),
     Mutation("pyramid with a 4 × 4 grid", "networks.py", "= (1, 2, 3, 6)", "= (1, 2, 4, 6)", ("05",)),
     Mutation(
         "Eq. 7 with crowd and background swapped", "losses.py",

@@ -130,7 +130,14 @@ def test_gcc(tmp_path: Path) -> None:
     first, empty, png = data
     np.testing.assert_array_equal(first.points, [[55.5, 3.5]])  # (x, y): (row, column) swapped would be (3.5, 55.5)
     assert first.dropped == 1
-    assert first.attributes == {"stated_count": 2, "hour": 18, "minute": 45, "weather": 6, "level": 2, "listed_count": 2}
+    assert first.attributes == {
+        "stated_count": 2,
+        "hour": 18,
+        "minute": 45,
+        "weather": 6,
+        "level": 2,
+        "listed_count": 2,
+    }
     assert first.mask is not None and set(np.unique(first.mask)) == {0, 1}
     np.testing.assert_array_equal(first.mask, mask > 0)  # H×W, row after row
     assert empty.count == 0 and "level" not in empty.attributes  # in no list

@@ -14,6 +14,7 @@ from sdcda_tutorial.evaluation.feature_distance import (
     mmd,
     pooled_features,
 )
+from sdcda_tutorial.networks import FeatureExtractor
 
 
 def domains(moved, images=60, channels=8, seed=0):
@@ -29,6 +30,19 @@ def test_pooled_features_average_the_middle():
     rows = pooled_features(nn.Identity(), [Sample(image), Sample(image)], crop=(20, 20))
     assert torch.equal(rows, torch.ones(2, 3))
     assert pooled_features(nn.Identity(), [Sample(image)], crop=(40, 60)).mean() == pytest.approx(400 / 2400)
+
+
+def test_a_smaller_image_has_no_middle_of_that_size():
+    with pytest.raises(ValueError, match=r"\(64, 80\) is smaller than the crop \(128, 160\)"):
+        pooled_features(nn.Identity(), [Sample(np.zeros((64, 80, 3), np.uint8))])
+
+
+def test_features_are_those_of_evaluation_and_leave_e_as_it_was():
+    E = FeatureExtractor(stride=8, width=1 / 16).eval()
+    samples = [Sample(np.random.default_rng(i).integers(0, 256, (64, 64, 3), np.uint8)) for i in range(4)]
+    wanted, before = alignment(E, samples[:2], samples[2:]), {k: v.clone() for k, v in E.state_dict().items()}
+    assert alignment(E.train(), samples[:2], samples[2:]) == wanted
+    assert E.training and all(torch.equal(value, before[name]) for name, value in E.state_dict().items())
 
 
 def test_gap_is_in_standard_deviations_and_symmetric():

@@ -722,11 +722,47 @@ def test_init_gives_the_networks_their_weights(
     assert not (tmp_path / "no").exists()
 
 
-@pytest.mark.parametrize("changes", [{"steps": -1}, {"batch_size": 0}])
-def test_impossible_numbers_are_refused(changes: dict[str, int], data: Data, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="give positive numbers"):
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"steps": -1}, "give positive numbers"),
+        ({"steps": 0}, "0 steps or 0 epochs"),
+        ({"steps": 0, "epochs": -3}, "-3 epochs"),
+        ({"batch_size": 0}, "in batches of 0"),
+        ({"schedule": "Polynomial"}, "schedule is one of polynomial, epochs, not 'Polynomial'"),
+        ({"holdout": -0.2}, "holdout and average are from 0 to below 1"),
+        ({"holdout": math.nan}, "holdout and average are from 0 to below 1"),
+        ({"label_factor": 0.0}, "are above 0"),
+        ({"width": -1.0}, "are above 0"),
+        ({"validate_every": 0}, "validate_every is at least 1"),
+        ({"seed": -1}, "the seed not negative"),
+        ({"source": Augmentation((100, 100))}, "multiples of 8 from 8 up here, not 100x100"),
+        ({"weights": LossWeights(0, 0, 1), "target": Augmentation((64, 128))}, "from 128 up here, not 64x128"),
+    ],
+)
+def test_impossible_numbers_are_refused(changes: dict[str, Any], says: str, data: Data, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=re.escape(says)):
         train("noadapt", data, tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_impossible_augmentations_kernels_and_hardware_are_refused() -> None:
+    for make in (
+        lambda: Augmentation((64, 0)),
+        lambda: Augmentation((64, 64), scale=(0.0, 1.0)),
+        lambda: Augmentation((64, 64), scale=(1.0, 0.5)),
+        lambda: DensityKernel(sigma=0.0),
+        lambda: DensityKernel(kernel_size=4),
+        lambda: Hardware(accumulate=0),
+    ):
+        with pytest.raises(ValueError):  # each in its own words
+            make()
+
+
+def test_numbers_of_numpy_are_numbers(data: Data, tmp_path: Path) -> None:
+    changes = {"seed": np.int64(3), "label_factor": np.float32(10.0)}
+    model = train("noadapt", data, tmp_path / "run", **changes)
+    assert checkpoints.read_card(model)["config"]["seed"] == 3
 
 
 # --- the choice of the model ------------------------------------------------------------------------------------------
