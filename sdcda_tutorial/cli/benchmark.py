@@ -77,7 +77,7 @@ def benchmark(
     data = _data(source, target, boxes, size)
     asked = Benchmark(chosen, settings, out, data, weights)
     with one_writer(out):
-        asked.refuse_other_files(keep)
+        asked.refuse_other_files(keep, numbers[0])
         if data is not None and (boxes is not None or any(needs_pseudo_masks(name, settings) for name in chosen)):
             data = replace(data, boxes=options.open_boxes(boxes, target, size, preset))
             asked = replace(asked, data=data)

@@ -72,7 +72,7 @@ def _network(card: Mapping[str, Any]) -> list[str]:
 
 
 def _source(card: Mapping[str, Any]) -> list[str]:
-    return [_data(card["config"]["source_data"], _world(card))]
+    return [_data(card["config"]["source_data"], _world(card)) + _contents_before(card, "source_data")]
 
 
 def _target(card: Mapping[str, Any]) -> list[str]:
@@ -85,7 +85,14 @@ def _target(card: Mapping[str, Any]) -> list[str]:
     elif origin:
         made_by = f" of mask model {origin['weights_sha256']}, threshold {origin['threshold']:g}"
         made_by += f", {origin['changed_since']} of them changed since" if "changed_since" in origin else ""
-    return [_data(data, _world(card)) + (f"; pseudo-masks {masks}{made_by}" if masks else "")]
+    before = _contents_before(card, "target_data")
+    return [_data(data, _world(card)) + before + (f"; pseudo-masks {masks}{made_by}" if masks else "")]
+
+
+def _contents_before(card: Mapping[str, Any], name: str) -> str:
+    """Which steps learnt from what a set held before it was mended."""
+    parts = [one for one in card.get("contents_before", []) if name in one]
+    return "".join(f"; until step {one['until_step']} contents {one[name] or 'not known'}" for one in parts)
 
 
 def _training(card: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,9 @@ Images are seen at full resolution, large ones in tiles (`prediction`). `metric_
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -74,8 +76,14 @@ class Results:
 
     def to_json(self, path: str | Path) -> None:
         """Write totals, rows and origin atomically; a value that is not finite becomes null: JSON has no NaN."""
-        rows = [{key: _or_none(value) for key, value in _flat(row).items()} for row in self.rows]
-        write_json(path, {"totals": self.totals(), "about": self.about, "rows": rows})
+        write_json(path, {"totals": self.totals(), "about": self.about, "rows": self._plain_rows()})
+
+    def digest(self) -> str:
+        """Digest of the rows, by which a file shows that nobody has changed them since."""
+        return hashlib.sha256(json.dumps(self._plain_rows(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def _plain_rows(self) -> list[dict[str, Any]]:
+        return [{key: _or_none(value) for key, value in _flat(row).items()} for row in self.rows]
 
     @classmethod
     def from_json(cls, path: str | Path) -> Results:

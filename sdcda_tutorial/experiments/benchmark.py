@@ -25,7 +25,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.results import Results, evaluate, mask_quality
 from sdcda_tutorial.experiments.benchmark_rows import EARLY, needs_pseudo_masks, parse, run_folder, titles
 from sdcda_tutorial.experiments.benchmark_rows import METHOD_TITLES as METHOD_TITLES
-from sdcda_tutorial.experiments.cell_records import as_totals, read_cells, write_cells
+from sdcda_tutorial.experiments.cell_records import read_cells, write_cells
 from sdcda_tutorial.experiments.measurements import (
     collect_measurements,
     measure_features_and_translation,
@@ -43,7 +43,6 @@ from sdcda_tutorial.files import (
     write_text,
 )
 from sdcda_tutorial.guards.locks import one_writer
-from sdcda_tutorial.guards.provenance import difference
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.mini_world import ensure_mini_world
 from sdcda_tutorial.rivals.translation import TRANSLATIONS
@@ -115,8 +114,9 @@ class Benchmark:
     def run(self, seeds: Sequence[int], *, at_once: int = 1, say: Say) -> dict[str, Any]:
         """Train and measure all methods on all seeds; results.json and cells.jsonl are written again after each seed.
 
-        With several at once they are written when all are trained. results.json covers the seeds of this call; an
-        earlier call's date and machine stay in it only if nothing is new. cells.jsonl keeps the cells of all calls.
+        With several at once they are written when all are trained. results.json covers the seeds of this call.
+        cells.jsonl keeps the cells of all calls, each with the date and machine of its own; results.json names the
+        latest of them, and the `others`.
 
         Args:
             at_once: seeds to train at the same time; see `run_seeds_in_parallel`.
@@ -132,27 +132,25 @@ class Benchmark:
         stored = read_object(path) if path.exists() else {}
         if not (isinstance(stored.get("data", {}), dict) and isinstance(stored.get("cells", []), list)):
             raise InputError(f"{path} is damaged; move it away: it is written anew")
-        known = [*stored.get("cells", []), *as_totals(read_cells(cells))]  # a damaged file shows now, not after hours
+        read_cells(cells)  # a damaged file shows now, not after hours
         at_once = min(at_once, len(seeds))
         if at_once > 1:
             run_seeds_in_parallel(at_once, self._run_in_own_folder, seeds)
-        per_seed = {}
+        per_seed, made = {}, list[dict[str, Any]]()
         for seed in seeds:  # where they were trained in parallel, this finds all of it done
             checkpoints, per_seed[seed] = self._run_in_own_folder(seed, say if at_once == 1 else lambda line: None)
-            write_cells(cells, seed, checkpoints, per_seed[seed])
+            made += write_cells(cells, seed, checkpoints, per_seed[seed], provenance(at_once))
             about = {} if self.data is None else {"data": self.data.describe()}
             about |= summarise(per_seed, same_images=self.data is not None)
-            about |= collect_measurements(self.folder, per_seed, self.masked)
-            same = not difference(stored.get("data", {}), about.get("data", {}))
-            kept = stored.get("provenance") if same and all(cell in known for cell in about["cells"]) else None
-            write_json(path, {"provenance": kept or provenance(at_once), **about})
+            about |= collect_measurements(self.folder, per_seed, made, self.masked)
+            write_json(path, {"provenance": _latest(made, stored), **about})
         return read_object(path)
 
-    def refuse_other_files(self, kept: Path | None = None) -> None:
+    def refuse_other_files(self, kept: Path | None = None, seed: int | None = None) -> None:
         """Raise an InputError where this benchmark would replace what none has written; for before the training.
 
         Args:
-            kept: folder for `export_models`, where there is one.
+            kept: folder for `export_models`, where there is one, and the `seed` of the models for it.
         """
         from sdcda_tutorial.evaluation.comparison import PANEL  # they draw, and take their time to import
         from sdcda_tutorial.evaluation.pictures import refuse_other_picture
@@ -165,6 +163,9 @@ class Benchmark:
         for name, beginning in {**PICTURES, "panel.png": PANEL}.items():
             refuse_other_picture(self.folder / name, beginning)
         if kept is not None:
+            for model in sorted(kept.glob("*.safetensors")):
+                if (other := read_card(model).get("seed", seed)) != seed:
+                    raise InputError(f"{kept} holds models of seed {other}, which would be mixed; name another place")
             for name in (*self.methods, "segmenter", *(f"{name}-translation" for name in TRANSLATIONS)):
                 refuse_other_file(kept / f"{name}.jsonl", '{"step": ')
                 model = kept / f"{name}.safetensors"
@@ -280,15 +281,35 @@ def evaluate_once(
 ) -> Results:
     """What a model reaches on a test set, from the file at `path` where that is of the same model and data."""
     of = {"weights_sha256": weights_digest(checkpoint), "data": test.describe()}  # either may have changed since
-    found = Results.from_json(path) if path.exists() else None
+    found = None
+    if path.exists():
+        try:
+            found = Results.from_json(path)
+        except InputError:
+            raise InputError(f"{path} is damaged; move it away: it is measured again") from None
     whole = found is not None and [row.name for row in found.rows] == test.names and math.isfinite(found.mae)
-    if found is None or not whole or any(found.about.get(key) != value for key, value in of.items()):
+    current = found is not None and whole and all(found.about.get(key) == value for key, value in of.items())
+    if found is not None and current and found.about.get("rows_sha256") not in (None, found.digest()):
+        raise InputError(f"{path} was changed since it was measured; move it away: it is measured again")
+    if found is None or not current:
         counter, card = load_counter(checkpoint)
         about = {**about, **of, "chosen": card["chosen"]}
         found = evaluate(counter, test, kernel=kernel, about=about, progress=False)
+        found.about["rows_sha256"] = found.digest()
         with one_writer(path.parent, wait=math.inf):
             found.to_json(path)
     return found
+
+
+def _latest(cells: Sequence[Mapping[str, Any]], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Date and machine of the latest of these cells, and the `others` where they are not all of one."""
+    known: list[dict[str, Any]] = []
+    for cell in cells:  # earlier versions wrote one provenance for all cells of a call
+        one = cell.get("provenance") or {**stored.get("provenance", provenance())}
+        one.pop("others", None)
+        known += [one] if one not in known else []
+    *others, latest = sorted(known, key=lambda one: str(one.get("date")))
+    return {**latest, **({"others": others} if others else {})}
 
 
 def provenance(at_once: int = 1) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,28 @@ from sdcda_tutorial.training.checkpoints import read_card, weights_digest
 
 
 def write_cells(
-    path: Path, seed: int, checkpoints: Mapping[str, Path], results: Mapping[str, Mapping[str, Results]]
-) -> None:
-    """Replace or add the cells of one seed in the file, atomically; those of other seeds and methods stay.
+    path: Path,
+    seed: int,
+    checkpoints: Mapping[str, Path],
+    results: Mapping[str, Mapping[str, Results]],
+    provenance: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """Replace or add the cells of one seed in the file, atomically, and return them; those of other seeds and methods
+    stay.
 
     Args:
         checkpoints: method -> its model, in a run's folder beside the runs that it rests on.
         results: method -> domain -> what was measured.
+        provenance: of what is new; a cell that is known keeps its own.
     Raises:
         InputError: the file holds something else.
     """
     new = {}
     folder = next(iter(checkpoints.values())).parent.parent
-    runs = {model: weights_digest(model) for model in sorted(folder.glob("*/model.safetensors"))}
+    runs: dict[Path, str] = {}
+    for model in sorted(folder.glob("*/model.safetensors")):
+        with suppress(InputError):  # a stray, on which nothing rests
+            runs[model] = weights_digest(model)
     for method, checkpoint in checkpoints.items():
         new[seed, method] = {
             "seed": seed,
@@ -38,8 +48,13 @@ def write_cells(
             "made_from": _made_from(checkpoint, runs),
         }
     with one_writer(path.parent, wait=math.inf):
-        cells = {(cell["seed"], cell["method"]): cell for cell in read_cells(path)} | new
+        cells = {(cell["seed"], cell["method"]): cell for cell in read_cells(path)}
+        for key, cell in new.items():
+            known = cells.get(key, {})
+            same = all(known.get(name) == value for name, value in json.loads(json.dumps(cell)).items())
+            cells[key] = known if same else {**cell, "provenance": provenance}
         write_text(path, "".join(json.dumps(cell, ensure_ascii=False) + "\n" for _, cell in sorted(cells.items())))
+    return [cells[key] for key in new]
 
 
 def read_cells(path: str | Path) -> list[dict[str, Any]]:
@@ -67,15 +82,6 @@ def read_cells(path: str | Path) -> list[dict[str, Any]]:
         if cells.setdefault((cell["seed"], cell["method"]), cell) is not cell:
             raise InputError(f"{path} has {cell['method']} on seed {cell['seed']} again in line {number}; keep one")
     return list(cells.values())
-
-
-def as_totals(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was measured in these cells, as `statistics.summarise` has it: one for each domain."""
-    return [
-        {"seed": cell["seed"], "method": cell["method"], "domain": domain, **totals}
-        for cell in cells
-        for domain, totals in cell.get("figures", {}).items()
-    ]
 
 
 def _made_from(checkpoint: Path, runs: Mapping[Path, str]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from sdcda_tutorial.files import read_object, write_json
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, load_generators, translation_quality
 from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
+
+WRITTEN = "figures_sha256"  # by which a file shows that nobody has changed it since
 
 
 def measure_features_and_translation(checkpoint: Path, method: str, source: CrowdDataset, target: CrowdDataset) -> None:
@@ -40,23 +44,35 @@ def measure_features_and_translation(checkpoint: Path, method: str, source: Crow
 def measure_once(path: Path, of: Mapping[str, Any], measure: Callable[[], dict[str, Any]], figure: str) -> None:
     """Write to `path` what `measure()` finds, unless it is there, `of` the same, with the `figure` of this version."""
     stored = read_object(path) if path.exists() else {}
-    if figure not in stored or any(stored.get(key) != value for key, value in of.items()):
+    current = figure in stored and all(stored.get(key) == value for key, value in of.items())
+    if current and stored.get(WRITTEN) not in (None, _digest(stored)):
+        raise InputError(f"{path} was changed since it was measured; move it away: it is measured again")
+    if not current:
         measured = {**measure(), **of}
         with one_writer(path.parent, wait=math.inf):
-            write_json(path, measured)
+            write_json(path, {**measured, WRITTEN: _digest(measured)})
+
+
+def _digest(measured: Mapping[str, Any]) -> str:
+    kept = {key: value for key, value in measured.items() if key != WRITTEN}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _figures(path: Path) -> dict[str, Any]:
-    return {key: value for key, value in read_object(path).items() if key not in ("data", "weights_sha256", "masks")}
+    about = ("data", "weights_sha256", "masks", WRITTEN)
+    return {key: value for key, value in read_object(path).items() if key not in about}
 
 
-def collect_measurements(folder: Path, per_seed: Mapping[int, Any], masked: bool) -> dict[str, Any]:
+def collect_measurements(
+    folder: Path, per_seed: Mapping[int, Any], cells: Sequence[Mapping[str, Any]], masked: bool
+) -> dict[str, Any]:
     """What was measured besides the counts, by seed: pseudo-masks, features, translations, and seconds of training.
 
     Earlier calls may have left more in the folder, of other data: only what these methods need counts.
 
     Args:
         per_seed: seed -> method -> results by test set.
+        cells: of these methods; they say from which runs each was made.
         masked: whether one of the methods learns from pseudo-masks.
     """
     found: dict[str, dict[str, Any]] = {"mask_quality": {}, "alignment": {}, "translation": {}, "seconds": {}}
@@ -73,7 +89,8 @@ def collect_measurements(folder: Path, per_seed: Mapping[int, Any], masked: bool
         if masked and (of_seed / "mask_quality.json").exists():
             found["mask_quality"][str(seed)] = _figures(of_seed / "mask_quality.json")
         found["seconds"][str(seed)] = {}
-        for run in sorted(of_seed.glob("*/last.safetensors")):  # their own records say how long each took
-            with suppress(InputError, KeyError, TypeError):  # it is none of ours
-                found["seconds"][str(seed)][run.parent.name] = read_card(run)["state"]["seconds"]
+        for run in sorted({run for cell in cells if cell["seed"] == seed for run in cell["made_from"]}):
+            with suppress(InputError, KeyError, TypeError):  # a model that was given has no such record
+                seconds = read_card(of_seed / run / "last.safetensors")["state"]["seconds"]
+                found["seconds"][str(seed)][run] = seconds
     return found

@@ -44,6 +44,11 @@ def difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     return None
 
 
+def contents_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Digest of the contents of each data set that a configuration describes, where it is known."""
+    return {key: of[CONTENTS] for key, of in config.items() if isinstance(of, dict) and CONTENTS in of}
+
+
 def without_contents(description: Mapping[str, Any]) -> dict[str, Any]:
     """The description as a version had written it that knew the names of data only."""
     kept = {key: value for key, value in description.items() if key not in RECORDED_LATER}

@@ -134,17 +134,26 @@ def weights_digest(path: str | Path) -> str:
     """First 16 hexadecimal digits of the SHA-256 of a checkpoint's tensors as stored: the identity of the model.
 
     The header does not count, so a figure added to the card does not make it another model.
+
+    Raises:
+        InputError: no such file, or none that is whole.
     """
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        file.seek(8 + int.from_bytes(file.read(8), "little"))  # safetensors: length of the header, header, tensors
-        while block := file.read(2**20):
-            digest.update(block)
+    try:
+        with open(path, "rb") as file:
+            file.seek(8 + int.from_bytes(file.read(8), "little"))  # safetensors: length of the header, header, tensors
+            while block := file.read(2**20):
+                digest.update(block)
+    except (OSError, OverflowError, ValueError) as error:  # the latter two: a length that no file has
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"checkpoint {path} is broken or missing ({reason}); restore it or train again") from None
     return digest.hexdigest()[:16]
 
 
 def export(path: str | Path, out: str | Path, about: Mapping[str, Any] | None = None) -> None:
     """Copy a model to `out` at half the size: numbers as float16, and without D, which only training needs.
+
+    Evaluations on its card, which are of the whole model, stay behind.
 
     Args:
         about: added to the card, such as the figures that the model reached.
@@ -160,7 +169,7 @@ def export(path: str | Path, out: str | Path, about: Mapping[str, Any] | None = 
     broken = next((name for name, tensor in halved.items() if not bool(torch.isfinite(tensor).all())), None)
     if broken is not None:
         raise InputError(f"{broken} of {path} does not fit into half precision; keep the full checkpoint instead")
-    save(out, halved, {**card, **(about or {})})
+    save(out, halved, {**{key: value for key, value in card.items() if key != "tests"}, **(about or {})})
 
 
 def load_counter(path: str | Path) -> tuple[CrowdCounter, dict[str, Any]]:

@@ -195,7 +195,7 @@ def adapt(
 
     training = Training(
         RunFolder(
-            folder, fabric=fabric, records=records or Records(),
+            folder, fabric=fabric, records=records or Records(), rests_on=_run_beside(folder, init),
             modules=adaptation.modules(), deployed=adaptation.parts(), optimizers=adaptation.optimizers,
             **_about(config, counter, source, target, pseudo_masks, init, vgg_weights, hardware.accumulate),
         ),
@@ -205,6 +205,12 @@ def adapt(
         held_out=held_out, validate_every=config.validate_every,
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
+
+
+def _run_beside(folder: Path, init: str | Path | None) -> Path | None:
+    """The folder of the run that `init` is the model of, if it lies beside this one's, as in `experiments.pipeline`."""
+    other = None if init is None else Path(init).parent
+    return other if other is not None and other.resolve().parent == folder.resolve().parent else None
 
 
 def _load_other_model(networks: Networks, path: str | Path) -> None:

@@ -22,7 +22,6 @@ from sdcda_tutorial.datasets.batches import Batches, default_workers
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import TrainingStopped
 from sdcda_tutorial.guards.locks import one_writer
-from sdcda_tutorial.guards.provenance import forgetting_contents
 from sdcda_tutorial.training.saving import RunFolder
 
 LOG_EVERY = 10  # steps
@@ -107,7 +106,7 @@ class Training:
                 bar.set_postfix({name: f"{value:.3g}" for name, value in values.items()}, refresh=False)
             if self.validate is not None and self.held_out is not None and self.validates(done):
                 with (
-                    forgetting_contents(run.config_path, data=SETS[0]),
+                    run.forgetting(SETS[0]),
                     enough_memory("whole images to validate with", SMALLER),
                 ):
                     error = self.validate(self.held_out)
@@ -131,7 +130,7 @@ class Training:
         return zip(*map(self._forgetting, self._loaded(start), names), strict=False)
 
     def _forgetting(self, loaded: Iterator[Any], data: str) -> Iterator[Any]:
-        with forgetting_contents(self.run.config_path, data=data):
+        with self.run.forgetting(data):
             yield from loaded
 
     def _loaded(self, start: int) -> list[Iterator[Any]]:

@@ -18,8 +18,8 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,13 @@ from torch.optim import Optimizer
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.files import parse_json, read_json, read_object, regular_file, write_json, write_text
-from sdcda_tutorial.guards.provenance import CONTENTS, RECORDED_LATER, difference, without_contents
+from sdcda_tutorial.guards.provenance import (
+    RECORDED_LATER,
+    contents_of,
+    difference,
+    forgetting_contents,
+    without_contents,
+)
 from sdcda_tutorial.training import checkpoints
 
 if TYPE_CHECKING:
@@ -158,6 +164,7 @@ class RunFolder:
         modules: all that training changes, by name: the content of last.safetensors.
         deployed: the content of model.safetensors, by name.
         optimizers: by name.
+        rests_on: folder of the run in whose weights this one began, where both learn from the same source.
         fabric: device and precision; only its first process writes.
         records: what to leave besides.
     """
@@ -170,6 +177,7 @@ class RunFolder:
     optimizers: Mapping[str, Optimizer]
     fabric: Fabric
     records: Records = field(default_factory=Records)
+    rests_on: Path | None = None
 
     def __post_init__(self) -> None:
         # As in the file: tuples become lists, and NumPy's numbers plain ones.
@@ -185,25 +193,35 @@ class RunFolder:
         """
         last = self.find(resume)
         self.fabric.barrier()  # every process has looked before the first one writes
-        known = read_json(self.config_path) if self.config_path.exists() else None
-        if self.fabric.is_global_zero and known != self.config:  # or it is of a version that knew less of the data
-            with suppress(InputError) if known is not None else nullcontext():  # a finished run may be read-only
-                write_json(self.config_path, self.config)
-        self.fabric.barrier()
+        if last is None:
+            self._write_config()
         self._asked = self._asked_digest()
         self.best: dict[str, Any] = {"step": 0, "validation": None}
         step, self._seconds, self._logged = 0, 0.0, None
         self._on: list[dict[str, Any]] = []
+        self._held: list[dict[str, Any]] = []
         if last is not None:
             step = checkpoints.build(partial(self._restore, last), last)
             self._require_chosen_model(step)
-            self._tell_what_is_unknown(known or {})
+        changed = last is not None and self._notes_contents(step)
         self._began = self._saved = time.perf_counter()
         tensorboard = self.records.tensorboard and self.fabric.is_global_zero
         self.log = Log(self.folder, step, wanted=self._logged, tensorboard=tensorboard)
-        if last is None:  # before any model: where that lies alone, somebody has put it there
-            self.save(0, 1, 0)
+        # Before any model: where that lies alone, somebody has put it there. And before config.json knows new contents.
+        if last is None or changed:
+            self.save(step, 1, 0)
+        if last is not None:
+            self._write_config()
         return step
+
+    def _write_config(self) -> None:
+        """Write what is asked for, where the file does not say it yet or is of a version that knew less of the data."""
+        known = read_json(self.config_path) if self.config_path.exists() else None
+        self.fabric.barrier()  # every process has looked before the first one writes
+        if self.fabric.is_global_zero and known != self.config:
+            with suppress(InputError) if known is not None else nullcontext():  # a finished run may be read-only
+                write_json(self.config_path, self.config)
+        self.fabric.barrier()
 
     def note_hardware(self, more: bool) -> None:
         """Write down what the steps to come are computed on, if there are `more`.
@@ -224,14 +242,37 @@ class RunFolder:
                 print(f"note: {self.folder} goes on with {name} {now[name]}, not {then}", file=sys.stderr, flush=True)
         self._on.append(now)
 
-    def _tell_what_is_unknown(self, known: Mapping[str, Any]) -> None:
-        """A note where the contents of a set are not compared with what they were: see `forgetting_contents`."""
-        for name, now in self.config.items():
-            then = known.get(name)
-            new = isinstance(now, dict) and isinstance(then, dict) and CONTENTS in now and CONTENTS not in then
-            if new and self.fabric.is_global_zero:
+    def _notes_contents(self, step: int) -> bool:
+        """Whether a set was mended since these steps (see `forgetting_contents`): noted for the reader and the card.
+
+        Raises:
+            InputError: the checkpoint learnt from other contents than the run of this folder.
+        """
+        asked, mended = contents_of(checkpoints.current_names(read_json(self.config_path))), False
+        for name, now in contents_of(self.config).items():
+            then = None if self._contents is None else self._contents.get(name)
+            if name in asked and then not in (None, now):
+                raise InputError(
+                    f"checkpoint {self.last_path} is of a run on other contents of the {name}; restore it or choose "
+                    "another `folder`"
+                )
+            if name in asked or then == now:
+                continue
+            mended = True
+            self._held += [{"until_step": step, name: then}] if step else []
+            if self.fabric.is_global_zero:
                 what = f"{self.folder} goes on with the {name.removesuffix('_data')} as it is now"
-                print(f"note: {what}; what it held before is not known", file=sys.stderr, flush=True)
+                before = "what it held before is not known" if then is None else f"the {step} steps before had another"
+                print(f"note: {what}; {before}", file=sys.stderr, flush=True)
+        return mended
+
+    @contextmanager
+    def forgetting(self, data: str) -> Iterator[None]:
+        """If this set is found broken in this block, this run may go on with the mended one, and so may `rests_on`."""
+        with ExitStack() as stack:
+            for folder in (self.folder, *([] if self.rests_on is None else [self.rests_on])):
+                stack.enter_context(forgetting_contents(folder / "config.json", data=data))
+            yield
 
     def _restore(self, last: Path) -> int:
         """Take weights, optimisers and state from a checkpoint; the number of steps it has done."""
@@ -246,7 +287,9 @@ class RunFolder:
             self.fabric.strategy.precision.load_state_dict(state["precision"])
         best = state["best"]
         self.best, self._seconds = {**best, "step": int(best["step"])}, float(state["seconds"])
-        # Earlier versions recorded neither.
+        # Earlier versions recorded none of these.
+        contents, self._held = state.get("contents"), [dict(one) for one in state.get("contents_before", [])]
+        self._contents = None if contents is None else dict(contents)
         self._logged, self._on = state.get("log_sha256"), [dict(one) for one in state.get("hardware", [])]
         if best["validation"] is not None:
             self.best["validation"] = float(best["validation"])
@@ -341,7 +384,8 @@ class RunFolder:
         self._require_finite_weights(tensors, step)
         state: dict[str, Any] = {"step": step, "best": self.best, "seconds": self._trained_for()}
         state["config_sha256"], state["log_sha256"] = self._asked, self.log.digest()
-        state["hardware"] = self._on
+        state["hardware"], state["contents"] = self._on, contents_of(self.config)
+        state |= {"contents_before": self._held} if self._held else {}
         state["precision"] = self.fabric.strategy.precision.state_dict()
         state["unmoved"] = [name for name, one in self.optimizers.items() if not one.state_dict()["state"]]
         checkpoints.save(self.last_path, tensors, {**self.card, "state": state})
@@ -374,6 +418,7 @@ class RunFolder:
             "seconds": self._trained_for(),
             "hardware": now,
             **({"hardware_before": before} if before else {}),
+            **({"contents_before": self._held} if self._held else {}),
         }
         checkpoints.save(path, checkpoints.module_tensors(self.deployed), card)
 

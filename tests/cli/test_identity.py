@@ -307,8 +307,53 @@ def test_a_broken_image_makes_a_run_forget_its_own_set_only(
     now = json.loads(config.read_text())
     assert CONTENTS not in now["target_data"] and now["source_data"] == then["source_data"]
     done = run(*SE, out, "--resume")
-    assert done.code == 0 and f"note: {out}/se goes on with the target as it is now" in done.err
-    assert json.loads(config.read_text()) == then and "goes on with" not in run(*SE, out, "--resume").err
+    assert done.code == 0 and "goes on with" not in done.err  # it holds what it held
+    assert json.loads(config.read_text()) == then
+
+
+def test_a_run_that_goes_on_with_mended_data_says_so_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the warm start, which had not met what was broken, goes with it."""
+    world = Path(shutil.copytree("data/mini", tmp_path / "world"))
+    pictures = open_dataset(f"mini-source:{world}", "train").image_paths
+    whole = [path.read_bytes() for path in pictures]
+    asked = ("train", "--method", "noadapt", "--out", tmp_path / "out", "--source", f"mini-source:{world}", "--resume")
+    folder, save = tmp_path / "out/noadapt", saving.RunFolder.save
+
+    def breaking(self: saving.RunFolder, step: int, *often: int) -> None:
+        save(self, step, *often)
+        for path in pictures if self.folder == folder and step == 1 else ():
+            cut(path)
+
+    monkeypatch.setattr(saving, "SAVE_AFTER", 0.0)  # after every step
+    monkeypatch.setattr(CrowdDataset, "cache_if_small", lambda self: self)
+    with monkeypatch.context() as patch:
+        patch.setattr(saving.RunFolder, "save", breaking)
+        assert "cannot be decoded" in complaint_of_masks(*asked)
+    state = checkpoints.read_card(folder / "last.safetensors")["state"]
+    then = state["contents"]["source_data"]
+    for path, content in zip(pictures, whole, strict=True):
+        with Image.open(io.BytesIO(content)) as image:
+            image.save(path, quality=80)
+    done = run(*asked)
+    assert done.code == 0 and state["step"] == 1
+    assert f"{folder} goes on with the source as it is now; the 1 steps before had another" in done.err
+    before = checkpoints.read_card(folder / "last.safetensors")["state"]["contents_before"]
+    assert before == [{"until_step": 1, "source_data": then}]
+    tensors, card = checkpoints.load(folder / "model.safetensors")  # the better one may be of the first step
+    checkpoints.save(tmp_path / "later.safetensors", tensors, {**card, "contents_before": before})
+    assert f"; until step 1 contents {then}" in model_card.text(tmp_path / "later.safetensors")
+    assert "goes on with" not in run(*asked).err  # it is said, and known from now on
+
+
+def test_a_checkpoint_of_other_data_of_the_same_names_is_not_this_runs(tmp_path: Path) -> None:
+    asked = ("train", "--method", "noadapt", "--warm-steps", 0, "--resume", "--out")
+    world = other_world(tmp_path / "world")
+    ran(*asked, tmp_path / "first")
+    ran(*asked, tmp_path / "second", "--source", f"mini-source:{world}")
+    for name in ("last.safetensors", "model.safetensors", "metrics.jsonl"):
+        shutil.copy(tmp_path / "second/noadapt" / name, tmp_path / "first/noadapt" / name)
+    complaint = refused(*asked, tmp_path / "first")
+    assert "last.safetensors is of a run on other contents of the source_data; restore it" in complaint
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "garbled"])

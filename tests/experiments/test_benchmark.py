@@ -60,22 +60,77 @@ def test_the_results_of_a_benchmark_say_when_their_own_seeds_were_trained(tmp_pa
         assert ",".join(str(seed) for seed in found["seeds"]) == seeds
         return found["provenance"]
 
-    provenance("3")
-    stored = json.loads(path.read_text())
-    path.write_text(json.dumps({**stored, "provenance": "an older one"}))
-    assert provenance("3") == "an older one"  # nothing is new
-    assert provenance("3,4")["versions"]["torch"]
-    stored = json.loads(path.read_text())
-    path.write_text(json.dumps({**stored, "provenance": "an older one"}))
-    assert provenance("4") == "an older one"
-    shutil.rmtree(tmp_path / "seed_4")
-    (tmp_path / "seed_4").mkdir()
-    (tmp_path / "seed_4/mask_quality.json").write_text('{"heads_inside": 1.0}')  # of masks that are gone
-    stored["cells"] = [{**cell, "mae": 99.0} for cell in stored["cells"]]  # of other data, or steps
+    def on_another_machine(seed: int, date: str) -> dict[str, Any]:
+        """As if that seed had been measured there."""
+        cells = read_cells(tmp_path / "cells.jsonl")
+        (cell,) = (cell for cell in cells if cell["seed"] == seed)
+        cell["provenance"] = {**cell["provenance"], "date": date, "hardware": {"processor": "another"}}
+        (tmp_path / "cells.jsonl").write_text("".join(json.dumps(cell) + "\n" for cell in cells))
+        return dict(cell["provenance"])
+
+    now = provenance("3")
+    then = on_another_machine(3, "2020-01-01")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "provenance": "of whichever call was the last"}))
+    assert provenance("3") == then  # nothing is new
+    assert provenance("3,4") == {**now, "others": [then]}
+    assert provenance("4") == now and provenance("3") == then
+    shutil.rmtree(tmp_path / "seed_3")
     (tmp_path / "cells.jsonl").unlink()
-    path.write_text(json.dumps({**stored, "provenance": "an older one"}))
-    assert provenance("4")["versions"]["torch"]
-    assert json.loads(path.read_text())["mask_quality"] == {}
+    (tmp_path / "seed_3").mkdir()
+    (tmp_path / "seed_3/mask_quality.json").write_text('{"heads_inside": 1.0}')  # of masks that are gone
+    assert provenance("3") == now and json.loads(path.read_text())["mask_quality"] == {}
+    cells = read_cells(tmp_path / "cells.jsonl")
+    for cell in cells:
+        del cell["provenance"]  # as an earlier version wrote it, with one for all cells of a call
+    (tmp_path / "cells.jsonl").write_text("".join(json.dumps(cell) + "\n" for cell in cells))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "provenance": {**now, "date": "2021-01-01"}}))
+    assert provenance("3") == {**now, "date": "2021-01-01"}
+
+
+def test_only_the_runs_that_methods_need_have_their_seconds(tmp_path: Path) -> None:
+    asked = ("benchmark", "--seeds", 1, "--out", tmp_path, "--methods")
+    ran(*asked, "noadapt,noadapt-early")
+    (tmp_path / "seed_1/old/model.safetensors").mkdir(parents=True)
+    (tmp_path / "seed_1/older").mkdir()
+    (tmp_path / "seed_1/older/model.safetensors").write_bytes(b"\xff" * 20)  # neither belongs to any of them
+    for methods, runs in (("noadapt", ["noadapt", "warm_start"]), ("noadapt-early", ["warm_start"])):
+        ran(*asked, methods)
+        assert sorted(json.loads((tmp_path / "results.json").read_text())["seconds"]["1"]) == runs
+
+
+def test_figures_that_somebody_changed_are_no_measurements(tmp_path: Path) -> None:
+    asked = ("benchmark", "--seeds", 1, "--out", tmp_path, "--methods", "noadapt")
+    table = ran(*asked)
+    for name in ("target.json", "alignment.json"):
+        file = tmp_path / "seed_1/noadapt" / name
+        before, found = file.read_text(), json.loads(file.read_text())
+        if "rows" in found:
+            found["rows"] = [{**row, "predicted": row["count"]} for row in found["rows"]]
+        else:
+            found["mmd"] = 0.0
+        file.write_text(json.dumps(found))
+        assert f"{file} was changed since it was measured; move it away" in run(*asked).complaint
+        file.write_text(before)
+        assert ran(*asked) == table
+    file.write_text("{}")
+    (tmp_path / "seed_1/noadapt/target.json").write_text('{"totals": {}}')
+    assert "target.json is damaged; move it away: it is measured again" in run(*asked).complaint
+
+
+def test_models_of_two_seeds_are_not_kept_in_one_folder(tmp_path: Path) -> None:
+    asked = (
+        "benchmark",
+        "--methods",
+        "noadapt-early",
+        "--out",
+        tmp_path / "out",
+        "--keep",
+        tmp_path / "kept",
+        "--seeds",
+    )
+    ran(*asked, 1)
+    ran(*asked, "1,2")
+    assert f"{tmp_path / 'kept'} holds models of seed 1, which would be mixed" in run(*asked, 2).complaint
 
 
 def test_models_of_a_users_own_are_not_replaced_by_those_that_are_kept(tmp_path: Path) -> None:
@@ -340,7 +395,7 @@ def test_measurements_are_those_of_the_methods_asked_for(tmp_path: Path) -> None
     both, target = {"source": None, "target": None}, {"target": None}
 
     def found(*methods: str, tests: dict[str, None] = both, masked: bool = False) -> dict[str, Any]:
-        measured = collect_measurements(tmp_path, {1: dict.fromkeys(methods, tests)}, masked)
+        measured = collect_measurements(tmp_path, {1: dict.fromkeys(methods, tests)}, [], masked)
         return {name: sorted(of.get("1", ())) for name, of in measured.items() if name != "seconds"}
 
     nothing: dict[str, list[str]] = {"mask_quality": [], "alignment": [], "translation": []}
@@ -418,7 +473,7 @@ def test_what_is_done_stays_done(done: tuple[Path, tuple[object, ...], str]) -> 
     assert again == printed
     assert {path: files(out)[path] for path in before} == before
     left = run(*command, "--size", 80)
-    assert left.code == 2 and "with source_data: " in left.complaint and "choose another --out" in left.complaint
+    assert left.code == 2 and "made with target: max_side = 96, not 80" in left.complaint
     assert {path: files(out)[path] for path in before} == before
 
 
@@ -471,7 +526,7 @@ WRONG: dict[str, tuple[Callable[[Path], Any] | None, str, str]] = {
     "bad size": (None, "--size 0", "--size is HEIGHTxWIDTH"),
     "source without heads": (None, "--source images:own/UNITY/train_data/images", "has no labels to learn from"),
     "target without heads": (
-        None, "--methods noadapt --target images:own/UNITY/train_data/images", "has no labels to measure against"
+        None, "--methods noadapt --target images:own/UNITY/train_data/images", "has no labels to learn from"
     ),
     "no test part": (lambda own: lose(own, "SHB/part_B/test_data"), "--methods noadapt", "part_B/test_data"),
 }  # fmt: skip

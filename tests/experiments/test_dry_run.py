@@ -202,7 +202,8 @@ def test_it_refuses_what_the_training_would_refuse(
 
 
 def test_pretrained_weights_that_are_missing_show_in_the_dry_run(data: Data, tmp_path: Path) -> None:
-    paper = replace(PAPER, adaptation=replace(PAPER.adaptation, source=CONFIG.source, target=CONFIG.target))
+    crop = Augmentation((256, 256))
+    paper = replace(PAPER, adaptation=replace(PAPER.adaptation, source=crop, target=crop))
     tried = Experiment(
         tmp_path / "out", paper, data.source, data.target, vgg_weights=tmp_path / "vgg.pth", hardware=CPU
     )  # fmt: skip
