@@ -203,7 +203,7 @@ display(Markdown(markdown_table(header, table, aligned=False)))
 
 # %% [markdown]
 # In the corner only 0.302 of a person is left. Crowds reach the border of many photographs, so
-# this ground truth is too low before any training begins.
+# a ground truth made with it is too low before any training begins.
 #
 # ## People lost in a resize
 #

@@ -428,7 +428,8 @@ check("3.3", batch_norm)
 # > **What this does not show.**
 # > - Gaps and probes come from one trained model per method, in one mini world.
 # > - A gap need not do harm: it may be content, such as more leaves.
-# > - That the domain gap *causes* the errors is a hypothesis. Appendix A plots error against gap.
+# > - That the domain gap *causes* the errors is a hypothesis. Appendix A plots error against
+# >   another distance.
 #
 # ## Take away
 #

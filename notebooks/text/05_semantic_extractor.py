@@ -153,8 +153,8 @@ for grid in (1, 2, 3, 6):
 # %% [markdown]
 # *Adaptive* pooling fixes the number of cells, not their size. Of $n$ rows, cell $i$ of $g$ takes
 # those from $\lfloor i\,n/g \rfloor$ up to, not including, $\lceil (i+1)\,n/g \rceil$. Columns
-# likewise. If $g$ does not divide $n$, neighbours may share one, as here of 32 columns, and the
-# mean shifts: 0.395 and 0.392, not 0.401.
+# likewise. If $g$ does not divide $n$, neighbouring cells overlap: here some of 32 columns
+# count twice, and the mean shifts: 0.395 and 0.392, not 0.401.
 #
 # So S accepts images of any size. But a 6 × 6 cell is 48 pixels wide here, and hundreds in a
 # large photograph.
@@ -423,8 +423,8 @@ notebook.show(
 )
 
 # %% [markdown]
-# The source has hardly any false positives (0.0 %). On the target S has 7.7 % false positives;
-# "s-source" has no fewer (8.5 %). The two find 77.2 and 87.9 % of the people's pixels, more than
+# The source has hardly any false positives (0.0 %). On the target S calls 7.7 % of the far
+# background crowd, "s-source" 8.5 %. The two find 77.2 and 87.9 % of the people's pixels, more than
 # on the source, perhaps because they call more things crowd. In the worst image, false positives
 # reach 33 %.
 #

@@ -317,9 +317,9 @@ notebook.show(
 
 # %% [markdown]
 # - **Masked** (Eq. 8–9): false positives almost vanish (from 8.5 to 0.4 %). The price is heads:
-#   60 instead of 81 % are still called crowd (6.3 suggests why).
-# - **Naive**: half of the false positives stay (4.2 %), and more background is called crowd than
-#   before, 23 % instead of 18 %: S has learned the shape of the masks. It keeps 92 % of the heads,
+#   60, not 81 %, are still called crowd, perhaps because people and leaves share features.
+# - **Naive**: half of the false positives stay (4.2 %), and more background is called crowd, 23
+#   instead of 18 %: S has learned the shape of the masks. It keeps 92 % of the heads,
 #   and calls the ground around them crowd.
 # - **Entropy**: 6.8 % stay, and those left have a mean $\hat z$ of 0.78 (before: 0.73). Full
 #   trainings with it end at an MAE of 89.2 ± 61.7 people instead of 10.5 (five seeds, [appendix

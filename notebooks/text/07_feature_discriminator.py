@@ -288,8 +288,8 @@ for method in ("noadapt", "fd", "se+fd"):
     print(f"features of {METHOD_TITLES[method]:7}: a fresh D is right in {right:.0f} %")
 
 # %% [markdown]
-# Of its answers 96, 93 and 99 % are right (one model each: do not rank them). The domains can
-# still be told apart: the D of the training was fooled, or had not learned.
+# Of its answers 96, 93 and 99 % are right (one model each, looked at after 45, 60 and 75 steps: do
+# not rank them). The domains can still be told apart.
 #
 # ## And the count?
 #
@@ -306,7 +306,7 @@ display(Markdown(markdown_table(["MAE, people", "NoAdapt", "FD", "SE", "SE+FD"],
 
 # %% [markdown]
 # With λd = 0.001 FD lowers the mean MAE from 30.1 to 19.4 people, but on only three of the five
-# seeds ([notebook 09](09_evaluation.ipynb)); beside S, D lowers it from 10.5 to 8.9 (undecided).
+# seeds ([notebook 09](09_evaluation.ipynb)); beside S, D lowers it from 10.5 to 8.9, if λd is this one.
 # With 0.00001 it never falls: 32.1 becomes 34.8, and 9.0 becomes 10.7. (0.001 was chosen with
 # development targets' labels in view. FD also passes target images through E's batch norm:
 # [appendix A](A_controls.ipynb).)

@@ -360,7 +360,7 @@ print(f"largest difference in {len(a)} tensors of weights and optimisers: {gap}"
 # was measured on a GPU) and says how several GPUs share a batch. On the command line:
 #
 # ```bash
-# sdcda train --method se+fd --preset mini --out runs/mine      # all four stages; --resume goes on
+# sdcda train --method se+fd --preset mini --out runs/mine      # mask model, masks, warm start, SE+FD; or --resume
 # sdcda evaluate --checkpoint runs/mine/se+fd/model.safetensors
 # ```
 #

@@ -193,8 +193,8 @@ notebook.code(metrics.on_background)
 
 # %% [markdown]
 # `evaluate` measures this in every image; here, in every third test image of the target. The
-# settings were tuned in this world, so these images are for looking; the results that count follow
-# below.
+# settings were tuned in this world, so use these images only to look; the results come below, from
+# other worlds.
 
 # %% sdcda={"tolerance": {"rel": 0.05, "abs": 0.2}}
 test = world.target_test.subset(range(0, len(world.target_test), 3))
@@ -345,8 +345,8 @@ display(comparisons.differences(earlier, [("se+fd", "noadapt"), ("se+fd", "se")]
 #
 # The paper has other images and larger networks and counts (ShanghaiTech A: 501 people per
 # image), so compare the *order* within a column, not values across. The first three rows have the
-# counter SFCN; [notebook 10](10_image_translation.ipynb) compares them. *NoAdpt (ours)* is the
-# paper's name for its own counter, not adapted, [16] and [26] are its references.
+# counter SFCN; [notebook 10](10_image_translation.ipynb) compares them. The paper calls its
+# own counter without adaptation *NoAdpt (ours)*; [16] and [26] are its references.
 
 # %%
 rivals = notebook.result("table_1")

@@ -353,7 +353,7 @@ for run in notebook.result("translation_development")["runs"][1:3]:
 # Perhaps a translation helps more here because our domains differ in texture and clutter, which it
 # can paint over, more than in viewpoint.
 #
-# Every new target needs a translation: half an hour, two of nine an hour. Mask model, warm start
+# Every new target needs a translation of its own: half an hour at best. Mask model, warm start
 # and SE+FD take 110 s together at best. Longer translations may improve: with twice the steps the MAE fell
 # from 40 to 29 %.
 #
@@ -438,7 +438,7 @@ check("10.4", without_one)
 #   open, the identity term holds the colours. None knows what a person is.
 # - Judge a translation by its counter: pictures full of artefacts took 16 to 27 people off the
 #   mean MAE.
-# - Compare adaptations with one counter and within seeds. SE+FD against SE CycleGAN stays
-#   undecided: a lead of 1.1 people on all five seeds needs one chosen λd.
+# - Compare adaptations with one counter and within seeds. The lead of SE+FD over SE
+#   CycleGAN, 1.1 people on all five seeds, needs one chosen λd.
 #
 # [← 09 Evaluation](09_evaluation.ipynb) · [11 Real data →](11_real_data.ipynb)

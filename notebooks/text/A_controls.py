@@ -90,9 +90,9 @@ for which, one in {"these seeds": found, "earlier round": first}.items():
 # %% [markdown]
 # SE has a lower MAE than each of these three controls on all five seeds, so none is the whole
 # explanation. Only the background loss on the target, Eq. 8–9, is in SE and in none of the three.
-# Without D, an earlier round on five other worlds is the same experiment: on all ten seeds (joined
-# after seeing both) SE gains. *FD* is *batch norm sees target* plus D: at λd = 0.001 D takes 21
-# people off, on all five seeds; in the earlier round, at 0.00001, this is not decided.
+# SE has no D, so an earlier round with another λd repeats this in five other worlds: SE is better on
+# all ten seeds (pooled after seeing both). *FD* is *batch norm sees target* plus D: at λd = 0.001 D
+# takes 21 people off, on all five seeds; in the earlier round, at 0.00001, this is not decided.
 #
 # ## How much depends on the masks?
 #
@@ -170,11 +170,11 @@ header = ["λd", "learning rate of D", "target MAE, % of mean count", "seeds"]
 display(comparisons.table(header, rows))
 
 # %% [markdown]
-# On the five worlds only λd = 0.001 is below SE with an interval that excludes
-# zero, and only just. On the development seeds no λd clearly beats λd = 0 (16.2 %), and at D's
-# rate of 0.00025 three raise it by more than a third: 0.00001, 0.0001 and 0.003 (two seeds). An
-# earlier round with λd = 0.00001 made it worse on all five of its seeds (notebook 09); here that
-# λd is worse on four of the five. A gain that needs a λd chosen with labels is not one to count on.
+# On the five worlds only λd = 0.001 is below SE with an interval that excludes zero, and only just.
+# On the development seeds no λd clearly beats λd = 0 (16.2 %), and at D's rate of 0.00025 three raise
+# it by more than a third: 0.00001, 0.0001 and 0.003 (on two seeds only). In an earlier round λd =
+# 0.00001 was worse on all five seeds (notebook 09), here on four of five. A gain that needs a λd
+# chosen with labels is not one to count on.
 #
 # ## Did the features come together?
 #
@@ -231,8 +231,8 @@ notebook.show(
 
 # %% [markdown]
 # *Image* hardly moves: on average it gives 97 % of the images away or more. From a single *cell*
-# it does so in 73 to 77 % for the seven plain methods. In *MMD* D does what it is there for: 0.13
-# with SE+FD against 0.25 with SE (alone hardly: 0.19 against 0.21 for batch norm).
+# it does so in 73 to 77 % for the seven plain methods. By *MMD* D does its job
+# beside S (0.13 with SE+FD, 0.25 with SE), and hardly without (0.19 with FD, 0.21 with batch norm).
 #
 # Is that why SE+FD counts better? *Batch norm sees target* reaches 0.21 without any D, nearer
 # than SE, and has an MAE of 40.4. *Perfect masks* have 0.49, further than NoAdapt, and an MAE of

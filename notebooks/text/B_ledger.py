@@ -119,23 +119,14 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 # prediction that is half the truth everywhere then has an infinite PSNR, since the factor
 # cancels.
 #
-# **SSIM.** The definition compares means $\mu$, variances $v$ and the covariance $c$ of two maps
-# in small windows:
-#
-# $$SSIM = \frac{(2 \mu \hat\mu + C_1)(2 c + C_2)}{(\mu^2 + \hat\mu^2 + C_1)(v + \hat v + C_2)}, \qquad
-# C_1 = (0.01\, R)^2, \quad C_2 = (0.03\, R)^2$$
-#
-# with the range $R$ = the maximum of the true map. Take two flat maps, 1 and 0.5. There is no
-# variance, so the right factor is 1, and the left one is $(2 \cdot 0.5 + 0.0001) / (1.25 +
-# 0.0001) = 0.80$.
-#
+# **SSIM.** Take the two flat maps of notebook 09, 1 and 0.5, whose SSIM is 0.80.
 # The later code adds up over an 11 × 11 window where the definition takes means. The sums are 121
-# and 60.5, and the left factor stays 0.80. But the "variances" become
+# and 60.5, and the first factor stays 0.80. But the "variances" become
 #
 # $$\sum x^2 - \left(\sum x\right)^2 = 121 - 14641 = -14520
 # \quad \text{and} \quad 30.25 - 3660.25 = -3630,$$
 #
-# the "covariance" becomes $60.5 - 7320.5 = -7260$, and the right factor $2 \cdot 7260 / (14520 +
+# the "covariance" becomes $60.5 - 7320.5 = -7260$, and the second factor $2 \cdot 7260 / (14520 +
 # 3630)$ is another 0.80. So the value is 0.64. The later code's windows do not overlap either, and
 # its $C_1$ and $C_2$ are those of $R = 1$, whatever the map.
 

@@ -1,6 +1,6 @@
 """Where a density map errs: far from all heads, or in the crowd, by how closely the heads stand.
 
-A mean error does not say what to mend. People predicted far from everybody are background; too many or too few where
+A mean error does not say what to fix. People predicted far from everybody are background; too many or too few where
 heads stand apart, or closely, are scale.
 """
 

@@ -1,4 +1,4 @@
-"""Figures and tables of notebook 11: a large image seen in tiles, and what happened on real photographs."""
+"""Figures and tables of notebook 11: what happened on real photographs."""
 
 from __future__ import annotations
 
@@ -8,34 +8,14 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from torch import Tensor
 
-from sdcda_tutorial.evaluation.colours import BLACK, METHODS, ORANGE
-from sdcda_tutorial.evaluation.pictures import STYLE, show_pixels
+from sdcda_tutorial.evaluation.colours import BLACK, METHODS
+from sdcda_tutorial.evaluation.pictures import STYLE
 from sdcda_tutorial.experiments.benchmark_rows import EARLY, METHOD_TITLES, titles
 from sdcda_tutorial.experiments.statistics import counts, difference, errors, methods_of
 from sdcda_tutorial.markdown import markdown_table
 
-Place = tuple[slice, slice]
 LEFT_OUT = "best", "best 5", "worst 5"  # images that gain most, or lose most
-
-
-@matplotlib.rc_context(STYLE)
-def tiles_and_difference(image: np.ndarray, tile: Place, seen: Place, difference: Tensor) -> Figure:
-    """A tile (white) and what is seen for it (orange) in an image; and where tiles have changed its density map.
-
-    `difference` (H, W) is in parts of the map's maximum.
-    """
-    figure = Figure(figsize=(10, 2.9), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    show_pixels(left, image, "a tile (white) with its margin (orange)")
-    for (rows, columns), colour in ((tile, "white"), (seen, ORANGE)):
-        height, width = (min(s.stop, side) - s.start for s, side in zip((rows, columns), image.shape[:2], strict=True))
-        left.add_patch(Rectangle((columns.start, rows.start), width, height, fill=False, edgecolor=colour, linewidth=2))
-    drawn = show_pixels(right, difference, "change of the map by tiles without a margin", brightest=0.05)
-    figure.colorbar(drawn, ax=right, extend="max", label="part of the map's maximum")
-    return figure
 
 
 def better_baseline(found: Mapping[str, Any]) -> str:

@@ -75,7 +75,7 @@ class Measured:
         epochs = self.steps * self.batch_size / self.images
         held_out = f", {self.held_out} held out" if self.held_out else ""
         title = (
-            f"{self.name}: {self.steps} steps of {self.batch_size} images a domain at {self.crop[0]}x{self.crop[1]}, "
+            f"{self.name}: {self.steps} steps of {self.batch_size} images per domain at {self.crop[0]}x{self.crop[1]}, "
             f"{epochs:.4g} epochs of {self.images} images{held_out}"
         )
         if not self.step_times:
@@ -86,9 +86,9 @@ class Measured:
         parts = f"checkpoint {size(self.last)}, model {size(self.model)}{kept}, and room to replace one"
         rows = {
             "step": f"{self.step_times[-1]:.3g} s (the first, a warm-up, {self.step_times[0]:.3g} s)",
-            "loading": f"{self.loading:.3g} s a batch in one process, {waits}",
+            "loading": f"{self.loading:.3g} s per batch in one process, {waits}",
             "peak memory": f"{'unknown here' if self.memory is None else size(self.memory)} {self.memory_of}",
-            "validation": f"{self.validations} times, {self.validation:.3g} s an image" if self.validations else "",
+            "validation": f"{self.validations} times, {self.validation:.3g} s per image" if self.validations else "",
             "time": f"{duration(self.seconds)}{done}",
             "disk": f"{size(self.disk)} at most ({parts})",
         }

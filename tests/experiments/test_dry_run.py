@@ -105,7 +105,7 @@ def test_all_trainings_are_rehearsed_and_nothing_is_left(
     ]
     assert all(len(s.step_times) == 2 and min(s.step_times) > 0 and s.loading > 0 for s in stages)
     assert "pseudo-masks: 6 of 6 do not exist yet" in report and "precision 32-true" in report
-    assert "se+fd: 9 steps of 2 images a domain at 128x128, 3 epochs of 6 images, 2 held out" in report
+    assert "se+fd: 9 steps of 2 images per domain at 128x128, 3 epochs of 6 images, 2 held out" in report
     assert report.count("the first, a warm-up") == 3 and "\n\n" not in report
 
 

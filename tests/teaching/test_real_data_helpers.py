@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from sdcda_tutorial.datasets.check import check
 from sdcda_tutorial.experiments.statistics import counts, methods_of
@@ -95,13 +94,4 @@ def test_every_photograph_is_inside_its_panel(found: dict[str, Any]) -> None:
         assert len(points) == len(predicted) == len(found["seeds"]) * found["cells"][0]["images"]
         assert points.max(axis=0)[0] < axis.get_xlim()[1] and points.max(axis=0)[1] < axis.get_ylim()[1]
         assert points.max(axis=0)[1] == pytest.approx(predicted.max(), abs=0.1)
-    assert picture(figure)
-
-
-def test_a_tile_is_framed_within_the_image() -> None:
-    image = np.zeros((100, 200, 3), dtype=np.uint8)
-    tile, seen = (slice(80, 160), slice(0, 80)), (slice(60, 180), slice(0, 100))
-    figure = photograph_figures.tiles_and_difference(image, tile, seen, torch.zeros(100, 200))
-    frames = [frame.get_bbox().bounds for frame in figure.axes[0].patches]
-    assert frames == [(0, 80, 80, 20), (0, 60, 100, 40)]
     assert picture(figure)

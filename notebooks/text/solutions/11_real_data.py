@@ -21,7 +21,6 @@ notebook.begin()
 
 import numpy as np
 
-from sdcda_tutorial.tiling import reach
 from sdcda_tutorial.teaching.exercises import check
 
 # %% [markdown]
@@ -87,45 +86,3 @@ for workers in (0, 1, 2, 4, 8):
 # example. From 4 workers on, the device is the slower part and more workers gain nothing. The
 # estimate knows nothing of a disk that other people use, too, and leaves out the validations, which
 # `--dry-run` counts.
-#
-# ## 11.4 How far does a network look?
-
-# %%
-def margin(layers):
-    pixels = 0
-    for kind, size in reversed(layers):
-        if kind == "conv":
-            pixels += size // 2
-        elif kind == "pool":
-            pixels *= 2
-        else:
-            pixels = pixels // 2 + 1
-    return pixels
-
-
-check("11.4", margin)
-
-# %% [markdown]
-# Now the mini preset's counter as such a list: E of VGG16 with three poolings (stride 8), then C.
-# Rounded up to a multiple of the stride it must be what `reach` says.
-
-# %%
-E = []
-for convolutions, pooled in ((2, True), (2, True), (3, True), (3, False)):
-    E += [("conv", 3)] * convolutions + [("pool", 2)] * pooled
-counter = notebook.counter("se+fd")
-C = []
-for convolution in counter.C.convolutions:
-    C += [("conv", convolution[0].kernel_size[0]), ("up", 2)]
-if counter.C.refine is not None:
-    C.append(("conv", counter.C.refine[0].kernel_size[0]))
-looks = margin(E + C)
-stride = counter.E.stride
-rounded = -(-looks // stride) * stride
-print(f"E alone looks {margin(E)} pixels far, E and C together {looks}")
-print(f"rounded up to the stride of {stride}: {rounded}; the package: {reach(counter)}")
-
-# %% [markdown]
-# It is the furthest pixel that *can* matter. How much it does matter depends on the
-# weights: in the notebook the change is 0.3 % at 48 of the 72 pixels. For another image it may be
-# larger, so the package takes all of it.

@@ -84,30 +84,3 @@ def hours_left(answer: Answer) -> None:
     rest = "half of the steps are done, so half of the 2 hours is left: 1, not {found:.3f}."
     expect(number(answer(7200, 3600, 0.5, 4.0, 4)), 1, rest)
     expect(number(answer(7200, 3600, 0.5, 0.5, 0)), 1, rest)
-
-
-@exercise("11.4", "How far does a network look?", difficulty=3, minutes=10, optional=True)
-def margin(answer: Answer) -> None:
-    """every pooling doubles what lies behind it, which is why deep layers look so far."""
-
-    def said(*layers: tuple[str, int]) -> int:
-        reach = number(answer(list(layers)))
-        require(reach == int(reach), f"the reach is a whole number of pixels, rounded down with //, not {reach}.")
-        return int(reach)
-
-    conv, pool, up = ("conv", 3), ("pool", 2), ("up", 2)
-    expect(said(conv), 1, "a 3×3 convolution reads one pixel to every side: 1, not {found}.")
-    expect(said(("conv", 9)), 4, "half of the kernel of 9, less the middle, is 4, not {found}.")
-    expect(said(conv, conv, conv), 3, "three 3×3 convolutions reach 3 pixels far: each adds its own.")
-    after, before = said(pool, conv), said(conv, pool)
-    hint = "start at the map and go back to the image: a pooling doubles what the layers *after* it need."
-    rule_out((after, before), {hint: (1, 2)})
-    expect(after, 2, "a pixel after the pooling stands for two of the image: pool, conv looks 2 far, not {found}.")
-    expect(before, 1, "what comes before the pooling is in pixels of the image already: 1, not {found}.")
-    expect(said(up), 1, "bilinear interpolation reads a neighbour on either side: 1 even at the end, not {found}.")
-    doubled = said(up, *[conv] * 5)
-    expect(doubled, 3, "5 pixels of the doubled image are 5 // 2 = 2 before, and 1 to interpolate: 3, not {found}.")
-    expect(said(up, conv, conv, conv), 2, "3 pixels of the doubled image are 3 // 2 = 1 before, and 1: 2, not {found}.")
-    expect(said(conv, pool, conv, up, conv), 5, "one after the other, from the map: 1, 1, 2, 4 and 5, not {found}.")
-    deep = [conv, conv, pool, conv, pool, conv, up, conv, conv, up, ("conv", 5)]
-    expect(said(*deep), 20, f"all together: {deep} looks {{right}} far, not {{found}}.")

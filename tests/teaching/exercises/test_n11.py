@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timezone
 from itertools import pairwise
 from typing import Any
@@ -25,10 +25,6 @@ from sdcda_tutorial.teaching.demos.own_photo import (
 )
 from sdcda_tutorial.teaching.exercises import verdict
 from sdcda_tutorial.teaching.notebook import picture
-
-Layers = Sequence[tuple[str, int]]
-POOL = ("pool", 2)
-
 
 Heads = dict[str, np.ndarray]
 
@@ -87,25 +83,7 @@ def every(step: Callable[[float, float, int], float]) -> Callable[..., float]:
     return lambda n, done, s, loading, workers: (n - done) * step(s, loading, workers) / 3600
 
 
-def margin(
-    layers: Layers,
-    *,
-    order: Callable[[Layers], Any] = reversed,
-    conv: Callable[[int], int] = lambda size: size // 2,
-    pool: Callable[[int], int] = lambda pixels: 2 * pixels,
-    up: Callable[[int], int] = lambda pixels: pixels // 2 + 1,
-) -> int:
-    pixels = 0
-    for kind, size in order(layers):
-        pixels = {"conv": pixels + conv(size), "pool": pool(pixels), "up": up(pixels)}[kind]
-    return pixels
-
-
-def looks(**mistake: Any) -> Callable[[Layers], int]:
-    return lambda layers: margin(layers, **mistake)
-
-
-RIGHT = {"11.1": repeated, "11.2": points_of_gcc, "11.3": hours_left, "11.4": margin}
+RIGHT = {"11.1": repeated, "11.2": points_of_gcc, "11.3": hours_left}
 
 WRONG: list[tuple[str, Any, str]] = [
     ("11.1", lambda heads: [], "was expected, not []"),
@@ -141,17 +119,6 @@ WRONG: list[tuple[str, Any, str]] = [
     ("11.3", lambda n, done, *a: hours_left(n, 0, *a), "quarter of an hour is left"),
     ("11.3", lambda n, done, *a: hours_left(done, 0, *a), "take 1 hour"),
     ("11.3", every(lambda step, loading, workers: max(step, workers * loading)), "take 1 hour"),
-    ("11.4", looks(conv=lambda size: size), "reads one pixel to every side"),
-    ("11.4", looks(conv=lambda size: 1), "less the middle"),
-    ("11.4", lambda layers: max(size // 2 for _, size in layers), "each adds its own"),
-    ("11.4", looks(order=lambda layers: layers), "start at the map"),
-    ("11.4", looks(pool=lambda pixels: pixels), "looks 2 far, not 1"),
-    ("11.4", looks(pool=lambda pixels: 2 * pixels + 1), "looks 2 far, not 3"),
-    ("11.4", lambda layers: margin([layer for layer in layers if layer != POOL]) * 2 ** layers.count(POOL), "1, not 2"),
-    ("11.4", looks(up=lambda pixels: pixels // 2), "reads a neighbour"),
-    ("11.4", looks(up=lambda pixels: 2 * pixels + 1), "5 // 2 = 2"),
-    ("11.4", looks(up=lambda pixels: -(-pixels // 2) + 1), "5 // 2 = 2"),
-    ("11.4", lambda layers: margin(layers) - (len(layers) > 6), "all together"),
 ]
 
 

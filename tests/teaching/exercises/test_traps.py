@@ -93,13 +93,6 @@ def forgets_done(steps: int, done: int, step: float, loading: float, workers: in
     return steps * (step + loading) / 3600 if workers == 0 else (steps - done) * max(step, loading / workers) / 3600
 
 
-def reach(layers: Any, halve: Any) -> float:
-    found: float = 0
-    for kind, size in reversed(layers):
-        found = found + size // 2 if kind == "conv" else found * 2 if kind == "pool" else halve(found) + 1
-    return found
-
-
 def level_off(S: Any, f: torch.Tensor, level: int) -> Any:
     return S.pyramid(f)
 
@@ -144,8 +137,6 @@ CAUGHT = [
     ("10.4", in_place, "changed the list"),
     ("11.1", by_x, "sort by x and then y"),
     ("11.3", forgets_done, "half of the steps are done"),
-    ("11.4", lambda layers: reach(layers, lambda m: m / 2), "a whole number of pixels"),
-    ("11.4", lambda layers: reach(layers, lambda m: round(m / 2)), "3 // 2 = 1 before"),
 ]  # fmt: skip
 
 
