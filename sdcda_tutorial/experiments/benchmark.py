@@ -130,7 +130,7 @@ class Benchmark:
     def _run(self, seeds: Sequence[int], at_once: int, say: Say) -> dict[str, Any]:
         path, cells = self.folder / "results.json", self.folder / "cells.jsonl"
         stored = read_object(path) if path.exists() else {}
-        if not (isinstance(stored.get("data", {}), dict) and isinstance(stored.get("cells", []), list)):
+        if not all(isinstance(stored.get(name, {}), dict) for name in ("data", "provenance")):
             raise InputError(f"{path} is damaged; move it away: it is written anew")
         read_cells(cells)  # a damaged file shows now, not after hours
         at_once = min(at_once, len(seeds))
@@ -305,8 +305,8 @@ def _latest(cells: Sequence[Mapping[str, Any]], stored: Mapping[str, Any]) -> di
     """Date and machine of the latest of these cells, and the `others` where they are not all of one."""
     known: list[dict[str, Any]] = []
     for cell in cells:  # earlier versions wrote one provenance for all cells of a call
-        one = cell.get("provenance") or {**stored.get("provenance", provenance())}
-        one.pop("others", None)
+        one = cell.get("provenance") or stored.get("provenance") or provenance()
+        one = {key: value for key, value in one.items() if key != "others"}
         known += [one] if one not in known else []
     *others, latest = sorted(known, key=lambda one: str(one.get("date")))
     return {**latest, **({"others": others} if others else {})}

@@ -73,6 +73,7 @@ def read_cells(path: str | Path) -> list[dict[str, Any]]:
             cell = parse_json(line)
             sound = isinstance(cell["seed"], int) and isinstance(cell["method"], str)
             sound = sound and all(isinstance(totals, dict) for totals in cell.get("figures", {}).values())
+            sound = sound and isinstance(cell.get("provenance", {}), dict)
         except (ValueError, KeyError, TypeError, AttributeError):
             sound = False
         if not sound:

@@ -70,7 +70,7 @@ def test_the_results_of_a_benchmark_say_when_their_own_seeds_were_trained(tmp_pa
 
     now = provenance("3")
     then = on_another_machine(3, "2020-01-01")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "provenance": "of whichever call was the last"}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "provenance": {"date": "of the last call"}}))
     assert provenance("3") == then  # nothing is new
     assert provenance("3,4") == {**now, "others": [then]}
     assert provenance("4") == now and provenance("3") == then
@@ -357,7 +357,7 @@ def test_a_damaged_list_of_cells_is_named(done: tuple[Path, tuple[object, ...], 
     assert len(read_cells(tmp_path / "out/cells.jsonl")) == 4
 
 
-@pytest.mark.parametrize("damage", [{"data": None}, {"data": [1]}, {"cells": None}, {"cells": 5}])
+@pytest.mark.parametrize("damage", [{"data": None}, {"data": [1]}, {"provenance": None}, {"provenance": 5}])
 def test_damaged_results_are_named(
     damage: dict[str, Any], done: tuple[Path, tuple[object, ...], str], tmp_path: Path
 ) -> None:
