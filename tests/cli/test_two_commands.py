@@ -146,7 +146,7 @@ def add_tests(model: Path, who: str, gate: Path) -> None:
 def add_cells(path: Path, seed: int, gate: Path, figures: Any) -> None:
     appear(gate)
     for number in range(5):
-        write_cells(path, 10 * seed + number, {"noadapt": MODEL}, {"noadapt": {"target": figures}})
+        write_cells(path, 10 * seed + number, {"noadapt": MODEL}, {"noadapt": {"target": figures}}, {"date": "today"})
 
 
 def test_evaluations_at_once_all_end_up_on_the_card(tmp_path: Path, start: Callable[..., Any]) -> None:
