@@ -288,6 +288,11 @@ def file_digest(path: str | Path) -> str:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
 
 
+def json_digest(value: Any) -> str:
+    """As `file_digest`, of a value that JSON can hold: the same before it is written and after it is read."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def folder_digest(folder: Path) -> str:
     """As `file_digest`, of all PNGs below a folder and their names."""
     digest = hashlib.sha256()

@@ -6,9 +6,7 @@ Images are seen at full resolution, large ones in tiles (`prediction`). `metric_
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,7 +22,7 @@ from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.datasets.sample import Sample, refuse_unlabelled
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, Row, mean
-from sdcda_tutorial.files import read_json, write_json, write_text
+from sdcda_tutorial.files import json_digest, read_json, write_json, write_text
 from sdcda_tutorial.folding import folded
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training.processes import shared_out
@@ -80,7 +78,7 @@ class Results:
 
     def digest(self) -> str:
         """Digest of the rows, by which a file shows that nobody has changed them since."""
-        return hashlib.sha256(json.dumps(self._plain_rows(), sort_keys=True).encode()).hexdigest()[:16]
+        return json_digest(self._plain_rows())
 
     def _plain_rows(self) -> list[dict[str, Any]]:
         return [{key: _or_none(value) for key, value in _flat(row).items()} for row in self.rows]

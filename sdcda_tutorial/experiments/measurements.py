@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +13,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.feature_distance import alignment
 from sdcda_tutorial.experiments.benchmark_rows import run_folder
 from sdcda_tutorial.experiments.presets import split_run_name
-from sdcda_tutorial.files import read_object, write_json
+from sdcda_tutorial.files import json_digest, read_object, write_json
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.rivals.translation import TRANSLATIONS, load_generators, translation_quality
 from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
@@ -54,8 +52,7 @@ def measure_once(path: Path, of: Mapping[str, Any], measure: Callable[[], dict[s
 
 
 def _digest(measured: Mapping[str, Any]) -> str:
-    kept = {key: value for key, value in measured.items() if key != WRITTEN}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+    return json_digest({key: value for key, value in measured.items() if key != WRITTEN})
 
 
 def _figures(path: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
-from sdcda_tutorial.files import parse_json, read_json, read_object, regular_file, write_json, write_text
+from sdcda_tutorial.files import json_digest, parse_json, read_json, read_object, regular_file, write_json, write_text
 from sdcda_tutorial.guards.provenance import (
     RECORDED_LATER,
     contents_of,
@@ -354,8 +354,7 @@ class RunFolder:
 
     def _asked_digest(self) -> str:
         """Digest of config.json, of whichever version and whatever it knows of the contents of the data."""
-        asked = json.dumps(without_contents(checkpoints.current_names(read_object(self.config_path))), sort_keys=True)
-        return hashlib.sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return json_digest(without_contents(checkpoints.current_names(read_object(self.config_path))))
 
     def consider(self, step: int, validation: float) -> None:
         """Keep the model if its validation error is the lowest so far."""
