@@ -36,7 +36,7 @@ from sdcda_tutorial.mini_world.scene import DOMAINS, Domain, Split, geometry_dig
 from sdcda_tutorial.places import GENERATOR, MANIFEST
 
 VERSION = 3  # raise it whenever the pictures or the geometry change: worlds of another version are made again
-_CHUNK = 10  # images per task of a worker process
+_FEW = 40  # images that are made here before other processes would have started
 _Image = tuple[Domain, Split, int]  # and its index within the split
 _Made = tuple[str | None, int, str]  # its line in a list, its people, the digest of its geometry
 LISTS: dict[tuple[Domain, Split], str | None] = {  # of each part, where its format has one
@@ -217,19 +217,19 @@ def _write_world(world: Path, seed: int, settings: MiniWorldSettings, workers: i
 def _run(make: Callable[[_Image], _Made], images: list[_Image], workers: int, progress: bool) -> list[_Made]:
     """Make all images, in worker processes where that pays; in this process where none can be started."""
     bar = partial(tqdm, total=len(images), desc="mini world", unit="image", disable=not progress)
-    if workers > 1 and len(images) > 4 * _CHUNK:
+    if workers > 1 and len(images) > _FEW:
         os.environ[_PARENT] = str(os.getpid())
         spawn = multiprocessing.get_context("spawn")
         with left_to_the_parent():
             pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_parent)
         try:
             with left_to_the_parent():  # they start with the first task
-                made = pool.map(make, images, chunksize=_CHUNK)
-            return list(bar(made))
+                made = [pool.submit(make, image) for image in images]  # not by `map`, which cancels what is left itself
+            return [image.result() for image in bar(made)]
         except (BrokenProcessPool, PermissionError):
             pass
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # by the pool's own thread: in step with what it does when a worker dies
             os.environ.pop(_PARENT, None)
     return list(bar(map(make, images)))
 

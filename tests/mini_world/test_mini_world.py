@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -400,10 +402,31 @@ def test_callers_at_once_share_one_world(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_worker_processes_make_the_same_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mini_world, "_CHUNK", 2)  # enough chunks for the processes to be worth starting
+    monkeypatch.setattr(mini_world, "_FEW", 8)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     root = ensure_mini_world(tmp_path / "mini", settings=TINY, progress=False)
     assert json.loads((root / "manifest.json").read_text())["geometry"] == TINY_GEOMETRY
+
+
+def dying_worker(image: tuple[Domain, str, int]) -> tuple[None, int, str]:
+    if multiprocessing.parent_process() is not None:
+        time.sleep(0.01)
+        if image[2] == 3:
+            os._exit(1)
+    return None, image[2], ""
+
+
+def test_a_worker_that_dies_leaves_the_images_to_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the pool's thread, slowed down here, has no image taken from it while it deals with that: no traceback."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    told = Future.set_exception
+    monkeypatch.setattr(Future, "set_exception", lambda image, error: (time.sleep(0.01), told(image, error)))
+    faults: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", faults.append)
+    images = [("source", "train", index) for index in range(100)]
+    made = mini_world._run(dying_worker, images, 2, progress=False)
+    assert made == [(None, index, "") for index in range(100)]
+    assert not faults
 
 
 # --- ended from outside -----------------------------------------------------------------------------------------------
