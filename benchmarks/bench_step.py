@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sdcda_tutorial import losses
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.training.counter_training import networks_of
-from sdcda_tutorial.training.hardware import cpu_has_bf16, denormals_are_zero
+from sdcda_tutorial.training.hardware import cpu_has_bf16, own_state
 
 SIDE = 2048  # of the matrices; the rate changes little beyond
 
@@ -55,7 +55,7 @@ def step_of(channels_last: bool, bfloat16: bool, item: bool = False, batch: int 
 
 def step_time(channels_last: bool, bfloat16: bool, repeats: int) -> float:
     """Median seconds of a step; the first is a warm-up."""
-    with denormals_are_zero():
+    with own_state():
         return in_turn({"step": step_of(channels_last, bfloat16)}, repeats)["step"]
 
 
@@ -73,7 +73,7 @@ def measure(quick: bool) -> dict[str, float]:
     work = flops(plain)
 
     def as_trained() -> None:
-        with denormals_are_zero():
+        with own_state():
             ours()
 
     found = in_turn({"ours": as_trained, "plain": plain, "matmul": lambda: a @ b}, repeats=1 if quick else 3)

@@ -26,7 +26,7 @@ from sdcda_tutorial.rivals import cyclegan_losses as losses
 from sdcda_tutorial.rivals.cyclegan import REDUCTION, Discriminators, Generators, ImagePool
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.config import Lasting
-from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
+from sdcda_tutorial.training.hardware import Hardware, own_state
 from sdcda_tutorial.training.loop import Training, require_finite
 from sdcda_tutorial.training.rehearsal import Rehearsal
 from sdcda_tutorial.training.saving import Records, RunFolder
@@ -162,7 +162,7 @@ class Translation:
         self.optimizers[name].step()
 
 
-@denormals_are_zero()
+@own_state()
 def train_translation(
     source: CrowdDataset,
     target: CrowdDataset,

@@ -28,7 +28,7 @@ from sdcda_tutorial.networks import CrowdCounter, FeatureDiscriminator, Semantic
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.config import AdaptationConfig
-from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
+from sdcda_tutorial.training.hardware import Hardware, own_state
 from sdcda_tutorial.training.imagenet_weights import imagenet_origin, load_imagenet_weights
 from sdcda_tutorial.training.loop import Training, require_finite
 from sdcda_tutorial.training.mask_model import origin_of_masks, refuse_unfit_masks
@@ -144,7 +144,7 @@ class AdaptationOnDevice(Adaptation):
         return {name: module for name, module in known.items() if module is not None}
 
 
-@denormals_are_zero()
+@own_state()
 def adapt(
     source: CrowdDataset,
     target: CrowdDataset | None,

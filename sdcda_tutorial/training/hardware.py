@@ -236,15 +236,17 @@ def half_device() -> str:
 
 
 @contextmanager
-def denormals_are_zero() -> Iterator[None]:
-    """Weights decay towards zero, and a CPU computes with the smallest numbers (denormals) in slow microcode.
+def own_state() -> Iterator[None]:
+    """A training's own random numbers and its fast arithmetic; afterwards the caller's are as they were before.
 
-    Afterwards the caller's arithmetic is as exact as it was before.
+    Weights decay towards zero, and a CPU computes with the smallest numbers (denormals) in slow microcode: here they
+    are zero.
     """
     were_zero = sys.float_info.min / 2 == 0
     torch.set_flush_denormal(True)
     try:
-        yield
+        with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_initialized() else []):
+            yield
     finally:
         torch.set_flush_denormal(were_zero)
 

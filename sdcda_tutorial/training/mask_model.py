@@ -36,7 +36,7 @@ from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, batch_for
 from sdcda_tutorial.pixels import as_rgb
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.config import SegmenterConfig, polynomial
-from sdcda_tutorial.training.hardware import Hardware, denormals_are_zero
+from sdcda_tutorial.training.hardware import Hardware, own_state
 from sdcda_tutorial.training.imagenet_weights import imagenet_origin, load_imagenet_weights
 from sdcda_tutorial.training.loop import Training, require_finite
 from sdcda_tutorial.training.processes import average_buffers, shared_out
@@ -60,7 +60,7 @@ class Segmenter(nn.Module):
         return self.S(self.E(x))
 
 
-@denormals_are_zero()
+@own_state()
 def train_segmenter(
     dataset: CrowdDataset, config: SegmenterConfig, folder: str | Path, *, vgg_weights: str | Path | None = None,
     hardware: Hardware | None = None, records: Records | None = None, resume: bool = False,

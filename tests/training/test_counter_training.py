@@ -292,12 +292,14 @@ def test_learning_rates_reach_the_optimisers(data: Data, tmp_path: Path, monkeyp
 PARTS = {"noadapt": {"counter"}, "se": {"counter", "S"}, "fd": {"counter", "D"}, "se+fd": {"counter", "S", "D"}}
 
 
-def test_a_training_leaves_the_arithmetic_of_its_caller_alone(data: Data, tmp_path: Path) -> None:
+def test_a_training_leaves_arithmetic_and_random_numbers_of_its_caller_alone(data: Data, tmp_path: Path) -> None:
     assert sys.float_info.min / 2 > 0
+    numbers = torch.get_rng_state()
     adapt(data.source, None, replace(SE_FD, weights=LossWeights(0, 0, 0), steps=1), tmp_path / "run", hardware=CPU)
     with pytest.raises(InputError):
         adapt(data.source, None, SE_FD, tmp_path / "other", hardware=CPU)  # no target
     assert sys.float_info.min / 2 > 0
+    assert torch.equal(torch.get_rng_state(), numbers)
 
 
 @pytest.mark.parametrize("method", METHODS)
