@@ -152,5 +152,5 @@ def _data(data: Mapping[str, Any], world: str = "") -> str:
     size = f" within {data['max_side']} pixels" if data["max_side"] else size
     translated = f", translated by {data['translated_by']}" if "translated_by" in data else ""
     digest = f"contents {data[CONTENTS]}" if CONTENTS in data else f"names {data['names_sha256']}"
-    what = data.get(WORLD) or world or data["format"]
+    what = data.get(WORLD) or world or f"{data['format']} format"  # whose images they are, it does not know
     return f"{what}, {data['images']} images{size} ({digest}){translated}"

@@ -166,7 +166,7 @@ def test_data_without_the_manifest_of_a_mini_world_are_what_their_format_says(
         if manifest is not None:
             (copy / "manifest.json").write_text(manifest)
         there = open_dataset(f"mini-source:{copy}", "train").describe()
-        assert model_card._data(there).startswith("GCC, 8 images (")
+        assert model_card._data(there).startswith("GCC format, 8 images (")
         assert difference(source.describe(), there) is difference(there, source.describe()) is None
 
 
@@ -183,7 +183,7 @@ def test_a_figure_that_is_undefined_is_left_out(model: Path) -> None:
     figures = {"mae": 1.234, "mse": 2.0, "psnr": None, "ssim": 0.5, "game0": 1.234, "game1": 3.0, "background": 1.0}
     assert model_card.add_test(model, weights, {**about, **figures}) is None
     assert lines(model_card.text(model), "measured") == [
-        "MAE 1.23, MSE 2.00, SSIM 0.500, GAME(1) 3.00 on test, X, 1 images at 2x3 (names n), 2000-01-01"
+        "MAE 1.23, MSE 2.00, SSIM 0.500, GAME(1) 3.00 on test, X format, 1 images at 2x3 (names n), 2000-01-01"
     ]
     figures |= {"psnr": 20.0, "psnr_images": 1, "images": 2}
     assert model_card.add_test(model, weights, {**about, **figures}) is None
