@@ -357,11 +357,12 @@ class RunFolder:
         return json_digest(without_contents(checkpoints.current_names(read_object(self.config_path))))
 
     def consider(self, step: int, validation: float) -> None:
-        """Keep the model if its validation error is the lowest so far."""
+        """Keep the model if its validation error is the lowest so far, of those on what the source holds now."""
         if not math.isfinite(validation):
             raise TrainingStopped(f"the validation error is not finite after step {step}; {self.what_is_left()}")
         self.log.add(step, {"validation": validation})
-        if self.best["validation"] is None or validation < self.best["validation"]:
+        mended_since = any("source_data" in one and one["until_step"] >= self.best["step"] for one in self._held)
+        if self.best["validation"] is None or mended_since or validation < self.best["validation"]:
             self.best = {"step": step, "validation": validation}
             self.write_model(self.model_path, self.best)
             if self.fabric.is_global_zero:
