@@ -7,6 +7,7 @@ the ones it would have got, with any number of workers or processes.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
@@ -40,7 +41,8 @@ class Augmentation:
     jitter: float = 0.0  # strength of the colour changes
 
     def __post_init__(self) -> None:
-        if min(self.crop) < 1 or not 0 < self.scale[0] <= self.scale[1] or self.jitter < 0:
+        pixels = all(isinstance(side, int | np.integer) and side > 0 for side in self.crop)
+        if not pixels or not 0 < self.scale[0] <= self.scale[1] < math.inf or not 0 <= self.jitter < math.inf:
             raise InputError(
                 f"{self}: a crop has pixels, a scale is above 0 with its lower end first, jitter from 0 up"
             )

@@ -25,7 +25,7 @@ from sdcda_tutorial.networks import image_batch
 from sdcda_tutorial.rivals import cyclegan_losses as losses
 from sdcda_tutorial.rivals.cyclegan import REDUCTION, Discriminators, Generators, ImagePool
 from sdcda_tutorial.training import checkpoints
-from sdcda_tutorial.training.config import Lasting
+from sdcda_tutorial.training.config import Settings
 from sdcda_tutorial.training.hardware import Hardware, own_state
 from sdcda_tutorial.training.loop import Training, require_finite
 from sdcda_tutorial.training.rehearsal import Rehearsal
@@ -42,12 +42,12 @@ _SMALLEST = 24  # pixels a side: what leaves the discriminator one value
 
 
 @dataclass(frozen=True)
-class TranslationConfig(Lasting):
+class TranslationConfig(Settings):
     """Everything that decides the result of `train_translation`, apart from the data.
 
     Attributes:
         weights: of the loss terms; `method` switches the one of SE CycleGAN off.
-        steps, epochs: see `Lasting`.
+        steps, epochs: see `Settings`.
         batch_size: source images per step, and as many target images. 1, as in CycleGAN, gives the discriminators
             the most steps for the time.
         augmentation: of both domains, without jitter: the colours are to be learnt.
@@ -73,11 +73,8 @@ class TranslationConfig(Lasting):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if any(side % REDUCTION or side < _SMALLEST for side in self.augmentation.crop):
-            raise InputError(
-                f"crops of a translation have sides that are multiples of {REDUCTION} from {_SMALLEST} up, "
-                f"not {self.augmentation.crop[0]}x{self.augmentation.crop[1]}"
-            )
+        super().__post_init__()
+        self.refuse_crops(self.augmentation.crop, stride=REDUCTION, smallest=_SMALLEST)
 
     def method(self, name: str) -> TranslationConfig:
         """For "se-cyclegan" the same, for "cyclegan" without the structure term."""

@@ -18,7 +18,7 @@ from sdcda_tutorial.evaluation.pictures import show_pixels
 from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.rivals.cyclegan_losses import TranslationWeights, reconstruction_loss
 from sdcda_tutorial.rivals.translation import Translation, TranslationConfig, linear_decay
-from sdcda_tutorial.training.hardware import Hardware, own_state, one_thread
+from sdcda_tutorial.training.hardware import Hardware, one_thread, own_state
 
 GAIN = torch.tensor([0.6, 0.8, 0.5])[:, None, None]  # of red, green and blue
 OFFSET = torch.tensor([0.05, 0.0, 0.5])[:, None, None]

@@ -5,7 +5,8 @@ Learning rates are functions of the step alone, so a resumed run needs no saved 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import numpy as np
@@ -24,28 +25,62 @@ def polynomial(rate: float, step: int, steps: int) -> float:
     return rate * (1 - step / steps) ** 0.9
 
 
-class Lasting:
-    """A training of so many `steps` or, where they are zero, of so many `epochs` over the source."""
+# Settings that are numbers are from zero up; these have narrower bounds.
+ABOVE_ZERO = {"batch_size", "discriminator_width", "label_factor", "preview_every", "save_every", "stride"}
+ABOVE_ZERO |= {"validate_every", "width"}
+BELOW_ONE = {"average", "holdout", "threshold"}
+
+
+class Settings:
+    """Settings of one training, checked when they are made: a wrong one must not show after hours, or never.
+
+    A training does so many `steps` or, where they are zero, so many `epochs` over the source.
+    """
 
     steps: int
-    epochs: int
+    epochs: int = 0
     batch_size: int
 
+    def __post_init__(self) -> None:
+        """Raise an InputError at the first number that is none, or that is out of its bounds."""
+        for setting in fields(self):  # type: ignore[arg-type]
+            name, value = setting.name, getattr(self, setting.name)
+            if isinstance(value, np.generic):  # such as a seed from `np.arange`: plain numbers can be written down
+                value = value.item()
+                object.__setattr__(self, name, value)
+            if setting.type not in ("int", "float"):
+                continue
+            if not isinstance(value, int if setting.type == "int" else int | float) or isinstance(value, bool):
+                raise InputError(f"{name} is a {'whole ' if setting.type == 'int' else ''}number, not {value!r}")
+            bounds, within = "from 0 up", 0 <= value < math.inf
+            if name in ABOVE_ZERO:
+                bounds, within = "above 0", 0 < value < math.inf
+            elif name in BELOW_ONE:
+                bounds, within = "from 0 to below 1", 0 <= value < 1
+            if not within:
+                raise InputError(f"{name} is {bounds}, not {value}")
+
+    def refuse_crops(self, *crops: tuple[int, int], stride: int, smallest: int) -> None:
+        """Raise an InputError at a crop that a network cannot take: its sides are in pixels."""
+        for height, width in crops:
+            if height % stride or width % stride or min(height, width) < smallest:
+                sides = f"multiples of {stride} from {smallest} up"
+                raise InputError(f"the sides of a crop are {sides} here, not {height}x{width}")
+
     def total_steps(self, images: int) -> int:
-        """Steps over a source of so many images; an InputError where there would be no batch or no step."""
-        if self.batch_size < 1 or min(self.steps, self.epochs) < 0 or not (self.steps or self.epochs) or images < 1:
-            length = f"{self.steps} steps or {self.epochs} epochs of {images} images"
-            raise InputError(f"cannot do {length} in batches of {self.batch_size}; give positive numbers")
+        """Steps over a source of so many images; an InputError where there would be none."""
+        if images < 1 or not (self.steps or self.epochs):
+            raise InputError(f"{self.steps} steps or {self.epochs} epochs of {images} images are no training")
         return self.steps or max(1, self.epochs * images // self.batch_size)
 
 
 @dataclass(frozen=True)
-class AdaptationConfig(Lasting):
+class AdaptationConfig(Settings):
     """Everything that decides the result of `adapt`, apart from the data.
 
     Attributes:
         weights: λs, λt, λd of Eq. 5; all zero is training without adaptation.
-        steps, epochs: see `Lasting`.
+        steps, epochs: see `Settings`.
         batch_size: source images per step, and as many target images; over all processes.
         counter, stride, width, label_factor: see `networks.COUNTERS` and `CrowdCounter`.
         pretrained: start E from ImageNet weights (they need width 1).
@@ -87,25 +122,15 @@ class AdaptationConfig(Lasting):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if isinstance(value, np.generic):  # such as a seed from `np.arange`: plain numbers can be written down
-                object.__setattr__(self, name, value.item())
+        super().__post_init__()
         for name, known in (
             ("discriminator_sees", D_SEES), ("target_loss", TARGET_LOSSES), ("schedule", SCHEDULES),
         ):  # fmt: skip
             if (given := getattr(self, name)) not in known:
                 raise InputError(f"{name} is one of {', '.join(known)}, not {given!r}")
-        if not 0 <= self.holdout < 1 or not 0 <= self.average < 1:
-            raise InputError(f"holdout and average are from 0 to below 1, not {self.holdout} and {self.average}")
-        if not (self.label_factor > 0 and self.width > 0 and self.discriminator_width > 0):
-            raise InputError("label_factor, width and discriminator_width are above 0")
-        if self.validate_every < 1 or self.seed < 0:
-            raise InputError("validate_every is at least 1, and the seed not negative")
         smallest = 16 * self.stride if self.weights.needs_D and self.discriminator_sees == "features" else self.stride
-        for domain in (self.source, self.target) if self.needs_target else (self.source,):
-            if any(side % self.stride or side < smallest for side in domain.crop):
-                sides = f"multiples of {self.stride} from {smallest} up"
-                raise InputError(f"the sides of a crop are {sides} here, not {domain.crop[0]}x{domain.crop[1]}")
+        crops = [self.source.crop, self.target.crop][: 2 if self.needs_target else 1]
+        self.refuse_crops(*crops, stride=self.stride, smallest=smallest)
         if self.discriminator_sees == "mask" and self.weights.needs_D and not self.weights.needs_S:
             raise InputError("D can look at the mask only where there is an S: λs or λt must be above zero")
 
@@ -124,7 +149,7 @@ class AdaptationConfig(Lasting):
 
 
 @dataclass(frozen=True)
-class SegmenterConfig:
+class SegmenterConfig(Settings):
     """Everything that decides the mask model, apart from its data.
 
     Attributes:
@@ -143,3 +168,7 @@ class SegmenterConfig:
     dilate: int = 2
     save_every: int = 100
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_crops(self.augmentation.crop, stride=self.stride, smallest=self.stride)

@@ -72,7 +72,7 @@ def train_segmenter(
     """
     refuse_unlabelled(dataset)
     hardware, folder = hardware or Hardware(), Path(folder)
-    fabric = hardware.launch()
+    fabric, steps = hardware.launch(), config.total_steps(len(dataset))
     torch.manual_seed(config.seed)
     segmenter = Segmenter(config)
     if config.pretrained and not (resume and (folder / "last.safetensors").exists()):
@@ -110,9 +110,9 @@ def train_segmenter(
             modules={"segmenter": segmenter}, deployed={"counter.E": segmenter.E, "S": segmenter.S},
             optimizers={"segmenter": optimizer},
         ),
-        step=step, domains=[boxed], steps=config.steps, images=len(dataset), description="mask model",
+        step=step, domains=[boxed], steps=steps, images=len(dataset), description="mask model",
         report=report, workers=hardware.workers,
-        rates=lambda step: {"segmenter": polynomial(config.learning_rate, step, config.steps)},
+        rates=lambda step: {"segmenter": polynomial(config.learning_rate, step, steps)},
         save_every=config.save_every,
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)

@@ -247,7 +247,7 @@ def test_bad_input_is_one_line(source: CrowdDataset, target: CrowdDataset, run: 
     def started(**changes: Any) -> Callable[[], Path]:
         return lambda: train(source, target, tmp_path / "new", **changes)
 
-    complaint(started(batch_size=0), "in batches of 0")
+    complaint(started(batch_size=0), "batch_size is above 0")
     complaint(lambda: train(source, target, run), run, "`resume`")
     complaint(lambda: train(source, target, run, resume=True, pool=3), "pool = 2, not 3")
     complaint(lambda: train(source, source, run, resume=True), "target_data")

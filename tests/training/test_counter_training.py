@@ -35,6 +35,7 @@ from sdcda_tutorial.experiments.presets import METHODS, MINI, PAPER, PHOTOS, PRE
 from sdcda_tutorial.files import folder_digest
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.networks import CrowdCounter
+from sdcda_tutorial.rivals.translation import TranslationConfig
 from sdcda_tutorial.training import checkpoints, loop
 from sdcda_tutorial.training import counter_training as adaptation
 from sdcda_tutorial.training import mask_model as mask_model_module
@@ -727,17 +728,22 @@ def test_init_gives_the_networks_their_weights(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"steps": -1}, "give positive numbers"),
+        ({"steps": -1}, "steps is from 0 up, not -1"),
         ({"steps": 0}, "0 steps or 0 epochs"),
-        ({"steps": 0, "epochs": -3}, "-3 epochs"),
-        ({"batch_size": 0}, "in batches of 0"),
+        ({"steps": 2.5}, "steps is a whole number, not 2.5"),
+        ({"steps": True}, "steps is a whole number, not True"),
+        ({"steps": 0, "epochs": -3}, "epochs is from 0 up, not -3"),
+        ({"batch_size": 0}, "batch_size is above 0, not 0"),
         ({"schedule": "Polynomial"}, "schedule is one of polynomial, epochs, not 'Polynomial'"),
-        ({"holdout": -0.2}, "holdout and average are from 0 to below 1"),
-        ({"holdout": math.nan}, "holdout and average are from 0 to below 1"),
-        ({"label_factor": 0.0}, "are above 0"),
-        ({"width": -1.0}, "are above 0"),
-        ({"validate_every": 0}, "validate_every is at least 1"),
-        ({"seed": -1}, "the seed not negative"),
+        ({"holdout": -0.2}, "holdout is from 0 to below 1, not -0.2"),
+        ({"holdout": math.nan}, "holdout is from 0 to below 1, not nan"),
+        ({"average": 1.0}, "average is from 0 to below 1, not 1.0"),
+        ({"label_factor": 0.0}, "label_factor is above 0, not 0.0"),
+        ({"width": -1.0}, "width is above 0, not -1.0"),
+        ({"learning_rate": math.inf}, "learning_rate is from 0 up, not inf"),
+        ({"learning_rate": "1e-3"}, "learning_rate is a number, not '1e-3'"),
+        ({"validate_every": 0}, "validate_every is above 0, not 0"),
+        ({"seed": -1}, "seed is from 0 up, not -1"),
         ({"source": Augmentation((100, 100))}, "multiples of 8 from 8 up here, not 100x100"),
         ({"weights": LossWeights(0, 0, 1), "target": Augmentation((64, 128))}, "from 128 up here, not 64x128"),
     ],
@@ -751,6 +757,15 @@ def test_impossible_numbers_are_refused(changes: dict[str, Any], says: str, data
 def test_impossible_augmentations_kernels_and_hardware_are_refused() -> None:
     for make in (
         lambda: Augmentation((64, 0)),
+        lambda: Augmentation((64, 32.5)),  # type: ignore[arg-type]
+        lambda: Augmentation((64, 64), jitter=math.nan),
+        lambda: Augmentation((64, 64), scale=(0.5, math.inf)),
+        lambda: SegmenterConfig(steps=-1),
+        lambda: SegmenterConfig(threshold=1.5),
+        lambda: SegmenterConfig(augmentation=Augmentation((100, 100))),
+        lambda: TranslationConfig(pool=-1),
+        lambda: TranslationConfig(learning_rate=math.nan),
+        lambda: DensityKernel(sigma=math.nan),
         lambda: Augmentation((64, 64), scale=(0.0, 1.0)),
         lambda: Augmentation((64, 64), scale=(1.0, 0.5)),
         lambda: DensityKernel(sigma=0.0),
