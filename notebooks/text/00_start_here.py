@@ -187,10 +187,10 @@ start_here.show_results(*map(notebook.result, names))
 # | [02 Crowd masks](02_crowd_masks.ipynb) | from boxes to pseudo-masks that are wrong in a useful way | 40 |
 # | [03 Feature extractor](03_feature_extractor.ipynb) | E, and the domain gap made visible | 40 |
 # | [04 Density estimator](04_density_estimator.ipynb) | C, and where a source-only counter goes wrong | 35 |
-# | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 45 |
+# | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 40 |
 # | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two other losses | 45 |
-# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and collapse | 50 |
-# | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 80 |
+# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and collapse | 45 |
+# | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 75 |
 # | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 45 |
 # | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals | 50 |
 # | [11 Real data](11_real_data.ipynb) | from a data set or your photograph to a count | 40 |

@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 25
-#     minutes: 45
+#     minutes: 40
 # ---
 
 # %% [markdown]
@@ -13,7 +13,7 @@
 # **After this notebook you can** take pyramid pooling apart, follow every shape through S, compute
 # Eq. 7 by hand, and say how well S works on the target.
 #
-# **Time** 45 minutes (optional exercises: +18); runs in 25 s on two cores. **You need** notebook
+# **Time** 40 minutes (optional exercises: +18); runs in 25 s on two cores. **You need** notebook
 # 03, and to have met convolutions and batch norm.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
@@ -190,39 +190,6 @@ for name, network in {"E": E, "S": S}.items():
 
 # %% [markdown]
 # S is a third as large as E, and is thrown away after training.
-#
-# ## What does one position see?
-#
-# Use the gradient to find which positions of f one position depends on after pooling and
-# stretching.
-
-# %%
-def sees(grid, row=13, column=21):
-    """d (value at row, column after pooling and stretching) / d f, as a map."""
-    plane = torch.zeros(1, 1, 24, 32, requires_grad=True)
-    pooled = nnF.adaptive_avg_pool2d(plane, grid)
-    return torch.autograd.grad(stretch(pooled)[0, 0, row, column], plane)[0][0, 0]
-
-
-figure, axes = plt.subplots(1, 4, figsize=(10, 2.3), layout="constrained")
-for axis, grid in zip(axes, (1, 2, 3, 6)):
-    weight = sees(grid)
-    axis.imshow(weight, cmap="Blues", vmin=0)
-    axis.plot(21, 13, "o", color=colours.ORANGE, markersize=12, fillstyle="none")
-    axis.set_title(f"grid {grid}: largest weight {weight.max():.4f}")
-    axis.set(xticks=[], yticks=[])
-    axis.spines[:].set_visible(True)
-    seen = 100 * float((weight > 0).float().mean())
-    print(f"grid {grid}: sees {seen:3.0f} % of the image; the weights add up to {weight.sum():.3f}")
-notebook.show(
-    figure,
-    "What one position (ring) sees through each grid. White is nothing; each panel has its own "
-    "scale. The dark stripe under 3 and 6 is a column that two cells share.",
-)
-
-# %% [markdown]
-# Through the 6 × 6 grid a position sees its near surroundings (11 % of the image), through the
-# coarser grids more, up to the whole image.
 #
 # ## Does S use its surroundings?
 #

@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 90
-#     minutes: 80
+#     minutes: 75
 # ---
 
 # %% [markdown]
@@ -13,7 +13,7 @@
 # **After this notebook you can** write one step of the method, say which loss trains which network,
 # train it yourself, and predict what happens when one setting changes.
 #
-# **Time** 80 minutes (optional exercise: +6); runs in 90 s on two cores. **You need** notebooks
+# **Time** 75 minutes (optional exercise: +6); runs in 90 s on two cores. **You need** notebooks
 # 04 to 07.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
@@ -28,16 +28,11 @@ from sdcda_tutorial.teaching import notebook
 notebook.begin()
 
 # %%
-import tempfile
-from dataclasses import replace
-from pathlib import Path
-from unittest.mock import patch
-
 import matplotlib.pyplot as plt
 import torch
 from IPython.display import Markdown, display
 
-from sdcda_tutorial import losses, training
+from sdcda_tutorial import losses
 from sdcda_tutorial.adaptation import Adaptation
 from sdcda_tutorial.datasets.batches import SOURCE, TARGET, Batches, PseudoMasked
 from sdcda_tutorial.evaluation import colours
@@ -48,8 +43,6 @@ from sdcda_tutorial.teaching import laboratory, method_drawing
 from sdcda_tutorial.teaching.demos.training_replay import read_log, render_training_replay
 from sdcda_tutorial.teaching.demos.training_replay import training_replay
 from sdcda_tutorial.teaching.exercises import check
-from sdcda_tutorial.training.checkpoints import load
-from sdcda_tutorial.training.counter_training import AdaptationOnDevice
 
 method_drawing.show()
 
@@ -65,7 +58,7 @@ method_drawing.show()
 # ## What goes into one step
 #
 # A step gets a batch of each domain. The source comes with density maps and exact masks, the target
-# only with the pseudo-masks of notebook 02.
+# only with the pseudo-masks of notebook 02. Each domain has its own `stream` of random crops.
 
 # %% tags=["nbval-ignore-output"]
 lab = laboratory.Laboratory()
@@ -321,38 +314,6 @@ lab.mine()
 # lab.run(own=True)  # take away the first # when at least one function is yours
 
 # %% [markdown]
-# ## Stop and resume
-#
-# A run saves weights, optimisers and its step in one file. Crops, flips and dropout are functions
-# of the seed and the step. So a run that loses power in its fourth step resumes as if nothing had
-# happened:
-
-# %% tags=["nbval-ignore-output"]
-folder = Path(tempfile.mkdtemp())
-tiny = replace(config, steps=5, batch_size=2, validate_every=2, holdout=0.0)
-options = {"pseudo_masks": masks, "init": notebook.CHECKPOINTS / "noadapt-early.safetensors"}
-_ = training.adapt(world.source, target, tiny, folder / "unbroken", **options)
-whole_step, steps = AdaptationOnDevice.step, iter(range(5))
-
-
-def power_cut(*batch):
-    assert next(steps) < 3, "power cut"
-    return whole_step(*batch)
-
-
-with patch.object(AdaptationOnDevice, "step", power_cut):
-    try:
-        training.adapt(world.source, target, tiny, folder / "broken", **options)
-    except AssertionError as error:
-        print(error)
-_ = training.adapt(world.source, target, tiny, folder / "broken", resume=True, **options)
-
-# %%
-a, b = (load(folder / name / "last.safetensors")[0] for name in ("unbroken", "broken"))
-gap = max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
-print(f"largest difference in {len(a)} tensors of weights and optimisers: {gap}")
-
-# %% [markdown]
 # ## On a GPU
 #
 # The paper's scale is this loop with other settings (`PAPER` instead of `MINI`): full width,
@@ -360,9 +321,12 @@ print(f"largest difference in {len(a)} tensors of weights and optimisers: {gap}"
 # was measured on a GPU) and says how several GPUs share a batch. On the command line:
 #
 # ```bash
-# sdcda train --method se+fd --preset mini --out runs/mine      # mask model, masks, warm start, SE+FD; or --resume
+# sdcda train --method se+fd --preset mini --out runs/mine      # mask model, masks, warm start, SE+FD
 # sdcda evaluate --checkpoint runs/mine/se+fd/model.safetensors
 # ```
+#
+# If a run is killed, the same command with `--resume` goes on from its last checkpoint. Crops,
+# flips and dropout depend only on the seed and the step, so it draws what it would have drawn.
 #
 # ## Replay the long runs
 #

@@ -92,7 +92,7 @@ notebook.show(
 #  + \iota\, \underbrace{\lvert G_s(x^s) - x^s \rvert}_{\text{identity}} \Big)
 #  + \mu\, \underbrace{(1 - SSIM(G_s(G_t(x^s)), x^s))}_{\text{structure: SE CycleGAN}}$$
 #
-# and the same with the domains exchanged. All terms are means over pixels or patches.
+# and the same with the domains exchanged. The Greek letters are weights; all terms are means.
 
 # %%
 notebook.code(losses.fooling_loss, losses.reconstruction_loss, losses.generator_loss)

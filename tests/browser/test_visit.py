@@ -123,7 +123,7 @@ def answer(lab: Lab, chromium: BrowserContext, clone: Path) -> None:
     for number, (name, first, line) in enumerate([
         ("01_density_maps", "import numpy as np", WIDTH),
         ("06_masked_target_loss", "import numpy as np", MEANS),
-        ("08_adversarial_training", "import tempfile", SHORT),
+        ("08_adversarial_training", "import matplotlib", SHORT),
     ]):  # fmt: skip
         path = f"work/{name}.ipynb"
         reader = Reader(opened(chromium, lab, path))
