@@ -73,8 +73,8 @@ def density_map(
     Raises:
         ValueError: the points are not (N, 2) or not finite, sigma is not positive, or kernel_size is not odd.
     """
-    if not 0 < sigma < np.inf or kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"sigma must be positive and kernel_size odd, not {sigma} and {kernel_size}")
+    if not 1e-3 <= sigma < np.inf or kernel_size < 1 or kernel_size % 2 != 1:
+        raise ValueError(f"sigma must be from 0.001 up and kernel_size odd, not {sigma} and {kernel_size}")
     if kernel not in ("fixed", "adaptive"):
         raise ValueError(f'kernel is "fixed" or "adaptive", not {kernel!r}')
     heads = coordinates(points, 2, "points")

@@ -60,9 +60,11 @@ def from_points(points: np.ndarray, size: tuple[int, int], *, radius: float | No
 
 
 def from_probability(probability: np.ndarray, threshold: float = 0.5, *, dilate: int = 0) -> np.ndarray:
-    """Crowd where the (H, W) probability is above `threshold`, grown by `dilate` pixels to every side."""
+    """Crowd where the (H, W) probability is above `threshold`, 0 to 1, grown by `dilate` pixels to every side."""
+    if not 0 <= threshold <= 1 or dilate < 0 or dilate != int(dilate):  # 30 % as 30 would call all background
+        raise InputError(f"threshold is from 0 to 1 and dilate whole and not negative, not {threshold} and {dilate}")
     mask = (np.asarray(probability) > threshold).astype(np.uint8)
-    return scipy.ndimage.maximum_filter(mask, size=2 * dilate + 1) if dilate else mask
+    return scipy.ndimage.maximum_filter(mask, size=2 * int(dilate) + 1) if dilate else mask
 
 
 def path_of(folder: str | Path, name: str) -> Path:
@@ -71,7 +73,9 @@ def path_of(folder: str | Path, name: str) -> Path:
 
 
 def write_png(path: str | Path, mask: np.ndarray) -> None:
-    """Write a mask as a PNG of 0 and 255, so that an image viewer shows it, atomically."""
+    """Write a mask of 0 and 1 as a PNG of 0 and 255, so that an image viewer shows it, atomically."""
+    if not np.isin(mask, (0, 1)).all():  # probabilities would all become background
+        raise ValueError("a mask holds 0 and 1; make one of probabilities with `from_probability`")
     with atomic_path(path) as temporary:
         Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, format="PNG")
 

@@ -5,7 +5,6 @@ E extracts features f, S predicts the crowd mask ẑ, D tells the domains apart,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -35,9 +34,7 @@ def batch_for(network: nn.Module, image: np.ndarray) -> Tensor:
     """`image_batch` of one (H, W, 3) image, where the network's weights are; an InputError unless they are float32."""
     weights = next(network.parameters(), torch.empty(0))
     if weights.dtype != torch.float32:
-        raise InputError(
-            f"the network's weights are {weights.dtype}; give network.float(); half precision is torch.autocast's"
-        )
+        raise InputError(f"the network's weights are {weights.dtype}; give network.float(), for half torch.autocast")
     return image_batch(image[None]).to(weights.device)
 
 
@@ -66,8 +63,8 @@ class FeatureExtractor(nn.Module):
 
     def __init__(self, stride: int = 16, width: float = 1.0) -> None:
         super().__init__()
-        if stride not in _LAST_LAYER:
-            raise ValueError(f"stride is 16 or 8, not {stride}")
+        if stride not in _LAST_LAYER or not width > 0:
+            raise ValueError(f"stride is 16 or 8 and width above 0, not {stride} and {width}")
         layers, channels = list[nn.Module](), 3
         for block in _BLOCKS[: _LAST_LAYER[stride]]:
             if block == "M":
@@ -100,8 +97,7 @@ class SemanticExtractor(nn.Module):
         bins: the grids, PSPNet's 1, 2, 3, 6 (the authors' later code: 1, 2, 4, 6).
 
     Shapes:
-        f: (B, channels, H / stride, W / stride); while training B > 1, since the 1×1 grid's batch norm
-            cannot estimate a variance from one value.
+        f: (B, channels, H / stride, W / stride); in training B > 1: the 1×1 grid's batch norm needs two values.
         logits: (B, 1, H, W); ẑ = sigmoid(logits) is the probability of crowd.
     """
 
@@ -183,9 +179,9 @@ class DensityEstimator(nn.Module):
 
     def __init__(self, channels: int, stride: int, kernels: str = "paper") -> None:
         super().__init__()
-        if kernels not in ("paper", "authors"):
-            raise ValueError(f'kernels is "paper" or "authors", not {kernels!r}')
-        steps = int(math.log2(stride))
+        steps = stride.bit_length() - 1
+        if kernels not in ("paper", "authors") or stride != 2**steps:
+            raise ValueError(f'kernels is "paper" or "authors", stride a power of two, not {kernels!r} and {stride}')
         widths = [max(1, channels >> i) for i in range(steps + 1)]  # 512, 256, 128, 64, 32
         sizes = [3] * steps if kernels == "paper" else [1, 9, 7, 5][:steps]
         self.convolutions = nn.ModuleList(
@@ -286,4 +282,6 @@ def make_counter(counter: str, **architecture: Any) -> CrowdCounter:
     """
     if counter not in COUNTERS:
         raise ValueError(f"there is no counter {counter!r} among {', '.join(COUNTERS)}; SFCN comes with `rivals`")
-    return COUNTERS[counter](**architecture)
+    made = COUNTERS[counter](**architecture)
+    made.architecture["counter"] = counter  # by which a checkpoint finds it again
+    return made

@@ -41,10 +41,10 @@ class Augmentation:
     jitter: float = 0.0  # strength of the colour changes
 
     def __post_init__(self) -> None:
-        pixels = all(isinstance(side, int | np.integer) and side > 0 for side in self.crop)
-        if not pixels or not 0 < self.scale[0] <= self.scale[1] < math.inf or not 0 <= self.jitter < math.inf:
+        pixels = len(self.crop) == 2 and all(isinstance(side, int | np.integer) and side > 0 for side in self.crop)
+        if not pixels or not 0 < self.scale[0] <= self.scale[1] < math.inf or not 0 <= self.jitter <= 1:
             raise InputError(
-                f"{self}: a crop has pixels, a scale is above 0 with its lower end first, jitter from 0 up"
+                f"{self}: a crop has pixels, a scale is above 0 with its lower end first, jitter from 0 to 1"
             )
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -61,7 +61,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class DensityKernel:
-    """Which Gaussian `density_map` renders; see there."""
+    """Which Gaussian `density_map` renders; see there. An adaptive σ follows the heads that are left in the crop."""
 
     kernel: Kernel = "fixed"
     sigma: float = 4.0

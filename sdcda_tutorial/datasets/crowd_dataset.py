@@ -286,11 +286,14 @@ class CrowdDataset(Sequence[Sample]):
         image, stored = self._decode(entry)
         labels = self._labels(entry, stored)
         inside = ((labels.points >= 0) & (labels.points < stored[::-1])).all(axis=1)
+        mask = self._mask(entry, stored)
+        if mask is not None and mask.shape != tuple(stored):  # a resize would stretch it, and nobody would be told
+            raise InputError(f"{entry.name}: its mask {mask.shape} has not the size {tuple(stored)} of its image")
         sample = Sample(
             image=image,
             points=keep_inside(labels.points[inside], stored),
             boxes=clip_boxes(labels.boxes, stored),
-            mask=self._mask(entry, stored),
+            mask=mask,
             name=entry.name,
             dropped=int((~inside).sum()),
             labelled=self.labelled,

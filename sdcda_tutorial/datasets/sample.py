@@ -36,6 +36,8 @@ class Sample:
 
     def __post_init__(self) -> None:
         checked(self.image, 3)  # floats would become black where colours change, and nobody would be told
+        if self.points.ndim != 2 or self.points.shape[1] != 2:  # one point (2,) would count as two
+            raise ValueError(f"points must be (N, 2), not {self.points.shape}")
 
     @property
     def size(self) -> tuple[int, int]:

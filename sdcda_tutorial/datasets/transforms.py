@@ -53,12 +53,13 @@ def flip(sample: Sample) -> Sample:
     """Mirror left and right: x becomes W - x.
 
     Pixel column c covers [c, c + 1), and its mirror image [W - c - 1, W - c): a half-open interval turns into one that
-    is open at the other end. Only a point at exactly x = 0 notices: it would land on W, outside. It is moved to the
-    largest float32 below W, so that no head is lost.
+    is open at the other end. A point at a whole x notices: it would land in the next pixel, or outside. Its mirror
+    image is the mirrored pixel's whole number, so every head stays in its pixel.
     """
     width = sample.size[1]
     points = sample.points.copy()
-    points[:, 0] = width - points[:, 0]
+    x = width - points[:, 0]
+    points[:, 0] = np.where(x == np.floor(x), x - 1, x)
 
     def mirror(boxes: np.ndarray) -> np.ndarray:
         x0, y0, x1, y1 = boxes.T

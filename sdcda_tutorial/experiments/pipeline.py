@@ -86,7 +86,7 @@ class Experiment:
 
         Args:
             method: names the run's folder, and the configuration where none is given: see `Preset.method`.
-            config: another configuration, for ablations.
+            config: another configuration, for ablations; its seed is the experiment's.
             resume: go on with a run of this method that was interrupted.
         """
         config = config or self.preset.method(method)
@@ -108,6 +108,10 @@ class Experiment:
     def check(self, method: str, config: AdaptationConfig, *, resume: bool = False) -> None:
         """Raise an InputError for what can be known before processes are started and the long parts begin."""
         folder = self.folder / self.preset.run_name(method)
+        if config.seed not in (self.seed, self.preset.method(method).seed):
+            raise InputError(
+                f"the configuration has seed {config.seed}, but the experiment has {self.seed}; give both the same"
+            )
         if (folder / "config.json").exists() and not resume:
             with one_writer(folder):  # a run that is still going on is said first: it cannot be resumed
                 raise InputError(f"{folder} already holds a run; pass `resume` to go on, or choose another `folder`")

@@ -29,6 +29,7 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import put_in_place, read_json, require_writable, write_json
 from sdcda_tutorial.guards.endings import end_with_parent, left_to_the_parent
 from sdcda_tutorial.guards.locks import one_writer
+from sdcda_tutorial.guards.numbers import check_numbers
 from sdcda_tutorial.mini_world.drawing import DEFAULT_STRENGTH, render
 from sdcda_tutorial.mini_world.native_formats import write_crowdhuman, write_gcc, write_shanghaitech
 from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
@@ -62,6 +63,9 @@ class MiniWorldSettings:
     target_train: int = 200
     target_test: int = 150
     third_train: int = 400
+
+    def __post_init__(self) -> None:
+        check_numbers(self, above_zero=("height", "width"))
 
 
 def ensure_mini_world(

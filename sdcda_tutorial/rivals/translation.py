@@ -21,7 +21,7 @@ from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path
-from sdcda_tutorial.networks import image_batch
+from sdcda_tutorial.networks import batch_for
 from sdcda_tutorial.rivals import cyclegan_losses as losses
 from sdcda_tutorial.rivals.cyclegan import REDUCTION, Discriminators, Generators, ImagePool
 from sdcda_tutorial.training import checkpoints
@@ -270,7 +270,7 @@ def translation_quality(
     for name, images, forth, back in (("source", source, G, F), ("target", target, F, G)):
         rows = []
         for index in range(0, len(images), math.ceil(len(images) / QUALITY_IMAGES)):
-            x = image_batch(images[index].image[None])
+            x = batch_for(generators, images[index].image)
             made = forth(x)
             cycle = back(made)
             structure, kept = losses.structure_loss(cycle, x), losses.structure_loss(_gray(made), _gray(x))

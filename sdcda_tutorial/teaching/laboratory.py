@@ -28,7 +28,7 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from sdcda_tutorial import training
+from sdcda_tutorial import __version__, training
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
@@ -128,7 +128,9 @@ class Laboratory:
                 (self.folder / settings.key / "last.safetensors").unlink(missing_ok=True)  # only needed to go on
                 lines += said
             else:
-                lines.append(f"This run was made on {found.about.get('date')} and is shown again: {path}")
+                by = found.about.get("versions", {}).get("sdcda-tutorial", "?")
+                made = f"on {found.about.get('date')}" + (f" by version {by}" if by != __version__ else "")
+                lines.append(f"This run was made {made} and is shown again: {path}")
         self.made = [run for run in self.made if run.settings != settings] + [found]
         return found, lines
 

@@ -59,7 +59,7 @@ class Settings:
             value = getattr(self, name)
             if not _is_number(value) or not 0 <= value < math.inf:
                 raise InputError(f"{name} is a number from 0 up, not {value!r}")
-            object.__setattr__(self, name, float(value))
+            object.__setattr__(self, name, float(value) + 0.0)  # -0 is 0
         if not 0 < self.learning_rate <= 1:
             raise InputError(f"learning_rate is above 0 and at most 1, not {self.learning_rate:g}")
         for name, low, high in (("seed", 0, 10**6), ("steps", 1, 1000)):

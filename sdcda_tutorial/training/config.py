@@ -5,15 +5,14 @@ Learning rates are functions of the step alone, so a resumed run needs no saved 
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Literal
-
-import numpy as np
 
 from sdcda_tutorial.datasets.batches import Augmentation, DensityKernel
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.guards.numbers import check_numbers
 from sdcda_tutorial.losses import LossWeights
+from sdcda_tutorial.networks import COUNTERS
 
 D_SEES = ("features", "mask", "density")
 SCHEDULES = ("polynomial", "epochs")
@@ -25,40 +24,21 @@ def polynomial(rate: float, step: int, steps: int) -> float:
     return rate * (1 - step / steps) ** 0.9
 
 
-# Settings that are numbers are from zero up; these have narrower bounds.
+# Numbers are from zero up; these have narrower bounds.
 ABOVE_ZERO = {"batch_size", "discriminator_width", "label_factor", "preview_every", "save_every", "stride"}
 ABOVE_ZERO |= {"validate_every", "width"}
 BELOW_ONE = {"average", "holdout", "threshold"}
 
 
 class Settings:
-    """Settings of one training, checked when they are made: a wrong one must not show after hours, or never.
-
-    A training does so many `steps` or, where they are zero, so many `epochs` over the source.
-    """
+    """Settings of one training: so many `steps` or, where they are zero, so many `epochs` over the source."""
 
     steps: int
     epochs: int = 0
     batch_size: int
 
     def __post_init__(self) -> None:
-        """Raise an InputError at the first number that is none, or that is out of its bounds."""
-        for setting in fields(self):  # type: ignore[arg-type]
-            name, value = setting.name, getattr(self, setting.name)
-            if isinstance(value, np.generic):  # such as a seed from `np.arange`: plain numbers can be written down
-                value = value.item()
-                object.__setattr__(self, name, value)
-            if setting.type not in ("int", "float"):
-                continue
-            if not isinstance(value, int if setting.type == "int" else int | float) or isinstance(value, bool):
-                raise InputError(f"{name} is a {'whole ' if setting.type == 'int' else ''}number, not {value!r}")
-            bounds, within = "from 0 up", 0 <= value < math.inf
-            if name in ABOVE_ZERO:
-                bounds, within = "above 0", 0 < value < math.inf
-            elif name in BELOW_ONE:
-                bounds, within = "from 0 to below 1", 0 <= value < 1
-            if not within:
-                raise InputError(f"{name} is {bounds}, not {value}")
+        check_numbers(self, above_zero=ABOVE_ZERO, below_one=BELOW_ONE)
 
     def refuse_crops(self, *crops: tuple[int, int], stride: int, smallest: int) -> None:
         """Raise an InputError at a crop that a network cannot take: its sides are in pixels."""
@@ -125,6 +105,7 @@ class AdaptationConfig(Settings):
         super().__post_init__()
         for name, known in (
             ("discriminator_sees", D_SEES), ("target_loss", TARGET_LOSSES), ("schedule", SCHEDULES),
+            ("counter", tuple(COUNTERS)),
         ):  # fmt: skip
             if (given := getattr(self, name)) not in known:
                 raise InputError(f"{name} is one of {', '.join(known)}, not {given!r}")

@@ -5,6 +5,7 @@ adapt(source, target, config, folder, pseudo_masks=...)  # -> folder/model.safet
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -24,6 +25,7 @@ from sdcda_tutorial.datasets.sample import Sample, refuse_unlabelled
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import folder_digest
 from sdcda_tutorial.folding import folded
+from sdcda_tutorial.guards.provenance import CONTENTS
 from sdcda_tutorial.networks import CrowdCounter, FeatureDiscriminator, SemanticExtractor, make_counter
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training import checkpoints
@@ -92,8 +94,12 @@ class AdaptationOnDevice(Adaptation):
     def step(self, source: Batch, target: Batch | None) -> dict[str, Tensor]:
         """The step on this process's share of a batch; where memory is short, in parts whose gradients add up.
 
-        A NaN or infinite loss is a FloatingPointError; the weights it would have moved are untouched.
+        A NaN or infinite loss is a FloatingPointError; the weights it would have moved are untouched. In parts, both
+        domains have equal numbers of images, else a ValueError.
         """
+        if self._parts > 1 and target is not None and len(source["image"]) != len(target["image"]):
+            numbers = f"{len(source['image'])} and {len(target['image'])}"
+            raise ValueError(f"a batch in parts has as many target images as source images, not {numbers}")
         terms: dict[str, Tensor] = {}
         parts = zip(micro_batches(source, self._parts), micro_batches(target, self._parts), strict=True)
         for self._part, (part_s, part_t) in enumerate(parts, start=1):
@@ -175,9 +181,8 @@ def adapt(
         InputError: data, masks, checkpoint or folder do not fit.
         TrainingStopped: a loss became NaN or infinite.
     """
-    hardware, folder = hardware or Hardware(), Path(folder)
+    hardware, folder, (trained_on, held_out) = hardware or Hardware(), Path(folder), split_source(source, config)
     fabric = hardware.launch()
-    trained_on, held_out = split_source(source, config)
     steps = config.total_steps(len(trained_on))
     # Before anything is written: a missing mask must not leave a folder that counts as a run.
     domains = _domains(trained_on, target, pseudo_masks, config, fabric, rehearsal is not None)
@@ -185,19 +190,20 @@ def adapt(
     hardware.refuse_small_parts(config.batch_size, fabric.world_size, at_least)
 
     adaptation = AdaptationOnDevice(config, fabric)
-    counter = adaptation.plain.counter
     if init is not None:
-        _load_other_model(adaptation.plain, init)
+        before = _load_other_model(adaptation.plain, init)
+        if held_out is not None and fabric.is_global_zero:
+            _tell_of_images_learnt_before(init, before, source, config)
     elif config.pretrained and not (resume and (folder / "last.safetensors").exists()):
         with fabric.rank_zero_first(local=True):  # one download a machine
-            load_imagenet_weights(counter.E, vgg_weights)
+            load_imagenet_weights(adaptation.plain.counter.E, vgg_weights)
     adaptation.begin(hardware)
 
     training = Training(
         RunFolder(
             folder, fabric=fabric, records=records or Records(), rests_on=_run_beside(folder, init),
             modules=adaptation.modules(), deployed=adaptation.parts(), optimizers=adaptation.optimizers,
-            **_about(config, counter, source, target, pseudo_masks, init, vgg_weights, hardware.accumulate),
+            **_about(config, adaptation.plain, source, target, pseudo_masks, init, vgg_weights, hardware.accumulate),
         ),
         step=adaptation.step, domains=domains, steps=steps, images=len(trained_on), description=description,
         report=report, workers=hardware.workers, rates=lambda step: config.rates(step, steps, len(trained_on)),
@@ -213,18 +219,34 @@ def _run_beside(folder: Path, init: str | Path | None) -> Path | None:
     return other if other is not None and other.resolve().parent == folder.resolve().parent else None
 
 
-def _load_other_model(networks: Networks, path: str | Path) -> None:
-    """E and C of a checkpoint, and S where it has one: a new S would begin by pulling E towards noise."""
+def _load_other_model(networks: Networks, path: str | Path) -> dict[str, Any]:
+    """E and C of a checkpoint, and S where it has one: a new S would begin by pulling E towards noise. Its card."""
     tensors, card = checkpoints.load(path)
     checkpoints.refuse_other_architecture(card, networks.counter.architecture, path)
     checkpoints.load_weights(networks.counter, tensors, "counter", path)
     if networks.S is not None and any(name.startswith("S.") for name in tensors):
         checkpoints.load_weights(networks.S, tensors, "S", path)
+    return card
+
+
+def _tell_of_images_learnt_before(
+    init: str | Path, card: Mapping[str, Any], source: CrowdDataset, config: AdaptationConfig
+) -> None:
+    """A note where a model begins in weights that may have learnt from the images that are to choose it."""
+    before = card.get("config", {})
+    then, now = ((one.get("seed"), one.get("holdout")) for one in (before, asdict(config)))
+    same = (before.get("source_data") or {}).get(CONTENTS) == source.describe()[CONTENTS]
+    if same and then != now:
+        what = f"seed {then[0]} and holdout {then[1]}, not {now[0]} and {now[1]}"
+        print(
+            f"note: {init} may have learnt from images that are held out here to choose the model; it had {what}",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
 
 
 def _about(
     config: AdaptationConfig,
-    counter: CrowdCounter,
+    networks: Networks,
     source: CrowdDataset,
     target: CrowdDataset | None,
     pseudo_masks: str | Path | None,
@@ -243,7 +265,11 @@ def _about(
     }
     asked |= imagenet_origin(config.pretrained and init is None, vgg_weights)
     origin = None if masks is None else origin_of_masks(masks)
-    card: dict[str, Any] = {"kind": "adaptation", "architecture": {"counter": counter.architecture}, "masks": origin}
+    card: dict[str, Any] = {
+        "kind": "adaptation",
+        "architecture": {"counter": networks.counter.architecture},
+        "masks": origin,
+    }
     card |= {"micro_batches": accumulate} if accumulate > 1 else {}  # batch norm sees one at a time
     return {"config": asked, "card": card}
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.guards.numbers import check_numbers
 from sdcda_tutorial.networks import FeatureExtractor
 from sdcda_tutorial.training.processes import cluster_environment, in_processes, number_started, started
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric  # slow to import
 
 T = TypeVar("T")
+
+ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Hardware:
 
     Attributes:
         devices, nodes: processes on each machine, one per device, and machines; all of them share a batch.
-        precision: "auto", or one of lightning-fabric's: "32-true", "bf16-mixed", "16-mixed".
+        precision: one of `PRECISIONS`; "auto" is half precision where the hardware computes in it.
         accumulate: micro-batches into which each process divides its share of a batch.
         workers: processes that prepare batches; None: none on a CPU, a few with a GPU.
         checkpoint_activations: compute the activations of E again for the gradient instead of keeping them.
@@ -51,8 +55,10 @@ class Hardware:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        if min(self.devices, self.nodes, self.accumulate) < 1:
-            raise InputError("`devices`, `nodes` and `accumulate` are at least 1")
+        check_numbers(self, above_zero=("devices", "nodes", "accumulate"))
+        for name, known in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
+            if (given := getattr(self, name)) not in known:
+                raise InputError(f"{name} is one of {', '.join(known)}, not {given!r}")
         if self.compile and self.checkpoint_activations:
             raise InputError(
                 "a compiled network cannot compute its activations again; drop `compile` or `checkpoint_activations`"

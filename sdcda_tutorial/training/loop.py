@@ -152,7 +152,7 @@ class Training:
         # Dropout draws from torch's generator: seeded by the step, a resumed run draws what the unbroken one did. Each
         # process has other images, so it draws for itself.
         seed, rank = int(self.run.config["seed"]), self.run.fabric.global_rank
-        torch.manual_seed(seed * 1_000_003 + step + 500_009 * rank)
+        torch.manual_seed((seed * 1_000_003 + step + 500_009 * rank) % 2**63)
         with enough_memory(f"step {step}", IN_PARTS):
             return self.step(*batch)
 

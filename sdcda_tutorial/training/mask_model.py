@@ -174,8 +174,7 @@ def write_pseudo_masks(
         InputError: a threshold or dilation that makes no sense, no segmenter in the checkpoint, or the folder holds
             masks of another origin, or changed ones.
     """
-    if not 0 <= threshold <= 1 or dilate < 0 or dilate != int(dilate):  # 30 % as 30 would call all background
-        raise InputError(f"threshold is from 0 to 1 and dilate whole and not negative, not {threshold} and {dilate}")
+    masks.from_probability(np.zeros((1, 1)), threshold, dilate=dilate)  # impossible settings raise now
     threshold, dilate, folder = float(threshold), int(dilate), Path(folder)  # of whatever kind of number
     fabric = (hardware or Hardware()).launch()
     segmenter, _ = checkpoints.load_segmenter(checkpoint)

@@ -31,6 +31,7 @@ from torch.optim import Optimizer
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.files import json_digest, parse_json, read_json, read_object, regular_file, write_json, write_text
+from sdcda_tutorial.guards.numbers import check_numbers
 from sdcda_tutorial.guards.provenance import (
     RECORDED_LATER,
     contents_of,
@@ -59,6 +60,7 @@ class Records:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.tensorboard:
             summary_writer()
 

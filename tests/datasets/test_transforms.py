@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdcda_tutorial.datasets import Sample
 from sdcda_tutorial.datasets import transforms as T
+from sdcda_tutorial.density import density_map
 from sdcda_tutorial.errors import InputError
 
 JITTER = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "channel": 0.0}
@@ -109,10 +111,12 @@ def test_flip_of_whole_pixels_twice_is_exactly_the_identity(sample: Sample) -> N
     assert_aligned(T.flip(sample))
 
 
-def test_a_head_on_the_left_border_survives_the_flip() -> None:
-    sample = Sample(image=np.zeros((4, 10, 3), np.uint8), points=np.array([[0, 1], [2.5, 1]], np.float32))
+def test_a_head_at_a_whole_number_stays_in_its_pixel_when_it_is_flipped() -> None:
+    """Labels that are clicked or stored as integers are; the map of the mirrored image is the mirrored map."""
+    sample = Sample(image=np.zeros((40, 64, 3), np.uint8), points=np.array([[0, 1], [20, 10], [2.5, 30]], np.float32))
     flipped = T.flip(sample)
-    assert flipped.points[0, 0] == np.nextafter(np.float32(10), np.float32(0)) and flipped.points[1, 0] == 7.5
+    assert flipped.points[:, 0].tolist() == [63, 43, 61.5]
+    torch.testing.assert_close(density_map(flipped.points, (40, 64)), density_map(sample.points, (40, 64)).flip(1))
 
 
 @given(inside_points(), st.integers(1, 80), st.integers(1, 80))

@@ -66,6 +66,12 @@ def test_probe_finds_nothing_where_there_is_nothing():
     assert 0.4 < np.mean(told) < 0.6
 
 
+def test_features_that_say_nothing_are_right_by_half() -> None:
+    """As a guess is: an E that gives zeros is not better aligned than chance."""
+    for shape in ((10, 4), (9, 4), (10, 8, 4)):
+        assert linear_probe(torch.zeros(shape), torch.zeros(shape)) == pytest.approx(0.5, abs=0.06)
+
+
 def test_probe_of_places_is_fitted_to_images_that_it_is_not_asked_about():
     generator = torch.Generator().manual_seed(0)
     # Every image has a place of its own in feature space, and all its places lie there: no domain, much to remember.

@@ -26,7 +26,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sdcda_tutorial import losses, masks
-from sdcda_tutorial.datasets import CrowdDataset, open_dataset
+from sdcda_tutorial.datasets import CrowdDataset, Sample, open_dataset
 from sdcda_tutorial.datasets.batches import Augmentation, Batches, DensityKernel
 from sdcda_tutorial.datasets.crowd_dataset import Entry
 from sdcda_tutorial.errors import InputError, TrainingStopped
@@ -34,7 +34,8 @@ from sdcda_tutorial.experiments.pipeline import Experiment
 from sdcda_tutorial.experiments.presets import METHODS, MINI, PAPER, PHOTOS, PRESETS, Preset
 from sdcda_tutorial.files import folder_digest
 from sdcda_tutorial.losses import LossWeights
-from sdcda_tutorial.networks import CrowdCounter
+from sdcda_tutorial.mini_world import MiniWorldSettings
+from sdcda_tutorial.networks import COUNTERS, CrowdCounter, DensityEstimator
 from sdcda_tutorial.rivals.translation import TranslationConfig
 from sdcda_tutorial.training import checkpoints, loop
 from sdcda_tutorial.training import counter_training as adaptation
@@ -45,7 +46,7 @@ from sdcda_tutorial.training.counter_training import adapt, split_source
 from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.loop import Training
 from sdcda_tutorial.training.mask_model import PROVENANCE, SegmenterConfig, train_segmenter, write_pseudo_masks
-from sdcda_tutorial.training.saving import RunFolder
+from sdcda_tutorial.training.saving import Records, RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -743,7 +744,10 @@ def test_init_gives_the_networks_their_weights(
         ({"learning_rate": math.inf}, "learning_rate is from 0 up, not inf"),
         ({"learning_rate": "1e-3"}, "learning_rate is a number, not '1e-3'"),
         ({"validate_every": 0}, "validate_every is above 0, not 0"),
-        ({"seed": -1}, "seed is from 0 up, not -1"),
+        ({"seed": -1}, "seed is from 0 to below 2**63, not -1"),
+        ({"seed": 2**63}, "seed is from 0 to below 2**63"),
+        ({"pretrained": "no"}, "pretrained is True or False, not 'no'"),
+        ({"counter": "nope"}, "counter is one of paper, authors"),
         ({"source": Augmentation((100, 100))}, "multiples of 8 from 8 up here, not 100x100"),
         ({"weights": LossWeights(0, 0, 1), "target": Augmentation((64, 128))}, "from 128 up here, not 64x128"),
     ],
@@ -754,7 +758,7 @@ def test_impossible_numbers_are_refused(changes: dict[str, Any], says: str, data
     assert not (tmp_path / "run").exists()
 
 
-def test_impossible_augmentations_kernels_and_hardware_are_refused() -> None:
+def test_what_cannot_be_meant_is_refused_when_it_is_made() -> None:
     for make in (
         lambda: Augmentation((64, 0)),
         lambda: Augmentation((64, 32.5)),  # type: ignore[arg-type]
@@ -770,16 +774,76 @@ def test_impossible_augmentations_kernels_and_hardware_are_refused() -> None:
         lambda: Augmentation((64, 64), scale=(1.0, 0.5)),
         lambda: DensityKernel(sigma=0.0),
         lambda: DensityKernel(kernel_size=4),
+        lambda: DensityKernel(kernel_size=15.9),  # type: ignore[arg-type]
+        lambda: DensityKernel(sigma=1e-39),
+        lambda: Augmentation((64,)),  # type: ignore[arg-type]
+        lambda: Augmentation((64, 64), jitter=20),
         lambda: Hardware(accumulate=0),
+        lambda: Hardware(accumulate=1.5),  # type: ignore[arg-type]
+        lambda: Hardware(workers=-1),
+        lambda: Hardware(devices="1"),  # type: ignore[arg-type]
+        lambda: Hardware("banana"),
+        lambda: Hardware(precision="bf16-true"),
+        lambda: Records(keep=-1),
+        lambda: MiniWorldSettings(source_train=-3),
+        lambda: MiniWorldSettings(strength=math.nan),
+        lambda: Sample(np.zeros((4, 4, 3), np.uint8), points=np.array([1.0, 2.0])),
+        lambda: CrowdCounter(8, -1.0),
+        lambda: DensityEstimator(8, 12),
+        lambda: masks.from_probability(np.zeros((4, 4)), 30),
+        lambda: masks.from_probability(np.zeros((4, 4)), math.nan),
+        lambda: masks.from_probability(np.zeros((4, 4)), dilate=1.5),  # type: ignore[arg-type]
+        lambda: masks.write_png("never.png", np.full((4, 4), 0.6)),
     ):
         with pytest.raises(ValueError):  # each in its own words
             make()
 
 
 def test_numbers_of_numpy_are_numbers(data: Data, tmp_path: Path) -> None:
-    changes = {"seed": np.int64(3), "label_factor": np.float32(10.0)}
+    changes = {"seed": np.int64(2**62), "label_factor": np.float32(10.0)}
     model = train("noadapt", data, tmp_path / "run", **changes)
-    assert checkpoints.read_card(model)["config"]["seed"] == 3
+    assert checkpoints.read_card(model)["config"]["seed"] == 2**62
+
+
+def test_a_counter_of_ones_own_is_found_again_by_its_name(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights fit the paper's counter too, which counts otherwise."""
+
+    class Mine(CrowdCounter):
+        def local(self, x: torch.Tensor) -> torch.Tensor:
+            return self.C(self.E(x).square())
+
+    with monkeypatch.context() as patch:
+        patch.setitem(COUNTERS, "mine", Mine)
+        model = train("noadapt", data, tmp_path / "run", counter="mine")
+        assert isinstance(checkpoints.load_counter(model)[0], Mine)
+    with pytest.raises(InputError, match="mine"):
+        checkpoints.load_counter(model)
+
+
+def test_a_start_that_may_have_learnt_from_the_held_out_images_is_told(
+    data: Data, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = train("noadapt", data, tmp_path / "first")
+    for seed, told in ((SE_FD.seed, False), (SE_FD.seed + 1, True)):
+        config = replace(PRESET.method("noadapt"), seed=seed)
+        adapt(data.source, None, config, tmp_path / f"{seed}", init=first, hardware=CPU)
+        assert ("may have learnt from images that are held out" in capsys.readouterr().err) == told
+
+
+def test_a_batch_in_parts_has_as_many_target_images(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = adaptation.AdaptationOnDevice(SE_FD, CPU.launch())
+    step.begin(replace(CPU, accumulate=2))
+    source, target = {"image": torch.zeros(4, 3, 8, 8)}, {"image": torch.zeros(2, 3, 8, 8)}
+    with pytest.raises(ValueError, match="not 4 and 2"):
+        step.step(source, target)
+
+
+def test_the_seed_of_a_configuration_is_the_experiments(data: Data, tmp_path: Path) -> None:
+    experiment = Experiment(PRESET, data.source, data.target, tmp_path, seed=0, hardware=CPU)
+    with pytest.raises(InputError, match="has seed 7, but the experiment has 0"):
+        experiment.train("noadapt", replace(PRESET.method("noadapt"), seed=7))
 
 
 # --- the choice of the model ------------------------------------------------------------------------------------------

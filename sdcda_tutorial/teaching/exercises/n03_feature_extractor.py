@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numbers
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from sdcda_tutorial.networks import IMAGENET_MEAN, IMAGENET_STD
-from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, require, rule_out, same
+from sdcda_tutorial.teaching.exercises import Answer, Hint, Mistakes, exercise, expect, number, require, rule_out, same
 
 CONV, POOL, DILATED = (3, 1, 1), (2, 2, 1), (3, 1, 2)  # kernel, stride, dilation
 VGG16_TO_POOL_3 = [CONV] * 2 + [POOL] + [CONV] * 2 + [POOL] + [CONV] * 3 + [POOL]
@@ -47,6 +45,8 @@ def prepare(answer: Answer) -> None:
             normalised = "E normalises its input itself; here it would happen twice."
             rule_out(x, {of_layout or of_scale or normalised: (plain - mean) / deviation})
     expect(x, planes / 255, "the shape is right, but not the values: compare x[0, :, 0, 0] with image[0, 0] / 255.")
+    dark = "white is 255 in an image without any white too: do not divide by the brightest value that you find."
+    expect(answer(image // 2), torch.from_numpy(image // 2).permute(2, 0, 1)[None] / 255, dark)
 
 
 @exercise("3.2", "Seeing further without pooling", difficulty=2, minutes=10, optional=True)
@@ -55,8 +55,7 @@ def receptive_field(answer: Answer) -> None:
 
     def field(*layers: tuple[int, int, int]) -> float:
         made = answer(list(layers))
-        require(isinstance(made, numbers.Real), "return one number, the side of the field in pixels.")
-        return float(made)
+        return number(made)
 
     require(field() == 1, "before any layer a pixel sees itself: 1.")
     mistakes: Mistakes = {

@@ -38,14 +38,16 @@ def density_loss(answer: Answer) -> None:
         "tensor itself, without item(), detach(), float() or a new tensor."
     )
     expect_gradient(returned, [pred], [(pred.detach() - truth) / 6], hint)
-    for other in (truth[:, 0], truth[:1]):  # (2, 1, 3), subtracted from (2, 1, 1, 3), gives (2, 2, 1, 3)
+    # (2, 1, 3), subtracted from (2, 1, 1, 3), gives (2, 2, 1, 3)
+    taller = pred.detach().expand(2, 1, 4, 3).clone()
+    for one, other in ((pred, truth[:, 0]), (pred, truth[:1]), (pred, truth.mT), (taller, truth)):
         try:
-            answer(pred, other)
+            answer(one, other)
         except ValueError:
             continue
         except Exception as error:
             raise Hint(f"maps of different shapes should raise a ValueError, not {type(error).__name__}.") from None
-        shapes = f"(2, 1, 1, 3) and {tuple(other.shape)}"
+        shapes = f"{tuple(one.shape)} and {tuple(other.shape)}"
         raise Hint(f"the loss is right, but it accepts {shapes}, which broadcast. Raise a ValueError.")
 
 

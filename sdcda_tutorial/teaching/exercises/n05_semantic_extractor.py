@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sdcda_tutorial import losses
 from sdcda_tutorial.networks import SemanticExtractor
-from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, require, same
+from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, number, require, same
 
 # 5.1: two images of 1 × 3 pixels.
 PROB = torch.tensor([[[[0.9, 0.2, 0.5]]], [[[0.75, 0.2, 0.1]]]])
@@ -84,8 +84,8 @@ SIZES = [
 @exercise("5.2", "Which images keep the mean?", difficulty=2, minutes=6, optional=True)
 def keeps_mean(answer: Answer) -> None:
     """only where the grid divides both sides of f are all cells equally large, and every position counts once."""
-    found = [answer(*case) for case in SIZES]
-    require(all(isinstance(value, bool | np.bool_) for value in found), "return True or False.")
+    found = [number(answer(*case)) for case in SIZES]
+    require({*found} <= {0, 1}, "return True or False.")
     sides = np.array([(h // stride, w // stride) for h, w, _, stride in SIZES])
     pixels, grids = np.array([case[:2] for case in SIZES]), np.array([[grid] for _, _, grid, _ in SIZES])
     divides = sides % grids == 0
@@ -129,10 +129,10 @@ def small_S() -> tuple[SemanticExtractor, Tensor]:
 def logits_with(S: SemanticExtractor, f: Tensor, scales: list[float], *, before: int | None = None) -> Tensor:
     """Logits of S with f and its four levels multiplied by `scales`; level `before` is zero before its projection."""
     levels = [f * scales[0]]
-    for number, (grid, project) in enumerate(zip(S.bins, S.pyramid, strict=True)):
-        pooled = F.adaptive_avg_pool2d(f, grid) * (0 if number == before else 1)
+    for level, (grid, project) in enumerate(zip(S.bins, S.pyramid, strict=True)):
+        pooled = F.adaptive_avg_pool2d(f, grid) * (0 if level == before else 1)
         stretched = F.interpolate(project(pooled), size=f.shape[-2:], mode="bilinear", align_corners=False)
-        levels.append(stretched * scales[number + 1])
+        levels.append(stretched * scales[level + 1])
     fused = S.fuse(torch.cat(levels, dim=1))
     return F.interpolate(fused, scale_factor=S.stride, mode="bilinear", align_corners=False)
 

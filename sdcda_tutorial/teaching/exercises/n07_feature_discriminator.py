@@ -76,8 +76,8 @@ def adversarial_loss(answer: Answer) -> None:
     expect(number(value), right, "for -2, 1, 0.5 the mean of -log p is {right:.3f}, not {found:.3f}.", mistakes)
     connected = isinstance(value, Tensor) and value.requires_grad
     require(connected, "no gradient leads back to the logits: E learns from it, so no detach() and no float().")
-    (gradient,) = torch.autograd.grad(value, logits)
-    require((gradient < 0).all(), "its gradient should push every target logit up, towards source.")
+    pushes = "its gradient should push every target logit up, towards source, by (1 - p) / 3 here."
+    expect_gradient(value, [logits], [(plain.sigmoid() - 1) / 3], pushes)
     closing = "for a logit of -200 the loss is 200, yours {found:.1f}: write -log p as softplus(-logits)."
     expect(number(answer(torch.full((1, 1, 1, 1), -200.0))), 200, closing, atol=1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import numbers
 from typing import Any
 
@@ -21,6 +22,7 @@ from sdcda_tutorial.teaching.exercises import (
     expect_gradient,
     number,
     require,
+    same,
     stopped_with,
 )
 
@@ -145,6 +147,7 @@ def step(answer: Answer) -> None:
     D = adaptation.D
     assert D is not None
     before, before_D = _flat(adaptation.networks), _flat(D)
+    leaked = _watch(adaptation)
     try:
         terms = answer(adaptation, source, target)
     except RuntimeError as error:
@@ -165,23 +168,47 @@ def step(answer: Answer) -> None:
     expect(found_D, right_D, closing, {_SWAPPED: _reference(swapped=True)[1]}, atol=1e-9)
     asked = {"density", "seg_source", "seg_target", "adversarial", "discriminator"}
     require(isinstance(terms, dict) and asked <= terms.keys(), "return the terms by name, as the stub does.")
+    require(not leaked, "the gradient of Eq. 10 reached D's weights too: keep D fixed until E has learned.")
+    _works_without(answer, _WEIGHTS)
     _works_without(answer, LossWeights())
     _works_without(answer, LossWeights(0.1, 0.1))
     _works_without(answer, LossWeights(0, 0, 0.1))
 
 
 def _works_without(answer: Answer, weights: LossWeights) -> None:
-    """A hint where the step fails without D, without S, or without a target."""
-    adaptation, source, target = _toy(weights)
+    """A hint where the step fails, or does another thing than the package's, without D, S, or a target."""
+    (adaptation, source, target), (other, *_) = _toy(weights), _toy(weights)
     if not weights.needs_pseudo_masks:
         del target["mask"]
+    batches = source, target if weights.needs_target else None
+    case = f"with λs, λt, λd = {weights.seg_source:g}, {weights.seg_target:g}, {weights.adversarial:g} your step"
     try:
-        answer(adaptation, source, target if weights.needs_target else None)
+        found = answer(adaptation, *batches)
     except Exception as error:
-        raise Hint(
-            f"with λs, λt, λd = {weights.seg_source:g}, {weights.seg_target:g}, {weights.adversarial:g} your step "
-            f"{stopped_with(error)}. Keep the lines that ask whether a part is there."
-        ) from None
+        hint = f"{case} {stopped_with(error)}. Keep the lines that ask whether a part is there."
+        raise Hint(hint) from None
+    right = Adaptation.step(other, *batches)
+    for name, module in {"E, C and S": other.networks, "D": other.D}.items():
+        ours = adaptation.D if name == "D" else adaptation.networks
+        moved = module is None or ours is None or same(_flat(ours), _flat(module), atol=1e-9)
+        require(moved, f"{case} leaves {name} elsewhere than it should. Compare it with the whole step, part by part.")
+    losses_only = right.keys() - {"D_accuracy"}
+    logged = isinstance(found, dict) and all(same(found.get(name, math.nan), right[name]) for name in losses_only)
+    require(logged, f"{case} returns other losses than it learned from, and the log would show them.")
+
+
+def _watch(adaptation: Adaptation) -> list[str]:
+    """A list that fills when the gradient for E, C and S reaches D, which the next step would add to D's own."""
+    leaked: list[str] = []
+    minimise, D = adaptation.minimise, adaptation.D
+
+    def watched(name: str, loss: Tensor, terms: Any) -> None:
+        minimise(name, loss, terms)
+        if name == "networks" and D is not None and any(weight.grad is not None for weight in D.parameters()):
+            leaked.append(name)
+
+    adaptation.minimise = watched  # type: ignore[method-assign]
+    return leaked
 
 
 # What a run might have logged, and beside it the errors on the target, which must not decide the choice.

@@ -9,7 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, number, pair, require, same
+from sdcda_tutorial.teaching.exercises import (
+    Answer,
+    Mistakes,
+    exercise,
+    expect,
+    expect_gradient,
+    number,
+    pair,
+    require,
+    same,
+)
 
 NOT_FINITE = [math.nan, math.inf, -math.inf]
 
@@ -59,14 +69,16 @@ def identity_loss(answer: Answer) -> None:
     """each generator is asked to leave alone what is already in the domain that it paints."""
     xs, xt = torch.linspace(0.0, 0.6, 24).reshape(2, 3, 2, 2), torch.linspace(0.4, 1.0, 24).reshape(2, 3, 2, 2)
 
+    gains = [torch.tensor(gain, requires_grad=True) for gain in (0.5, 0.75)]
+
     def to_target(x: Tensor) -> Tensor:
-        return x / 2 + 0.4
+        return x * gains[0] + 0.4
 
     def to_source(x: Tensor) -> Tensor:
-        return x * 0.75
+        return x * gains[1]
 
     def off(generator: Callable[[Tensor], Tensor], x: Tensor) -> float:
-        return float((generator(x) - x).abs().mean())
+        return float((generator(x) - x).abs().mean().detach())
 
     right = 2 * (off(to_target, xt) + off(to_source, xs))
     buggy = 2 * (off(to_target, xs) + off(to_source, xt))
@@ -87,6 +99,9 @@ def identity_loss(answer: Answer) -> None:
     }
     closing = "here the term is {right:.4f}, not {found:.4f}. Which images should each generator leave alone?"
     expect(number(answer(xs, xt, to_target, to_source)), right, closing, mistakes)
+    wanted = torch.autograd.grad(2 * ((to_target(xt) - xt).abs().mean() + (to_source(xs) - xs).abs().mean()), gains)
+    nothing = "the value is right, but no gradient leads back to the generators, so they would learn nothing from it."
+    expect_gradient(answer(xs, xt, to_target, to_source), gains, wanted, nothing)
     fewer = "xs and xt may differ in number: take the mean of each by itself."
     more = torch.cat([xt, xt[:1]])
     try:

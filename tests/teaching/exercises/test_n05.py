@@ -133,7 +133,7 @@ MISTAKES_5_2 = {
     "always": (lambda *_: True, "all but the 1 × 1"),
     "never": (lambda *_: False, "all but the 1 × 1"),
     "grids": (lambda h, w, g, s=8: g < 3, "how large is f"),
-    "a number": (lambda *_: 1, "True or False"),
+    "a number": (lambda *_: 2, "True or False"),
 }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sdcda_tutorial import masks
+from sdcda_tutorial import losses, masks
+from sdcda_tutorial.adaptation import Adaptation
 from sdcda_tutorial.teaching.exercises import verdict
 
 
@@ -108,7 +111,71 @@ def hooked(S: Any, f: torch.Tensor, level: int) -> torch.Tensor:
     return found
 
 
+def by_its_brightest(image: Any) -> torch.Tensor:
+    return torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / image.max()
+
+
+def in_one_corner(F_y: torch.Tensor, size: Any) -> torch.Tensor:
+    made = torch.zeros(size)
+    made[0, 0] = F_y.sum()
+    return made
+
+
+def upside_down(F_y: torch.Tensor, size: Any) -> torch.Tensor:
+    small = F.interpolate(F_y[None, None], size=size, mode="area")[0, 0].flip((0, 1))
+    return small * F_y.sum() / small.sum()
+
+
+def by_number_of_images(p: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    if p.ndim != t.ndim or len(p) != len(t):
+        raise ValueError
+    return half_loss(p, t)
+
+
+def identity(xs: Any, xt: Any, to_target: Any, to_source: Any) -> torch.Tensor:
+    found: torch.Tensor = 2 * ((to_target(xt) - xt).abs().mean() + (to_source(xs) - xs).abs().mean())
+    return found
+
+
+class _Constant(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        ctx.shape = x.shape
+        return F.softplus(-x).mean()
+
+    @staticmethod
+    def backward(ctx: Any, *outer: torch.Tensor) -> torch.Tensor:
+        return -torch.ones(ctx.shape)
+
+
+def not_fixed(self: Any, source: Any, target: Any) -> Any:
+    with patch.object(self, "fixed", lambda network: nullcontext()):
+        return Adaptation.step(self, source, target)
+
+
+def zeros_in_the_log(self: Any, source: Any, target: Any) -> Any:
+    return {name: value * 0 for name, value in Adaptation.step(self, source, target).items()}
+
+
+def lazy_without_masks(self: Any, source: Any, target: Any) -> Any:
+    if self.weights.needs_S:
+        return Adaptation.step(self, source, target)
+    density, _, _ = self.networks(source["image"], None)
+    terms = {"density": losses.density_loss(density, source["density"])}
+    self.minimise("networks", terms["density"], terms)
+    return terms
+
+
 CAUGHT = [
+    ("1.3", in_one_corner, "stay where they were"),
+    ("1.3", upside_down, "stay where they were"),
+    ("3.1", by_its_brightest, "the brightest value"),
+    ("4.1", by_number_of_images, "which broadcast"),
+    ("7.2", _Constant.apply, "push every target logit up"),
+    ("8.2", not_fixed, "reached D's weights"),
+    ("8.2", zeros_in_the_log, "the log would show them"),
+    ("8.2", lazy_without_masks, "leaves E, C and S elsewhere"),
+    ("10.2", lambda *given: identity(*given).detach(), "would learn nothing"),
     ("0.1", lambda predicted, truth: predicted[truth == 0], "return one number"),
     ("0.1", lambda predicted, truth: predicted[truth < 1e-5].sum(), "the edge of a head"),
     ("2.1", clipped_with_the_height, "columns 6 and 7"),
@@ -161,6 +228,11 @@ def cost(mask: np.ndarray, heads: np.ndarray) -> np.ndarray:
     return np.array([(inside == 0).mean(), (mask == 0).mean()])
 
 
+def keeps_mean(height: int, width: int, grid: int, stride: int = 8) -> torch.Tensor:
+    return torch.tensor([height // stride % grid, width // stride % grid]).eq(0).all()
+
+
 def test_right_answers_in_another_form_are_right() -> None:
-    for number, answer in (("3.2", field), ("8.3", choose), ("2.2", cost)):
+    tensors = (("3.2", lambda layers: torch.tensor(field(layers))), ("5.2", keeps_mean))
+    for number, answer in (("3.2", field), ("8.3", choose), ("2.2", cost), *tensors):
         assert verdict(number, answer)[0] == "right", verdict(number, answer)
