@@ -108,7 +108,7 @@ class Experiment:
     def check(self, method: str, config: AdaptationConfig, *, resume: bool = False) -> None:
         """Raise an InputError for what can be known before processes are started and the long parts begin."""
         folder = self.folder / self.preset.run_name(method)
-        if config.seed not in (self.seed, self.preset.method(method).seed):
+        if config.seed not in (self.seed, self.preset.adaptation.seed):
             raise InputError(
                 f"the configuration has seed {config.seed}, but the experiment has {self.seed}; give both the same"
             )

@@ -841,7 +841,7 @@ def test_a_batch_in_parts_has_as_many_target_images(data: Data, monkeypatch: pyt
 
 
 def test_the_seed_of_a_configuration_is_the_experiments(data: Data, tmp_path: Path) -> None:
-    experiment = Experiment(PRESET, data.source, data.target, tmp_path, seed=0, hardware=CPU)
+    experiment = Experiment(tmp_path, PRESET, data.source, data.target, seed=0, hardware=CPU)
     with pytest.raises(InputError, match="has seed 7, but the experiment has 0"):
         experiment.train("noadapt", replace(PRESET.method("noadapt"), seed=7))
 

@@ -69,7 +69,7 @@ class OnCPU(Hardware):
     workers: int | None = 0
 
     def launch(self) -> Fabric:
-        if self.precision != "scaled":
+        if self.precision != "16-mixed":
             return super().launch()
         fabric = Fabric(accelerator="cpu", devices=1, plugins=Scaled())
         fabric.launch()
@@ -186,12 +186,12 @@ def test_a_killed_run_in_half_precision_goes_on_with_its_loss_scale(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.amp.GradScaler, "update", note)
-        train(data, tmp_path / "unbroken", "scaled")
+        train(data, tmp_path / "unbroken", "16-mixed")
     assert scales == sorted(scales) and scales[-1] > 2**10 * scales[0]  # it did change
-    process = start(doomed, data, tmp_path / "run", "scaled", ("discriminator_loss", 9))
+    process = start(doomed, data, tmp_path / "run", "16-mixed", ("discriminator_loss", 9))
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
-    train(data, tmp_path / "run", "scaled", resume=True)
+    train(data, tmp_path / "run", "16-mixed", resume=True)
     assert_same_run(tmp_path / "run", tmp_path / "unbroken")
 
 
@@ -211,12 +211,12 @@ def test_a_run_whose_loss_scale_was_too_large_so_far_goes_on(
     monkeypatch.setattr(Scaled, "scale", 2.0**127)
     total_loss = losses.total_loss
     monkeypatch.setattr(losses, "total_loss", lambda *terms, **more: 1000 * total_loss(*terms, **more))
-    train(data, tmp_path / "unbroken", "scaled", steps=10)
+    train(data, tmp_path / "unbroken", "16-mixed", steps=10)
     with pytest.raises(PowerCut):
-        train(data, tmp_path / "run", "scaled", steps=10, report=cut)
+        train(data, tmp_path / "run", "16-mixed", steps=10, report=cut)
     tensors, card = checkpoints.load(tmp_path / "run" / LAST)
     assert card["state"]["step"] == 2 and not [name for name in tensors if name.startswith("optimizer.networks")]
-    train(data, tmp_path / "run", "scaled", steps=10, resume=True)
+    train(data, tmp_path / "run", "16-mixed", steps=10, resume=True)
     assert_same_run(tmp_path / "run", tmp_path / "unbroken")
     end = checkpoints.load(tmp_path / "run" / LAST)[0]
     assert [name for name in end if name.startswith("optimizer.networks")]  # later the scale did fit

@@ -91,10 +91,10 @@ def identity_loss(answer: Answer) -> None:
             factor * off(generator, x) for factor in (1, 2) for generator, x in ((to_target, xt), (to_source, xs))
         ],
         "half of what it should be: keep the factor 2, and *add* the two directions.": right / 2,
-        "this is the cycle loss: each image passes through one generator only.": [float(cycles), 2 * float(cycles)],
-        "you squared; the term takes absolute differences.": [float(squares), 2 * float(squares)],
+        "this is the cycle loss: each image passes through one generator only.": [cycles.item(), 2 * cycles.item()],
+        "you squared; the term takes absolute differences.": [squares.item(), 2 * squares.item()],
         "this compares images of different domains, which are no pairs.": [
-            2 * float((to_target(xs) - xt).abs().mean() + (to_source(xt) - xs).abs().mean()),
+            2 * (to_target(xs) - xt).abs().mean().item() + 2 * (to_source(xt) - xs).abs().mean().item(),
         ],
     }
     closing = "here the term is {right:.4f}, not {found:.4f}. Which images should each generator leave alone?"
