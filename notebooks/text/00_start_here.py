@@ -158,7 +158,7 @@ method_drawing.show()
 #
 # One world and one training prove little. Here are stored results, with the standard deviation
 # over trainings. We trained two counters *without adaptation* and show the better on the target,
-# which favours that baseline ([notebook 09](09_evaluation.ipynb)).
+# which favours that baseline.
 
 # %%
 names = "mini_world", "unity_to_shanghaitech_a", "unity_to_shanghaitech_b"
@@ -189,7 +189,7 @@ start_here.show_results(*map(notebook.result, names))
 # | [04 Density estimator](04_density_estimator.ipynb) | C, and where a source-only counter goes wrong | 35 |
 # | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 40 |
 # | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two other losses | 45 |
-# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and collapse | 45 |
+# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and failure | 45 |
 # | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 75 |
 # | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 45 |
 # | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals | 50 |

@@ -185,7 +185,7 @@ print(f"inside, where S saw nobody: {100 * people[pulled].mean():.0f} % of it sh
 #
 # ## The other reading
 #
-# The paper writes "let $z_t = H(\hat z_t, z_t)$" and so uses $z_t$ twice. We read: $z$ is the
+# The paper writes "let $z^t = H(\hat z^t, z^t)$" and so uses $z^t$ twice. We read: $z$ is the
 # label, $H$ the prediction. Taken literally, $H$ would be its own label. On the background the loss
 # is then the *entropy* of the prediction, $-(\hat z \log \hat z + (1 - \hat z)\log(1 - \hat z))$:
 # small whenever S is confident, right or wrong.

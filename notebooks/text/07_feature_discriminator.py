@@ -11,7 +11,7 @@
 # [← 06 Masked target loss](06_masked_target_loss.ipynb) · [08 Adversarial training →](08_adversarial_training.ipynb)
 #
 # **After this notebook you can** say what D sees and what it answers, compute its loss and E's,
-# tell a balanced game from one that has collapsed, and explain why a fooled D does not mean
+# tell a balanced game from one that has failed, and explain why a fooled D does not mean
 # aligned domains.
 #
 # **Time** 45 minutes (optional exercise: +10); runs in 40 s on two cores. **You need** notebooks
@@ -348,6 +348,6 @@ check("7.3", diagnosis)
 # - A slow D is fooled although the domains stay apart; with a large λd E neglects the task. E's
 #   loss does not show alignment: it is lowest, 0.45, with the slow D.
 # - A fooled D is no proof of aligned features, and aligned features are not the aim. The count
-#   is.
+#   is (notebook 09).
 #
 # [← 06 Masked target loss](06_masked_target_loss.ipynb) · [08 Adversarial training →](08_adversarial_training.ipynb)

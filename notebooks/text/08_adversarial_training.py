@@ -230,7 +230,7 @@ notebook.show(
 # run it again, and you lose about a minute.
 #
 # Compare with care: three seeds of the *same* run end at an MAE of 14.7, 19.6 and 27.7 people, so a
-# smaller difference between two single rows decides nothing. The
+# difference below 13 between two single rows decides nothing. The
 # [solutions](solutions/08_adversarial_training.ipynb) have three seeds of every answer.
 
 # %% [markdown]
@@ -326,7 +326,7 @@ lab.mine()
 # ```
 #
 # If a run is killed, the same command with `--resume` goes on from its last checkpoint. Crops,
-# flips and dropout depend only on the seed and the step, so it draws what it would have drawn.
+# flips and dropout depend only on the seed and the step, so the draws stay the same.
 #
 # ## Replay the long runs
 #

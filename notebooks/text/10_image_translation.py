@@ -439,6 +439,6 @@ check("10.4", without_one)
 # - Judge a translation by its counter: pictures full of artefacts took 16 to 27 people off the
 #   mean MAE.
 # - Compare adaptations with one counter and within seeds. The lead of SE+FD over SE
-#   CycleGAN, 1.1 people on all five seeds, needs one chosen λd.
+#   CycleGAN, on average 1.1 people, needs one chosen λd.
 #
 # [← 09 Evaluation](09_evaluation.ipynb) · [11 Real data →](11_real_data.ipynb)

@@ -334,11 +334,11 @@ own_photo(counters, first.image)
 #
 # ## What happened on real photographs
 #
-# We adapted from the Unity crowd to samples of ShanghaiTech A and B: 120 training images each,
-# without labels; 60 and 80 test images. All rows begin with a counter that learned Eq. 6 and 7, with
+# We adapted from the Unity crowd to samples of ShanghaiTech A and B: 120 unlabelled training images
+# each, 60 and 80 test images, λd = 0.00001; the mask model learned from boxes of the mini world. All rows begin with a counter that learned Eq. 6 and 7, with
 # rectangles around the labelled heads as source masks. We chose the settings on seed 0 without target
-# labels, with two exceptions: λt and the masks. A first round on A, with other values, was worse on its
-# test images, so we went back to the earlier values. The four seeds below are fresh; [an earlier round
+# labels, with two exceptions: λt and the masks. A first round on A, with other values, lost to NoAdapt
+# on its test images, so we restored the earlier values. The four seeds below are fresh; [an earlier round
 # with these settings](../docs/results.md#real-photographs) says the same.
 
 # %%
@@ -376,10 +376,10 @@ for part, found in results.items():
 
 # %% [markdown]
 # On B SE+FD is better on all four seeds, but on only half of the images; the interval excludes 0,
-# and three fifths of the gain is *one* image. On A SE+FD counts too few in full images.
+# and three fifths of the gain is *one* image. On A SE+FD misses more in full images.
 #
-# *Where* do they err? We sort heads by the distance to their neighbours. Each pixel belongs to the
-# class of its nearest head; beyond twice that head's distance it is *far from all*.
+# *Where* do they err? We sort heads by the distance to their neighbours. Each pixel gets the class
+# of its nearest head; beyond twice that head's spacing it is *far from all*.
 
 # %%
 for part, found in results.items():
@@ -388,8 +388,8 @@ for part, found in results.items():
 # %% [markdown]
 # On A only 11 people, 2 % of the count, are predicted far from all. This looks like scale: NoAdapt
 # (early) counts too many where heads stand apart, too few where they are close. SE+FD takes 11 to
-# 14 % in each: it fixes the first and harms the second. On B 14 people far from all become 6: its
-# gain lies there, farther from the heads than notebook 09's background begins.
+# 14 % off each: this helps the first and harms the second. On B 14 people far from all become 6,
+# mostly in that one image; the rest of the gain lies in full images.
 #
 # ## Exercises
 #

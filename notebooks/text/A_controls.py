@@ -149,8 +149,8 @@ display(comparisons.variants(controls, "se", [f"se@{one}" for one in changes["se
 
 # %% [markdown]
 # Where the source outweighs the target (λs = 0.1 or λt = 0.001), SE is worse on all five seeds,
-# by 5.7 and 7.0 people on average. Where the target outweighs the source, the MAE decides
-# nothing. But away from λs = λt SE misses 4 to 7 people in the crowd in all four cases.
+# by 5.7 and 7.0 people on average. Where the target outweighs the source, the MAE is
+# undecided. But away from λs = λt SE misses 4 to 7 people in the crowd in all four cases.
 #
 # ## And λd?
 #
@@ -230,7 +230,7 @@ notebook.show(
 )
 
 # %% [markdown]
-# *Image* hardly moves: on average it gives 97 % of the images away or more. From a single *cell*
+# *Image* hardly moves: on average it gives away at least 97 % of the images. From a single *cell*
 # it does so in 73 to 77 % for the seven plain methods. By *MMD* D does its job
 # beside S (0.13 with SE+FD, 0.25 with SE), and hardly without (0.19 with FD, 0.21 with batch norm).
 #
