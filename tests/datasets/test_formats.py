@@ -280,6 +280,19 @@ def test_gcc_lists_that_are_none(tmp_path: Path) -> None:
     assert len(GCC(tmp_path)) == 3
 
 
+def test_a_mask_of_another_size_is_not_stretched(tmp_path: Path) -> None:
+    """Of a reader of one's own; a resize would make it fit, and its crowd would be elsewhere."""
+
+    class Masked(ImageFolder):
+        def _mask(self, entry: Any, size: tuple[int, int]) -> np.ndarray:
+            return np.zeros((8, 8), np.uint8)
+
+    Image.new("RGB", (80, 64)).save(tmp_path / "a.png")
+    for max_side in (None, 40):
+        data = Masked(tmp_path, max_side=max_side)
+        complaint(lambda data=data: data[0], "a.png: its mask (8, 8) has not the size (64, 80)")  # type: ignore[misc]
+
+
 def test_gcc_mask_of_any_length_is_not_read(tmp_path: Path) -> None:
     gcc_world(tmp_path)
     mask = tmp_path / "scene_01_0" / "segs" / "1534567890.raw"

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from sdcda_tutorial import __version__
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.losses import LossWeights
+from sdcda_tutorial.teaching import laboratory
 from sdcda_tutorial.teaching.laboratory import Laboratory
 from sdcda_tutorial.teaching.laboratory_form import Form
 from sdcda_tutorial.teaching.laboratory_questions import QUESTIONS
@@ -50,7 +52,7 @@ def test_the_defaults_are_the_methods_own() -> None:
 
 
 def test_equal_settings_have_one_key_and_others_another() -> None:
-    assert Settings(lambda_t=0).key == Settings(lambda_t=0.0).key
+    assert Settings(lambda_t=0).key == Settings(lambda_t=0.0).key == Settings(lambda_t=-0.0).key
     own = {"own": {"losses.total_loss": "0"}}
     others = [Settings(**changed) for changed in [*QUESTIONS.values(), {"seed": 1}, own]]
     assert len({settings.key for settings in others}) == len(others)
@@ -149,7 +151,11 @@ def test_a_run_is_made_once_and_shown_again(
     monkeypatch.setattr(AdaptationOnDevice, "step", None)  # would fail
     again = lab()
     assert again.run(steps=2, lambda_d=0) == first
-    assert "is shown again" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "is shown again" in said and "by version" not in said
+    monkeypatch.setattr(laboratory, "__version__", "9.9")
+    assert again.run(steps=2, lambda_d=0) == first
+    assert f"by version {__version__} and is shown again" in capsys.readouterr().out
     assert isinstance(again.figure(first), Figure)
     with pytest.raises(TypeError):
         again.run(steps=2, lambda_d=0, again=True)
