@@ -190,7 +190,7 @@ start_here.show_results(*map(notebook.result, names))
 # | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 40 |
 # | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two other losses | 45 |
 # | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and failure | 45 |
-# | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 75 |
+# | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 65 |
 # | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 45 |
 # | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals | 50 |
 # | [11 Real data](11_real_data.ipynb) | from a data set or your photograph to a count | 40 |

@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 90
-#     minutes: 75
+#     minutes: 65
 # ---
 
 # %% [markdown]
@@ -13,7 +13,7 @@
 # **After this notebook you can** write one step of the method, say which loss trains which network,
 # train it yourself, and predict what happens when one setting changes.
 #
-# **Time** 75 minutes (optional exercise: +6); runs in 90 s on two cores. **You need** notebooks
+# **Time** 65 minutes (optional exercise: +6); runs in 90 s on two cores. **You need** notebooks
 # 04 to 07.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
@@ -223,7 +223,7 @@ notebook.show(
 #
 # ### Nine questions
 #
-# Choose three (the stated minutes are for three). Write your prediction between the quotes, then
+# Choose two (the stated minutes are for two). Write your prediction between the quotes, then
 # run the cell: it trains for up to half a minute and adds a row. Without a prediction nothing runs.
 # All runs are kept in `runs/laboratory`, so stop any time: `lab.table()` shows all rows again, and
 # an interrupted run goes on. On Colab, tick `KEEP_ON_DRIVE` in the first cell: after a disconnect,

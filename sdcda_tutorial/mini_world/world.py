@@ -144,7 +144,7 @@ def manifest_of(root: Path) -> dict[str, Any]:
 
 
 def identity(seed: int, settings: MiniWorldSettings) -> dict[str, Any]:
-    return {"generator": GENERATOR, "version": VERSION, "seed": seed, "settings": asdict(settings)}
+    return {"generator": GENERATOR, "version": VERSION, "seed": int(seed), "settings": asdict(settings)}
 
 
 def _count_files(root: Path) -> dict[str, int]:
