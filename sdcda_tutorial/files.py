@@ -156,7 +156,11 @@ def path_inside(folder: str | os.PathLike[str], name: str) -> Path:
         InputError: the name would lead out of the folder ("../a", "/a"), or no file can be called so.
     """
     path = Path(name)
-    if path.anchor or ".." in path.parts or "\0" in name:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:  # half a character, which JSON can hold and a file's name cannot
+        raise InputError(f"{name!a} is no name of a file in {folder}; rename it where it is listed") from None
+    if path.anchor or ".." in path.parts or "\0" in name or not path.name:
         raise InputError(f"{name!r} is no name of a file in {folder}; rename it where it is listed")
     return Path(folder) / path
 

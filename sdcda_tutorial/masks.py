@@ -60,9 +60,9 @@ def from_points(points: np.ndarray, size: tuple[int, int], *, radius: float | No
 
 
 def from_probability(probability: np.ndarray, threshold: float = 0.5, *, dilate: int = 0) -> np.ndarray:
-    """Crowd where the (H, W) probability is above `threshold`, 0 to 1, grown by `dilate` pixels to every side."""
-    if not 0 <= threshold <= 1 or dilate < 0 or dilate != int(dilate):  # 30 % as 30 would call all background
-        raise InputError(f"threshold is from 0 to 1 and dilate whole and not negative, not {threshold} and {dilate}")
+    """Crowd where the (H, W) probability is above `threshold`, grown by `dilate` pixels to every side."""
+    if not 0 <= threshold <= 1 or dilate < 0 or dilate % 1:  # 30 % is 0.3: above 30 nothing is
+        raise InputError(f"threshold is 0 to 1, dilate whole and from 0 up; not {threshold}, {dilate}")
     mask = (np.asarray(probability) > threshold).astype(np.uint8)
     return scipy.ndimage.maximum_filter(mask, size=2 * int(dilate) + 1) if dilate else mask
 

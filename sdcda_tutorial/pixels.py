@@ -38,6 +38,11 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode == "F" or image.mode.startswith("I") or bool(re.search(_DEEP_TILES, tile))
 
 
+def is_reduced(image: Image.Image) -> bool:
+    """Whether the current page of a TIFF is a small copy of another."""
+    return bool(getattr(image, "tag_v2", {}).get(_KIND, 0) & _REDUCED)
+
+
 def orientation(image: Image.Image) -> int:
     """Its EXIF orientation: 1 upright, else 2 to 8, turned or mirrored. Damaged tags are ignored, as by viewers."""
     tag = 1
@@ -66,7 +71,7 @@ def to_rgb(image: Image.Image, name: str, *, upright: bool = False) -> np.ndarra
     deep = bool(image.info.get("deep")) or is_deep(image)
     if (image.mode == "I" and image.format != "PPM") or _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
         raise InputError(f"{name} holds signed or 32-bit integers, and no one knows which is white; {_FIX}")
-    if tags.get(_KIND, 0) & _REDUCED:
+    if is_reduced(image):
         raise InputError(f"{name} begins with a small copy of its picture, as raw photographs do; save it as JPEG")
     image.load()  # all of it, here: a truncated file fails now, with its path, not later in a training loop
     turn = _TURNS.get(orientation(image)) if upright else None

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import in_one_line
 
 data_app = typer.Typer(help="Data sets: make the mini world, make one of your own images, check a copy of a real one.")
 
@@ -46,9 +47,9 @@ def data_make(
     made = make_dataset(labels, images, out, split)
     typer.echo(f"{made.folder} holds {made.images} images with {made.points} points; name it shanghaitech:{out}")
     for image, number in made.outside.items():
-        typer.echo(f"note: {number} points of {image} lie outside it; they will not be counted")
+        typer.echo(f"note: {number} points of {in_one_line(image)} lie outside it; they will not be counted")
     if made.unlabelled:
-        few = ", ".join(made.unlabelled[:3]) + (", ..." if made.unlabelled[3:] else "")
+        few = ", ".join(map(in_one_line, made.unlabelled[:3])) + (", ..." if made.unlabelled[3:] else "")
         typer.echo(f"note: {len(made.unlabelled)} images in {images} are not in {labels} and were left out: {few}")
 
 

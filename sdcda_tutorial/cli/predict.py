@@ -47,7 +47,7 @@ def predict(
     csv: AsCsv = None,
 ) -> None:
     """Count the people of any photograph and lay the density over it."""
-    from sdcda_tutorial.datasets.images import image_size, read_image_at_least
+    from sdcda_tutorial.datasets.images import image_size, pictures_in, read_image_at_least
     from sdcda_tutorial.evaluation import model_card
     from sdcda_tutorial.evaluation.overlay import save_overlay
     from sdcda_tutorial.evaluation.regions import parse_region, refuse_beyond
@@ -74,6 +74,8 @@ def predict(
     precision = "float16" if half else None
     records, about = [], {"weights_sha256": digest, **given(region=region, precision=precision)}
     for path in photo:
+        if (pictures := pictures_in(path)) > 1:
+            typer.echo(f"note: {in_one_line(path)} holds {pictures} pictures, and the first is counted", err=True)
         with _half_where_asked(counter, half, path):
             record = save_overlay(out, path, counter, max_side, region=corners, with_map=save_map) | about
         if area is not None:

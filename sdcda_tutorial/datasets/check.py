@@ -26,9 +26,10 @@ from tqdm.auto import tqdm
 from sdcda_tutorial.datasets import locate, open_dataset
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Finding
 from sdcda_tutorial.datasets.formats.gcc import LISTS, LOADING_SCREEN
+from sdcda_tutorial.datasets.images import pictures_in
 from sdcda_tutorial.datasets.survey import Facts, facts_of, outside, places_of, strange
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import file_digest
+from sdcda_tutorial.files import file_digest, in_one_line
 
 ALIKE = 100  # findings of one kind that a table lists; a report holds all
 SAMPLE = 50  # images of a part that are opened, evenly spread, unless all are
@@ -112,7 +113,7 @@ class Report:
             kind = re.sub(r"\d+", "n", what)
             alike[kind] += 1
             if alike[kind] <= ALIKE:
-                findings.add_row("fault" if finding.fault else "note", finding.path, what)
+                findings.add_row("fault" if finding.fault else "note", in_one_line(finding.path), what)
         for kind, number in alike.items():
             if number > ALIKE:
                 findings.add_row("", f"and {number - ALIKE:,} more files", kind)
@@ -250,6 +251,8 @@ def _examine(data: CrowdDataset, index: int) -> tuple[list[Finding], list[Facts]
         findings[Finding(path, message, fault)] = None
 
     try:
+        if (pictures := pictures_in(files[0])) > 1:
+            tell(f"{files[0]} holds {pictures} pictures, of which the first is taken", fault=False)
         if np.percentile(data.read_image(index)[::4, ::4], 99) < _BLACK:
             tell(f"{files[0]} is black; fetch it again, or remove it with its annotation")
     except InputError as error:
@@ -267,6 +270,11 @@ def _examine(data: CrowdDataset, index: int) -> tuple[list[Finding], list[Facts]
     if (listed := labels.attributes.get("listed_count", len(points))) != len(points):
         counts = f"{facts.file} holds {len(points)} points, and a list says {listed} people of its image"
         tell(f"{counts}; Scene Regularization goes by the list: fetch both again", fault=False)
+    for name in ("hour", "weather"):
+        listed = labels.attributes.get(f"listed_{name}", labels.attributes.get(name))
+        if (stored := labels.attributes.get(name)) not in (None, listed):
+            says = f"{facts.file} has {name} {stored}, and a list {listed}"
+            tell(f"{says}; Scene Regularization goes by the list: fetch both again", fault=False)
     if facts.why and len(labels.boxes):
         lost = int(outside(places_of(labels), size).sum())
         tell(f"{facts.file} has {lost} of {facts.boxes} boxes outside its {size[0]}×{size[1]} image{facts.why}")

@@ -20,7 +20,7 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import in_one_line, regular_file
-from sdcda_tutorial.pixels import is_deep, orientation, to_rgb
+from sdcda_tutorial.pixels import is_deep, is_reduced, orientation, to_rgb
 
 # What a file begins with that Pillow does not know, or not in every version and of every kind.
 _BEGINNINGS = {
@@ -94,6 +94,19 @@ def drawn_by_predict(path: str | os.PathLike[str]) -> bool:
     return bool(
         re.fullmatch("(map of )?[0-9a-f]{16}", source) and re.search("predicted density|people per pixel", about)
     )
+
+
+def pictures_in(path: str | os.PathLike[str]) -> int:
+    """How many pictures a file holds, as pages or as an animation; small copies, layers and depth maps are none."""
+    with opened(path) as image:
+        if image.format not in ("GIF", "PNG", "TIFF", "WEBP"):
+            return 1
+        pictures = 0
+        for frame in range(getattr(image, "n_frames", 1)):
+            if image.format == "TIFF":  # of the others each frame would have to be decoded
+                image.seek(frame)
+            pictures += not is_reduced(image)
+        return pictures
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from sdcda_tutorial.datasets.formats.folder_listing import existing_folder, is_number, known_split, listing, shorten
 from sdcda_tutorial.datasets.formats.image_folder import ENDINGS
 from sdcda_tutorial.datasets.formats.matfiles import save_image_info
-from sdcda_tutorial.datasets.images import read_image, stored_size
+from sdcda_tutorial.datasets.images import pictures_in, read_image, stored_size
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import (
     expanded,
@@ -121,6 +121,8 @@ def _write_image(one: _Listed, root: Path, target: Path) -> tuple[int, int]:
         upright, turned = read_image(path, upright=True), stored_size(path)[1] > 1
     except InputError as error:
         raise InputError(f"{one.place}: {error}") from None
+    if (pictures := pictures_in(path)) > 1:
+        raise InputError(f"{one.place}: {path} holds {pictures} pictures, and points are of one; save that one")
     if turned or not np.array_equal(picture, upright):  # the second: a PNG may say so behind its pixels
         raise InputError(
             f"{one.place}: {path} is to be turned (by its EXIF orientation), but points are in stored pixels; "

@@ -19,7 +19,7 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import model_card
 from sdcda_tutorial.evaluation import pictures as plotting
-from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate, is_csv
+from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate, is_csv, is_json
 from sdcda_tutorial.files import refuse_other_file, require_writable
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.metrics import Variant
@@ -59,7 +59,7 @@ def compare(
     for path in checkpoints:  # all of them before the first long evaluation
         counter, card = load_counter(path)
         title = _title(path, counters)
-        refuse_other_file(out / f"{title}.json", BEGINNINGS["json"])
+        refuse_other_file(out / f"{title}.json", BEGINNINGS["json"], is_json)
         refuse_other_file(out / f"{title}.csv", BEGINNINGS["csv"], is_csv)
         counters[title], kernel = counter.to(fabric.device), build(partial(_kernel, card), path)
         chosen = build(partial(card.__getitem__, "chosen"), path)

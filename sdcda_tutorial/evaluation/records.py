@@ -25,8 +25,15 @@ def is_json(text: str) -> bool:
 
 
 def is_csv(text: str) -> bool:
-    """As `is_json`."""
-    return _is_record(next(csv.reader(text.splitlines())))
+    """As `is_json`: every row has our columns, a count, and the counter of the first."""
+    try:
+        heading, *rows = csv.reader(io.StringIO(text, newline=""))
+        records = [dict(zip(heading, row, strict=True)) for row in rows]
+        counts = [float(record["count"]) for record in records]
+    except (csv.Error, ValueError, KeyError):
+        return False
+    one_counter = len({record.get("weights_sha256") for record in records}) <= 1
+    return _is_record(heading) and one_counter and len(counts) == len(rows)
 
 
 def _is_record(names: Iterable[str]) -> bool:

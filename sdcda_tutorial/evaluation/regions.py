@@ -19,7 +19,7 @@ def parse_region(text: str) -> np.ndarray:
     """The (N, 2) corners (x, y) in pixels of a box "x0,y0,x1,y1" or of a polygon "x,y x,y x,y ..."."""
     words = [word.split(",") for word in re.sub(r"\s*,\s*", ",", text.strip()).split()]
     try:
-        numbers = np.array(words, dtype=np.float64)
+        numbers = np.array([[word.replace("_", "?") for word in pair] for pair in words], dtype=np.float64)  # no 1_0
     except ValueError:
         numbers = np.empty((0, 2))
     return _corners(numbers, repr(text))
@@ -39,7 +39,7 @@ def _corners(region: ArrayLike, text: str) -> np.ndarray:
     if (numbers[0] == numbers[-1]).all():  # closed by its first corner
         numbers = numbers[:-1]
     if _sides_cross(numbers):
-        raise InputError(f"`region`: sides of {text} cross each other; give the corners in their order around it")
+        raise InputError(f"`region`: sides of {text} cross or touch; give the corners in their order around it")
     (x, y), (next_x, next_y) = numbers.T, np.roll(numbers, -1, axis=0).T
     if len(np.unique(numbers, axis=0)) < len(numbers) or np.sum(x * next_y - next_x * y) == 0:
         raise InputError(f"`region`: {text} has a corner twice or encloses nothing; give each corner around it once")
@@ -55,7 +55,9 @@ def _sides_cross(corners: np.ndarray) -> bool:
         return np.sign(ab[..., 0] * ap[..., 1] - ab[..., 1] * ap[..., 0])
 
     parted = side_of(a) * side_of(b) < 0  # line i passes between the ends of side j
-    return bool((parted & parted.T).any())
+    on_line = side_of(a) == 0
+    between = ((a[None] - a[:, None]) * (a[None] - b[:, None])).sum(axis=2) < 0  # corner j and the ends of side i
+    return bool((parted & parted.T).any() or (on_line & between).any())
 
 
 def refuse_beyond(corners: ArrayLike, size: Sequence[int], what: object) -> None:

@@ -22,7 +22,7 @@ from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.datasets.sample import Sample, refuse_unlabelled
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, Row, mean
-from sdcda_tutorial.files import json_digest, read_json, write_json, write_text
+from sdcda_tutorial.files import json_digest, parse_json, read_json, write_json, write_text
 from sdcda_tutorial.folding import folded
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training.processes import shared_out
@@ -35,8 +35,22 @@ BEGINNINGS = {"json": '{\n "totals": {', "csv": "name,count,predicted,background
 
 
 def is_csv(text: str) -> bool:
-    """Whether it is a table of `Results.to_csv` to which nobody has added a column."""
-    return {*text.partition("\n")[0].split(",")} <= {*BEGINNINGS["csv"].split(","), *METRICS}
+    """Whether it is a table of `Results.to_csv` to which nobody has added a column or a row."""
+    try:
+        heading, *rows = csv.reader(io.StringIO(text, newline=""))
+        [float(value or 0) for row in rows for value in row[1:]]
+    except (csv.Error, ValueError):
+        return False
+    return {*heading} <= {*BEGINNINGS["csv"].split(","), *METRICS} and all(len(row) == len(heading) for row in rows)
+
+
+def is_json(text: str) -> bool:
+    """Whether it is a file of `Results.to_json` to which nobody has added anything beside its three parts."""
+    try:
+        stored = parse_json(text)
+    except ValueError:
+        return False
+    return isinstance(stored, dict) and stored.keys() == {"totals", "about", "rows"}
 
 
 @dataclass(frozen=True)

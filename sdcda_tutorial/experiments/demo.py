@@ -13,7 +13,7 @@ from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.comparison import PANEL, save_panel
 from sdcda_tutorial.evaluation.pictures import refuse_other_picture
-from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate
+from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate, is_json
 from sdcda_tutorial.evaluation.tables import rows, table
 from sdcda_tutorial.experiments.benchmark import Benchmark, SeedData, evaluate_once, mini_data, provenance
 from sdcda_tutorial.experiments.benchmark_rows import titles
@@ -62,7 +62,7 @@ def _refuse_other_files(out: Path, seed: int) -> None:
         if read_object(asked).get("seed") != seed:
             raise InputError(f"{asked.parent} holds a run of another seed; choose another `folder`")
     for method in NAMES:
-        refuse_other_file(out / "stored" / f"{method}.json", BEGINNINGS["json"])
+        refuse_other_file(out / "stored" / f"{method}.json", BEGINNINGS["json"], is_json)
 
 
 def _show_stored(test: CrowdDataset, folder: Path, say: Say) -> None:

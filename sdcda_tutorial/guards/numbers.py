@@ -14,13 +14,15 @@ from sdcda_tutorial.errors import InputError
 _KINDS = {"int": (int, "a whole number"), "float": (int | float, "a number"), "bool": (bool, "True or False")}
 
 
-def check_numbers(settings: Any, *, above_zero: Collection[str] = (), below_one: Collection[str] = ()) -> None:
+def check_numbers(
+    settings: Any, *, above_zero: Collection[str] = (), below_one: Collection[str] = (), to_one: Collection[str] = ()
+) -> None:
     """Raise an InputError at the first number of a dataclass that is none, or that is out of its bounds.
 
     Numbers are from zero up; those of NumPy become plain ones, which can be written down.
 
     Args:
-        above_zero, below_one: names of the fields with narrower bounds.
+        above_zero, below_one, to_one: names of the fields with narrower bounds.
     """
     for field in fields(settings):
         name, value = field.name, getattr(settings, field.name)
@@ -38,6 +40,8 @@ def check_numbers(settings: Any, *, above_zero: Collection[str] = (), below_one:
             bounds, within = "above 0", 0 < value < math.inf
         elif name in below_one:
             bounds, within = "from 0 to below 1", 0 <= value < 1
+        elif name in to_one:
+            bounds, within = "from 0 to 1", 0 <= value <= 1
         elif name == "seed":  # what random generators take
             bounds, within = "from 0 to below 2**63", 0 <= value < 2**63
         if not within:

@@ -27,7 +27,7 @@ def polynomial(rate: float, step: int, steps: int) -> float:
 # Numbers are from zero up; these have narrower bounds.
 ABOVE_ZERO = {"batch_size", "discriminator_width", "label_factor", "preview_every", "save_every", "stride"}
 ABOVE_ZERO |= {"validate_every", "width"}
-BELOW_ONE = {"average", "holdout", "threshold"}
+BELOW_ONE, TO_ONE = {"average", "holdout"}, {"threshold"}
 
 
 class Settings:
@@ -38,7 +38,7 @@ class Settings:
     batch_size: int
 
     def __post_init__(self) -> None:
-        check_numbers(self, above_zero=ABOVE_ZERO, below_one=BELOW_ONE)
+        check_numbers(self, above_zero=ABOVE_ZERO, below_one=BELOW_ONE, to_one=TO_ONE)
 
     def refuse_crops(self, *crops: tuple[int, int], stride: int, smallest: int) -> None:
         """Raise an InputError at a crop that a network cannot take: its sides are in pixels."""

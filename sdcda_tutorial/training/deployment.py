@@ -29,6 +29,8 @@ def export_program(counter: CrowdCounter, path: str | Path, size: tuple[int, int
     """
     if Path(path).suffix != ".pt2":
         raise InputError(f"{path} should end in .pt2; rename it")
+    if len(size) != 2 or min(size) < 1:
+        raise InputError(f"size is (height, width), each at least 1, not {size}")
     # In torch's own memory order: the archive does not keep that of convolutions.
     counter = deepcopy(counter).eval().to(memory_format=torch.contiguous_format)
     x = torch.rand(1, 3, *size, device=counter.E.mean.device)

@@ -236,13 +236,30 @@ def test_what_somebody_has_added_to_records_is_not_lost() -> None:
     Path("a.json").write_text(json.dumps([record | {"by_hand": 3}], indent=1) + "\n")
     heading, row = Path("a.csv").read_text().splitlines()
     Path("a.csv").write_text(f'{heading},"by_hand"\n{row},3\n')
+    Path("row.csv").write_text(f'{heading}\n{row}\n"my own row",1,2\n')
+    Path("other.csv").write_text(f"{heading}\n{row}\n{row.replace(record['weights_sha256'], 16 * '0')}\n")
+    Path("wide.csv").write_text('"photo","count",' + 200_000 * "x")  # no reader takes such a field
     Path("r.csv").write_text('"photo","count","rater"\n"a.png",23,"Ada"\n')  # as R writes one
     Path("hand.json").write_text(json.dumps([{"photo": "a.png", "count_by_hand": 23}], indent=1))
-    before = {path: path.read_bytes() for path in map(Path, ("a.json", "a.csv", "r.csv", "hand.json"))}
+    before = {
+        path: path.read_bytes()
+        for path in map(Path, ["a.json", "a.csv", "row.csv", "other.csv", "wide.csv", "r.csv", "hand.json"])
+    }
     for path in before:
         said = refused("predict", photo, "--checkpoint", MODEL, "--out", "out", f"--{path.suffix[1:]}", path)
         assert f"{path} holds something else, which would be lost" in said
     assert before == {path: path.read_bytes() for path in before}
+
+
+def test_of_several_pictures_in_a_file_the_first_is_counted_and_that_is_said() -> None:
+    page = Image.fromarray(np.full((40, 60, 3), 200, np.uint8))
+    page.save("two.tif", save_all=True, append_images=[page])
+    page.save("moving.gif", save_all=True, append_images=[Image.new("RGB", (60, 40))])
+    photograph("one.png")
+    done = run("predict", "two.tif", "moving.gif", "one.png", "--checkpoint", MODEL, "--out", "out")
+    notes = [line for line in done.err.splitlines() if "pictures" in line]
+    assert done.code == 0
+    assert notes == [f"note: {name} holds 2 pictures, and the first is counted" for name in ("two.tif", "moving.gif")]
 
 
 def test_what_is_read_only_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +406,7 @@ def test_records_and_areas_that_would_lose_something_are_refused(tmp_path: Path)
     assert "name two files" in refused(*asked, "--json", tmp_path / "r.x", "--csv", f"{tmp_path}/./r.x")
     assert "overlay or a map" in refused(*asked, "--json", tmp_path / "out/a.png")
     assert "--area" in refused(*asked, "--region", "0,0,10,10", "--area", "1e-320", "--json", tmp_path / "r.json")
-    assert "encloses nothing" in refused(*asked, "--region", "0,0 10,10 20,20")
+    assert "cross or touch" in refused(*asked, "--region", "0,0 10,10 20,20")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")

@@ -467,12 +467,14 @@ def test_a_link_to_nowhere_and_empty_files_end_no_check(tmp_path: Path) -> None:
 def test_the_lists_of_gcc_are_held_against_its_files_and_each_other(tmp_path: Path) -> None:
     gcc(tmp_path)
     names, people = GCC(tmp_path).names, len(ROW_COLUMN)
-    lines = [f"1 12 0 {name.replace('/', ' ')} {people}\n" for name in names]
+    lines = [f"1 18 6 {name.replace('/', ' ')} {people}\n" for name in names]
     (tmp_path / "train.txt").write_text("".join(lines[:-1]))
     (tmp_path / "test.txt").write_text(lines[-1])
     assert not check("gcc", tmp_path, progress=False).notes
-    (tmp_path / "train.txt").write_text("".join([f"1 12 0 {names[0].replace('/', ' ')} 700\n", *lines[1:]]))
+    (tmp_path / "train.txt").write_text("".join([f"1 10 6 {names[0].replace('/', ' ')} 700\n", *lines[1:]]))
     report = check("gcc", tmp_path, progress=False)
-    assert not report.faults and len(report.notes) == 2
-    assert f"holds {people} points, and a list says 700 people of its image" in report.notes[0].message
-    assert f"test.txt lists 1 images that train.txt lists too, first {names[-1]}: what was" in report.notes[1].message
+    assert not report.faults and len(report.notes) == 3
+    said = " ".join(note.message for note in report.notes)
+    assert f"holds {people} points, and a list says 700 people of its image" in said
+    assert "has hour 18, and a list 10; Scene Regularization goes by the list" in said
+    assert f"test.txt lists 1 images that train.txt lists too, first {names[-1]}: what was" in said

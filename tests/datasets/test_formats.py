@@ -137,6 +137,8 @@ def test_gcc(tmp_path: Path) -> None:
         "weather": 6,
         "level": 2,
         "listed_count": 2,
+        "listed_hour": 18,
+        "listed_weather": 6,
     }
     assert first.mask is not None and set(np.unique(first.mask)) == {0, 1}
     np.testing.assert_array_equal(first.mask, mask > 0)  # H×W, row after row
@@ -346,6 +348,8 @@ def test_crowdhuman(tmp_path: Path) -> None:
         '{"ID": "x", "gtboxes": [{"tag": "person", "vbox": [1, 2]}]}',
         '{"ID": "x", "gtboxes": [{"tag": "person", "vbox": [1, 2, NaN, 3]}]}',
         '{"ID": "x", "gtboxes": [{"tag": "person"}]}',
+        '{"ID": "x", "gtboxes": [{"tag": "Person", "vbox": [1, 2, 3, 4]}]}',
+        '{"ID": "x", "gtboxes": [{"tag": "person", "vbox": [1, 2, 3, 4], "extra": {"ignore": "1"}}]}',
     ],
 )
 def test_crowdhuman_bad_line(tmp_path: Path, line: str) -> None:

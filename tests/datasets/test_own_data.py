@@ -114,7 +114,7 @@ def test_the_other_part_is_added_and_nothing_is_replaced(photos: Path) -> None:
         ("a" * 200_000 + ",1,1", "field larger"),
         ("gone.jpg,1,1", "gone.jpg does not exist"),
         ("../secret.jpg,1,1", "is no name of a file in photos"),
-        (",1,1", "is a folder"),
+        (",1,1", "'' is no name of a file"),
         ("sub,,", "is a folder"),
         ("notes.txt,,", "cannot be decoded as an image"),
         ("half.jpg,1,1", "half.jpg cannot be decoded"),
@@ -165,6 +165,8 @@ def test_a_bad_line_is_named_and_nothing_is_left(photos: Path, line: str, says: 
         ('{"gone.jpg": []}', "gone.jpg does not exist"),
         ('{"a.jpg": [], "x\\n/a.jpg": []}', r"'x\n/a.jpg' and a.jpg would both become IMG_a"),
         ('{"a\\u0000.jpg": []}', "is no name of a file"),
+        ('{"\\ud800.jpg": []}', r"'\ud800.jpg' is no name of a file"),
+        ('{"": []}', "'' is no name of a file"),
     ],
     ids=lambda text: text[:20],
 )
@@ -177,6 +179,12 @@ def test_a_name_of_two_lines_is_in_the_set_too(photos: Path) -> None:
     write_picture(photos / "two\nlines.jpg", (20, 30))
     assert make('{"two\\nlines.jpg": [[1, 2]], "a.jpg": []}', "points.json").images == 2
     assert open_dataset("shanghaitech:out").names == ["IMG_a", "IMG_two\nlines"]
+
+
+def test_of_a_file_with_several_pictures_nobody_knows_which_one_the_points_are_of(photos: Path) -> None:
+    page = Image.new("RGB", (60, 40), "white")
+    page.save(photos / "two.tif", save_all=True, append_images=[page])
+    complaint(lambda: make("two.tif,1,1"), "two.tif holds 2 pictures")
 
 
 def test_a_name_that_becomes_too_long_is_told_with_its_length(photos: Path) -> None:

@@ -92,7 +92,9 @@ def test_what_is_no_region_is_one_line(text: str) -> None:
 
 
 def test_corners_in_the_wrong_order_are_refused() -> None:
-    complaint(lambda: parse_region("0,0 10,10 10,0 0,10"), "cross each other")
+    complaint(lambda: parse_region("0,0 10,10 10,0 0,10"), "cross or touch")
+    complaint(lambda: parse_region("0,0 40,40 40,10 20,20 0,40"), "cross or touch")  # in one of its own corners
+    complaint(lambda: parse_region("0,0,1_0,10"), "not '0,0,1_0,10'")  # to Python 1_0 is ten
     assert len(parse_region("0,0 10,0 5,2 10,10 0,10 5,8")) == 6  # a bay is no crossing
 
 

@@ -324,6 +324,7 @@ def test_a_table_with_a_column_of_somebodys_own_is_not_ours(results: Results, tm
     results.to_csv(tmp_path / "rows.csv")
     text = (tmp_path / "rows.csv").read_text()
     assert is_csv(text) and not is_csv(text.replace(",crowd", ",crowd,my_note", 1))
+    assert not is_csv(text + "my notes\n") and not is_csv(text + text.splitlines()[-1].replace("0", "zero") + "\n")
     (tmp_path / "rows.csv").write_bytes(text.replace("\n", "\r\n").encode())  # as Windows has it
     refuse_other_file(tmp_path / "rows.csv", BEGINNINGS["csv"], is_csv)
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,13 @@ def test_the_program_needs_no_package_of_ours(tmp_path: Path) -> None:
     )
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+
+
+@pytest.mark.parametrize("size", [(64,), (0, 5), (1, 2, 3)])
+def test_a_program_is_for_a_height_and_a_width(size: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="height, width"):
+        export_program(COUNTERS["paper"](), tmp_path / "counter.pt2", size)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -89,8 +89,13 @@ def _parse(place: str, line: str) -> tuple[str, Labels]:
     boxes, ignored, heads = [], [], []
     for person in people:
         corners = _corners(place, person, "vbox")
-        extra = person.get("extra")
-        if person.get("tag") != "person" or (isinstance(extra, dict) and extra.get("ignore") == 1):
+        tag, extra = person.get("tag"), person.get("extra")
+        ignore = extra.get("ignore", 0) if isinstance(extra, dict) else 0
+        if tag not in ("person", "mask") or ignore not in (0, 1):  # a mask is a person's picture or reflection
+            raise InputError(
+                f"{place}: tag {tag!r} with ignore {ignore!r}; known are person, mask, 0 and 1; fix the line"
+            )
+        if tag == "mask" or ignore == 1:
             ignored.append(corners)
             continue
         boxes.append(corners)

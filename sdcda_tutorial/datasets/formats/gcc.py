@@ -62,8 +62,8 @@ class GCC(CrowdDataset):
     `location` holds (row, column) integers, indices of pixels. A head is put on the centre of its pixel,
     x = column + 0.5 and y = row + 0.5, because (0, 0) is a corner of the picture here (see `Sample`).
 
-    Attributes of a sample, where the files have them: hour, minute, weather, level, stated_count, listed_count. The
-    number of points is the truth; the counts are what the .mat file and the lists say beside them.
+    Attributes of a sample, where the files have them: hour, minute, weather and stated_count, from its .mat file;
+    level, listed_count, listed_hour and listed_weather, from a list. The number of points is the truth.
 
     Args:
         root: folder that holds the scenes.
@@ -158,7 +158,9 @@ class GCC(CrowdDataset):
         attributes.update(zip(["hour", "minute"], numbers_of(files.mat, mat, "time_info"), strict=False))
         attributes.update(zip(["weather"], numbers_of(files.mat, mat, "weather_info"), strict=False))
         if files.listed is not None:
-            attributes.update(level=files.listed.level, listed_count=files.listed.count)
+            listed = files.listed
+            attributes.update(level=listed.level, listed_count=listed.count)
+            attributes.update(listed_hour=listed.hour, listed_weather=listed.weather)
         return Labels(points=row_column[:, ::-1] + 0.5, attributes=attributes)
 
     def _mask(self, entry: Entry, size: Size) -> np.ndarray | None:
