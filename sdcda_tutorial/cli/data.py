@@ -48,6 +48,9 @@ def data_make(
     typer.echo(f"{made.folder} holds {made.images} images with {made.points} points; name it shanghaitech:{out}")
     for image, number in made.outside.items():
         typer.echo(f"note: {number} points of {in_one_line(image)} lie outside it; they will not be counted")
+    if made.in_both:
+        what = f"{len(made.in_both)} images are in the other part too, first {in_one_line(made.in_both[0])}"
+        typer.echo(f"note: {what}: what is learnt from one part cannot be measured on the other")
     if made.unlabelled:
         few = ", ".join(map(in_one_line, made.unlabelled[:3])) + (", ..." if made.unlabelled[3:] else "")
         typer.echo(f"note: {len(made.unlabelled)} images in {images} are not in {labels} and were left out: {few}")
@@ -70,6 +73,8 @@ def data_check(
     from sdcda_tutorial.cli.messages import translate
     from sdcda_tutorial.datasets.check import check
 
+    if root is None and ":" in name:  # as all other commands have it
+        name, _, root = name.partition(":")
     names = ["mini-source", "mini-target", "mini-third"] if name == "mini" else [name]
     reports = [check(one, root, full=full) for one in names]
     typer.echo("\n\n".join(translate(report.table()) for report in reports))

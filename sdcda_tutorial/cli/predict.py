@@ -66,6 +66,9 @@ def predict(
     require_writable(out)
     photo = _without_our_own(photo)
     for path in photo:
+        pictures = pictures_in(path)
+        if pictures > 1:
+            typer.echo(f"note: {in_one_line(path)} holds {pictures} pictures, and the first is counted", err=True)
         if len(photo) > 1:  # all are whole before anything is written: a JPEG's smallest decoding shows
             read_image_at_least(path, (1, 1))
         if corners is not None:
@@ -74,8 +77,6 @@ def predict(
     precision = "float16" if half else None
     records, about = [], {"weights_sha256": digest, **given(region=region, precision=precision)}
     for path in photo:
-        if (pictures := pictures_in(path)) > 1:
-            typer.echo(f"note: {in_one_line(path)} holds {pictures} pictures, and the first is counted", err=True)
         with _half_where_asked(counter, half, path):
             record = save_overlay(out, path, counter, max_side, region=corners, with_map=save_map) | about
         if area is not None:

@@ -173,7 +173,7 @@ def check(
             report.findings.append(Finding(str(folder), message, fault=not absent))
             report.tallies.append(Tally(what, 0, published))
             continue
-        loading_screens = sum(LOADING_SCREEN in one.path for one in part.leftovers)
+        loading_screens = sum(Path(one.path).stem == LOADING_SCREEN for one in part.leftovers)
         report.tallies.append(Tally(what, len(part) + loading_screens, published))
         known = {one.path for one in report.findings}  # GCC's lists name its scenes' files once more
         report.findings += [one for one in [*part.faults, *part.leftovers] if one.path not in known]

@@ -101,11 +101,12 @@ def pictures_in(path: str | os.PathLike[str]) -> int:
     with opened(path) as image:
         if image.format not in ("GIF", "PNG", "TIFF", "WEBP"):
             return 1
-        pictures = 0
-        for frame in range(getattr(image, "n_frames", 1)):
-            if image.format == "TIFF":  # of the others each frame would have to be decoded
-                image.seek(frame)
-            pictures += not is_reduced(image)
+        pictures = 1
+        with suppress(Exception):  # what is damaged behind the first picture is no matter of that
+            for frame in range(1, getattr(image, "n_frames", 1)):
+                if image.format == "TIFF":  # of the others each frame would have to be decoded
+                    image.seek(frame)
+                pictures += not is_reduced(image)
         return pictures
 
 

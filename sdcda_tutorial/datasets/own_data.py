@@ -29,6 +29,7 @@ from sdcda_tutorial.datasets.images import pictures_in, read_image, stored_size
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import (
     expanded,
+    file_digest,
     in_one_line,
     path_inside,
     put_in_place,
@@ -49,6 +50,7 @@ class Made(NamedTuple):
     points: int
     outside: dict[str, int]  # image: points outside it, which will not be counted
     unlabelled: list[str]  # images in the folder that the labels do not name
+    in_both: list[str]  # images that the other part holds too: what is learnt from one cannot be measured there
 
 
 class _Listed(NamedTuple):
@@ -103,6 +105,9 @@ def make_dataset(
                 save_image_info(made / "ground_truth" / f"GT_{targets[one.image]}.mat", points)
                 if beyond := int(((points < 0) | (points >= (width, height))).any(axis=1).sum()):
                     outside[one.image] = beyond
+            other = out / allowed.pop() / "images"
+            theirs = {file_digest(path) for path in other.glob("*.jpg")}
+            ours = {one.image: file_digest(made / "images" / f"{targets[one.image]}.jpg") for one in listed if theirs}
             put_in_place(made, out / part)
     except OSError as error:
         raise InputError(f"cannot write {out / part}: {error.strerror or error}; choose another folder") from error
@@ -110,7 +115,8 @@ def make_dataset(
     places = {os.path.dirname(file) for file in files} | {""}
     beside = {os.path.join(place, name) for place in places for name in listing(root / place)}
     others = sorted(name for name in beside - files if name.lower().endswith(ENDINGS))
-    return Made(out / part, len(listed), sum(len(one.points) for one in listed), outside, others)
+    twice = [image for image, digest in ours.items() if digest in theirs]
+    return Made(out / part, len(listed), sum(len(one.points) for one in listed), outside, others, twice)
 
 
 def _write_image(one: _Listed, root: Path, target: Path) -> tuple[int, int]:

@@ -277,7 +277,7 @@ def _left_out(data: CrowdDataset) -> list[str]:
     alike: dict[str, list[str]] = {}
     for one in data.leftovers:
         name = Path(one.path).name
-        if name not in _CLUTTER and LOADING_SCREEN not in name:
+        if name not in _CLUTTER and Path(name).stem != LOADING_SCREEN:
             reason = one.message.removeprefix(one.path).strip().partition(";")[0]
             alike.setdefault(reason, []).append(name)
     if not alike:

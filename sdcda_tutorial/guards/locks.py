@@ -45,8 +45,8 @@ def one_writer(
     to, as its first file will say, and on a file system without locks, which is said.
 
     Args:
-        folder: made where it is missing, and removed again if nothing is written; files that a killed writer left
-            half-written in it are removed.
+        folder: made where it is missing, with those above it, and removed again if nothing is written; files that a
+            killed writer left half-written in it are removed.
         wait: seconds to wait for another process; `math.inf`: as long as it takes.
         fabric: where several processes fill the folder together, all of them call this, and the first one has the lock.
         also: folders to which only the holder of this lock writes; they are cleared likewise.
@@ -56,7 +56,8 @@ def one_writer(
     """
     whole = Path(os.path.realpath(folder))
     lock = FileLock(whole.with_name(f".{whole.name}.sdcda-lock") if beside else whole / NAME, is_singleton=True)
-    first, new = fabric is None or fabric.is_global_zero, not whole.exists()
+    first = fabric is None or fabric.is_global_zero
+    missing = [] if beside else [place for place in (whole, *whole.parents) if not place.exists()]
     end, told = time.monotonic() + wait, time.monotonic() + PATIENCE
     while True:
         state = (_take(lock), time.monotonic() > end) if first else (False, False)
@@ -83,8 +84,8 @@ def one_writer(
                 with suppress(OSError):
                     if ours is not None and os.path.samestat(os.stat(lock.lock_file), ours):
                         os.unlink(lock.lock_file)
-                    if new and not beside:
-                        whole.rmdir()  # refuses a folder that is not empty
+                    for place in missing:
+                        place.rmdir()  # refuses a folder that is not empty
             lock.release()
 
 

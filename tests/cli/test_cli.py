@@ -378,6 +378,7 @@ def test_without_a_clone_the_world_goes_to_the_users_cache_and_that_is_said_once
     mini = outside(tmp_path, monkeypatch)
     complaint = refused("data", "check", "mini")
     assert f"{mini / 'source'} is not a folder; make the mini world with `sdcda data mini`" in complaint
+    assert "nowhere/source is not a folder" in refused("data", "check", "mini:nowhere")
     assert f"{mini} is the world of seed 0" in refused("data", "mini", "--seed", 5)
     for note in (f"note: the mini world is drawn into {mini}\n", ""):
         done = run("evaluate", "--checkpoint", "se+fd", "--checkpoint", "noadapt", "--out", "figures")

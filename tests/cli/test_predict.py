@@ -256,6 +256,8 @@ def test_of_several_pictures_in_a_file_the_first_is_counted_and_that_is_said() -
     page.save("two.tif", save_all=True, append_images=[page])
     page.save("moving.gif", save_all=True, append_images=[Image.new("RGB", (60, 40))])
     photograph("one.png")
+    Path("cut.gif").write_bytes(Path("moving.gif").read_bytes()[:-12])  # its first picture is whole
+    assert run("predict", "cut.gif", "--checkpoint", MODEL, "--out", "out").code == 0
     done = run("predict", "two.tif", "moving.gif", "one.png", "--checkpoint", MODEL, "--out", "out")
     notes = [line for line in done.err.splitlines() if "pictures" in line]
     assert done.code == 0

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from command_line import appear, files, ran, refused, run, small_home
+from native_files import write_crowdhuman
 
 from sdcda_tutorial import losses
 from sdcda_tutorial.cli import main
@@ -158,6 +159,14 @@ def test_evaluations_at_once_all_end_up_on_the_card(tmp_path: Path, start: Calla
     expected = {f"{who}{number}" for who in "abcd" for number in range(5)}
     assert {test["data"] for test in read_card(MODEL)["tests"]} == expected
     assert list(MODEL.parent.glob(".*")) == []
+
+
+def test_the_part_that_stands_in_for_another_is_named(tmp_path: Path) -> None:
+    """CrowdHuman publishes no labels of its test part."""
+    write_crowdhuman(tmp_path, [{"ID": "a", "gtboxes": []}], split="val", size=(64, 64))
+    done = run("evaluate", "--checkpoint", MODEL, "--target", f"crowdhuman:{tmp_path}", "--out", tmp_path / "out")
+    assert done.code == 0 and f"the test part of crowdhuman:{tmp_path} has no labels; the val part" in done.out
+    assert read_card(MODEL)["tests"][-1]["split"] == "val"
 
 
 def test_cells_of_several_processes_are_all_kept(tmp_path: Path, start: Callable[..., Any]) -> None:

@@ -282,6 +282,12 @@ def test_gcc_lists_that_are_none(tmp_path: Path) -> None:
     assert len(GCC(tmp_path)) == 3
 
 
+def test_an_id_that_only_ends_as_the_loading_screens_is_an_image(tmp_path: Path) -> None:
+    gcc_world(tmp_path)
+    write_gcc(tmp_path, "scene_01_0", "11532170935", np.zeros((0, 0)), mask=np.zeros((36, 64)))
+    assert "scene_01_0/11532170935" in GCC(tmp_path).names
+
+
 def test_a_mask_of_another_size_is_not_stretched(tmp_path: Path) -> None:
     """Of a reader of one's own; a resize would make it fit, and its crowd would be elsewhere."""
 

@@ -187,6 +187,17 @@ def test_of_a_file_with_several_pictures_nobody_knows_which_one_the_points_are_o
     complaint(lambda: make("two.tif,1,1"), "two.tif holds 2 pictures")
 
 
+def test_an_image_of_both_parts_is_told(photos: Path) -> None:
+    assert make("a.jpg,1,1\nb.png,,").in_both == []
+    again = make_dataset("points.csv", "photos", "out", "test", progress=False)
+    assert again.in_both == ["a.jpg", "b.png"]
+
+
+def test_no_folder_is_left_of_a_set_that_could_not_be_made(photos: Path) -> None:
+    complaint(lambda: make("gone.jpg,1,1", out="new/a/b"), "gone.jpg does not exist")
+    assert not Path("new").exists()
+
+
 def test_a_name_that_becomes_too_long_is_told_with_its_length(photos: Path) -> None:
     name = "x" * 246 + ".jpg"  # 250 bytes; GT_IMG_ and .mat make it 257
     write_picture(photos / name, (20, 30))

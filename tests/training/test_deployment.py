@@ -71,6 +71,16 @@ def test_the_program_needs_no_package_of_ours(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
 
 
+@pytest.mark.slow
+def test_a_program_refuses_bytes(tmp_path: Path) -> None:
+    """As a camera gives them: white would be 255 instead of 1, and the count another."""
+    export_program(COUNTERS["paper"](), tmp_path / "counter.pt2", (32, 48))
+    program = torch.export.load(tmp_path / "counter.pt2").module()
+    with pytest.raises(RuntimeError, match="dtype"):
+        program(torch.zeros(1, 3, 32, 48, dtype=torch.uint8))
+    program(torch.zeros(1, 3, 32, 48))
+
+
 @pytest.mark.parametrize("size", [(64,), (0, 5), (1, 2, 3)])
 def test_a_program_is_for_a_height_and_a_width(size: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="height, width"):

@@ -92,7 +92,7 @@ class GCC(CrowdDataset):
         else:
             in_lists = {scene.name: scene for one in there for scene in _read_list(one, faults)}
             images = [(name, in_lists.get(name)) for name in _pictures(_scenes(self.root))]
-        images = [image for image in images if not image[0].endswith(LOADING_SCREEN)]
+        images = [image for image in images if image[0].rpartition("/")[2] != LOADING_SCREEN]
         if not images and not faults:
             raise InputError(f"{path} lists no images; fetch it again") if path else _without_pictures(self.root)
         entries = _find(self.root, images, faults)
@@ -240,7 +240,7 @@ def _leftovers(root: Path) -> list[Finding]:
     for scene in scenes:
         for kind, ending in (("jpgs", "jpe?g"), ("pngs", "png")):
             found += strays(scene / kind, rf"(?is:.*\.{ending})", "<id>.jpg or <id>.png")
-    black = [path for name, path in pictures.items() if name.endswith(LOADING_SCREEN)]
+    black = [path for name, path in pictures.items() if name.rpartition("/")[2] == LOADING_SCREEN]
     return found + findings(black, "is not read: the black loading screen of GCC", fault=False)
 
 
