@@ -9,6 +9,7 @@ what trainings and exercises write below runs/ outlives the session.
 
 from __future__ import annotations
 
+import filecmp
 import importlib
 import importlib.metadata
 import os
@@ -25,6 +26,7 @@ CONTENT = Path("/content")
 NAME = "sdcda_tutorial"  # of the folder, here and on Drive, whatever the repository is called
 STAYS = ("torch", "torchvision", "numpy", "ipywidgets")  # they fit Colab's GPU, each other, and its page
 EVERY = 30  # seconds between two copies to Drive
+ASIDE = ".before-"  # in the name of what a later session has begun anew
 
 
 class NotSetUp(Exception):
@@ -116,12 +118,29 @@ def keep_on_drive(runs: Path) -> None:
     kept = CONTENT / "drive" / "MyDrive" / NAME / "runs"
     for folder in (kept, runs):
         folder.mkdir(parents=True, exist_ok=True)
-    back = [name for name in stamps(kept) if not (runs / name).exists()]
+    here_before = (
+        CONTENT / f".{NAME}-on-drive"
+    )  # then what is on Drive is this session's own, perhaps half a minute old
+    aside = [] if here_before.exists() else set_aside(kept, runs)
+    here_before.touch()
+    back = [name for name in stamps(kept) if ASIDE not in str(name) and not (runs / name).exists()]
     copy(back, kept, runs)
+    if aside:
+        print(f"Begun anew in this session; what earlier ones left on Drive is NAME{ASIDE}...: {', '.join(aside)}")
     print(f"Runs and answers are copied to MyDrive/{NAME}/runs every {EVERY} seconds; {len(back)} files are back.")
     if all(thread.name != NAME for thread in threading.enumerate()):  # else the cell has run before
         known = {name: stamp for name, stamp in stamps(runs).items() if name in back}
         threading.Thread(target=copy_for_ever, args=(runs, kept, known), name=NAME, daemon=True).start()
+
+
+def set_aside(kept: Path, runs: Path) -> list[str]:
+    """Rename on Drive what this session has begun anew, so that no copy replaces it: whole runs, else single files."""
+    both = [name for name in stamps(kept) if (runs / name).is_file()]
+    other = [name for name in both if not filecmp.cmp(kept / name, runs / name, shallow=False)]
+    places = {name.parent if (kept / name).with_name("config.json").exists() else name for name in other}
+    for place in places:
+        (kept / place).rename((kept / place).with_name(f"{place.name}{ASIDE}{time.strftime('%Y%m%d-%H%M%S')}"))
+    return sorted(map(str, places))
 
 
 def copy_for_ever(runs: Path, kept: Path, known: dict[Path, tuple[int, int]]) -> None:

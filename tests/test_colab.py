@@ -410,6 +410,30 @@ def test_work_outlives_a_session(branch: str | None, colab: Colab) -> None:
     assert (kept / "runs" / "laboratory" / "a" / "last.safetensors").read_text() == "step 40"
 
 
+def test_what_earlier_sessions_left_is_not_replaced_by_what_was_begun_before_the_box_was_ticked(colab: Colab) -> None:
+    colab.serve(None)
+    keep, do_not = (
+        colab.cell("08_adversarial_training.ipynb", None, KEEP_ON_DRIVE=k, REPO="https://github.com/ada/crowds")
+        for k in (True, False)
+    )
+    kept, clone = colab.drive / "sdcda_tutorial", colab.content / "sdcda_tutorial"
+    old = {"runs/mini/se/config.json": "old", "runs/mini/se/model.safetensors": "old", "runs/answers/1.json": "old"}
+    colab.session(keep, WORK.format(files=old, kept=str(kept)))
+    colab.fresh()
+    colab.serve(None)
+    colab.session(do_not)
+    new = {"runs/mini/se/config.json": "new", "runs/answers/1.json": "new"}
+    for name, text in new.items():
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_text(text)
+    said = colab.session(keep, WORK.format(files={"runs/mini/other": ""}, kept=str(kept)))["said"]
+    assert "NAME.before-...: answers/1.json, mini/se" in said
+    assert not (clone / "runs/mini/se/model.safetensors").exists()  # of another run
+    assert {name: (kept / name).read_text() for name in new} == new
+    aside = [*(kept / "runs").rglob("*.before-*/*"), *(kept / "runs").rglob("1.json.before-*")]
+    assert {path.read_text() for path in aside} == {"old"} and len(aside) == 3
+
+
 @functools.cache
 def loader() -> Any:
     spec = importlib.util.spec_from_file_location("colab_loader", ROOT / "colab.py")

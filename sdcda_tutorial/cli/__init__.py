@@ -74,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = getattr(getattr(error, "ctx", None), "command_path", "sdcda")
         _leave(f"{error.format_message()} (see {path} --help)", 2)
     if code in (129, 130, 143):  # newer versions of typer turn Ctrl-C into 130
-        _leave(_INTERRUPTED.get(command.name, "interrupted"), code)
+        told = None if "--dry-run" in asked else _INTERRUPTED.get(command.name)  # a rehearsal leaves nothing
+        _leave(told or "interrupted", code)
     if output is not None:
         sys.stdout.flush()
         if output.trouble is not None:

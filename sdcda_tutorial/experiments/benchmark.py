@@ -43,6 +43,7 @@ from sdcda_tutorial.files import (
     write_text,
 )
 from sdcda_tutorial.guards.locks import one_writer
+from sdcda_tutorial.guards.provenance import CONTENTS
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.mini_world import ensure_mini_world
 from sdcda_tutorial.rivals.translation import TRANSLATIONS
@@ -80,6 +81,16 @@ class SeedData:
         given = {"source": self.source, "target": self.target, "boxes": self.boxes}
         given |= {f"{name}_test": test for name, test in self.tests.items()}
         return {name: data.describe() for name, data in given.items() if data is not None}
+
+    def other_than(self, card: Mapping[str, Any]) -> bool:
+        """Whether a counter's card says that it learnt from other data; earlier versions do not say."""
+        config = card.get("config", {}) if card.get("kind") == "adaptation" else {}
+        ours = {"source_data": self.source.describe(), "target_data": self.target.describe(labelled=False)}
+        theirs = {name: config.get(name) or {} for name in ours}
+        return any(
+            CONTENTS in theirs[name] and "translated_by" not in theirs[name] and theirs[name][CONTENTS] != one[CONTENTS]
+            for name, one in ours.items()
+        )
 
 
 def mini_data(root: Path, seed: int) -> SeedData:
@@ -166,6 +177,8 @@ class Benchmark:
             for model in sorted(kept.glob("*.safetensors")):
                 if (other := read_card(model).get("seed", seed)) != seed:
                     raise InputError(f"{kept} holds models of seed {other}, which would be mixed; name another place")
+                if self.data is not None and self.data.other_than(read_card(model)):
+                    raise InputError(f"{kept} holds models of other data, which would be mixed; name another place")
             for name in (*self.methods, "segmenter", *(f"{name}-translation" for name in TRANSLATIONS)):
                 refuse_other_file(kept / f"{name}.jsonl", '{"step": ')
                 model = kept / f"{name}.safetensors"

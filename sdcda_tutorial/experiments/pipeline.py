@@ -154,12 +154,18 @@ class Experiment:
         """Raise an InputError, before a mask model is trained, for masks that could not be gone on with."""
         settings = self.preset.segmenter
         origin: dict[str, Any] = {"threshold": settings.threshold, "dilate": settings.dilate}
+        masks, ours = self.folder / "masks", self.folder / "segmenter/last.safetensors"
         if self.segmenter is not None:
             origin |= {"weights_sha256": weights_digest(self.segmenter)}
+        elif (masks / PROVENANCE).exists() and not ours.exists():
+            raise InputError(
+                f"{masks} holds masks of a mask model that is not here; to learn from these, name the "
+                "folder as `masks`, else remove it"
+            )
         if self.target is not None:
             origin |= {"target": self.target.describe(labelled=False), IMAGES: images_of(self.target)}
         try:
-            is_from(self.folder / "masks", origin, PROVENANCE, what="masks", foreign="*.png")
+            is_from(masks, origin, PROVENANCE, what="masks", foreign="*.png")
         except InputError as error:
             raise InputError(f"{error}; to learn from these, name the folder as `masks`") from None
 

@@ -77,16 +77,25 @@ def one_writer(
             for place in also if beside else {whole, *also}:
                 remove_leftovers(place)
         yield bool(held)
+        if ours is not None and not _is(ours, lock.lock_file):
+            raise InputError(f"{folder} was removed or replaced while this wrote to it; do not use what is there")
     finally:
         if held and first:
             if lock.lock_counter == 1:
                 # While it is ours; who has opened it meanwhile finds it without a name, and opens a new one.
                 with suppress(OSError):
-                    if ours is not None and os.path.samestat(os.stat(lock.lock_file), ours):
+                    if ours is not None and _is(ours, lock.lock_file):
                         os.unlink(lock.lock_file)
                     for place in missing:
                         place.rmdir()  # refuses a folder that is not empty
             lock.release()
+
+
+def _is(known: os.stat_result, file: str) -> bool:
+    try:
+        return os.path.samestat(os.stat(file), known)
+    except OSError:
+        return False
 
 
 def _take(lock: Any) -> bool | None:

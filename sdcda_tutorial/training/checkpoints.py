@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 from sdcda_tutorial import __version__
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import atomic_path, in_utf8, parse_json
+from sdcda_tutorial.files import atomic_path, in_utf8, parse_json, regular_file
 from sdcda_tutorial.networks import CrowdCounter, SemanticExtractor, make_counter
 
 T = TypeVar("T")
@@ -140,7 +140,7 @@ def weights_digest(path: str | Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with open(regular_file(path), "rb") as file:
             file.seek(8 + int.from_bytes(file.read(8), "little"))  # safetensors: length of the header, header, tensors
             while block := file.read(2**20):
                 digest.update(block)

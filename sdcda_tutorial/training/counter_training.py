@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,26 +192,32 @@ def adapt(
 
     adaptation = AdaptationOnDevice(config, fabric)
     if init is not None:
-        before = _load_other_model(adaptation.plain, init)
-        if held_out is not None and fabric.is_global_zero:
-            _tell_of_images_learnt_before(init, before, source, config)
+        card = _load_other_model(adaptation.plain, init)
+        _tell_of_images_learnt_before(init, card, source, config, fabric)
     elif config.pretrained and not (resume and (folder / "last.safetensors").exists()):
         with fabric.rank_zero_first(local=True):  # one download a machine
             load_imagenet_weights(adaptation.plain.counter.E, vgg_weights)
     adaptation.begin(hardware)
+    about = _about(config, adaptation.plain, source, target, pseudo_masks, init, vgg_weights, hardware.accumulate)
+    unchanged = partial(_refuse_changed_masks, pseudo_masks, about["config"]["pseudo_masks"])
 
     training = Training(
         RunFolder(
             folder, fabric=fabric, records=records or Records(), rests_on=_run_beside(folder, init),
-            modules=adaptation.modules(), deployed=adaptation.parts(), optimizers=adaptation.optimizers,
-            **_about(config, adaptation.plain, source, target, pseudo_masks, init, vgg_weights, hardware.accumulate),
+            modules=adaptation.modules(), deployed=adaptation.parts(), optimizers=adaptation.optimizers, **about,
         ),
         step=adaptation.step, domains=domains, steps=steps, images=len(trained_on), description=description,
         report=report, workers=hardware.workers, rates=lambda step: config.rates(step, steps, len(trained_on)),
         validate=None if held_out is None else lambda images: _count_error(adaptation.deployed.counter, images, fabric),
-        held_out=held_out, validate_every=config.validate_every,
+        held_out=held_out, validate_every=config.validate_every, at_end=unchanged,
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
+
+
+def _refuse_changed_masks(folder: str | Path | None, digest: str | None) -> None:
+    """Raise an InputError where masks were changed while they were learnt from: the card would name the old ones."""
+    if digest is not None and folder is not None and folder_digest(Path(folder)) != digest:
+        raise InputError(f"{folder} was changed while this run learnt from it; train again in another `folder`")
 
 
 def _run_beside(folder: Path, init: str | Path | None) -> Path | None:
@@ -230,9 +237,11 @@ def _load_other_model(networks: Networks, path: str | Path) -> dict[str, Any]:
 
 
 def _tell_of_images_learnt_before(
-    init: str | Path, card: Mapping[str, Any], source: CrowdDataset, config: AdaptationConfig
+    init: str | Path, card: Mapping[str, Any], source: CrowdDataset, config: AdaptationConfig, fabric: Fabric
 ) -> None:
     """A note where a model begins in weights that may have learnt from the images that are to choose it."""
+    if config.holdout == 0 or not fabric.is_global_zero:
+        return
     before = card.get("config", {})
     then, now = ((one.get("seed"), one.get("holdout")) for one in (before, asdict(config)))
     same = (before.get("source_data") or {}).get(CONTENTS) == source.describe()[CONTENTS]

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from sdcda_tutorial.datasets.batches import Batches, default_workers
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
-from sdcda_tutorial.errors import TrainingStopped
+from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.training.saving import RunFolder
 
@@ -54,6 +54,7 @@ class Training:
         validate: error on images, lower is better; computed on `held_out` every `validate_every` steps in the later
             part of the training (`CHOOSE_FROM`), and at the end. The best model is kept; without it the last one is.
         save_every: steps between checkpoints to resume from; by default `validate_every`.
+        at_end: called before the last validation; raises an InputError where the result could not be trusted.
     """
 
     run: RunFolder
@@ -70,6 +71,7 @@ class Training:
     held_out: CrowdDataset | None = None
     validate_every: int = 100
     save_every: int | None = None
+    at_end: Callable[[], None] | None = None
 
     def finish(self, resume: bool) -> Path:
         """Do all remaining steps and return the path of the chosen model.
@@ -79,11 +81,13 @@ class Training:
             TrainingStopped: a loss, a weight or the validation error became NaN or infinite.
         """
         folder = self.run.folder
-        with one_writer(folder, fabric=self.run.fabric, also=[folder / "previews"]):
+        with one_writer(folder, fabric=self.run.fabric, also=[folder / "previews"]), self._workers_live():
             return self._finish(resume)
 
     def _finish(self, resume: bool) -> Path:
         run, start = self.run, self.run.begin(resume)
+        if start > self.steps:
+            raise InputError(f"{run.last_path} has done {start} steps of {self.steps}; choose another `folder`")
         run.note_hardware(more=start < self.steps)
         bar = tqdm(
             range(start, self.steps), initial=start, total=self.steps, desc=self.description, unit="step",
@@ -100,6 +104,8 @@ class Training:
             if self.after is not None:
                 self.after(done)
             report(done, self.steps)
+            if done == self.steps and self.at_end is not None:
+                self.at_end()
             if done % LOG_EVERY == 0 or done == self.steps:
                 values = {name: float(value.detach()) for name, value in terms.items()}
                 run.log.add(done, values)
@@ -132,6 +138,17 @@ class Training:
     def _forgetting(self, loaded: Iterator[Any], data: str) -> Iterator[Any]:
         with self.run.forgetting(data):
             yield from loaded
+
+    @contextmanager
+    def _workers_live(self) -> Iterator[None]:
+        """Where a process that prepares batches was killed, a TrainingStopped; torch tells it in many ways."""
+        try:
+            yield
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
+                raise
+            what = "a process that prepares batches was killed: was there memory enough? Give fewer `workers`"
+            raise TrainingStopped(f"{what}; {self.run.what_is_left(hint='')}") from None
 
     def _loaded(self, start: int) -> list[Iterator[Any]]:
         fabric = self.run.fabric

@@ -8,11 +8,12 @@ rectangular, and why Eq. 8-9 trust their background only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -43,6 +44,10 @@ from sdcda_tutorial.training.processes import average_buffers, shared_out
 from sdcda_tutorial.training.rehearsal import Rehearsal
 from sdcda_tutorial.training.saving import Records, RunFolder
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric  # slow to import
+
+NOTE_EVERY = 30.0  # seconds: masks that a kill leaves unnoted are made again
 MASK_PIXELS = 2**21  # what S sees at most: an image of GCC, 1080 × 1920, is just below
 PROVENANCE, MASKS = "provenance.json", "masks_sha256"  # the file about masks, and in it image -> digest of its mask
 
@@ -184,23 +189,49 @@ def write_pseudo_masks(
 
     def write(index: int) -> str:
         path, name = masks.path_of(folder, target.names[index]), in_utf8(target.names[index])
-        if not is_whole(path):
-            with forgetting_contents(folder / PROVENANCE, name):
-                image = target.read_image(index)
-            probability = crowd_probability(segmenter, image)
-            masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))
-        else:
-            refuse_changed(path, known.get(name))
-        return file_digest(path)
+        # What was killed before it was noted may be another now.
+        if is_whole(path) and (name in noted.known or not noted.at_once):
+            refuse_changed(path, noted.known.get(name))
+            return file_digest(path)
+        with forgetting_contents(folder / PROVENANCE, name):
+            image = target.read_image(index)
+        probability = crowd_probability(segmenter, image)
+        masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))
+        return noted.add(name, path)
 
     places = {masks.path_of(folder, name).parent for name in target.names}
     with one_writer(folder, wait=math.inf, fabric=fabric, also=places):
-        claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
-        known = known_masks(folder)
+        noted = _Noted(folder, origin, fabric)
         digests = shared_out(write, range(len(target)), fabric, bar="pseudo-masks")
         if fabric.is_global_zero:
             note_masks(folder, dict(zip(map(in_utf8, target.names), digests, strict=True)))
     return folder
+
+
+class _Noted:
+    """The digests of the masks in a folder, which is claimed for them; written down every half minute.
+
+    Attributes:
+        known: name of each image -> digest of its mask.
+        at_once: they are noted as they are made; earlier versions did so at the end only.
+    """
+
+    def __init__(self, folder: Path, origin: Mapping[str, Any], fabric: Fabric) -> None:
+        self.folder, self.first, self.since = folder, fabric.is_global_zero, time.monotonic()
+        new = not (folder / PROVENANCE).exists()
+        fabric.barrier()  # every process has looked before the first one writes
+        claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
+        if new and self.first:
+            note_masks(folder, {})
+        fabric.barrier()
+        self.known, self.at_once = known_masks(folder), MASKS in read_object(folder / PROVENANCE)
+
+    def add(self, name: str, path: Path) -> str:
+        self.known[name] = file_digest(path)
+        if self.first and time.monotonic() > self.since + NOTE_EVERY:
+            note_masks(self.folder, self.known)
+            self.since = time.monotonic()
+        return self.known[name]
 
 
 def images_of(target: CrowdDataset) -> dict[str, str]:
@@ -215,8 +246,8 @@ def known_masks(folder: Path) -> dict[str, str]:
 
 
 def note_masks(folder: Path, made: dict[str, str]) -> None:
-    """Write down the digests of all masks, where they are not known yet."""
-    if made != known_masks(folder):
+    """Write down the digests of the masks, where they are not known yet."""
+    if made != read_object(folder / PROVENANCE).get(MASKS):
         write_json(folder / PROVENANCE, read_object(folder / PROVENANCE) | {MASKS: made})
 
 

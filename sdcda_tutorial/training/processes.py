@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -225,6 +226,9 @@ def _call(number: int, quiet: bool, outcomes: Path, function: Callable[..., Any]
     protect("stdout"), protect("stderr")
     if quiet:  # bars of several processes would write over each other; the parent reports errors
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    from tqdm.auto import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own is shared by processes, and left behind by one that is killed
     end_with_parent(clear=outcomes)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a file half written is cleared away
     outcome: Any

@@ -287,7 +287,7 @@ class RunFolder:
         checkpoints.restore_optimizers(moved, tensors, last)
         if state["precision"]:
             self.fabric.strategy.precision.load_state_dict(state["precision"])
-        best = state["best"]
+        best, step = state["best"], int(state["step"])
         self.best, self._seconds = {**best, "step": int(best["step"])}, float(state["seconds"])
         # Earlier versions recorded none of these.
         contents, self._held = state.get("contents"), [dict(one) for one in state.get("contents_before", [])]
@@ -295,7 +295,10 @@ class RunFolder:
         self._logged, self._on = state.get("log_sha256"), [dict(one) for one in state.get("hardware", [])]
         if best["validation"] is not None:
             self.best["validation"] = float(best["validation"])
-        return int(state["step"])
+        if step < 0 or not math.isfinite(self.best["validation"] or 0):
+            raise ValueError(f"step {step}, validation {self.best['validation']}")
+        [int(one["until_step"]) for one in self._held], [one["device"] + one["precision"] for one in self._on]
+        return step
 
     def _require_chosen_model(self, step: int) -> None:
         """Raise an InputError unless model.safetensors is what validation chose up to `step`, or after it.
@@ -336,6 +339,8 @@ class RunFolder:
         refuse_lone_model(self.folder)
         if not (asked.exists() or last.exists()):
             return None
+        if not asked.exists():
+            raise InputError(f"{asked}, by which {last.name} is known, is gone; restore it or choose another `folder`")
         if not resume:
             raise InputError(f"{self.folder} already holds a run; pass `resume` to go on, or choose another `folder`")
         then, now = checkpoints.current_names(read_object(asked)), self.config
@@ -424,11 +429,11 @@ class RunFolder:
         }
         checkpoints.save(path, checkpoints.module_tensors(self.deployed), card)
 
-    def what_is_left(self) -> str:
+    def what_is_left(self, hint: str = "; try a lower learning rate or float32") -> str:
         """The end of a message: what is left of a run that stopped, and what to try."""
         there = self.last_path.exists() and checkpoints.read_card(self.last_path)["state"]["step"] > 0
         kept = f"the last good checkpoint is {self.last_path}" if there else "no checkpoint had been written yet"
-        return f"{kept}; try a lower learning rate or float32"
+        return kept + hint
 
     def _require_finite_weights(self, tensors: Mapping[str, Tensor], step: int) -> None:
         broken = next((name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())), None)

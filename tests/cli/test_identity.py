@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -387,6 +388,33 @@ def test_a_mask_that_was_changed_is_not_taken_for_the_one_that_was_made(out: Pat
     assert path.read_bytes() == whole
 
 
+def test_a_mask_that_a_kill_left_unnoted_is_made_again(out: Path) -> None:
+    """It may have been changed since, and nobody could tell."""
+    provenance = out / "masks/provenance.json"
+    noted = json.loads(provenance.read_text())
+    path = next((out / "masks").rglob("*.png"))
+    whole = path.read_bytes()
+    Image.new("L", Image.open(path).size).save(path)
+    provenance.write_text(json.dumps(noted | {"masks_sha256": {}}))
+    ran("masks", "--out", out)
+    assert path.read_bytes() == whole and json.loads(provenance.read_text()) == noted
+
+
+def test_masks_of_a_model_that_is_not_here_are_told_before_one_is_trained(out: Path) -> None:
+    shutil.rmtree(out / "segmenter")
+    shutil.rmtree(out / "se")
+    complaint = complaint_of_masks(*SE, out)
+    assert "holds masks of a mask model that is not here; to learn from these, name the folder as --masks" in complaint
+    assert not (out / "segmenter").exists()
+
+
+def test_a_checkpoint_without_its_configuration_is_told_with_what_to_do(out: Path) -> None:
+    (out / "se/config.json").unlink()
+    assert "by which last.safetensors is known, is gone; restore it or choose another" in complaint_of(
+        *SE, out, "--resume"
+    )
+
+
 @pytest.mark.slow
 def test_damaged_files_of_a_run_are_named(out: Path) -> None:
     log = out / "se/metrics.jsonl"
@@ -412,10 +440,12 @@ def test_damaged_files_of_a_run_are_named(out: Path) -> None:
             assert "is damaged in line 2;" in complaint
         path.write_bytes(whole)
     for key, values in {
-        "state": [None, [], "x"], "step": ["x", None, []], "best": [None, 1, {}], "seconds": ["x"],
+        "state": [None, [], "x"], "step": ["x", None, [], -3, 10**6], "seconds": ["x"],
+        "best": [None, 1, {}, {"step": 1, "validation": math.nan}], "hardware": [[{"device": {}}]],
+        "contents_before": [[{"source_data": 5}], [{"until_step": "a"}]],
     }.items():  # fmt: skip
         for value in values:
-            state = value if key == "state" else {**card["state"], key: value}
+            state = value if key == "state" else {**card["state"], "log_sha256": None, key: value}
             checkpoints.save(last, tensors, {**card, "state": state})
             assert str(last) in complaint_of(*SE, out, "--resume"), (key, value)
 

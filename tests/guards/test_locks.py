@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import shutil
 import signal
 import sys
 import time
@@ -114,6 +115,18 @@ def test_an_error_gives_the_folder_back(tmp_path: Path, error: type[BaseExceptio
     with one_writer(tmp_path, wait=0) as alone:
         assert alone
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_loses_the_folder_says_so(tmp_path: Path) -> None:
+    """Removed, or removed and begun anew by another process: what lies there is not this one's."""
+    for anew in (False, True):
+        folder = tmp_path / f"{anew}"
+        with pytest.raises(InputError, match="was removed or replaced while this wrote to it"), one_writer(folder):
+            shutil.rmtree(folder)
+            if anew:
+                folder.mkdir()
+                (folder / ".sdcda-lock").touch()
+        assert [path.name for path in folder.glob("*")] == [".sdcda-lock"] * anew  # another's stays
 
 
 def test_where_no_folder_can_be_the_first_file_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

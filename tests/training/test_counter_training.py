@@ -634,7 +634,7 @@ def test_a_folder_in_use_is_left_alone(kind: str, data: Data, unbroken: dict[str
     shutil.copytree(folder, tmp_path / "lost")
     (tmp_path / "lost" / CONFIG).unlink()  # a checkpoint is a run, whether or not its options are known
     for resume in (False, True):
-        with pytest.raises(InputError, match=r"already holds a run|config\.json does not exist"):
+        with pytest.raises(InputError, match=r"already holds a run|config\.json, by which"):
             train(kind, data, tmp_path / "lost", resume=resume)
 
 
@@ -830,6 +830,40 @@ def test_a_start_that_may_have_learnt_from_the_held_out_images_is_told(
         config = replace(PRESET.method("noadapt"), seed=seed)
         adapt(data.source, None, config, tmp_path / f"{seed}", init=first, hardware=CPU)
         assert ("may have learnt from images that are held out" in capsys.readouterr().err) == told
+
+
+def test_masks_that_change_while_they_are_learnt_from_are_told(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The card would name the old ones, although the later steps have seen the new."""
+    folder = Path(shutil.copytree(data.masks, tmp_path / "masks"))
+    step = adaptation.AdaptationOnDevice.step
+
+    def changing(self: Any, *batch: Any) -> Any:
+        path = next(folder.rglob("*.png"))
+        masks.write_png(path, 1 - masks.read_png(path))
+        return step(self, *batch)
+
+    monkeypatch.setattr(adaptation.AdaptationOnDevice, "step", changing)
+    config = replace(SE_FD, steps=3)
+    with pytest.raises(InputError, match="was changed while this run learnt from it"):
+        adapt(data.source, data.target, config, tmp_path / "run", pseudo_masks=folder, hardware=CPU)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), ConnectionResetError(), EOFError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_worker_that_is_killed_is_one_line(
+    error: Exception, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(adaptation.AdaptationOnDevice, "step", dies)
+    with pytest.raises(TrainingStopped, match="a process that prepares batches was killed: was there memory enough"):
+        train("noadapt", data, tmp_path / "run")
 
 
 def test_a_batch_in_parts_has_as_many_target_images(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
