@@ -11,12 +11,14 @@ import tempfile
 import unicodedata
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sdcda_tutorial.errors import InputError
+
+_DEEPEST = 100  # brackets within brackets: what we write has a few
 
 
 @contextmanager
@@ -165,11 +167,11 @@ def path_inside(folder: str | os.PathLike[str], name: str) -> Path:
     return Path(folder) / path
 
 
-def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_object(path: str | os.PathLike[str], fix: str = "restore or delete it") -> dict[str, Any]:
     """As `read_json`, of a JSON object; anything else is an `InputError` too."""
-    value = read_json(path)
+    value = read_json(path, fix)
     if not isinstance(value, dict):
-        raise InputError(f"{path} holds no JSON object; restore or delete it")
+        raise InputError(f"{path} holds no JSON object; {fix}")
     return value
 
 
@@ -221,11 +223,20 @@ def read_json(path: str | os.PathLike[str], fix: str = "restore or delete it") -
     """Read JSON, with a one-line `InputError` when the file is missing or broken, which says how to `fix` that."""
     path = Path(path)
     try:
-        return parse_json(Path(regular_file(path)).read_text(encoding="utf-8-sig"))
+        value = parse_json(Path(regular_file(path)).read_text(encoding="utf-8-sig"))
+        level, depth = [value], 0
+        while level := [inner for one in level for inner in _inside(one)]:
+            if (depth := depth + 1) > _DEEPEST:
+                raise ValueError("brackets within brackets without end")
+        return value
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not readable JSON ({error}); {fix}") from None
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def put_in_place(made: Path, root: Path, *, replace: bool = False) -> None:

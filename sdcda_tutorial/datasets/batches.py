@@ -26,7 +26,7 @@ from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import color_jitter, random_crop, random_flip, random_scaled_crop
 from sdcda_tutorial.density import Kernel, density_map
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.guards.endings import end_with_parent
+from sdcda_tutorial.guards.endings import end_after_parent
 from sdcda_tutorial.networks import image_batch
 
 SOURCE, TARGET = 0, 1  # streams of random numbers, so that the two domains of a run get different crops
@@ -186,7 +186,7 @@ class Batches(Dataset[Batch]):
                 num_workers=workers,
                 pin_memory=pin_memory,
                 prefetch_factor=4 if workers else None,
-                worker_init_fn=end_with_parent,
+                worker_init_fn=end_after_parent,
             )
         )
         return _one_line_errors(loaded) if workers else loaded

@@ -17,6 +17,9 @@ from types import FrameType
 _ASKED_TO_END = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+_PATIENCE = 5.0  # seconds
+
+
 @contextmanager
 def in_order() -> Iterator[None]:
     """SIGTERM and SIGHUP leave the block by `SystemExit`, with 128 + their number: what is half done is cleared away.
@@ -58,6 +61,22 @@ def left_to_the_parent() -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def end_after_parent(_: int) -> None:
+    """As `end_with_parent`, for a loader's worker: what is sent to the whole group, the parent deals with first.
+
+    Its worker that dies at once would be an error in the parent's own end.
+    """
+
+    def later(*_: object) -> None:
+        timer = threading.Timer(_PATIENCE, os._exit, [1])
+        timer.daemon = True  # who ends in order does not wait for it
+        timer.start()
+
+    for number in _ASKED_TO_END:
+        signal.signal(number, later)
+    end_with_parent()
 
 
 def end_with_parent(clear: Path | int | None = None) -> None:

@@ -83,7 +83,7 @@ def is_from(folder: Path, origin: Mapping[str, Any], provenance: str, *, what: s
         InputError: it was made from something else, or holds something else.
     """
     if (folder / provenance).exists():
-        known = read_object(folder / provenance)
+        known = read_object(folder / provenance, fix=f"restore it, or remove {folder}")
         if other := difference({key: known[key] for key in origin if key in known}, origin):
             raise InputError(f"{folder} holds {what} made with {other}; remove it, or choose another folder")
         return True

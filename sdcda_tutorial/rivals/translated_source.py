@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from PIL import Image
 
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.datasets.formats.gcc import GCC, LISTS, TRANSLATED
-from sdcda_tutorial.datasets.images import image_size
+from sdcda_tutorial.datasets.images import image_size, read_image
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import atomic_path, expanded, in_utf8, path_inside, put_in_place, read_object, write_json
@@ -109,14 +110,15 @@ def _contents(dataset: GCC) -> dict[str, str]:
 
 
 def _write_image(generator: Generator, source: GCC, making: Path, asked: Path, index: int) -> None:
-    """Translate image `index`, unless that is done, and copy its labels.
+    """Translate image `index`, unless that is done and whole, and copy its labels.
 
     If it is broken, what knows the contents of the source forgets them, `asked` of the generators' training too.
     """
     picture, *labels = source.files(index)
     path = path_inside(making, str(picture.relative_to(source.root)))
-    if path.exists():
-        return
+    with suppress(InputError):
+        if path.exists() and read_image(path).shape[:2] == image_size(picture):
+            return
     for file in labels:  # before the picture, which says that all is there
         with atomic_path(path_inside(making, str(file.relative_to(source.root)))) as temporary:
             shutil.copyfile(file, temporary)

@@ -230,7 +230,7 @@ def _call(number: int, quiet: bool, outcomes: Path, function: Callable[..., Any]
 
     tqdm.set_lock(threading.RLock())  # its own is shared by processes, and left behind by one that is killed
     end_with_parent(clear=outcomes)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a file half written is cleared away
+    signal.signal(signal.SIGTERM, _end_in_order)
     outcome: Any
     try:
         outcome = function(*arguments)
@@ -249,6 +249,12 @@ def _call(number: int, quiet: bool, outcomes: Path, function: Callable[..., Any]
 
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _end_in_order(*_: Any) -> None:
+    """So that a file half written is cleared away, which a second signal must not interrupt."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
 
 
 @contextmanager

@@ -343,7 +343,8 @@ class RunFolder:
             raise InputError(f"{asked}, by which {last.name} is known, is gone; restore it or choose another `folder`")
         if not resume:
             raise InputError(f"{self.folder} already holds a run; pass `resume` to go on, or choose another `folder`")
-        then, now = checkpoints.current_names(read_object(asked)), self.config
+        stored = read_object(asked, fix="restore it, or move the folder away to train anew")
+        then, now = checkpoints.current_names(stored), self.config
         if new := sorted(now.keys() - then.keys() - set(RECORDED_LATER)):
             raise InputError(f"{asked} is of another version, which knew no {new[0]}; choose another `folder`")
         if other := difference(then, now):

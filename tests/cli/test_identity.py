@@ -30,6 +30,7 @@ from sdcda_tutorial.training.counter_training import AdaptationOnDevice
 from sdcda_tutorial.training.mask_model import MASKS, PROVENANCE, refuse_unfit_masks, write_pseudo_masks
 from sdcda_tutorial.training.saving import read_log
 
+DEEP = b'{"a":' * 900 + b"1" + b"}" * 900  # Python reads it, and stumbles later
 SE = ("train", "--method", "se", "--warm-steps", 0, "--out")
 
 
@@ -428,7 +429,7 @@ def test_damaged_files_of_a_run_are_named(out: Path) -> None:
     ]  # fmt: skip
     damages += [
         (log, None),
-        *((out / "se/config.json", text) for text in (b"", b"{", b"[1]", b"null", b'"a"', b"\xff")),
+        *((out / "se/config.json", text) for text in (b"", b"{", b"[1]", b"null", b'"a"', b"\xff", DEEP)),
     ]
     damages += [(out / "masks/provenance.json", text) for text in (b"", b"[]", b"1")]
     for path, content in damages:
@@ -448,6 +449,11 @@ def test_damaged_files_of_a_run_are_named(out: Path) -> None:
             state = value if key == "state" else {**card["state"], "log_sha256": None, key: value}
             checkpoints.save(last, tensors, {**card, "state": state})
             assert str(last) in complaint_of(*SE, out, "--resume"), (key, value)
+
+
+def test_no_remedy_is_to_delete_what_a_run_needs(out: Path) -> None:
+    (out / "se/config.json").write_text("{")
+    assert "restore it, or move the folder away to train anew" in complaint_of(*SE, out, "--resume")
 
 
 def test_a_card_that_was_changed_is_seen(out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -249,6 +250,25 @@ def ended(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+@pytest.mark.alone
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_workers_outlive_what_is_sent_to_all_until_their_parent_has_ended_them() -> None:
+    """One that died first would be a traceback in the parent's own end."""
+    batches = make().from_step(0, 1000, workers=2)
+    next(batches)
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGTERM)
+    time.sleep(0.3)
+    assert len(workers) == 2 and all(worker.is_alive() for worker in workers)
+    for _ in range(20):  # more than are prepared ahead
+        next(batches)
+    began = time.monotonic()
+    del batches
+    gc.collect()
+    assert not any(worker.is_alive() for worker in workers) and time.monotonic() - began < 3
 
 
 @pytest.mark.alone

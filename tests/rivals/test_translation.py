@@ -414,12 +414,14 @@ def test_a_translation_goes_on_where_it_was(
         assert not (tmp_path / "gcc").exists()  # nobody takes a part for the whole
         for place in {path.parent for path in (tmp_path / ".gcc.translating").rglob("*")}:
             (place / f".tmp-{'0a' * 8}.jpg").touch()  # what a kill in the middle of writing leaves
+        damaged = next((tmp_path / ".gcc.translating").rglob("[!.]*.jpg"))  # it is made again
+        damaged.write_bytes(damaged.read_bytes()[:300])
         calls = 0
-        patch.setattr(translated_source, "translated_image", killed_after(len(source) - 3))
+        patch.setattr(translated_source, "translated_image", killed_after(len(source) - 2))
         go()
         patch.setattr(translated_source, "translated_image", refuse)
         go()  # it is complete
-    assert calls == len(source) - 3
+    assert calls == len(source) - 2
     ours, theirs = files_of(tmp_path / "gcc"), files_of(translated)
     assert {**ours, TRANSLATED: b""} == {**theirs, TRANSLATED: b""}
 
