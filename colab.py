@@ -118,9 +118,8 @@ def keep_on_drive(runs: Path) -> None:
     kept = CONTENT / "drive" / "MyDrive" / NAME / "runs"
     for folder in (kept, runs):
         folder.mkdir(parents=True, exist_ok=True)
-    here_before = (
-        CONTENT / f".{NAME}-on-drive"
-    )  # then what is on Drive is this session's own, perhaps half a minute old
+    # After a restart, what is on Drive is this session's own, perhaps half a minute old.
+    here_before = CONTENT / f".{NAME}-on-drive"
     aside = [] if here_before.exists() else set_aside(kept, runs)
     here_before.touch()
     back = [name for name in stamps(kept) if ASIDE not in str(name) and not (runs / name).exists()]

@@ -47,7 +47,7 @@ from sdcda_tutorial.training.saving import Records, RunFolder
 if TYPE_CHECKING:
     from lightning_fabric import Fabric  # slow to import
 
-NOTE_EVERY = 30.0  # seconds: masks that a kill leaves unnoted are made again
+NOTE_EVERY = 30.0  # seconds: masks that a kill leaves unnoted are predicted again, and compared
 MASK_PIXELS = 2**21  # what S sees at most: an image of GCC, 1080 × 1920, is just below
 PROVENANCE, MASKS = "provenance.json", "masks_sha256"  # the file about masks, and in it image -> digest of its mask
 
@@ -189,14 +189,17 @@ def write_pseudo_masks(
 
     def write(index: int) -> str:
         path, name = masks.path_of(folder, target.names[index]), in_utf8(target.names[index])
-        # What was killed before it was noted may be another now.
-        if is_whole(path) and (name in noted.known or not noted.at_once):
+        there = is_whole(path)
+        if there and (name in noted.known or not noted.at_once):
             refuse_changed(path, noted.known.get(name))
             return file_digest(path)
         with forgetting_contents(folder / PROVENANCE, name):
             image = target.read_image(index)
-        probability = crowd_probability(segmenter, image)
-        masks.write_png(path, masks.from_probability(probability, threshold, dilate=dilate))
+        mask = masks.from_probability(crowd_probability(segmenter, image), threshold, dilate=dilate)
+        if not there:
+            masks.write_png(path, mask)
+        elif not _same(path, mask):  # of a run that was killed before it noted this one: somebody may have changed it
+            refuse_changed(path, "another")
         return noted.add(name, path)
 
     places = {masks.path_of(folder, name).parent for name in target.names}
@@ -258,6 +261,14 @@ def refuse_changed(path: Path, digest: str | None) -> None:
             f"{path} is not the mask that was written there; remove it to have it made again, or keep masks of your "
             "own in another folder"
         )
+
+
+def _same(path: Path, mask: np.ndarray) -> bool:
+    """Whether the file holds this mask, but for a hundredth of its pixels: other hardware rounds otherwise."""
+    try:
+        return bool((masks.read_png(path, mask.shape[:2]) != mask).mean() < 0.01)
+    except InputError:
+        return False
 
 
 def is_whole(path: Path) -> bool:

@@ -389,14 +389,21 @@ def test_a_mask_that_was_changed_is_not_taken_for_the_one_that_was_made(out: Pat
     assert path.read_bytes() == whole
 
 
-def test_a_mask_that_a_kill_left_unnoted_is_made_again(out: Path) -> None:
-    """It may have been changed since, and nobody could tell."""
+def test_a_mask_that_a_kill_left_unnoted_is_compared_with_its_prediction(out: Path) -> None:
+    """It may have been changed since, by somebody whose work must not be lost either."""
     provenance = out / "masks/provenance.json"
     noted = json.loads(provenance.read_text())
     path = next((out / "masks").rglob("*.png"))
     whole = path.read_bytes()
-    Image.new("L", Image.open(path).size).save(path)
     provenance.write_text(json.dumps(noted | {"masks_sha256": {}}))
+    ran("masks", "--out", out)
+    assert path.read_bytes() == whole and json.loads(provenance.read_text()) == noted
+    masks.write_png(path, 1 - masks.read_png(path))
+    changed = path.read_bytes()
+    provenance.write_text(json.dumps(noted | {"masks_sha256": {}}))
+    assert f"{path} is not the mask that was written there" in complaint_of("masks", "--out", out)
+    assert path.read_bytes() == changed
+    path.unlink()
     ran("masks", "--out", out)
     assert path.read_bytes() == whole and json.loads(provenance.read_text()) == noted
 
