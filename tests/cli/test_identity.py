@@ -597,6 +597,19 @@ def test_masks_of_another_model_or_target_are_told_before_a_mask_model_is_traine
     assert f"{out / 'masks'} holds masks made with weights_sha256 = " in complaint
 
 
+def test_an_interrupted_dry_run_promises_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing that `--resume` could go on from."""
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AdaptationOnDevice, "step", interrupted)
+    for more in ((), ("--dry-run",)):
+        done = run(*SE, tmp_path / f"{len(more)}", "--masks", "made/masks", *more)
+        assert done.code == 130 and "sdcda: interrupted" in done.err
+        assert ("--resume goes on where it was" in done.err) == (not more)
+
+
 def test_a_run_that_goes_on_in_another_way_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = (*SE, tmp_path, "--masks", "made/masks")
     step, done_steps = AdaptationOnDevice.step, 0

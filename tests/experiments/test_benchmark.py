@@ -133,6 +133,23 @@ def test_models_of_two_seeds_are_not_kept_in_one_folder(tmp_path: Path) -> None:
     assert f"{tmp_path / 'kept'} holds models of seed 1, which would be mixed" in run(*asked, 2).complaint
 
 
+def test_models_of_two_data_sets_are_not_kept_in_one_folder(tmp_path: Path) -> None:
+    def asked(world: Path, methods: str) -> tuple[object, ...]:
+        domains = ("--source", f"mini-source:{world}", "--target", f"mini-target:{world}")
+        return "benchmark", *domains, "--seeds", 1, "--methods", methods, "--out", tmp_path / world.name
+
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    for seed, world in enumerate((ours, other)):
+        ran("data", "mini", "--root", world, "--seed", seed)
+    kept = tmp_path / "kept"
+    ran(*asked(ours, "noadapt-early"), "--keep", kept)
+    before = files(kept)
+    complaint = refused(*asked(other, "noadapt"), "--keep", kept)
+    assert f"{kept} holds models of other data, which would be mixed; name another place" in complaint
+    assert files(kept) == before
+    ran(*asked(ours, "noadapt-early"), "--keep", kept)  # of the same data
+
+
 def test_models_of_a_users_own_are_not_replaced_by_those_that_are_kept(tmp_path: Path) -> None:
     asked = ("benchmark", "--seeds", "3", "--methods", "noadapt-early", "--out", tmp_path / "out", "--keep")
     kept = tmp_path / "kept/noadapt-early.safetensors"
