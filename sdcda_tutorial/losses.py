@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from sdcda_tutorial.numbers import check_numbers
+
 
 def density_loss(pred: Tensor, truth: Tensor) -> Tensor:
     """Half the squared distance between the density maps ŷ and F(y), Eq. 6.
@@ -126,9 +128,7 @@ class LossWeights:
     adversarial: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{name} must be a number from 0 up, not {value}")
+        check_numbers(self)
 
     @property
     def needs_S(self) -> bool:

@@ -29,11 +29,11 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import put_in_place, read_json, require_writable, write_json
 from sdcda_tutorial.guards.endings import end_with_parent, left_to_the_parent
 from sdcda_tutorial.guards.locks import one_writer
-from sdcda_tutorial.guards.numbers import check_numbers
 from sdcda_tutorial.mini_world.drawing import DEFAULT_STRENGTH, render
 from sdcda_tutorial.mini_world.native_formats import write_crowdhuman, write_gcc, write_shanghaitech
 from sdcda_tutorial.mini_world.sampling import sample_scene, scene_generator
 from sdcda_tutorial.mini_world.scene import DOMAINS, Domain, Split, geometry_digest
+from sdcda_tutorial.numbers import check_numbers
 from sdcda_tutorial.places import GENERATOR, MANIFEST
 
 VERSION = 3  # raise it whenever the pictures or the geometry change: worlds of another version are made again

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sdcda_tutorial.numbers import check_numbers
+
 
 def fooling_loss(logits: Tensor) -> Tensor:
     """Adversarial loss of a generator: (D(translated) - 1)², the least squares of LSGAN.
@@ -80,9 +82,7 @@ class TranslationWeights:
     structure: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{name} must be a number from 0 up, not {value}")
+        check_numbers(self)
 
 
 def generator_loss(terms: dict[str, Tensor], weights: TranslationWeights) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import numbers
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,16 +14,13 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.files import read_object, write_json
 from sdcda_tutorial.losses import LossWeights
+from sdcda_tutorial.numbers import check_numbers
 from sdcda_tutorial.training.config import D_SEES, AdaptationConfig
 
 MASKS = ("predicted", "perfect", "shuffled", "none")
 FIGURES = {"mae": "MAE", "background": "background error", "crowd": "crowd error"}
 SAVE_EVERY = 20  # steps, so that an interrupted run loses little
 AVERAGE = 0.95  # the running mean spans about 20 steps; the preset's 50 would be most of so short a run
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -55,17 +51,12 @@ class Settings:
     own: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_numbers(self, above_zero=("learning_rate", "steps"))
         for name in ("lambda_s", "lambda_t", "lambda_d", "learning_rate"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value < math.inf:
-                raise InputError(f"{name} is a number from 0 up, not {value!r}")
-            object.__setattr__(self, name, float(value) + 0.0)  # -0 is 0
-        if not 0 < self.learning_rate <= 1:
-            raise InputError(f"learning_rate is above 0 and at most 1, not {self.learning_rate:g}")
-        for name, low, high in (("seed", 0, 10**6), ("steps", 1, 1000)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise InputError(f"{name} is a whole number from {low} to {high}, not {value!r}")
+            object.__setattr__(self, name, float(getattr(self, name)) + 0.0)  # -0 is 0
+        for name, most in (("learning_rate", 1), ("seed", 10**6), ("steps", 1000)):
+            if getattr(self, name) > most:
+                raise InputError(f"{name} is at most {most}, not {getattr(self, name):g}")
         for name, known in (("masks", MASKS), ("D_sees", D_SEES)):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")

@@ -10,9 +10,9 @@ from typing import Literal
 
 from sdcda_tutorial.datasets.batches import Augmentation, DensityKernel
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.guards.numbers import check_numbers
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.networks import COUNTERS
+from sdcda_tutorial.numbers import check_numbers
 
 D_SEES = ("features", "mask", "density")
 SCHEDULES = ("polynomial", "epochs")

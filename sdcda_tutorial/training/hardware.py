@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.guards.numbers import check_numbers
 from sdcda_tutorial.networks import FeatureExtractor
+from sdcda_tutorial.numbers import check_numbers
 from sdcda_tutorial.training.processes import cluster_environment, in_processes, number_started, started
 
 if TYPE_CHECKING:

@@ -31,7 +31,6 @@ from torch.optim import Optimizer
 
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.files import json_digest, parse_json, read_json, read_object, regular_file, write_json, write_text
-from sdcda_tutorial.guards.numbers import check_numbers
 from sdcda_tutorial.guards.provenance import (
     RECORDED_LATER,
     contents_of,
@@ -39,6 +38,7 @@ from sdcda_tutorial.guards.provenance import (
     forgetting_contents,
     without_contents,
 )
+from sdcda_tutorial.numbers import check_numbers
 from sdcda_tutorial.training import checkpoints
 
 if TYPE_CHECKING:
