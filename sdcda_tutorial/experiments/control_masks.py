@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,10 @@ from sdcda_tutorial import masks
 from sdcda_tutorial.datasets.batches import crowd_mask
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import file_digest, folder_digest, in_utf8
-from sdcda_tutorial.guards.locks import one_writer
-from sdcda_tutorial.guards.provenance import IMAGES, claim
-from sdcda_tutorial.training.mask_model import (
-    PROVENANCE,
-    images_of,
-    is_whole,
-    known_masks,
-    note_masks,
-    origin_of_masks,
-    refuse_changed,
-)
+from sdcda_tutorial.files import folder_digest
+from sdcda_tutorial.guards.provenance import IMAGES
+from sdcda_tutorial.training.hardware import Hardware
+from sdcda_tutorial.training.mask_model import images_of, origin_of_masks, write_masks
 
 # name -> what the masks are
 MASKS = {
@@ -53,16 +45,7 @@ def write_control_masks(kind: str, target: CrowdDataset, predicted: str | Path, 
     origin |= {"predicted": folder_digest(predicted), "predicted_by": origin_of_masks(predicted)}
     origin |= {"growth": GROWTH, "target": target.describe(labelled=kind == "perfect")}
     origin |= {IMAGES: images_of(target)}
-    paths = {in_utf8(name): masks.path_of(folder, name) for name in target.names}
-    with one_writer(folder, wait=math.inf, also={path.parent for path in paths.values()}):
-        claim(folder, origin, PROVENANCE, what="masks")
-        known = known_masks(folder)
-        for index, (name, path) in enumerate(paths.items()):
-            if not is_whole(path):
-                masks.write_png(path, _mask(kind, target, predicted, index))
-            else:
-                refuse_changed(path, known.get(name))
-        note_masks(folder, {name: file_digest(path) for name, path in paths.items()})
+    write_masks(folder, target.names, partial(_mask, kind, target, predicted), origin, Hardware().launch())
     return folder
 
 

@@ -205,11 +205,13 @@ def train_translation(
         ]
         _save_preview(folder / "previews" / f"step_{done:06d}.png", rows)
 
-    images = {f"{name}_data": data.describe(labelled=False) for name, data in (("source", source), ("target", target))}
+    def data() -> dict[str, Any]:
+        return {"source_data": source.describe(labelled=False), "target_data": target.describe(labelled=False)}
+
     training = Training(
         RunFolder(
             folder, fabric=fabric, records=records or Records(),
-            config={**asdict(config), **images},
+            config={**asdict(config), **data()},
             card={"kind": KIND, "architecture": {"generators": translation.generators.architecture}},
             modules=translation.modules, deployed={"generators": translation.generators},
             optimizers=translation.optimizers,
@@ -217,7 +219,7 @@ def train_translation(
         step=translation.step, domains=domains, steps=steps, images=len(source), description="translation",
         workers=hardware.workers, after=preview,
         rates=lambda step: dict.fromkeys(translation.optimizers, linear_decay(config.learning_rate, step, steps)),
-        save_every=config.save_every,
+        save_every=config.save_every, data=data,
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
 

@@ -198,8 +198,8 @@ def adapt(
         with fabric.rank_zero_first(local=True):  # one download a machine
             load_imagenet_weights(adaptation.plain.counter.E, vgg_weights)
     adaptation.begin(hardware)
-    about = _about(config, adaptation.plain, source, target, pseudo_masks, init, vgg_weights, hardware.accumulate)
-    unchanged = partial(_refuse_changed_masks, pseudo_masks, about["config"]["pseudo_masks"])
+    data = partial(_data, source, target, pseudo_masks, config)
+    about = _about(config, adaptation.plain, data(), pseudo_masks, init, vgg_weights, hardware.accumulate)
 
     training = Training(
         RunFolder(
@@ -209,15 +209,9 @@ def adapt(
         step=adaptation.step, domains=domains, steps=steps, images=len(trained_on), description=description,
         report=report, workers=hardware.workers, rates=lambda step: config.rates(step, steps, len(trained_on)),
         validate=None if held_out is None else lambda images: _count_error(adaptation.deployed.counter, images, fabric),
-        held_out=held_out, validate_every=config.validate_every, at_end=unchanged,
+        held_out=held_out, validate_every=config.validate_every, data=data,
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
-
-
-def _refuse_changed_masks(folder: str | Path | None, digest: str | None) -> None:
-    """Raise an InputError where masks were changed while they were learnt from: the card would name the old ones."""
-    if digest is not None and folder is not None and folder_digest(Path(folder)) != digest:
-        raise InputError(f"{folder} was changed while this run learnt from it; train again in another `folder`")
 
 
 def _run_beside(folder: Path, init: str | Path | None) -> Path | None:
@@ -256,38 +250,42 @@ def _tell_of_images_learnt_before(
 def _about(
     config: AdaptationConfig,
     networks: Networks,
-    source: CrowdDataset,
-    target: CrowdDataset | None,
+    data: Mapping[str, Any],
     pseudo_masks: str | Path | None,
     init: str | Path | None,
     vgg_weights: str | Path | None,
     accumulate: int,
 ) -> dict[str, Any]:
     """What decides the result, of which a resumed run must ask for the same; and what the checkpoints say."""
-    masks = Path(pseudo_masks) if pseudo_masks is not None and config.weights.needs_pseudo_masks else None
-    asked = {
-        **asdict(config),
-        "source_data": source.describe(),
-        "target_data": target.describe(labelled=False) if config.needs_target and target is not None else None,
-        "pseudo_masks": None if masks is None else folder_digest(masks),
-        "init": None if init is None else checkpoints.weights_digest(init),
-    }
+    asked = {**asdict(config), **data, "init": None if init is None else checkpoints.weights_digest(init)}
     asked |= imagenet_origin(config.pretrained and init is None, vgg_weights)
-    origin = None if masks is None else origin_of_masks(masks)
+    masks = None if data["pseudo_masks"] is None or pseudo_masks is None else origin_of_masks(pseudo_masks)
     card: dict[str, Any] = {
         "kind": "adaptation",
         "architecture": {"counter": networks.counter.architecture},
-        "masks": origin,
+        "masks": masks,
     }
     card |= {"micro_batches": accumulate} if accumulate > 1 else {}  # batch norm sees one at a time
     return {"config": asked, "card": card}
 
 
+def _data(
+    source: CrowdDataset, target: CrowdDataset | None, pseudo_masks: str | Path | None, config: AdaptationConfig
+) -> dict[str, Any]:
+    """What there is to learn from, by its contents; None for what no λ needs."""
+    masks = pseudo_masks if config.weights.needs_pseudo_masks else None
+    return {
+        "source_data": source.describe(),
+        "target_data": target.describe(labelled=False) if config.needs_target and target is not None else None,
+        "pseudo_masks": None if masks is None else folder_digest(Path(masks)),
+    }
+
+
 def split_source(source: CrowdDataset, config: AdaptationConfig) -> tuple[CrowdDataset, CrowdDataset | None]:
     """(trained on, held out): a random part of the source, by the seed, only chooses the model."""
-    kept_back = round(config.holdout * len(source))
-    if kept_back == 0:
+    if config.holdout == 0:
         return source, None
+    kept_back = max(1, round(config.holdout * len(source)))
     if kept_back >= len(source):
         raise InputError(f"holdout {config.holdout} leaves nothing of {len(source)} source images to train on")
     order = np.random.default_rng([config.seed, 2]).permutation(len(source)).tolist()

@@ -22,6 +22,7 @@ from sdcda_tutorial.datasets.batches import Batches, default_workers
 from sdcda_tutorial.datasets.crowd_dataset import CrowdDataset
 from sdcda_tutorial.errors import InputError, TrainingStopped
 from sdcda_tutorial.guards.locks import one_writer
+from sdcda_tutorial.guards.provenance import difference
 from sdcda_tutorial.training.saving import RunFolder
 
 LOG_EVERY = 10  # steps
@@ -54,7 +55,8 @@ class Training:
         validate: error on images, lower is better; computed on `held_out` every `validate_every` steps in the later
             part of the training (`CHOOSE_FROM`), and at the end. The best model is kept; without it the last one is.
         save_every: steps between checkpoints to resume from; by default `validate_every`.
-        at_end: called before the last validation; raises an InputError where the result could not be trusted.
+        data: what the configuration says of the data, looked at anew before anything is saved: where it has changed, a
+            card would name what the model has not learnt from.
     """
 
     run: RunFolder
@@ -71,13 +73,13 @@ class Training:
     held_out: CrowdDataset | None = None
     validate_every: int = 100
     save_every: int | None = None
-    at_end: Callable[[], None] | None = None
+    data: Callable[[], Mapping[str, Any]] | None = None
 
     def finish(self, resume: bool) -> Path:
         """Do all remaining steps and return the path of the chosen model.
 
         Raises:
-            InputError: the folder is in use, or holds another run.
+            InputError: the folder is in use, or holds another run; or the data changed meanwhile.
             TrainingStopped: a loss, a weight or the validation error became NaN or infinite.
         """
         folder = self.run.folder
@@ -93,6 +95,7 @@ class Training:
             range(start, self.steps), initial=start, total=self.steps, desc=self.description, unit="step",
             dynamic_ncols=True, disable=self.report is not None or not run.fabric.is_global_zero, mininterval=0.5,
         )  # fmt: skip
+        save_every = self.save_every or self.validate_every
         report = self.report or (lambda done, steps: None)
         report(start, self.steps)
         for step, batch in zip(bar, self._read(start), strict=False):
@@ -104,8 +107,8 @@ class Training:
             if self.after is not None:
                 self.after(done)
             report(done, self.steps)
-            if done == self.steps and self.at_end is not None:
-                self.at_end()
+            if done == self.steps or done % save_every == 0:
+                self._refuse_changed_data()
             if done % LOG_EVERY == 0 or done == self.steps:
                 values = {name: float(value.detach()) for name, value in terms.items()}
                 run.log.add(done, values)
@@ -118,13 +121,20 @@ class Training:
                     error = self.validate(self.held_out)
                 run.consider(done, error)
             run.keep_epoch(done, self.images)
-            run.save(done, self.save_every or self.validate_every, self.steps)
+            run.save(done, save_every, self.steps)
         run.log.close()
         # A finished run that is begun again keeps its file: others may know it by its digest.
         if self.validate is None and (start < self.steps or not run.holds_last_model()):
             run.write_model(run.model_path, {"step": self.steps, "validation": None})
         run.fabric.barrier()  # no process goes on to read the model before it is written
         return run.model_path
+
+    def _refuse_changed_data(self) -> None:
+        now = {} if self.data is None else dict(self.data())
+        if changed := difference({name: self.run.config[name] for name in now}, now):
+            raise InputError(
+                f"{self.run.folder} has learnt from data that has changed since: {changed}; train in another `folder`"
+            )
 
     def batches(self, start: int) -> Iterator[tuple[Any, ...]]:
         """The batches of all domains, on the device, from step `start` on."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -107,10 +107,14 @@ def train_segmenter(
         seed=config.seed, rank=fabric.global_rank, world_size=fabric.world_size,
     )  # fmt: skip
     imagenet = imagenet_origin(config.pretrained, vgg_weights)
+
+    def data() -> dict[str, Any]:
+        return {"boxes_data": dataset.describe()}
+
     training = Training(
         RunFolder(
             folder, fabric=fabric, records=records or Records(),
-            config={**asdict(config), **imagenet, "boxes_data": dataset.describe()},
+            config={**asdict(config), **imagenet, **data()},
             card={"kind": "segmenter", "architecture": {"counter": segmenter.architecture}},
             modules={"segmenter": segmenter}, deployed={"counter.E": segmenter.E, "S": segmenter.S},
             optimizers={"segmenter": optimizer},
@@ -118,7 +122,7 @@ def train_segmenter(
         step=step, domains=[boxed], steps=steps, images=len(dataset), description="mask model",
         report=report, workers=hardware.workers,
         rates=lambda step: {"segmenter": polynomial(config.learning_rate, step, steps)},
-        save_every=config.save_every,
+        save_every=config.save_every, data=data,
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
 
@@ -187,54 +191,67 @@ def write_pseudo_masks(
     about = {"target": target.describe(labelled=False), "threshold": threshold, "dilate": dilate}
     origin = {"weights_sha256": checkpoints.weights_digest(checkpoint), **about, IMAGES: images_of(target)}
 
-    def write(index: int) -> str:
-        path, name = masks.path_of(folder, target.names[index]), in_utf8(target.names[index])
-        there = is_whole(path)
-        if there and (name in noted.known or not noted.at_once):
-            refuse_changed(path, noted.known.get(name))
-            return file_digest(path)
-        with forgetting_contents(folder / PROVENANCE, name):
+    def predict(index: int) -> np.ndarray:
+        with forgetting_contents(folder / PROVENANCE, in_utf8(target.names[index])):
             image = target.read_image(index)
-        mask = masks.from_probability(crowd_probability(segmenter, image), threshold, dilate=dilate)
+        return masks.from_probability(crowd_probability(segmenter, image), threshold, dilate=dilate)
+
+    write_masks(folder, target.names, predict, origin, fabric, bar="pseudo-masks")
+    return folder
+
+
+def write_masks(
+    folder: Path,
+    names: Sequence[str],
+    make: Callable[[int], np.ndarray],
+    origin: Mapping[str, Any],
+    fabric: Fabric,
+    bar: str | None = None,
+) -> None:
+    """Write the mask of each image to `folder`, which is claimed for them; what is there and known is kept.
+
+    The digests of the masks are written down every half minute. One that is there and not known, of a run that was
+    killed, is made again and compared.
+
+    Args:
+        names: of the images.
+        make: (H, W) mask of the image with this index.
+        origin: what the masks are made of.
+        bar: of a progress bar.
+    Raises:
+        InputError: a mask was changed, or is of something else; or the folder is.
+    """
+    first, since = fabric.is_global_zero, time.monotonic()
+
+    def write(index: int) -> str:
+        nonlocal since
+        path, name = masks.path_of(folder, names[index]), in_utf8(names[index])
+        there = is_whole(path)
+        if there and (name in known or not at_once):
+            refuse_changed(path, known.get(name))
+            return file_digest(path)
+        mask = make(index)
         if not there:
             masks.write_png(path, mask)
         elif not _same(path, mask):  # of a run that was killed before it noted this one: somebody may have changed it
             refuse_changed(path, "another")
-        return noted.add(name, path)
+        known[name] = file_digest(path)
+        if first and time.monotonic() > since + NOTE_EVERY:
+            note_masks(folder, known)
+            since = time.monotonic()
+        return known[name]
 
-    places = {masks.path_of(folder, name).parent for name in target.names}
-    with one_writer(folder, wait=math.inf, fabric=fabric, also=places):
-        noted = _Noted(folder, origin, fabric)
-        digests = shared_out(write, range(len(target)), fabric, bar="pseudo-masks")
-        if fabric.is_global_zero:
-            note_masks(folder, dict(zip(map(in_utf8, target.names), digests, strict=True)))
-    return folder
-
-
-class _Noted:
-    """The digests of the masks in a folder, which is claimed for them; written down every half minute.
-
-    Attributes:
-        known: name of each image -> digest of its mask.
-        at_once: they are noted as they are made; earlier versions did so at the end only.
-    """
-
-    def __init__(self, folder: Path, origin: Mapping[str, Any], fabric: Fabric) -> None:
-        self.folder, self.first, self.since = folder, fabric.is_global_zero, time.monotonic()
+    with one_writer(folder, wait=math.inf, fabric=fabric, also={masks.path_of(folder, name).parent for name in names}):
         new = not (folder / PROVENANCE).exists()
         fabric.barrier()  # every process has looked before the first one writes
         claim(folder, origin, PROVENANCE, what="masks", foreign="*.png", fabric=fabric)
-        if new and self.first:
+        if new and first:
             note_masks(folder, {})
         fabric.barrier()
-        self.known, self.at_once = known_masks(folder), MASKS in read_object(folder / PROVENANCE)
-
-    def add(self, name: str, path: Path) -> str:
-        self.known[name] = file_digest(path)
-        if self.first and time.monotonic() > self.since + NOTE_EVERY:
-            note_masks(self.folder, self.known)
-            self.since = time.monotonic()
-        return self.known[name]
+        known, at_once = known_masks(folder), MASKS in read_object(folder / PROVENANCE)  # earlier: at the end only
+        digests = shared_out(write, range(len(names)), fabric, bar=bar)
+        if first:
+            note_masks(folder, dict(zip(map(in_utf8, names), digests, strict=True)))
 
 
 def images_of(target: CrowdDataset) -> dict[str, str]:

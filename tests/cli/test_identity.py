@@ -273,6 +273,9 @@ def test_control_masks_are_of_their_images_too(tmp_path: Path, out: Path) -> Non
     masks.write_png(folder / "IMG_2.jpg.png", 1 - masks.read_png(folder / "IMG_2.jpg.png"))
     with pytest.raises(InputError, match=r"IMG_2\.jpg\.png is not the mask that was written there"):
         write_control_masks("dilated", target, predicted, folder)
+    (folder / PROVENANCE).write_text(json.dumps(stored | {MASKS: {}}))  # killed before it was noted
+    with pytest.raises(InputError, match=r"IMG_2\.jpg\.png is not the mask that was written there"):
+        write_control_masks("dilated", target, predicted, folder)
     with pytest.raises(InputError, match="holds masks made with target: other contents"):
         write_control_masks("dilated", other, predicted, folder)
 

@@ -36,7 +36,7 @@ from sdcda_tutorial.files import folder_digest
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.mini_world import MiniWorldSettings
 from sdcda_tutorial.networks import COUNTERS, CrowdCounter, DensityEstimator
-from sdcda_tutorial.rivals.translation import TranslationConfig
+from sdcda_tutorial.rivals.translation import TranslationConfig, train_translation
 from sdcda_tutorial.training import checkpoints, loop
 from sdcda_tutorial.training import counter_training as adaptation
 from sdcda_tutorial.training import mask_model as mask_model_module
@@ -832,22 +832,47 @@ def test_a_start_that_may_have_learnt_from_the_held_out_images_is_told(
         assert ("may have learnt from images that are held out" in capsys.readouterr().err) == told
 
 
-def test_masks_that_change_while_they_are_learnt_from_are_told(
-    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("training", "what"),
+    [
+        ("se+fd", "masks"),
+        ("se+fd", "source label"),
+        ("se+fd", "source"),
+        ("se+fd", "target"),
+        ("segmenter", "third"),
+        ("cyclegan", "source"),
+    ],
+)
+def test_data_that_changes_while_it_is_learnt_from_is_told(
+    training: str, what: str, mini_world: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The card would name the old ones, although the later steps have seen the new."""
+    """The card would name the old one, although the later steps have seen the new."""
+    world = Path(shutil.copytree(mini_world, tmp_path / "world"))
+    source, target, third = (open_dataset(f"mini-{name}:{world}", "train") for name in ("source", "target", "third"))
     folder = Path(shutil.copytree(data.masks, tmp_path / "masks"))
-    step = adaptation.AdaptationOnDevice.step
+    changed = {
+        "masks": next(folder.rglob("*.png")), "source": source.files(0)[0], "source label": source.files(0)[1],
+        "target": target.files(0)[0], "third": third.files(0)[0],
+    }[what]  # fmt: skip
+    one_step = loop.Training.one_step
 
-    def changing(self: Any, *batch: Any) -> Any:
-        path = next(folder.rglob("*.png"))
-        masks.write_png(path, 1 - masks.read_png(path))
-        return step(self, *batch)
+    def changing(self: loop.Training, step: int, batch: Any) -> Any:
+        if step == 0:
+            other = {"masks": 1, "source label": 1}.get(what, 2)  # the same file of another image
+            path = sorted(changed.parent.glob(f"*{changed.suffix}"))[other]
+            changed.write_bytes(path.read_bytes())
+        return one_step(self, step, batch)
 
-    monkeypatch.setattr(adaptation.AdaptationOnDevice, "step", changing)
-    config = replace(SE_FD, steps=3)
-    with pytest.raises(InputError, match="was changed while this run learnt from it"):
-        adapt(data.source, data.target, config, tmp_path / "run", pseudo_masks=folder, hardware=CPU)
+    monkeypatch.setattr(loop.Training, "one_step", changing)
+    with pytest.raises(InputError, match="run has learnt from data that has changed"):
+        if training == "segmenter":
+            train_segmenter(third, replace(SEGMENTER, steps=3), tmp_path / "run", hardware=CPU)
+        elif training == "cyclegan":
+            config = TranslationConfig(steps=3, width=1 / 16, blocks=0, augmentation=SEGMENTER.augmentation)
+            train_translation(source, target, config, tmp_path / "run", hardware=CPU)
+        else:
+            adapt(source, target, replace(SE_FD, steps=3), tmp_path / "run", pseudo_masks=folder, hardware=CPU)
+    assert not (tmp_path / "run/model.safetensors").exists()
 
 
 @pytest.mark.parametrize(
@@ -891,6 +916,7 @@ def test_the_held_out_part_is_disjoint_and_goes_by_the_seed(data: Data) -> None:
     assert parts() == (trained_on, held_out) == parts(steps=100, weights=LossWeights(0, 0, 0))
     assert len({tuple(parts(seed=seed)[1]) for seed in range(10)}) > 3
     assert parts(holdout=0.0) == (data.source.names, [])
+    assert len(parts(holdout=0.01)[1]) == 1  # what is asked for is not rounded to nothing
     with pytest.raises(InputError, match="leaves nothing of 8 source images"):
         parts(holdout=0.95)
 
