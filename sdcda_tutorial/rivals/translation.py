@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,13 +206,10 @@ def train_translation(
         ]
         _save_preview(folder / "previews" / f"step_{done:06d}.png", rows)
 
-    def data() -> dict[str, Any]:
-        return {"source_data": source.describe(labelled=False), "target_data": target.describe(labelled=False)}
-
     training = Training(
         RunFolder(
             folder, fabric=fabric, records=records or Records(),
-            config={**asdict(config), **data()},
+            config={**asdict(config), **_data(source, target)},
             card={"kind": KIND, "architecture": {"generators": translation.generators.architecture}},
             modules=translation.modules, deployed={"generators": translation.generators},
             optimizers=translation.optimizers,
@@ -219,9 +217,13 @@ def train_translation(
         step=translation.step, domains=domains, steps=steps, images=len(source), description="translation",
         workers=hardware.workers, after=preview,
         rates=lambda step: dict.fromkeys(translation.optimizers, linear_decay(config.learning_rate, step, steps)),
-        save_every=config.save_every, data=data,
+        save_every=config.save_every, data=partial(_data, source, target),
     )  # fmt: skip
     return training.finish(resume) if rehearsal is None else rehearsal.measure(training, resume)
+
+
+def _data(source: CrowdDataset, target: CrowdDataset) -> dict[str, Any]:
+    return {"source_data": source.describe(labelled=False), "target_data": target.describe(labelled=False)}
 
 
 def _save_preview(path: Path, rows: Sequence[tuple[Tensor, ...]]) -> None:
