@@ -184,16 +184,16 @@ start_here.show_results(*map(notebook.result, names))
 # |---|---|--:|
 # | **00 Start here** | where you are | 20 |
 # | [01 Density maps](01_density_maps.ipynb) | F(y): why the sum is the count, and how it gets lost | 30 |
-# | [02 Crowd masks](02_crowd_masks.ipynb) | from boxes to pseudo-masks that are wrong in a useful way | 40 |
-# | [03 Feature extractor](03_feature_extractor.ipynb) | E, and the domain gap made visible | 40 |
-# | [04 Density estimator](04_density_estimator.ipynb) | C, and where a source-only counter goes wrong | 35 |
+# | [02 Crowd masks](02_crowd_masks.ipynb) | from boxes to pseudo-masks that are wrong in a useful way | 35 |
+# | [03 Feature extractor](03_feature_extractor.ipynb) | E, and the domain gap made visible | 35 |
+# | [04 Density estimator](04_density_estimator.ipynb) | C, and where a source-only counter goes wrong | 31 |
 # | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 40 |
-# | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two other losses | 45 |
-# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and failure | 45 |
+# | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two other losses | 40 |
+# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and failure | 40 |
 # | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 65 |
-# | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 45 |
-# | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals | 50 |
-# | [11 Real data](11_real_data.ipynb) | from a data set or your photograph to a count | 40 |
+# | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 39 |
+# | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals | 42 |
+# | [11 Real data](11_real_data.ipynb) | from a data set or your photograph to a count | 34 |
 # | [A Controls](A_controls.ipynb) | the evidence behind 09 | 45 |
 # | [B Ledger](B_ledger.ipynb) | what the paper leaves open; to look things up | – |
 #

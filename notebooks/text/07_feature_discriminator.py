@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 45
+#     minutes: 40
 #     seconds: 40
 # ---
 
@@ -14,7 +14,7 @@
 # tell a balanced game from one that has failed, and explain why a fooled D does not mean
 # aligned domains.
 #
-# **Time** 45 minutes (optional exercise: +10); runs in 40 s on two cores. **You need** notebooks
+# **Time** 40 minutes (optional exercise: +10); runs in 40 s on two cores. **You need** notebooks
 # 03 and 05.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
@@ -33,9 +33,8 @@ from statistics import median
 
 import matplotlib.pyplot as plt
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # for the exercises
 from IPython.display import Markdown, display
-from torch import nn
 
 from sdcda_tutorial import losses
 from sdcda_tutorial.evaluation import colours
@@ -44,6 +43,7 @@ from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.networks import FeatureDiscriminator
 from sdcda_tutorial.teaching import adversarial_toy, method_drawing
 from sdcda_tutorial.teaching.adversarial_toy import play
+from sdcda_tutorial.teaching.demos.adversarial_game import adversarial_game, render_adversarial_game
 from sdcda_tutorial.teaching.exercises import check
 
 method_drawing.show("D", "adversarial")
@@ -87,28 +87,18 @@ notebook.show(figure, "Mean features of 34 source images (circles) and 34 target
 # $$p^s = D(f^s; \theta_d), \qquad p^t = D(f^t; \theta_d) \tag{3}$$
 #
 # The module returns logits, and $p$ = sigmoid(logit) is the probability of **source**. What comes
-# out is a small map of answers, one for each patch (here: one for each crop).
+# out is a small map of answers, one for each patch.
 
 # %%
 notebook.code(FeatureDiscriminator)
 
-
-def sizes(D, channels, height, width):
-    """Heights and widths on the way through D."""
-    f, seen = torch.zeros(1, channels, height, width), [(height, width)]
-    for layer in D.layers:
-        f = layer(f)
-        if isinstance(layer, nn.Conv2d):
-            seen.append(tuple(f.shape[2:]))
-    return " → ".join(f"{h}×{w}" for h, w in seen)
-
-
-print("paper, crop 480×640, stride 16:", sizes(FeatureDiscriminator(512), 512, 30, 40))
-print("mini,  crop 128×160, stride 8: ", sizes(FeatureDiscriminator(128, 0.25), 128, 16, 20))
+paper = FeatureDiscriminator(512)(torch.zeros(1, 512, 30, 40))
+mini = FeatureDiscriminator(128, width=0.25)(torch.zeros(1, 128, 16, 20))
+print("paper: crop 480×640, features 30×40, answers", tuple(paper.shape[2:]))
+print("mini:  crop 128×160, features 16×20, answers", tuple(mini.shape[2:]))
 
 # %% [markdown]
-# The paper's crop leaves two answers, ours leaves one. A fifth convolution, as in AdaptSegNet,
-# would find nothing left to halve ([appendix B](B_ledger.ipynb)).
+# The paper's crop leaves two answers, ours leaves one.
 #
 # ## Two losses that disagree
 #
@@ -137,24 +127,6 @@ display(Markdown(markdown_table(["D …", "ps", "pt", "L_D by hand", "L_D", "L_a
 # %% [markdown]
 # $\log 2 = 0.693$ is the mark of a D that knows nothing. From there, what is good for one is
 # bad for the other.
-#
-# **Why $-\log p$ and not $\log(1 - p)$?** Both fall when D is fooled. But look at the slope where
-# D is sure that it sees a target:
-
-# %%
-rows = []
-for value in (0.0, -2.0, -5.0, -10.0):
-    logit = torch.tensor(value, requires_grad=True)
-    (ours,) = torch.autograd.grad(F.softplus(-logit), logit)
-    (other,) = torch.autograd.grad(-F.softplus(logit), logit)
-    p = torch.sigmoid(logit.detach())
-    rows.append([f"{value:.0f}", f"{p:.4f}", f"{ours:.4f}", f"{other:.4f}"])
-header = ["logit of D", "p", "slope of -log p", "slope of log(1 - p)"]
-display(Markdown(markdown_table(header, rows)))
-
-# %% [markdown]
-# The surer D is, the less $\log(1-p)$ teaches E. The slope of Eq. 10 comes near -1: a strong D
-# does not silence E.
 #
 # ## A game that you can watch
 #
@@ -195,10 +167,9 @@ notebook.show(
     "Features of the toy, source circles and target triangles, on the same axes throughout.",
 )
 notebook.show(
-    adversarial_toy.curves(games),
-    "The four games step by step: the gap along the direction of the start, in standard deviations "
-    "of a domain (sd; negative: mirrored), D's share of right answers, and C's error on the target "
-    "(errors below 0.00001 are drawn there).",
+    render_adversarial_game(lambda_d=0.1, rate_of_D=0.01, step=600),
+    "The balanced game. Right: the gap along the direction of the start, in standard deviations of "
+    "a domain (sd; negative: mirrored), and the share of D's answers that are right.",
 )
 columns = ("gap", "right", "adversarial", "error")
 header = ["steps 300 to 600", "whole gap, sd", "D is right", "E's loss", "C's error, target"]
@@ -207,19 +178,22 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 
 # %% [markdown]
 # The *whole* gap is the distance between the domains' means in any direction, not only that of the
-# start. *Off*: it settles at 1.45, and C is right all the same, because the source alone
-# teaches it to read $x_2$. D cannot lower C's error, so watch the gap. *Balance*: E mirrors the
-# domains, D learns the new sides, E swings back, and every swing is smaller. At step 600 $x_1$ is
-# forgotten. Over steps 300 to 600 the gap averages 0.36 standard deviations. *Too slow*: on
-# average D is right half the time, and E's loss is 0.45, below the 0.70 of the balanced game. It
-# looks like success, but the gap is 1.50, and the domains end mirrored. *Too large*: the features
-# swing until C can no longer do its task. Its error is 5.61, where guessing the mean would give
-# about 1.
+# start.
+#
+# - *Off*: the gap is 1.45, and C is right all the same, because the source alone teaches it to
+#   read $x_2$. D cannot lower C's error, so watch the gap.
+# - *Balance*: E mirrors the domains, D learns the new sides, E swings back. The swings shrink from
+#   about 1.2 to 0.2 sd. At step 600 $x_1$ is forgotten. Over steps 300 to 600 the gap averages
+#   0.36 sd.
+# - *Too slow*: on average D is right half the time, and E's loss is 0.45, below the 0.70 of the
+#   balanced game. It looks like success, but the gap is 1.50, and the domains end mirrored.
+# - *Too large*: C can no longer do its task. Its error is 5.61, where guessing the mean would give
+#   about 1.
 #
 # ## Experiment: how large should λd be?
 #
 # **Predict first.** λd grows from 0 to 30. Sketch the gap between the domains against λd. Does
-# it fall all the way? Then run the cell, change the weights, D's rate or the seeds, and repeat.
+# it fall all the way? Then run the cell.
 
 # %% sdcda={"tolerance": {"rel": 0.2, "abs": 0.1}}
 lambdas = (0, 0.01, 0.1, 1, 3, 10, 30)
@@ -240,15 +214,7 @@ for value, of_seeds in found.items():
 #
 # ### Try it
 #
-# Move the weight, D's learning rate and the step. Can you make a game end mirrored?
-
-# %%
-from sdcda_tutorial.teaching.demos.adversarial_game import adversarial_game, render_adversarial_game
-
-notebook.show(
-    render_adversarial_game(lambda_d=0.1, rate_of_D=0.01, step=300),
-    "The balanced game at step 300: on the left the features, on the right what happened so far.",
-)
+# Move the weight, D's learning rate and the step. Do the swings shrink at λd = 10 as well?
 
 # %% tags=["nbval-ignore-output"]
 adversarial_game()

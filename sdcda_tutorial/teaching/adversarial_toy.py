@@ -177,25 +177,6 @@ def clouds(games: dict[str, tuple[Game, int]]) -> Figure:
     return figure
 
 
-def curves(games: dict[str, Game]) -> Figure:
-    """Side of the gap, D's right answers and C's error on the target, step by step."""
-    figure = Figure(figsize=(9.8, 3.4), layout="constrained")
-    axes = figure.subplots(1, 3)
-    looks = (colours.GREY, "-"), (colours.INDIGO, "-"), (colours.WINE, "--"), (colours.BLACK, ":")
-    for (name, game), (colour, dashes) in zip(games.items(), looks, strict=False):
-        for axis, values in zip(axes, (game.side, game.right, game.error.clamp(min=FLOOR)), strict=True):
-            axis.plot(torch.arange(len(values)) * EVERY, values, dashes, color=colour, linewidth=1.5, label=name)
-    titles = "gap, negative = mirrored", "D: share of right answers", "C: error on the target"
-    units = "sd of a domain", "share, 0 to 1", "mean squared error"
-    for axis, title, unit in zip(axes, titles, units, strict=True):
-        axis.set(title=title, xlabel="step", ylabel=unit)
-    axes[0].axhline(0, color=colours.GREY, linewidth=0.6)
-    axes[1].axhline(0.5, color=colours.GREY, linewidth=0.6)
-    axes[2].set(yscale="log", ylim=(0.7 * FLOOR, 30))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    return figure
-
-
 def sweep(games: dict[float, list[Game]]) -> Figure:
     """Gap and C's error on the target over λd, a dot for each game and a line through the medians."""
     figure = Figure(figsize=(8.4, 3.2), layout="constrained")

@@ -57,17 +57,6 @@ def gains_table(found: Mapping[str, Any]) -> str:
     return markdown_table([header, *columns], rows, aligned=False)
 
 
-def places_table(found: Mapping[str, Any]) -> str:
-    """True and predicted people per image by `evaluation.spacing`, mean ± standard deviation over seeds."""
-    places = found["error_places"]
-    named = titles(tuple(places["methods"]))
-    rows = [["true", *(f"{people:.1f}" for people in next(iter(places["methods"].values()))["true"])]]
-    for method, one in places["methods"].items():
-        spread = [f" ± {sd:.1f}" for sd in one["sd"]] if "sd" in one else [""] * len(one["mean"])  # of one seed: none
-        rows.append([named[method], *(f"{mean:.1f}{sd}" for mean, sd in zip(one["mean"], spread, strict=True))])
-    return markdown_table(["people per image", *places["classes"]], rows, aligned=False)
-
-
 @matplotlib.rc_context(STYLE)
 def predicted_against_true(found: Mapping[str, Any], methods: tuple[str, ...]) -> Figure:
     """Predicted against true counts, a panel per method, a mark per image and seed; the line is a perfect count."""

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-from torch import Tensor
 
-from sdcda_tutorial.datasets import Sample
-from sdcda_tutorial.evaluation.colours import BLACK, GREY, LIGHT, METHODS
-from sdcda_tutorial.evaluation.pictures import STYLE, show_pixels
+from sdcda_tutorial.evaluation.colours import BLACK, LIGHT, METHODS
+from sdcda_tutorial.evaluation.pictures import STYLE
 from sdcda_tutorial.experiments.benchmark import METHOD_TITLES
-from sdcda_tutorial.experiments.statistics import counts
 from sdcda_tutorial.markdown import markdown_table
-from sdcda_tutorial.paper import TABLE_1
 
 COUNTERS = {"": "the paper's counter", "sfcn-": "SFCN"}  # what stands before a method's name in the results
 COMPARED = ("noadapt", "cyclegan", "se-cyclegan", "se+fd")
-PAPER = {  # the rows of the paper's Table 1 by our names
-    "NoAdpt [16]": "sfcn-noadapt", "Cycle GAN [26]": "sfcn-cyclegan", "SE Cycle GAN [16]": "sfcn-se-cyclegan",
-    "NoAdpt (ours)": "noadapt", "SE+FD": "se+fd",
-}  # fmt: skip
 
 
 def mae_by_seed(found: Mapping[str, Any], method: str) -> np.ndarray:
@@ -58,57 +49,3 @@ def seeds_joined(found: Mapping[str, Any]) -> Figure:
         axis.grid(axis="y", linewidth=0.3)
     axes[0].set(ylabel="MAE on the target, people", ylim=(0, None))
     return figure
-
-
-@matplotlib.rc_context(STYLE)
-def background_against_crowd(found: Mapping[str, Any]) -> Figure:
-    """People predicted on the background against the error on the crowd; a mark per seed, a larger one is the mean."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    axes = figure.subplots(1, 2, sharex=True, sharey=True)
-    for axis, (prefix, counter) in zip(axes, COUNTERS.items(), strict=True):
-        for method in COMPARED:
-            kinds = [counts(found, prefix + method, what) for what in ("predicted", "background", "count")]
-            points = np.array([(b.mean(), (p - b - true).mean()) for p, b, true in zip(*kinds, strict=True)])
-            look = {"color": METHODS[method], "zorder": 3 if method == "se+fd" else 2}
-            axis.scatter(*points.T, s=30, alpha=0.7, linewidths=0, **look)
-            axis.scatter(*points.mean(axis=0), s=110, edgecolors=BLACK, label=METHOD_TITLES[method], **look)
-        axis.plot([0, 30], [0, -30], color=GREY, linewidth=0.8, linestyle="--", zorder=0)
-        axis.axhline(0, color=BLACK, linewidth=0.6, zorder=0)
-        axis.set(title=f"with {counter}", xlabel="people predicted on the background, per image")
-    axes[0].set(ylabel="error on the crowd, people per image", xlim=(0, None), ylim=(-18, 12))
-    axes[1].legend(loc="upper right", frameon=False)
-    return figure
-
-
-@matplotlib.rc_context(STYLE)
-def maps(samples: Sequence[Sample], truths: Sequence[Tensor], predicted: Mapping[str, Sequence[Tensor]]) -> Figure:
-    """A row per image: the image, its true map, a map per counter with its count.
-
-    The maps of a row share a colour scale, which ends at the maximum of the true map.
-    """
-    titles = ["image", "ground truth", *predicted]
-    figure = Figure(figsize=(10, 1.2 * len(samples) + 0.3), layout="constrained")
-    axes = figure.subplots(len(samples), len(titles), squeeze=False)
-    for i, sample in enumerate(samples):
-        shown: list[Any] = [sample.image, truths[i], *(of_counter[i] for of_counter in predicted.values())]
-        texts = ["", f"{sample.count}", *(f"{float(density.sum()):.1f}" for density in shown[2:])]
-        brightest = max(float(truths[i].max()), 1e-6)  # of an image without people too
-        for axis, pixels, title, text in zip(axes[i], shown, titles, texts, strict=True):
-            drawn = show_pixels(axis, pixels, "" if i else title, brightest)
-            axis.text(
-                0.97, 0.95, text, transform=axis.transAxes, color="white", ha="right", va="top", fontweight="bold"
-            )
-        bar = figure.colorbar(drawn, ax=list(axes[i]), extend="max", ticks=MaxNLocator(3), pad=0.01)
-        if i == len(samples) // 2:
-            bar.set_label("people per pixel")
-    return figure
-
-
-def paper_table(found: Mapping[str, Any]) -> str:
-    """The MAE of the five rows that the paper's Table 1 and ours have in common, and the paper's on its three sets."""
-    sets = list(dict.fromkeys(score.dataset for score in TABLE_1))
-    rows = []
-    for theirs, ours in PAPER.items():
-        papers = [next(s.mae for s in TABLE_1 if (s.method, s.dataset) == (theirs, name)) for name in sets]
-        rows.append([METHOD_TITLES[ours], f"{mae_by_seed(found, ours).mean():.1f}", *(f"{mae:.1f}" for mae in papers)])
-    return markdown_table(["MAE, people", "mini world", *(f"paper, {name}" for name in sets)], rows, aligned=False)

@@ -15,6 +15,7 @@ from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.teaching import notebook, start_here
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEXT = (ROOT / "notebooks/text/00_start_here.py").read_text(encoding="utf-8")
 
 
@@ -37,6 +38,7 @@ def test_the_map_states_the_minutes_of_each_notebook(name: str, minutes: int) ->
     if "minutes" not in about:
         pytest.skip("it states none")
     assert about["minutes"] == minutes
+    assert f"(notebooks/{name}.ipynb)" in README and re.search(rf"{name}\.ipynb\).*\| {minutes} \|\n", README)
 
 
 def evaluation(*predicted: float) -> Results:
