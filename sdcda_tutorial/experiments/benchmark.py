@@ -7,11 +7,12 @@ spread over seeds. Finished parts are kept: a benchmark that was interrupted goe
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ from sdcda_tutorial.files import (
     write_text,
 )
 from sdcda_tutorial.guards.locks import one_writer
-from sdcda_tutorial.guards.provenance import CONTENTS
+from sdcda_tutorial.guards.provenance import CONTENTS, difference
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.mini_world import ensure_mini_world
 from sdcda_tutorial.rivals.translation import TRANSLATIONS
@@ -175,15 +176,29 @@ class Benchmark:
             refuse_other_picture(self.folder / name, beginning)
         if kept is not None:
             for model in sorted(kept.glob("*.safetensors")):
-                if (other := read_card(model).get("seed", seed)) != seed:
-                    raise InputError(f"{kept} holds models of seed {other}, which would be mixed; name another place")
-                if self.data is not None and self.data.other_than(read_card(model)):
-                    raise InputError(f"{kept} holds models of other data, which would be mixed; name another place")
+                card, mixed = read_card(model), "which would be mixed; name another place"
+                if (other := card.get("seed", seed)) != seed:
+                    raise InputError(f"{kept} holds models of seed {other}, {mixed}")
+                if self.data is not None and self.data.other_than(card):
+                    raise InputError(f"{kept} holds models of other data, {mixed}")
+                if changed := self._other_settings(model.stem, card):
+                    raise InputError(f"{model} was trained with other settings ({changed}), {mixed}")
             for name in (*self.methods, "segmenter", *(f"{name}-translation" for name in TRANSLATIONS)):
                 refuse_other_file(kept / f"{name}.jsonl", '{"step": ')
                 model = kept / f"{name}.safetensors"
                 if os.path.lexists(model) and not read_card(model).keys() >= {"method", "seed", "data"}:
                     raise InputError(f"{model} is none that a benchmark has kept; move it away or name another place")
+
+    def _other_settings(self, name: str, card: Mapping[str, Any]) -> str | None:
+        """In what the settings of a kept counter differ from those that this preset gives its method."""
+        if card.get("kind") != "adaptation" or name not in METHOD_TITLES:
+            return None
+        counter, method = split_run_name(name)
+        preset = self.preset.counter(counter)
+        settings = preset.warm_start if name == EARLY else parse(method).config(preset)
+        ours = {} if settings is None else json.loads(json.dumps(asdict(settings) | {"seed": card["config"]["seed"]}))
+        theirs = {key: value for key, value in card["config"].items() if key in ours}
+        return difference(theirs, {key: ours[key] for key in theirs})  # earlier versions knew fewer
 
     def _data_of(self, seed: int) -> SeedData:
         return self.data or mini_data(self.folder / f"seed_{seed}/world", seed)

@@ -66,7 +66,7 @@ def read_cells(path: str | Path) -> list[dict[str, Any]]:
     try:
         lines = Path(regular_file(path)).read_bytes().split(b"\n") if Path(path).exists() else []
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        raise InputError(f"cannot read {path}: {error.strerror or error}; restore it or move it away") from None
     cells: dict[tuple[int, str], dict[str, Any]] = {}
     for number, line in ((number, line) for number, line in enumerate(lines, start=1) if line):
         try:

@@ -90,8 +90,9 @@ def _opened(path: str | Path) -> Iterator[tuple[Any, dict[str, Any], str | None]
     path = Path(path)
     if path.is_dir():
         raise InputError(f"checkpoint {path} is a folder; name a .safetensors file in it")
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"checkpoint {path} does not exist; give a .safetensors file that training has written")
+    regular_file(path)
     try:
         with _in_utf8(path) as readable, safe_open(readable, framework="pt") as file:
             card = dict(parse_json((file.metadata() or {})["card"]))

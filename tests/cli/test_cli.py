@@ -687,6 +687,7 @@ def test_bad_checkpoints_are_refused_before_anything_is_written(trained: dict[st
     (home / "text.safetensors").write_text("no checkpoint")
     truncated = shutil.copy(MODELS["se"], home / "truncated.safetensors")
     truncate(Path(truncated))
+    os.mkfifo(home / "pipe.safetensors")
     for path, says in [
         ("nowhere.safetensors", "checkpoint nowhere.safetensors does not exist"),
         ("text.safetensors", "checkpoint text.safetensors is broken"),
@@ -694,6 +695,7 @@ def test_bad_checkpoints_are_refused_before_anything_is_written(trained: dict[st
         (MODEL.format("segmenter"), "is of another architecture: counter.C"),
         ("runs/mini/se/last.safetensors", "to go on from; use the model.safetensors beside it"),
         ("data", "checkpoint data is a folder; name a .safetensors file in it"),
+        ("pipe.safetensors", "pipe.safetensors is a pipe, a socket or a device; name a file"),
     ]:
         assert says in refused("evaluate", "--checkpoint", MODELS["se"], "--checkpoint", path)
         assert says in refused("predict", f"{PHOTOS}/IMG_1.jpg", "--checkpoint", path)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sdcda_tutorial.experiments import demo
 from sdcda_tutorial.experiments.benchmark import Benchmark
 from sdcda_tutorial.experiments.cell_records import read_cells
 from sdcda_tutorial.experiments.measurements import collect_measurements
+from sdcda_tutorial.experiments.presets import PRESETS
 from sdcda_tutorial.files import write_json
 from sdcda_tutorial.places import model
 from sdcda_tutorial.training.checkpoints import load_counter, read_card, weights_digest
@@ -148,6 +150,18 @@ def test_models_of_two_data_sets_are_not_kept_in_one_folder(tmp_path: Path) -> N
     assert f"{kept} holds models of other data, which would be mixed; name another place" in complaint
     assert files(kept) == before
     ran(*asked(ours, "noadapt-early"), "--keep", kept)  # of the same data
+
+
+def test_models_of_two_presets_are_not_kept_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = tmp_path / "kept"
+    asked = ("benchmark", "--seeds", 1, "--keep", kept, "--out")
+    ran(*asked, tmp_path / "first", "--methods", "noadapt-early")
+    warm_start = PRESETS["mini"].warm_start
+    assert warm_start is not None
+    faster = replace(warm_start, learning_rate=2 * warm_start.learning_rate)
+    monkeypatch.setitem(PRESETS, "mini", replace(PRESETS["mini"], warm_start=faster))
+    complaint = refused(*asked, tmp_path / "second", "--methods", "noadapt")
+    assert f"{kept}/noadapt-early.safetensors was trained with other settings (learning_rate = " in complaint
 
 
 def test_models_of_a_users_own_are_not_replaced_by_those_that_are_kept(tmp_path: Path) -> None:
