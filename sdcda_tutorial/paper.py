@@ -238,8 +238,8 @@ LEDGER = (
         "`training.SegmenterConfig(steps, augmentation, threshold, dilate)`"),
     Choice("Scene Regularization of GCC", "“adopted the Scene Regularization [16] to select the images”; no rules",
         "for each target bounds on level, hour, weather, count and filling",
-        "the same bounds, where a rule is named (for A those that its code has switched off for UCF-QNRF's); without "
-        "one all images but one black screen",
+        "the same bounds where a rule is named (A's are in that code, switched off in favour of UCF-QNRF's); without a "
+        "rule all images but one that is black",
         '`datasets.GCC(rule)` = "shb", "sha" or "qnrf"; `cli.train.train(scenes)` on the command line'),
     Choice("size and look of images", "random crops of 480×640",
         "C³ framework: every set resized its own way, flips, each set's mean and deviation; NLT: GCC's for all",

@@ -46,18 +46,18 @@ class Budget(NamedTuple):
 
 
 BUDGETS = {
-    "00": Budget(900, 20, 15),
+    "00": Budget(900, 22, 15),
     "01": Budget(850, 30, 15),
-    "02": Budget(1000, 35, 60),
-    "03": Budget(1100, 35, 20),
-    "04": Budget(950, 31, 45),
-    "05": Budget(1000, 40, 30),
+    "02": Budget(1000, 37, 60),
+    "03": Budget(1100, 37, 20),
+    "04": Budget(950, 32, 45),
+    "05": Budget(1000, 45, 30),
     "06": Budget(1300, 40, 20),
-    "07": Budget(1000, 40, 45),
-    "08": Budget(1200, 65, 120),
-    "09": Budget(1500, 39, 45),
+    "07": Budget(1000, 43, 45),
+    "08": Budget(1200, 68, 120),
+    "09": Budget(1500, 41, 45),
     "10": Budget(1400, 42, 60),
-    "11": Budget(1500, 34, 20),
+    "11": Budget(1500, 40, 20),
     "A": Budget(1200, 45, 20),
     "B": Budget(None, None, 5),  # to look things up in
 }

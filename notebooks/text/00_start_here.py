@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 20
+#     minutes: 22
 #     seconds: 15
 # ---
 
@@ -17,7 +17,7 @@
 # **After this notebook you can** say what goes wrong between two domains, name the four networks
 # that fix it, and choose your route.
 #
-# **Time** 20 minutes (optional exercise: +5); runs in 15 s on two cores. **You need** some
+# **Time** 22 minutes (optional exercise: +5); runs in 15 s on two cores. **You need** some
 # Python and an idea of what training a network means.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
@@ -95,7 +95,7 @@ notebook.show(
     start_here.counts(*results.values()),
     "Left: predicted against true counts of 24 images; a perfect counter stays on the line. Right: "
     "the error of the count for each image. Where the triangle lies above the circle, adaptation "
-    "made it worse. The axes of people are logarithmic, on the right only above 2.",
+    "made it worse. Axes of people are logarithmic, the right one above 2.",
 )
 
 # %% [markdown]
@@ -141,13 +141,13 @@ method_drawing.show()
 # The rough pseudo-masks come from a mask model, trained on boxes of the third domain: somebody
 # must label boxes, but elsewhere.
 #
-# S rewards E for keeping what tells crowd from background, in both domains. D rewards E for
-# dropping what tells the domains apart. One sum trains E, C and S, while D is trained against E:
+# S rewards E for features that separate crowd from background in both domains. D rewards E for
+# features that do not give the domain away. One sum trains E, C and S, while D is trained against E:
 #
 # $$L = L^s_{den} + \lambda^s L^s_{seg} + \lambda^t L^t_{seg} + \lambda^d L_{adv} \tag{5}$$
 #
 # Set a weight $\lambda$ to zero and a part drops out. The notebooks compare four methods:
-# *NoAdapt* (C alone), *SE* (with S), *FD* (with D) and *SE+FD* (both). After training, only E and
+# *NoAdapt* (E and C), *SE* (with S), *FD* (with D) and *SE+FD* (both). After training, only E and
 # C are kept: together they are the counter.
 #
 # Equation numbers and letters are the paper's: $x$ image, $y$ head points,
@@ -168,32 +168,32 @@ start_here.show_results(*map(notebook.result, names))
 # In five fresh mini worlds the MAE falls from 30.1 ± 16.8 to 8.9 ± 0.8 people. **On real
 # photographs it depends on the target.** On ShanghaiTech B (131 people per image) it falls from
 # 41.3 ± 5.7 to 28.8 ± 0.5, mostly in one image; on A (554) nothing is gained, 158.2 ± 13.0 and
-# 162.7 ± 14.2: real people go with the background ([notebook 11](11_real_data.ipynb)).
+# 162.7 ± 14.2: the adaptation removes real people along with the background ([notebook 11](11_real_data.ipynb)).
 #
 # ## Three doors
 #
 # | you want to | read | time |
 # |---|---|---|
-# | learn the method | 01 to 08, in order | 6 hours |
+# | learn the method | 01 to 08, in order | 5½ hours |
 # | judge the result | 01, 09, appendix A | 2 hours |
-# | use it on your photographs | 01, 02, 11 (08 to train) | 2 hours |
+# | use it on your photographs | 01, 02, 11 | 2 hours |
 #
-# In one hour: 05's first section and *Eq. 7 by hand*, then 06.
+# With one hour, read 05's first section and *Eq. 7 by hand*, then 06.
 #
 # | notebook | what it is about | minutes |
 # |---|---|--:|
-# | **00 Start here** | where you are | 20 |
+# | **00 Start here** | where you are | 22 |
 # | [01 Density maps](01_density_maps.ipynb) | F(y): why the sum is the count, and how it gets lost | 30 |
-# | [02 Crowd masks](02_crowd_masks.ipynb) | from boxes to pseudo-masks that are wrong in a useful way | 35 |
-# | [03 Feature extractor](03_feature_extractor.ipynb) | E, and the domain gap made visible | 35 |
-# | [04 Density estimator](04_density_estimator.ipynb) | C, and where a source-only counter goes wrong | 31 |
-# | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 40 |
+# | [02 Crowd masks](02_crowd_masks.ipynb) | from boxes to pseudo-masks that are wrong in a useful way | 37 |
+# | [03 Feature extractor](03_feature_extractor.ipynb) | E, and the domain gap made visible | 37 |
+# | [04 Density estimator](04_density_estimator.ipynb) | C, and where a source-only counter goes wrong | 32 |
+# | [05 Semantic extractor](05_semantic_extractor.ipynb) | S, pyramid pooling taken apart | 45 |
 # | [06 Masked target loss](06_masked_target_loss.ipynb) | Eq. 8–9 by hand, as gradients, against two other losses | 40 |
-# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and failure | 40 |
-# | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 65 |
-# | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 39 |
+# | [07 Feature discriminator](07_feature_discriminator.ipynb) | D: balance and failure | 43 |
+# | [08 Adversarial training](08_adversarial_training.ipynb) | all of Eq. 5, trained live: the laboratory | 68 |
+# | [09 Evaluation](09_evaluation.ipynb) | the results, with their spread, beside the paper's | 41 |
 # | [10 Image translation](10_image_translation.ipynb) | CycleGAN and SE CycleGAN, the rivals | 42 |
-# | [11 Real data](11_real_data.ipynb) | from a data set or your photograph to a count | 34 |
+# | [11 Real data](11_real_data.ipynb) | from a data set or your photograph to a count | 40 |
 # | [A Controls](A_controls.ipynb) | the evidence behind 09 | 45 |
 # | [B Ledger](B_ledger.ipynb) | what the paper leaves open; to look things up | – |
 #
@@ -220,7 +220,7 @@ for ok, what, fix in checks:
 # %% [markdown]
 # ## Exercises
 #
-# **0.1 People who are not there** (★, 3 minutes). Image 19 shows 29 people, and the counter
+# **0.1 People who are not there** (★, 5 minutes). Image 19 shows 29 people, and the counter
 # without adaptation predicts 34.0. Guess how many of the 34 it sees where nobody is. Then fill in
 # the stub and check your guess:
 # `predict_density(counters["without adaptation"], first_24[19].image)` is the map.
@@ -250,8 +250,8 @@ check("0.2", hidden_errors)
 # [Solutions](solutions/00_start_here.ipynb)
 #
 # > **What this does not show.** How often the paper's premise holds: in the mini world it
-# > does. The settings were tuned, with target labels, on the world above and three others (λd after
-# > a look at five more), not on the five of the results.
+# > does. We tuned the settings, with target labels, on this world and three others (λd after a
+# > look at five more), not on the five of the results.
 #
 # ## Take away
 #

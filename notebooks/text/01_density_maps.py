@@ -202,8 +202,8 @@ header = ("distance to both borders", "divided by 2πσ²", "divided by its own 
 display(Markdown(markdown_table(header, table, aligned=False)))
 
 # %% [markdown]
-# In the corner only 0.302 of a person is left. Crowds reach the border of many photographs, so
-# a ground truth made with it is too low before any training begins.
+# In the corner only 0.302 of a person is left. In many photographs the crowd reaches the
+# border, so maps made with the textbook formula hold too few people even before training.
 #
 # ## People lost in a resize
 #

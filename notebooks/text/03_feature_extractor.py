@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 20
-#     minutes: 35
+#     minutes: 37
 # ---
 
 # %% [markdown]
@@ -14,7 +14,7 @@
 # features are and how far each of them sees, and measure how far apart the features of two
 # domains lie.
 #
-# **Time** 35 minutes (optional exercises: +18); runs in 20 s on two cores. **You need** notebook
+# **Time** 37 minutes (optional exercises: +18); runs in 20 s on two cores. **You need** notebook
 # 01, and to know what a convolution and a max pooling do.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
@@ -259,7 +259,7 @@ notebook.show(
 # On the source the channel responds to people, on the target also to the tree right of the middle
 # and the ground. Its mean is 0.26 and 0.54.
 #
-# **Try it.** In channel 0 the tree lights up too. Does it still light up with the E of SE+FD, which
+# **Try it.** Choose channel 0: does the tree light up? Does it still light up with the E of SE+FD, which
 # was also trained on target images?
 
 # %% tags=["nbval-ignore-output"]
@@ -334,7 +334,8 @@ display(Markdown(markdown_table(header, rows)))
 # Given an image's average, the probe is always right, for all four methods. So no
 # method hides the domain, and this test cannot rank them. Given a single cell, it is right in
 # 78 % of cases for NoAdapt and 72 % for SE+FD. So SE+FD moves the means together, and single cells
-# become only slightly harder to recognise.
+# become only slightly harder to recognise. (FD's 83 % is one model's; over five seeds FD's cells are
+# no easier to recognise than NoAdapt's: [appendix A](A_controls.ipynb).)
 #
 # Do narrower gaps mean better counts? Not in proportion. Over five seeds
 # ([notebook 09](09_evaluation.ipynb)) the MAE on the target is 30.1 people for NoAdapt, 19.4 for

@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 30
-#     minutes: 31
+#     minutes: 32
 # ---
 
 # %% [markdown]
@@ -14,7 +14,7 @@
 # its loss by hand (Eq. 6), test a new counter before you train it, and split a counter's error
 # into crowd and background.
 #
-# **Time** 31 minutes (optional exercises: +11); runs in 30 s on two cores. **You need** notebooks
+# **Time** 32 minutes (optional exercises: +11); runs in 30 s on two cores. **You need** notebooks
 # 01 and 03.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
@@ -167,7 +167,7 @@ for name, model in {"bias 0.02": fresh, "bias -1": dead}.items():
 # %% [markdown]
 # With −1 the map is empty and every gradient is 0: on this image the network cannot learn.
 #
-# **Can it learn one batch by heart?** If not, the labels, the loss or the gradient are broken. A
+# **Can it overfit one batch?** If not, the labels, the loss or the gradient are broken. A
 # counter starts from random weights and sees the same four source crops 60 times.
 
 # %% sdcda={"tolerance": {"rel": 0.1, "abs": 0.06}}
@@ -247,9 +247,8 @@ for rank, index in enumerate(worst, start=1):
     )
 
 # %% [markdown]
-# Mostly rough ground, then hedges and trees. (The square patches are the reach of the heads'
-# kernels.) The source images have no trees, so nothing taught the counter that leaves are not
-# people.
+# First mostly rough ground, then hedges and trees. (The square patches are the reach of the heads'
+# kernels.) The source has no trees, so nothing taught the counter that leaves are not people.
 #
 # **Try it.** Target images 15 and 16 both have trees and hedges. Compare their background errors.
 
@@ -284,7 +283,7 @@ display(Markdown(markdown_table(header, rows)))
 #
 # ## Exercises
 #
-# **4.1 Your own Eq. 6** (★★, 6 minutes). Write the loss as we use it, so that notebook 08 can
+# **4.1 Your own Eq. 6** (★★, 4 minutes). Write the loss as we use it, so that notebook 08 can
 # train with it. Different shapes would broadcast silently: raise a `ValueError` for them.
 
 # %%
@@ -328,7 +327,7 @@ check("4.3", error_parts)
 # >   cancel.
 # > - The reach of the kernel decides what is background: foliage between two heads counts as
 # >   crowd.
-# > - The mini world is built so that backgrounds differ and people do not. Notebook 11 has real
+# > - The mini world is built so that backgrounds differ and people do not. Notebook 11 has results on real
 # >   photographs.
 #
 # ## Take away

@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 25
-#     minutes: 40
+#     minutes: 45
 # ---
 
 # %% [markdown]
@@ -13,7 +13,7 @@
 # **After this notebook you can** take pyramid pooling apart, follow every shape through S, compute
 # Eq. 7 by hand, and say how well S works on the target.
 #
-# **Time** 40 minutes (optional exercises: +18); runs in 25 s on two cores. **You need** notebook
+# **Time** 45 minutes (optional exercises: +18); runs in 25 s on two cores. **You need** notebook
 # 03, and to have met convolutions and batch norm.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
@@ -89,7 +89,7 @@ method_drawing.show("E", "S", "seg_source")
 # ## Pyramid pooling taken apart
 #
 # Is a dark blob a head or a leaf? Its surroundings may decide. So S averages the features over four
-# grids (1 × 1, 2 × 2, 3 × 3 and 6 × 6) and lays these averages beside the features (the paper:
+# grids (1 × 1, 2 × 2, 3 × 3 and 6 × 6) and concatenates them with the features (the paper:
 # "slightly modifying the pyramid module of PSPNet"):
 
 # %%
@@ -98,8 +98,8 @@ notebook.code(SemanticExtractor)
 # %% [markdown]
 # ### Step 1: average over a grid, stretch back
 #
-# Of f's 128 channels, take the one that is highest on crowd against background. How much of
-# the crowd's position survives in each grid?
+# Of the 128 channels of f, take the one whose mean on crowd exceeds its mean on background the
+# most. How much of the crowd's position survives in each grid?
 
 # %% sdcda={"tolerance": {"rel": 0.02}}
 E = notebook.counter("noadapt").E  # of the counter without adaptation
@@ -161,9 +161,9 @@ for grid in (1, 2, 3, 6):
 #
 # ### Steps 2 to 5, with every shape
 #
-# A 1 × 1 *projection* reduces each level to a quarter of the channels, so that all four together
-# are as wide as f. They are *concatenated* with f, *fused* by convolutions, and stretched to the
-# size of the image.
+# (2) A 1 × 1 *projection* reduces each level to a quarter of the channels, so that all four together
+# are as wide as f. They are (3) *concatenated* with f, (4) *fused* by convolutions, and (5) stretched
+# to the size of the image. We take a stored S; only the shapes matter here.
 
 # %%
 S = notebook.segmenter("s-source")["S"]
@@ -333,7 +333,7 @@ print(f"best constant {constant:.2f}; mean of the last ten steps {np.mean(curve[
 
 # %% [markdown]
 # The loss ends at 0.16 on its eight training images, less than half of the best constant's
-# (0.38). New images must confirm it.
+# (0.38). We still have to test it on new images.
 #
 # ## From the source to the target
 #
@@ -355,13 +355,13 @@ def predict(E, S, pairs):
     return S(features(E, [item for item, _ in pairs])).sigmoid()[:, 0].numpy()
 
 
-print("% of pixels                        people found   false positives")
+print("% of pixels                           people found   false positives")
 z_hats = {}
 for title, model in {"S on frozen features": (E, S_new), "trained together": (E_s, S)}.items():
     for domain, pairs in domains.items():
         z_hats[title, domain] = predict(*model, pairs)
         found, false = found_and_false(z_hats[title, domain], np.stack([mask for _, mask in pairs]))
-        print(f"{title}, {domain:<12}{found:12.1f} {false:17.1f}")
+        print(f"{title + ', ' + domain:<34}{found:15.1f} {false:17.1f}")
 
 # %% sdcda={"tolerance": {"rel": 0.3, "abs": 0.4}}
 z_target, pairs = z_hats["S on frozen features", "target"], domains["target"]
@@ -419,7 +419,7 @@ pyramid(images, f_browse)
 #
 # Replace the last line of a stub, run the cell, and read what `check` says.
 #
-# **5.1 Eq. 7 from logits** (★★, 8 minutes). As written, the formula breaks at a logit of 200: the
+# **5.1 Eq. 7 from logits** (★★, 10 minutes). As written, the formula breaks at a logit of 200: the
 # sigmoid is exactly 1, and $\log(1 - 1)$ is infinite. Write it so that value and gradient stay
 # right. You will train with it in notebook 08.
 
@@ -461,15 +461,15 @@ check("5.3", without_level)
 # %% [markdown]
 # [Solutions](solutions/05_semantic_extractor.ipynb)
 #
-# > **What this does not show.** No training contains swapped averages: they show that S listens
-# > to its context, not how much of its errors the context causes. Six or eight images are a look,
+# > **What this does not show.** S never saw swapped averages in training. So the test shows that S
+# > uses its context, not how many of its errors come from it. Six or eight images are a look,
 # > not a measurement. The masks say nothing yet about the count.
 #
 # ## Take away
 #
 # - S predicts whether a pixel shows a person, from the same features as C.
-# - Pyramid pooling lays averages over four grids beside the features, so S also uses the
-#   surroundings.
+# - Pyramid pooling concatenates the features with their averages over four grids, so S also uses
+#   the surroundings.
 # - Eq. 7 is minus the logarithm of the probability of the truth. An S trained with it on the source
 #   alone finds the target's people, but also sees crowds where nobody stands.
 #

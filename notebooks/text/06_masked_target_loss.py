@@ -109,7 +109,7 @@ prob = torch.tensor([[0.9, 0.2, 0.8], [0.5, 0.2, 0.1]])
 H = losses.masked_prediction(prob, z_toy)
 pixels = -(torch.xlogy(z_toy, H) + torch.xlogy(1 - z_toy, 1 - H))  # xlogy(0, 0) is 0
 
-named = {"z": z_toy, "ẑ": prob, "H(ẑ, z)": H, "loss of each pixel": pixels.abs()}
+named = {"z": z_toy, "ẑ": prob, "H(ẑ, z)": H, "loss of each pixel": pixels.abs()}  # -0 is 0
 for name, values in named.items():
     print(name, values.numpy().round(3), sep="\n")
 print(f"mean over all 6 pixels: {pixels.mean():.3f}")
@@ -146,7 +146,7 @@ print("naive", naive[0, 0].numpy().round(3), sep="\n")
 print("exactly zero inside the rectangle:", bool((masked[0, 0][z_toy == 1] == 0).all()))
 
 # %% [markdown]
-# On the background the two agree: $\hat z$ is pushed down, the harder the larger it is. Inside, the
+# On the background the two agree: both push $\hat z$ down, and push harder the larger it is. Inside, the
 # naive loss pulls $\hat z$ up (its gradient is negative), hardest where S said 0.2 and may have
 # been right. Eq. 8–9 lets S keep its prediction there.
 #
@@ -254,9 +254,12 @@ def train_S(loss, *, source=True):
     return S.eval()
 
 # %% [markdown]
-# We measure on eight *other* target images, against the true silhouettes: how much of the
-# background S calls crowd ($\hat z > 0.5$), how much of the background more than 12 pixels from any
-# person (*false positives*; their mean $\hat z$ says how confident S is), and how many heads.
+# We measure on eight *other* target images, against the true silhouettes:
+#
+# - how much of the background S calls crowd ($\hat z > 0.5$);
+# - *false positives*: the same, more than 12 pixels from any person;
+# - their mean $\hat z$: how confident S is there;
+# - how many heads lie where S says crowd.
 #
 # **Predict first.** Which loss leaves the fewest false positives, which keeps the most heads, which
 # makes S more confident in its mistakes? And what does Eq. 8–9 do on its own, without Eq. 7?
@@ -340,7 +343,7 @@ display(Markdown(markdown_table(HEADER, rows)))
 #
 # Replace the last line of a stub (in 6.2 the dots), run the cell, and read what `check` says.
 #
-# **6.1 The target loss from logits** (★★, 8 minutes). Written with logarithms, Eq. 9 gives $0
+# **6.1 The target loss from logits** (★★, 5 minutes). Written with logarithms, Eq. 9 gives $0
 # \cdot \log 0$ on the crowd, and an infinite loss for a confident mistake. Yours should stay
 # finite at a logit of 100, and its gradient should be exactly 0 on the crowd. You will train with
 # it in notebook 08.
@@ -393,8 +396,8 @@ check("6.3", compromise)
 #
 # - A rough pseudo-mask is right about the background and mostly wrong about the crowd. Eq. 8 keeps
 #   the first statement and silences the second: where $z = 1$, loss and gradient are exactly 0.
-# - The naive loss teaches S the mask, errors included. The entropy makes S more confident, errors
-#   included.
+# - The naive loss teaches S the mask, errors included. The entropy makes S more confident, even
+#   where it is wrong.
 # - Eq. 8–9 only ever says what people are *not*. What they are comes from Eq. 7 on the source,
 #   trained at the same time.
 #

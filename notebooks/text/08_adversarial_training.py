@@ -2,7 +2,7 @@
 # jupyter:
 #   sdcda:
 #     seconds: 90
-#     minutes: 65
+#     minutes: 68
 # ---
 
 # %% [markdown]
@@ -13,7 +13,7 @@
 # **After this notebook you can** write one step of the method, say which loss trains which network,
 # train it yourself, and predict what happens when one setting changes.
 #
-# **Time** 65 minutes (optional exercise: +6); runs in 90 s on two cores. **You need** notebooks
+# **Time** 68 minutes (optional exercise: +6); runs in 90 s on two cores. **You need** notebooks
 # 04 to 07.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
@@ -172,11 +172,11 @@ for name, term in terms.items():
 display(Markdown(markdown_table(["loss", "E", "C", "S", "D"], table, aligned=False)))
 
 # %% [markdown]
-# Every term of Eq. 5 reaches E. That is how S and D, which are thrown away after training, can
-# change a counter. If D is not frozen, the gradient of Eq. 10 also reaches D; if the features are
+# Every term of Eq. 5 reaches E: so S and D, thrown away after training, change a counter. If D is not frozen, the gradient of Eq. 10 also reaches D; if the features are
 # not detached, that of D's loss also reaches E. Steps on these gradients would teach D to be
-# fooled, and E to keep the domains apart. In our loop `adam_D.zero_grad()` clears the first;
-# without detaching, `L_D.backward()` fails: E's graph is gone.
+# fooled, and E to keep the domains apart. In our loop the first mistake is harmless, because
+# `adam_D.zero_grad()` deletes that gradient. The second raises an error: `L.backward()` has already
+# freed E's graph.
 #
 # ## The laboratory
 #
@@ -218,8 +218,7 @@ notebook.show(
 )
 
 # %% [markdown]
-# None of these losses is an error on the target: the curves cannot say whether the adaptation
-# worked.
+# None of these losses is an error on the target: they cannot tell whether adaptation worked.
 #
 # ### Nine questions
 #
@@ -230,7 +229,7 @@ notebook.show(
 # run it again, and you lose about a minute.
 #
 # Compare with care: three seeds of the *same* run end at an MAE of 14.7, 19.6 and 27.7 people, so a
-# difference below 13 between two single rows decides nothing. The
+# difference of 13 between two single rows can be chance. Some questions scatter far more. The
 # [solutions](solutions/08_adversarial_training.ipynb) have three seeds of every answer.
 
 # %% [markdown]
@@ -281,14 +280,15 @@ lab.ask("", masks="none")
 lab.ask("", lambda_d=0.1)
 
 # %% [markdown]
-# **8. D looks at the predicted mask** instead of the features, as AdaptSegNet does.
+# **8. D looks at the predicted mask** instead of the features, as AdaptSegNet does. Better
+# or worse?
 
 # %%
 lab.ask("", D_sees="mask")
 
 # %% [markdown]
 # **9. A learning rate ten times larger**. The preset's rate was chosen for 300 steps, and this run
-# has only 80.
+# has only 80. Does the MAE fall further?
 
 # %%
 lab.ask("", learning_rate=5e-3)
@@ -306,8 +306,8 @@ lab.form()
 #
 # You have written the masks and the losses in earlier exercises. The sum and the step
 # follow below, MAE and MSE in notebook 09. Every right answer is kept in `runs/answers`.
-# `lab.run(own=True)` trains with yours and counts how often each is called (your `from_boxes`
-# never: here the source's masks come as files).
+# `lab.run(own=True)` trains with yours and counts how often each is called (`from_boxes`
+# never: the source's masks are read from files).
 
 # %% tags=["nbval-ignore-output"]
 lab.mine()
@@ -316,9 +316,9 @@ lab.mine()
 # %% [markdown]
 # ## On a GPU
 #
-# The paper's scale is this loop with other settings (`PAPER` instead of `MINI`): full width,
-# crops of 480 × 640, batches of 8 + 8. [Appendix B](B_ledger.ipynb) compares their sizes (nothing
-# was measured on a GPU) and says how several GPUs share a batch. On the command line:
+# The paper's scale is this loop with other settings (preset `paper`): full width, crops of 480 × 640,
+# batches of 8 + 8. [Appendix B](B_ledger.ipynb) compares sizes (no GPU was measured). On the
+# command line:
 #
 # ```bash
 # sdcda train --method se+fd --preset mini --out runs/mine      # mask model, masks, warm start, SE+FD
@@ -349,7 +349,7 @@ training_replay(logs)
 # %% [markdown]
 # ## Exercises
 #
-# **8.1 The sum of Eq. 5** (★, 4 minutes). As the package has it: `weights` holds `seg_source` (λs),
+# **8.1 The sum of Eq. 5** (★, 3 minutes). As the package has it: `weights` holds `seg_source` (λs),
 # `seg_target` (λt) and `adversarial` (λd). A method without a part leaves that part's argument out.
 
 # %%
@@ -361,7 +361,7 @@ def total_loss(density, weights, *, seg_source=0.0, seg_target=0.0, adversarial=
 check("8.1", total_loss)
 
 # %% [markdown]
-# **8.2 Three bugs in one step** (★★, 12 minutes). This step runs without an error and trains a
+# **8.2 Three bugs in one step** (★★, 17 minutes). This step runs without an error and trains a
 # useless counter. Find the three wrong expressions and predict for each where it would show: in the
 # curves, in the count, or nowhere. Then fix them and delete the `raise` line. (The lines that log
 # D's accuracy are left out.)

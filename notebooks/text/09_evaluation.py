@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   sdcda:
-#     minutes: 39
+#     minutes: 41
 #     seconds: 30
 # ---
 
@@ -13,7 +13,7 @@
 # **After this notebook you can** compute the four metrics of the paper's Table 1, say what each of
 # them misses, split an error into background and crowd, and read a result of five seeds.
 #
-# **Time** 39 minutes (optional exercises: +26); runs in 30 s on two cores. **You need** notebook
+# **Time** 41 minutes (optional exercises: +26); runs in 30 s on two cores. **You need** notebook
 # 01; the methods compared here are those of notebooks 04 to 08.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["colab"]
@@ -213,7 +213,8 @@ print(f"SE+FD has the smaller error in {better} of {len(test)} images")
 #
 # ## Fig. 2, rebuilt
 #
-# Examples can be cherry-picked, so ours follow a rule: the images at the 50th, 70th and 90th
+# The paper's Fig. 2 shows density maps of its methods side by side. Examples can be cherry-picked, so
+# ours follow a rule: the images at the 50th, 70th and 90th
 # percentile of *NoAdapt's* error.
 
 # %%
@@ -284,7 +285,7 @@ display(comparisons.differences(earlier, [("se+fd", "noadapt"), ("se+fd", "se")]
 # three of the five seeds.
 #
 # *SE+FD against SE*, which is what D adds: 1.7 people fewer, on all five seeds. The interval
-# misses zero by 0.02; among four comparisons that is no evidence. The earlier round, on five other
+# misses zero by 0.02; among four comparisons that is hardly evidence. The earlier round, on five other
 # seeds, found 1.7 people *more*, also on all five. Each round alone tells a clean story;
 # the stories contradict each other. Of the settings only λd had changed. Keep every round.
 #
@@ -292,8 +293,8 @@ display(comparisons.differences(earlier, [("se+fd", "noadapt"), ("se+fd", "se")]
 #
 # ## Beside the paper's Table 1
 #
-# The paper has other images and larger networks and counts (ShanghaiTech A: 501 people per
-# image), so compare the *order* within a column, not values across. The first three rows have the
+# The paper uses other images, larger networks and denser crowds (ShanghaiTech A: 501 people per
+# image). So compare the order of methods within a column, not values between columns. The first three rows have the
 # counter SFCN; [notebook 10](10_image_translation.ipynb) compares them. The paper calls its
 # own counter without adaptation *NoAdpt (ours)*; [16] and [26] are its references.
 
@@ -328,7 +329,7 @@ predictions(world.target_test, counters, kernel)
 #
 # Fill in a stub, run the cell, and read what `check` says.
 #
-# **9.1 MAE and the root of the mean square** (★, 5 minutes). Eq. 11, for the counts of N images.
+# **9.1 MAE and the root of the mean square** (★, 3 minutes). Eq. 11, for the counts of N images.
 # With this function your pipeline is complete.
 
 # %%
@@ -396,7 +397,7 @@ check("9.4", sign_flip_share)
 #   one with the right number of people in the wrong places.
 # - Splitting the error into background and crowd answers the paper's question: SE+FD removes 21
 #   invented people per image from the background of the mini world.
-# - Compare methods seed by seed and show every seed. Five agreeing seeds suggest a direction at
-#   these settings; the size stays rough.
+# - Compare methods seed by seed and show every seed. Five seeds that agree are a hint, and the
+#   size stays rough: repeat the round.
 #
 # [← 08 Adversarial training](08_adversarial_training.ipynb) · [10 Image translation →](10_image_translation.ipynb)

@@ -133,7 +133,7 @@ for name, changed in {"brighter": brighter, "blurred": blurred}.items():
 # ### One step
 #
 # First the generators are trained, with frozen discriminators; then the discriminators, on images
-# cut off from the generators. `made` holds six images: `s_to_t` is a translated source image,
+# detached from the generators. `made` holds six images: `s_to_t` is a translated source image,
 # `s_cycle` came back, `s_same` is $G_s(x^s)$; likewise for t. `pool` adds old images (exercise
 # 10.3).
 
@@ -143,12 +143,12 @@ notebook.code(Translation.step)
 # %% [markdown]
 # ## Experiment: two domains whose right answer is known
 #
-# Does this find the *right* translation? The source has squares of random colours, the target such
-# squares with a rule applied: red × 0.6 + 0.05, green × 0.8, blue × 0.5 + 0.5. Without pairs, the
+# Does this find the *right* translation? Source images are squares of random colours. Target images
+# are such squares after this rule: red × 0.6 + 0.05, green × 0.8, blue × 0.5 + 0.5. Without pairs, the
 # networks should find it.
 #
-# The trap: *inverted* colours with the rule applied look just like the target, and the way back is
-# as easy. Neither fooling nor cycle can notice.
+# There is a trap. If the network first *inverts* the colours and then applies the rule, the result
+# looks just like the target, and the way back is as easy. Neither fooling nor cycle can notice.
 
 # %% sdcda={"tolerance": {"abs": 0.06}}
 toy = recolouring.Recolouring()
@@ -245,7 +245,7 @@ notebook.show(
 )
 
 # %% [markdown]
-# Seeds can differ much (NoAdapt: 11 to 52 people), so compare *within* each seed, with the
+# Seeds can differ much (NoAdapt: 11.5 to 52.4 people), so compare *within* each seed, with the
 # intervals of notebook 09.
 
 # %%
@@ -271,12 +271,12 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 # intervals contains zero (−37.3 to +5.3): on seed 22 CycleGAN is worse by 3.7.
 #
 # *With the paper's counter* SE CycleGAN beats CycleGAN on every seed, by 4.2 people on average.
-# SE+FD beats SE CycleGAN on every seed, too, by 1.1. That lead comes from D, at a λd chosen with
-# labels. Without D, SE is undecided (+0.6, −0.9 to +2.1); with λd = 0.0001, SE+FD is behind on
-# all five seeds.
+# SE+FD beats SE CycleGAN on every seed, too, by 1.1. That lead needs D, at a λd chosen with
+# labels. Without D, the comparison is undecided (SE is 0.6 people worse; interval −0.9 to +2.1).
+# With λd = 0.0001, SE+FD is worse than SE CycleGAN on all five seeds.
 #
 # *With SFCN* the order of the adaptations is open: both of their intervals contain zero, and
-# seeds run from −27.2 to +14.7. In the paper, SE CycleGAN is ahead of CycleGAN on all three data
+# seeds run from −27.2 to +14.7. In the paper, SE CycleGAN has the lower MAE on all three data
 # sets (table in [notebook 09](09_evaluation.ipynb)).
 #
 # ### Where does the error lie?
@@ -292,7 +292,7 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 
 # %% [markdown]
 # With the paper's counter SE CycleGAN puts 10.1 people per image on the background and misses 7.4
-# in the crowd, so the two errors nearly cancel in the count. SE+FD puts 5.3 on the background and
+# in the crowd, so on average the two nearly cancel. SE+FD puts 5.3 on the background and
 # misses 0.8. Yet their MAEs differ by only one person.
 #
 # NoAdapt puts 26.5 on the background, CycleGAN 12.4. Perhaps the leaves that CycleGAN paints into
@@ -309,8 +309,8 @@ for run in notebook.result("translation_development")["runs"][1:3]:
     print(f"CycleGAN on the development world, {run['steps']} steps: MAE {mae:.0f} % of the count")
 
 # %% [markdown]
-# Every new target needs a translation of its own: half an hour at best. Mask model, warm start
-# and SE+FD take 110 s together at best. Longer translations may improve: with twice the steps the
+# Every new target needs a translation of its own, which takes at least half an hour. Mask model, warm start
+# and SE+FD take at least 110 s together. Longer translations may improve: with twice the steps the
 # MAE fell from 40 to 29 %.
 #
 # ## Exercises
@@ -335,7 +335,7 @@ def back(x):
 check("10.1", (forth, back))
 
 # %% [markdown]
-# **10.2 Find the bug** (★★, 6 minutes). This runs without an error. Compare it with the formula and
+# **10.2 Find the bug** (★★, 4 minutes). This runs without an error. Compare it with the formula and
 # repair it.
 #
 # ```python

@@ -59,12 +59,19 @@ def gains_table(found: Mapping[str, Any]) -> str:
 
 @matplotlib.rc_context(STYLE)
 def predicted_against_true(found: Mapping[str, Any], methods: tuple[str, ...]) -> Figure:
-    """Predicted against true counts, a panel per method, a mark per image and seed; the line is a perfect count."""
+    """Predicted against true counts, a panel per method, a mark per image and seed; the line is a perfect count.
+
+    Rings mark the image whose error falls most from the first method to the last.
+    """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     axes = figure.subplots(1, len(methods), sharex=True, sharey=True)
+    before, after = (np.mean(errors(found, method), axis=0) for method in (methods[0], methods[-1]))
+    most = int((before - after).argmax())
     for axis, method in zip(axes, methods, strict=True):
         true = counts(found, method, "count")
+        ringed = [[of_seed[most] for of_seed in values] for values in (true, counts(found, method))]
         axis.scatter(true, counts(found, method), s=14, color=METHODS[method], alpha=0.8, linewidths=0)
+        axis.scatter(*ringed, s=60, facecolor="none", edgecolor=BLACK, linewidths=0.8)
         axis.plot([0, np.max(true)], [0, np.max(true)], color=BLACK, linewidth=0.8)
         axis.set(title=METHOD_TITLES[method], xlabel="true count, people")
     axes[0].set(ylabel="predicted count, people", xlim=(0, None), ylim=(0, None))

@@ -68,8 +68,10 @@ def counts(before: Results, after: Results) -> Figure:
         )
     left.set(xscale="log", yscale="log", xlim=(10, 700), ylim=(10, 700))
     left.set(xlabel="true count, people", ylabel="predicted count, people")
-    left.set_xticks([10, 100], ["10", "100"])
-    left.set_yticks([10, 100], ["10", "100"])
+    people = [10, 20, 50, 100, 200, 500]
+    left.set_xticks(people, map(str, people))
+    left.set_yticks(people, map(str, people))
+    left.minorticks_off()
     left.legend(frameon=False, loc="lower right")
     order = np.argsort(errors[0])
     places = np.arange(len(order))

@@ -454,7 +454,7 @@ def test_words_booleans_and_wide_lines_by_hand() -> None:
     ("change", "good"),
     [
         ({}, True),
-        ({"minutes": 21}, False),
+        ({"minutes": 23}, False),
         ({"minutes": None}, False),
         ({"seconds": 16}, False),
         ({"words": 901}, False),

@@ -90,6 +90,7 @@ def test_every_photograph_is_inside_its_panel(found: dict[str, Any]) -> None:
         points = axis.collections[0].get_offsets()
         predicted = np.concatenate(counts(found, method))
         assert len(points) == len(predicted) == len(found["seeds"]) * found["cells"][0]["images"]
+        assert len(axis.collections[1].get_offsets()) == len(found["seeds"])  # rings around one image
         assert points.max(axis=0)[0] < axis.get_xlim()[1] and points.max(axis=0)[1] < axis.get_ylim()[1]
         assert points.max(axis=0)[1] == pytest.approx(predicted.max(), abs=0.1)
     assert picture(figure)

@@ -58,8 +58,8 @@ print(f"{stored['mean_count']:.0f} people per image")
 #    crowd error is small (−1.7). So it is the loss on the target's background that removes the
 #    people who are not there.
 # 3. **No D.** MAE 17.7 against 20.7 people: no difference that three seeds could show. Over five
-#    seeds of the full training it is 10.5 (SE) against 8.9 (SE+FD), in an earlier round
-#    9.0 against 10.7: notebook 09.
+#    seeds of the full training it is 10.5 (SE) against 8.9 (SE+FD); in an earlier round
+#    SE was ahead, by 1.7: notebook 09.
 # 4. **Perfect masks.** MAE 18.7 people. In so short a training the mistakes of the mask model are
 #    not what costs most.
 # 5. **Shuffled masks.** The crowd error turns negative with every seed (−5.0 to −7.9), because

@@ -8,7 +8,7 @@ import torch
 from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, number, require, same
 
 
-@exercise("0.1", "People who are not there", difficulty=1, minutes=3)
+@exercise("0.1", "People who are not there", difficulty=1, minutes=5)
 def background_error(answer: Answer) -> None:
     """a count can be right by chance, when people missed here make up for people invented there; this cannot."""
     truth = torch.tensor([[0.0, 1e-7, 0.6, 0.3999], [0.0, 0.0, 0.0, 0.0]])

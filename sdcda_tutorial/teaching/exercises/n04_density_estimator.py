@@ -17,7 +17,7 @@ from sdcda_tutorial.teaching.exercises import (
 )
 
 
-@exercise("4.1", "Your own Eq. 6", difficulty=2, minutes=6, replaces="losses.density_loss")
+@exercise("4.1", "Your own Eq. 6", difficulty=2, minutes=4, replaces="losses.density_loss")
 def density_loss(answer: Answer) -> None:
     """half the mean of the squares, with a gradient, and no broadcasting by accident."""
     # Two images of 1 × 3 pixels. The differences are 1, -2, 0, 0, 3 and 0; their squares add up to 14.

@@ -16,7 +16,7 @@ PROB = torch.tensor([[[[0.9, 0.2, 0.5]]], [[[0.75, 0.2, 0.1]]]])
 LOGITS, Z = torch.logit(PROB), torch.tensor([[[[1.0, 1.0, 0.0]]], [[[0.0, 0.0, 0.0]]]])
 
 
-@exercise("5.1", "Eq. 7 from logits", difficulty=2, minutes=8, replaces="losses.source_segmentation_loss")
+@exercise("5.1", "Eq. 7 from logits", difficulty=2, minutes=10, replaces="losses.source_segmentation_loss")
 def source_segmentation_loss(answer: Answer) -> None:
     """minus the logarithm of the probability of the truth, averaged over all pixels and right for every logit."""
     value = answer(LOGITS.clone(), Z.clone())

@@ -19,7 +19,7 @@ MASK = torch.tensor([[[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]], [[[1.0, 1.0, 1.0], [0
 BACKGROUND = 1 - MASK
 
 
-@exercise("6.1", "The target loss from logits", difficulty=2, minutes=8, replaces="losses.target_segmentation_loss")
+@exercise("6.1", "The target loss from logits", difficulty=2, minutes=5, replaces="losses.target_segmentation_loss")
 def target_segmentation_loss(answer: Answer) -> None:
     """background only, a mean over all pixels, and finite for every logit."""
     value = answer(LOGITS.clone(), MASK.clone())

@@ -29,7 +29,7 @@ _SOURCE = torch.tensor([2.0, 0.5, -1.0, 3.0]).view(2, 1, 1, 2)
 _TARGET = torch.tensor([-2.0, 1.0]).view(1, 1, 1, 2)
 
 
-@exercise("7.1", "D's loss", difficulty=2, minutes=6, replaces="losses.discriminator_loss")
+@exercise("7.1", "D's loss", difficulty=2, minutes=4, replaces="losses.discriminator_loss")
 def discriminator_loss(answer: Answer) -> None:
     """source 1, target 0, both domains count the same, and log 2 when D knows nothing."""
 
@@ -60,7 +60,7 @@ def discriminator_loss(answer: Answer) -> None:
     expect(loss(-200 * one, 200 * one), 200, closing, atol=1)
 
 
-@exercise("7.2", "E's adversarial loss", difficulty=1, minutes=4, replaces="losses.adversarial_loss")
+@exercise("7.2", "E's adversarial loss", difficulty=1, minutes=3, replaces="losses.adversarial_loss")
 def adversarial_loss(answer: Answer) -> None:
     """E is rewarded for target features that pass for source features, and the gradient reaches it."""
     logits = torch.tensor([-2.0, 1.0, 0.5]).view(3, 1, 1, 1).requires_grad_()

@@ -27,7 +27,7 @@ from sdcda_tutorial.teaching.exercises import (
 )
 
 
-@exercise("8.1", "The sum of Eq. 5", difficulty=1, minutes=4, replaces="losses.total_loss")
+@exercise("8.1", "The sum of Eq. 5", difficulty=1, minutes=3, replaces="losses.total_loss")
 def total_loss(answer: Answer) -> None:
     """one sum holds the whole family: a λ of zero takes its term away, and a missing term counts as zero."""
     # Terms and weights whose products are easy to tell apart: 2 + 0.3 + 0.05 + 0.007.
@@ -140,7 +140,7 @@ _SWAPPED = "D learns that the source is 0 and the target 1: Eq. 10 then rewards 
 _AND_ANOTHER = " Fix it and check again: there is another bug in what trains E and C."
 
 
-@exercise("8.2", "Three bugs in one step", difficulty=2, minutes=12, replaces="adaptation.Adaptation.step")
+@exercise("8.2", "Three bugs in one step", difficulty=2, minutes=17, replaces="adaptation.Adaptation.step")
 def step(answer: Answer) -> None:
     """this step trains every network as the package's does, and no error message would have shown the three bugs."""
     adaptation, source, target = _toy()

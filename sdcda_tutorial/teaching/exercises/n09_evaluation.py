@@ -10,7 +10,7 @@ import torch
 from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, number, pair, require, rule_out
 
 
-@exercise("9.1", "MAE and the root of the mean square", difficulty=1, minutes=5, replaces="metrics.count_errors")
+@exercise("9.1", "MAE and the root of the mean square", difficulty=1, minutes=3, replaces="metrics.count_errors")
 def count_errors(answer: Answer) -> None:
     """both are in people; the second is never the lower one: it gives large errors more weight."""
     truth, pred = np.array([10.0, 20.0, 30.0, 40.0]), np.array([13.0, 20.0, 26.0, 52.0])  # errors 3, 0, -4, 12

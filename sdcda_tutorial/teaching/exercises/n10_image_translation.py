@@ -64,7 +64,7 @@ def _moves_whole_pixels(forth: Callable[[Tensor], Tensor]) -> bool:
     return same(made, made[:, :1].expand_as(made), 1e-6)
 
 
-@exercise("10.2", "Find the bug", difficulty=2, minutes=6)
+@exercise("10.2", "Find the bug", difficulty=2, minutes=4)
 def identity_loss(answer: Answer) -> None:
     """each generator is asked to leave alone what is already in the domain that it paints."""
     xs, xt = torch.linspace(0.0, 0.6, 24).reshape(2, 3, 2, 2), torch.linspace(0.4, 1.0, 24).reshape(2, 3, 2, 2)

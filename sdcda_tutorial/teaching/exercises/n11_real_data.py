@@ -7,7 +7,7 @@ import numpy as np
 from sdcda_tutorial.teaching.exercises import Answer, Mistakes, exercise, expect, number, require, rule_out
 
 
-@exercise("11.1", "The annotation that the check cannot see", difficulty=2, minutes=6)
+@exercise("11.1", "The annotation that the check cannot see", difficulty=2, minutes=8)
 def repeated(answer: Answer) -> None:
     """each file is well formed; only a look at two of them together shows that one is wrong."""
     rng = np.random.default_rng(0)
