@@ -9,6 +9,7 @@ from sdcda_tutorial.files import read_json, user_cache
 
 CHECKPOINTS, MINI_ROOT = Path("data/checkpoints"), Path("data/mini")  # seen from a clone's folder
 MODELS = ("se+fd", "noadapt", "segmenter")  # they come with every installation; a clone has more
+_DOMAINS = "source", "target", "third"  # folders of a mini world
 MINI_WORLD = "mini world"  # what cards call it
 MANIFEST, GENERATOR = "manifest.json", "sdcda_tutorial.scenes"  # every mini world has this file, which names us
 CLONE_HAS = Path("data/results/mini_world.json")
@@ -31,8 +32,10 @@ def mini_root() -> Path:
 
 def in_mini_world(path: Path) -> bool:
     """Whether a file of a data set belongs to a mini world: a manifest of ours is above the folder of its domain."""
-    for folder in path.absolute().parents[2:5]:  # third/Images, source/scene_00_0/jpgs, target/part_B/train_data/images
-        if (folder / MANIFEST).is_file():
+    path = path.absolute()
+    for folder in path.parents[2:5]:  # third/Images, source/scene_00_0/jpgs, target/part_B/train_data/images
+        domain = path.relative_to(folder).parts[0].partition("-")[0]  # "target-test-15": drawn on demand
+        if domain in _DOMAINS and (folder / MANIFEST).is_file():
             try:
                 return bool(read_json(folder / MANIFEST)["generator"] == GENERATOR)
             except (InputError, KeyError, TypeError):

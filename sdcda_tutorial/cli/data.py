@@ -22,11 +22,15 @@ def data_mini(
 ) -> None:
     """Draw the mini world: three small domains in the native formats of GCC, ShanghaiTech and CrowdHuman."""
     from sdcda_tutorial.mini_world import ensure_mini_world
+    from sdcda_tutorial.mini_world.world import manifest_of
     from sdcda_tutorial.places import mini_root
 
     own = mini_root()
     if seed != 0 and (root or own).resolve() == own.resolve():  # plain `mini` would draw that of seed 0 there anew
         raise InputError(f"{own} is the world of seed 0; give another --root and name it mini-target:ROOT")
+    there = manifest_of(root or own).get("seed", seed)
+    if there != seed:
+        raise InputError(f"{root} is the world of seed {there}; give --seed {there}, or another --root")
     typer.echo(f"the mini world is in {ensure_mini_world(root or own, seed=seed)}")
 
 

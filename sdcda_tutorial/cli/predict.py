@@ -47,7 +47,7 @@ def predict(
     csv: AsCsv = None,
 ) -> None:
     """Count the people of any photograph and lay the density over it."""
-    from sdcda_tutorial.datasets.images import image_size, pictures_in, read_image_at_least
+    from sdcda_tutorial.datasets.images import image_size, pictures_in, read_image_at
     from sdcda_tutorial.evaluation import model_card
     from sdcda_tutorial.evaluation.overlay import save_overlay
     from sdcda_tutorial.evaluation.regions import parse_region, refuse_beyond
@@ -70,7 +70,7 @@ def predict(
         if pictures > 1:
             typer.echo(f"note: {in_one_line(path)} holds {pictures} pictures, and the first is counted", err=True)
         if len(photo) > 1:  # all are whole before anything is written: a JPEG's smallest decoding shows
-            read_image_at_least(path, (1, 1))
+            read_image_at(path, (1, 1))
         if corners is not None:
             refuse_beyond(corners, image_size(path, upright=True), path)
         refuse_long_names(out / f"{path.stem}{'-map' if save_map else ''}.png")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +79,13 @@ def crowd_mask(sample: Sample) -> np.ndarray:
     """z of a labelled sample: its own mask, else rectangles from its boxes, else from its points. (H, W) uint8."""
     if sample.mask is not None:
         return sample.mask
-    # CrowdHuman's "ignore" regions are people too dense or too hidden to box: crowd, or at least not background.
-    ignored = sample.attributes.get("ignored", np.zeros((0, 4)))
-    if len(sample.boxes) or len(ignored):
-        return masks.from_boxes(np.concatenate([sample.boxes, ignored]), sample.size)
-    return masks.from_points(sample.points, sample.size)
+    boxes = _boxes_of(sample)
+    return masks.from_boxes(boxes, sample.size) if len(boxes) else masks.from_points(sample.points, sample.size)
+
+
+def _boxes_of(sample: Sample) -> np.ndarray:
+    """(N, 4). CrowdHuman's "ignore" regions are people too dense or too hidden to box: at least not background."""
+    return np.concatenate([sample.boxes, sample.attributes.get("ignored", np.zeros((0, 4)))])
 
 
 class PseudoMasked(Sequence[Sample]):
@@ -101,7 +103,7 @@ class PseudoMasked(Sequence[Sample]):
         self.dataset, self.mask_folder = dataset, None if mask_folder is None else Path(mask_folder)
         self._samples: dict[int, Sample] = {}
         if self.mask_folder is not None:
-            missing = [name for name in dataset.names if not masks.path_of(self.mask_folder, name).exists()]
+            missing = [name for name in dataset.names if not os.path.exists(masks.path_of(self.mask_folder, name))]
             if missing:
                 raise InputError(
                     f"{len(missing)} of {len(dataset)} pseudo-masks are missing in {self.mask_folder}, first "
@@ -142,6 +144,8 @@ class Batches(Dataset[Batch]):
     world_size: int = 1
 
     def __post_init__(self) -> None:
+        if not len(self.dataset):
+            raise InputError("there are no images to learn from")
         if self.batch_size % self.world_size:
             raise InputError(
                 f"a batch of {self.batch_size} cannot be shared by {self.world_size} processes; make it a multiple"
@@ -167,6 +171,9 @@ class Batches(Dataset[Batch]):
         samples = []
         for index, slot in zip(self.indices(step), self.slots, strict=True):
             (sample := self.dataset[index]).require_sound(labelled=self.kernel is not None)
+            if self.mask and sample.mask is None and not len(_boxes_of(sample)):
+                # Before the crop: people whose heads are beyond its border reach into it.
+                sample = replace(sample, mask=masks.from_points(sample.points, sample.size))
             samples.append(self.augmentation(sample, self._rng(step, slot)))
         images = np.stack([sample.image for sample in samples])
         batch = {"image": image_batch(images)}

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from sdcda_tutorial.datasets import locate, open_dataset
 from sdcda_tutorial.datasets.crowd_dataset import AbsentPart, CrowdDataset, Finding
-from sdcda_tutorial.datasets.formats.gcc import LISTS, LOADING_SCREEN
+from sdcda_tutorial.datasets.formats.gcc import LOADING_SCREEN, lists_of
 from sdcda_tutorial.datasets.images import pictures_in
 from sdcda_tutorial.datasets.survey import Facts, facts_of, outside, places_of, strange
 from sdcda_tutorial.errors import InputError
@@ -154,7 +154,7 @@ def check(
     name = spec.partition(":")[0]
     parts = dict(PUBLISHED[name])
     if loader == "gcc":  # a file that a list names and that is not there shows only through the list
-        parts |= {split: None for split in LISTS if (folder / f"{split}.txt").is_file()}
+        parts |= {split: None for split, path in lists_of(folder).items() if path.is_file()}
     report = Report(spec)
     failed: list[InputError] = []
     people = cameras = 0
@@ -231,7 +231,7 @@ def _in_two_lists(folder: Path, listed: Mapping[str, Sequence[str]]) -> list[Fin
     """A note where both lists of a GCC name an image."""
     if len(listed) < 2 or not (twice := sorted(set.intersection(*map(set, listed.values())))):
         return []
-    first, second = (folder / f"{split}.txt" for split in listed)
+    first, second = (lists_of(folder)[split] for split in listed)
     message = f"{second} lists {len(twice)} images that {first.name} lists too, first {twice[0]}: {_MEASURED}"
     return [Finding(str(second), message, fault=False)]
 

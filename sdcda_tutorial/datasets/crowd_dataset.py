@@ -22,14 +22,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from sdcda_tutorial.datasets.contents import file_digests, joined
-from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at_least
+from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at
 from sdcda_tutorial.datasets.sample import Sample
 from sdcda_tutorial.datasets.transforms import (
     MOST_PIXELS,
     Size,
     clip_boxes,
     keep_inside,
-    resize_image,
     resize_labels,
 )
 from sdcda_tutorial.errors import InputError
@@ -130,12 +129,16 @@ class CrowdDataset(Sequence[Sample]):
         self._find: Callable[[Entry], Entry] = _as_listed
         if size is not None and max_side is not None:
             raise InputError(f"{name}: give size or max_side, not both")
-        if (size is not None and min(size) < 1) or (max_side is not None and max_side < 1):
+        try:
+            self.size = None if size is None else (operator.index(size[0]), operator.index(size[1]))
+            self.max_side = None if max_side is None else operator.index(max_side)
+        except (TypeError, IndexError):
+            raise InputError(f"{name}: size is (height, width) and max_side a number, in whole pixels") from None
+        if min([*(self.size or [1]), 1 if self.max_side is None else self.max_side]) < 1:
             raise InputError(f"{name}: size and max_side are in pixels, at least 1")
-        if size is not None and math.prod(size) > MOST_PIXELS:
-            raise InputError(f"{name}: a size of {size[0]}×{size[1]} is over {MOST_PIXELS:,} pixels; make it smaller")
-        self.size = None if size is None else (int(size[0]), int(size[1]))
-        self.max_side = max_side
+        if self.size is not None and math.prod(self.size) > MOST_PIXELS:
+            height, width = self.size
+            raise InputError(f"{name}: a size of {height}×{width} is over {MOST_PIXELS:,} pixels; make it smaller")
         self._cache: dict[str, Sample] | None = {} if cache else None
         # Of the samples in memory, labelled or not: name -> digest. Shared by subsets.
         self._digests: dict[bool, dict[str, str]] = {True: {}, False: {}}
@@ -176,7 +179,7 @@ class CrowdDataset(Sequence[Sample]):
     def cache_if_small(self, limit: int = 2**30) -> CrowdDataset:
         """Keep decoded samples in memory if all of them fit into `limit` bytes."""
         if self._cache is None and self._fits(limit):
-            self._cache = {}
+            self._cache, self._digests = {}, {True: {}, False: {}}  # its own: a set it is a part of may go on reading
         return self
 
     def _fits(self, limit: int) -> bool:
@@ -307,8 +310,7 @@ class CrowdDataset(Sequence[Sample]):
             image = read_image(entry.image, upright=self.upright)
             return image, image.shape[:2]
         target = self._target(image_size(entry.image, upright=self.upright))
-        image, stored = read_image_at_least(entry.image, target, upright=self.upright)
-        return resize_image(image, target), stored
+        return read_image_at(entry.image, target, upright=self.upright)
 
     def _target(self, stored: Size) -> Size:
         if self.size is not None:

@@ -18,6 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
+from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.files import in_one_line, regular_file
 from sdcda_tutorial.pixels import is_deep, is_reduced, orientation, to_rgb
@@ -49,22 +50,27 @@ def read_image(path: str | os.PathLike[str], *, upright: bool = False) -> np.nda
         return _decoded(image, path, upright)
 
 
-def read_image_at_least(
+def read_image_at(
     path: str | os.PathLike[str], size: tuple[int, int], *, upright: bool = False
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """As `read_image`, perhaps at a reduced scale that is still at least `size` (height, width).
+    """As `read_image`, resized to `size` (height, width).
 
     A JPEG can be decoded at 1/2, 1/4 or 1/8 straight from its DCT coefficients, several times faster than in full and
-    already low-pass filtered. Other formats come in full. The caller scales the geometry from the original size.
+    already low-pass filtered. Its last row and column may then be partly padding, which is cut off: else all of the
+    picture would be shifted against its labels. Other formats come in full.
 
     Returns:
         (h, w, 3) uint8 RGB, and the (H, W) of the file, turned upright like the picture.
     """
     with opened(path) as image:
-        original = _oriented_size(image, upright)
+        original, box = _oriented_size(image, upright), None
         height, width = size if original == (image.height, image.width) else size[::-1]
-        image.draft(None, (width, height))  # does nothing to formats without a reduced decoding
-        return _decoded(image, path, upright), original
+        turned = upright and orientation(image) != 1
+        whole = image.width % 8 == 0 and image.height % 8 == 0
+        if not turned or whole or image.width * image.height > _most_pixels():
+            drafted = image.draft(None, (width, height))  # None for formats without a reduced decoding
+            box = None if drafted is None or turned else drafted[1]
+        return resize_image(_decoded(image, path, upright), size, box), original
 
 
 def image_size(path: str | os.PathLike[str], *, upright: bool = False) -> tuple[int, int]:

@@ -56,7 +56,7 @@ def flip(sample: Sample) -> Sample:
     is open at the other end. A point at a whole x notices: it would land in the next pixel, or outside. Its mirror
     image is the mirrored pixel's whole number, so every head stays in its pixel.
     """
-    width = sample.size[1]
+    width = float(sample.size[1])
     points = sample.points.copy()
     x = width - points[:, 0]
     points[:, 0] = np.where(x == np.floor(x), x - 1, x)
@@ -84,11 +84,15 @@ def resize(sample: Sample, size: Size) -> Sample:
     return replace(sample, image=resize_image(sample.image, size), **resize_labels(sample, sample.size, size))
 
 
-def resize_image(image: np.ndarray, size: Size) -> np.ndarray:
-    """(H, W, 3) uint8 to (h, w, 3). Pillow's bilinear filter widens when it shrinks, which is the antialiasing."""
-    if image.shape[:2] == size:
+def resize_image(image: np.ndarray, size: Size, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 to (h, w, 3). Pillow's bilinear filter widens when it shrinks, which is the antialiasing.
+
+    Args:
+        box: of the image, x0, y0, x1, y1, which is to fill the new one; by default all of it.
+    """
+    if image.shape[:2] == size and box in (None, (0, 0, *size[::-1])):
         return image
-    return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+    return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR, box))
 
 
 def resize_labels(sample: Sample, old: Size, new: Size) -> dict[str, Any]:

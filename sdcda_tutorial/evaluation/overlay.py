@@ -18,8 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor, nn
 
-from sdcda_tutorial.datasets.images import image_size, opened, read_image_at_least
-from sdcda_tutorial.datasets.transforms import resize_image
+from sdcda_tutorial.datasets.images import image_size, opened, read_image_at
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.colours import LAID_OVER
 from sdcda_tutorial.evaluation.regions import count_in, refuse_beyond
@@ -107,7 +106,7 @@ def save_overlay(
     size = image_size(photo, upright=True)
     scale = 1.0 if max_side is None else min(1.0, max_side / max(size))
     height, width = (max(1, round(side * scale)) for side in size)
-    image = resize_image(read_image_at_least(photo, (height, width), upright=True)[0], (height, width))
+    image = read_image_at(photo, (height, width), upright=True)[0]
     density = predict_density(counter, image)
     count = float(density.sum(dtype=torch.float64))
     if not math.isfinite(count):

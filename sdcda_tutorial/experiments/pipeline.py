@@ -41,6 +41,7 @@ from sdcda_tutorial.training.hardware import Hardware
 from sdcda_tutorial.training.mask_model import (
     PROVENANCE,
     images_of,
+    refuse_long_mask_names,
     refuse_unfit_masks,
     train_segmenter,
     write_pseudo_masks,
@@ -148,6 +149,8 @@ class Experiment:
         if self.segmenter is None:
             self.hardware.refuse_uneven(self.preset.segmenter.batch_size, "mask model: ")
         self._require_places("segmenter", "masks")
+        if self.target is not None:
+            refuse_long_mask_names(self.folder / "masks", self.target.names)
         self._refuse_other_masks()
 
     def _refuse_other_masks(self) -> None:

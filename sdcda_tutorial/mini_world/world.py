@@ -8,6 +8,7 @@ A world is made in a temporary folder beside `root` and moved there when complet
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import math
 import multiprocessing
@@ -26,7 +27,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import put_in_place, read_json, require_writable, write_json
+from sdcda_tutorial.files import expanded, put_in_place, read_json, require_writable, write_json
 from sdcda_tutorial.guards.endings import end_with_parent, left_to_the_parent
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.mini_world.drawing import DEFAULT_STRENGTH, render
@@ -88,7 +89,7 @@ def ensure_mini_world(
     Raises:
         InputError: the folder exists and is not one of ours, or it cannot be written.
     """
-    root, settings = Path(root), settings or MiniWorldSettings()
+    root, settings = expanded(root), settings or MiniWorldSettings()
     if os.environ.get(_PARENT) == str(os.getppid()):
         # A worker imports the caller's script anew; one without a main guard gets here again and would wait for ever.
         raise RuntimeError("put the code that runs your script under if __name__ == '__main__':")
@@ -114,7 +115,7 @@ def make_once(root: Path, fits: Callable[[], bool], write: Callable[[Path], None
                 refuse_foreign(root)
                 require_writable(root)
                 prefix = f".{root.name}.making-"
-                for stale in root.parent.glob(f"{prefix}*") if alone else ():  # of a run that was killed
+                for stale in root.parent.glob(f"{glob.escape(prefix)}*") if alone else ():  # of a run that was killed
                     shutil.rmtree(stale, ignore_errors=True)
                 with TemporaryDirectory(prefix=prefix, dir=root.parent, ignore_cleanup_errors=True) as hidden:
                     world = Path(hidden, "world")

@@ -283,7 +283,7 @@ def _data(
 
 def split_source(source: CrowdDataset, config: AdaptationConfig) -> tuple[CrowdDataset, CrowdDataset | None]:
     """(trained on, held out): a random part of the source, by the seed, only chooses the model."""
-    if config.holdout == 0:
+    if config.holdout == 0 or len(source) == 1:
         return source, None
     kept_back = max(1, round(config.holdout * len(source)))
     if kept_back >= len(source):

@@ -29,7 +29,7 @@ from sdcda_tutorial.datasets.images import image_size
 from sdcda_tutorial.datasets.sample import refuse_unlabelled
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import file_digest, in_utf8, read_object, regular_file, write_json
+from sdcda_tutorial.files import file_digest, in_utf8, read_object, refuse_long_names, regular_file, write_json
 from sdcda_tutorial.folding import in_evaluation
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.guards.provenance import IMAGES, claim, difference, forgetting_contents
@@ -222,6 +222,7 @@ def write_masks(
         InputError: a mask was changed, or is of something else; or the folder is.
     """
     first, since = fabric.is_global_zero, time.monotonic()
+    refuse_long_mask_names(folder, names)
 
     def write(index: int) -> str:
         nonlocal since
@@ -252,6 +253,12 @@ def write_masks(
         digests = shared_out(write, range(len(names)), fabric, bar=bar)
         if first:
             note_masks(folder, dict(zip(map(in_utf8, names), digests, strict=True)))
+
+
+def refuse_long_mask_names(folder: Path, names: Sequence[str]) -> None:
+    """Raise an InputError for an image whose mask could not be written: its name is that of the image and .png."""
+    for name in names:
+        refuse_long_names(masks.path_of(folder, name))
 
 
 def images_of(target: CrowdDataset) -> dict[str, str]:

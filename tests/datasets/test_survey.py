@@ -114,7 +114,9 @@ def test_coordinates_from_0_to_1(tmp_path: Path, unit: float) -> None:
     data = shanghaitech(tmp_path, *(CROWD[i : i + 3] / (64, 36) * unit for i in range(4)))
     one_line(data, "within a pixel of the upper left corner, in 4 of 4 images", "are they coordinates from 0 to 1?")
     write_gcc(tmp_path / "gcc", "scene_00_0", "1500000000", CROWD[:, ::-1] / (36, 64), size=SIZE)
-    one_line(open_dataset(f"gcc:{tmp_path / 'gcc'}", None), "are they coordinates from 0 to 1?", "1500000000.mat")
+    masks, points = survey(open_dataset(f"gcc:{tmp_path / 'gcc'}", "train"), "source")
+    assert "has no segs: rectangles around the heads" in masks
+    assert "are they coordinates from 0 to 1?" in points and "1500000000.mat" in points
     box = {"tag": "person", "vbox": [0.2, 0.2, 0.3, 0.3], "hbox": [0.2, 0.2, 0.1, 0.1]}
     write_crowdhuman(tmp_path / "c", [{"ID": "a", "gtboxes": [box, box | {"vbox": [0.5, 0.5, 0.4, 0.4]}]}])
     for role in ("boxes", "source"):

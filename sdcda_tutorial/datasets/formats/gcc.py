@@ -26,6 +26,7 @@ from sdcda_tutorial.datasets.formats.folder_listing import (
     findings,
     is_file_name,
     known_split,
+    listing,
     missing,
     nothing_fits,
     read_lines,
@@ -82,7 +83,7 @@ class GCC(CrowdDataset):
         self.root = existing_folder(root, _LAYOUT)
         self.rule = rule
         bounds = None if rule is None else find_rule(rule)
-        lists = {name: self.root / f"{name}.txt" for name in LISTS}
+        lists = lists_of(self.root)
         there = [path for path in lists.values() if path.is_file()]
         path = None if split is None or (split == "train" and not there) else lists[known_split(split, LISTS, "GCC")]
         faults: list[Finding] = []
@@ -96,7 +97,11 @@ class GCC(CrowdDataset):
         if not images and not faults:
             raise InputError(f"{path} lists no images; fetch it again") if path else _without_pictures(self.root)
         entries = _find(self.root, images, faults)
-        super().__init__(f"gcc:{self.root}", entries, faults, _leftovers(self.root) if split is None else (), **options)
+        notes = _leftovers(self.root) if split is None else []
+        if entries and entries[0].annotation.mask is None:
+            message = f"{self.root} has no segs: rectangles around the heads take the place of its masks"
+            notes.append(Finding(str(self.root), message, fault=False))
+        super().__init__(f"gcc:{self.root}", entries, faults, notes, **options)
         self._listed = self._entries
         if bounds is not None:
             admitted = {scene.name for scene in select_scenes(self.scene_records(), bounds)}
@@ -168,13 +173,19 @@ class GCC(CrowdDataset):
         return None if path is None else _read_mask(path, size)
 
 
+def lists_of(root: Path) -> dict[str, Path]:
+    """The list of each part, in whatever case it is called, and where it would be if there is none."""
+    known = {name.casefold(): root / name for name in listing(root)}
+    return {name: known.get(f"{name}.txt", root / f"{name}.txt") for name in LISTS}
+
+
 def _read_list(path: Path, faults: list[Finding]) -> Iterator[SceneDescription]:
     """The scenes of a list; lines in another form go to `faults`.
 
     Raises:
         InputError: the list is not there or cannot be read.
     """
-    others = [f"; {name}.txt beside it is another part" for name in LISTS if (path.parent / f"{name}.txt").is_file()]
+    others = [f"; {one.name} beside it is another part" for one in lists_of(path.parent).values() if one.is_file()]
     for place, line in read_lines(path, "add the list" + "".join(others)):
         fields = line.split()
         level, hour, weather, folder, id_, count = fields if len(fields) == 6 else [""] * 6
@@ -188,7 +199,7 @@ def _read_list(path: Path, faults: list[Finding]) -> Iterator[SceneDescription]:
 
 
 def _scenes(root: Path) -> list[Path]:
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name.startswith("scene_"))
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name.casefold().startswith("scene_"))
 
 
 def _camera(name: str) -> str:

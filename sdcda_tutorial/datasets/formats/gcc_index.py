@@ -64,8 +64,8 @@ def _is_fresh(entry: MatEntry | None, path: Path) -> bool:
 
 
 def _read_entry(path: Path) -> MatEntry:
+    status = path.stat()  # before: what changes while it is read is read again
     mat, info = load_image_info(path)
-    status = path.stat()
     clock, weather = numbers_of(path, mat, "time_info"), numbers_of(path, mat, "weather_info")
     if not clock or not weather:
         raise InputError(f"{path} has no time_info or no weather_info, which the rules ask for; use the full release")

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from sdcda_tutorial.datasets.images import image_size, read_image_at_least
+from sdcda_tutorial.datasets.images import image_size, read_image_at
 from sdcda_tutorial.datasets.transforms import resize_image
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.pictures import row, show_pixels
@@ -79,7 +79,7 @@ def photograph(name: str, content: bytes) -> np.ndarray:
         try:
             full = image_size(path, upright=True)
             size = _size_at(full, min(LONGEST, max(full)))
-            return resize_image(read_image_at_least(path, size, upright=True)[0], size)
+            return read_image_at(path, size, upright=True)[0]
         except InputError as error:
             why = str(error).replace(str(path), "the file")  # its name is that of a temporary one
             raise InputError(f"{name} cannot be read as a picture ({why})") from None
