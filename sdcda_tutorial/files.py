@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
 import hashlib
 import json
 import os
@@ -308,9 +309,20 @@ def json_digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def files_below(folder: Path, pattern: str) -> Iterator[Path]:
+    """What is called as the pattern says, in any folder below this one; what links lead to is below it, too."""
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:  # links may lead in a circle
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(place, name) for name in (*folders, *names) if fnmatch.fnmatchcase(name, pattern))
+
+
 def folder_digest(folder: Path) -> str:
-    """As `file_digest`, of all PNGs below a folder and their names."""
+    """As `file_digest`, of all PNGs below a folder and their names; folders may be links."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("[!.]*.png")):  # a dot begins what a killed writer left behind
+    for path in sorted(files_below(folder, "[!.]*.png")):  # a dot begins what a killed writer left behind
         digest.update(os.fsencode(path.relative_to(folder)) + Path(regular_file(path)).read_bytes())
     return digest.hexdigest()[:16]

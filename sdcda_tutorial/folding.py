@@ -8,8 +8,9 @@ by tile, what passes between their layers stays near the processor.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from itertools import pairwise
 from typing import TypeGuard, TypeVar
@@ -27,6 +28,7 @@ TILE_BYTES = 2**23
 # A tile is so many times as long as its margin, even if it leaves more then: margins, seen twice, cost at most 6 %.
 LEAST_MARGINS = 64
 
+_MODES = threading.RLock()  # held while a network is not in its own mode
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -64,15 +66,19 @@ def _can_be_folded(counter: nn.Module) -> TypeGuard[CrowdCounter]:
 @contextmanager
 def in_evaluation(network: nn.Module) -> Iterator[None]:
     """Batch norm and dropout must not depend on the images that are only looked at. Each part gets its mode back: one
-    may be frozen in a network that trains."""
-    modes = [(module, module.training) for module in network.modules()]
-    for module, _ in modes:  # not by `eval()`, which an exported program lacks
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    may be frozen in a network that trains. Threads that share such a network take turns."""
+    with ExitStack() as stack:
+        stack.enter_context(_MODES)
+        training = [module for module in network.modules() if module.training]
+        if not training:
+            stack.close()
+        for module in training:  # not by `eval()`, which an exported program lacks
+            module.training = False
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
 
 
 class Blocks(nn.Sequential):

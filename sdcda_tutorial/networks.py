@@ -5,6 +5,7 @@ E extracts features f, S predicts the crowd mask ẑ, D tells the domains apart,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -207,9 +208,13 @@ class DensityEstimator(nn.Module):
         return torch.relu(self.head(self.refine(self.upsample(f))))  # (B, 1, H, W)
 
     def layers(self) -> list[nn.Module]:
-        """The layers that decide how far it looks, from f to ŷ; see `tiling.reach`."""
-        layers = [layer for step in self.convolutions for layer in (step[0], self.upsample)]  # type: ignore[index]
-        return layers if self.refine is None else [*layers, self.refine[0]]
+        """Its layers in the order of `forward`, from f to ŷ; see `tiling.reach`."""
+        *first, last = ([*step] if type(step) is nn.Sequential else [step] for step in (*self.convolutions, self.head))
+        *first, before = first
+        layers = [layer for step in first for layer in (*step, self.upsample)]
+        if self.refine is None:
+            return [*layers, *before, *last, self.upsample]
+        return [*layers, *before, self.upsample, *self.refine, *last]
 
 
 def _convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
@@ -243,6 +248,8 @@ class CrowdCounter(nn.Module):
         self, stride: int = 16, width: float = 1.0, kernels: str = "paper", label_factor: float = 100.0
     ) -> None:
         super().__init__()
+        if not 0 < label_factor < math.inf:
+            raise ValueError(f"label_factor is a number above 0, not {label_factor}")
         self.architecture: dict[str, Any] = dict(counter=kernels, stride=stride, width=width, label_factor=label_factor)
         self.label_factor = label_factor
         self.E = FeatureExtractor(stride, width)
@@ -260,6 +267,8 @@ class CrowdCounter(nn.Module):
     def local(self, x: Tensor) -> Tensor:
         """The part that looks only so far around each pixel, which can be done tile by tile: here all of it."""
         density: Tensor = self.C(self.E(x))  # (B, 1, H, W)
+        if density.shape[-2:] != x.shape[-2:]:
+            raise ValueError(f"E and C lead from {(*x.shape,)} to {(*density.shape,)}, not to the size of the image")
         return density
 
     def together(self, local: Tensor) -> Tensor:

@@ -47,8 +47,9 @@ def predict_density(model: nn.Module, image: object, pass_pixels: int = PASS_PIX
         if pixels > pass_pixels and is_local(model):
             return _in_tiles(model, image, pass_pixels)
         density = model(batch_for(model, image))
-    if density.shape != (1, 1, *image.shape[:2]):
-        raise InputError(f"the network must give {(1, 1, *image.shape[:2])}, people per pixel, not {(*density.shape,)}")
+    if not isinstance(density, Tensor) or density.is_complex() or density.shape != (1, 1, *image.shape[:2]):
+        found = (*density.shape,) if isinstance(density, Tensor) else f"a {type(density).__name__}"
+        raise InputError(f"the network must give {(1, 1, *image.shape[:2])}, people per pixel, not {found}")
     return torch.empty(image.shape[:2], dtype=torch.float32).copy_(density[0, 0])
 
 

@@ -81,12 +81,7 @@ def _is_changed(module: nn.Module) -> bool:
 
 def is_local(network: nn.Module) -> TypeGuard[CrowdCounter]:
     """Whether tiles give a network's whole map: a `CrowdCounter` of layers whose reach is known, and of no others."""
-    if not is_as_written(network):
-        return False
-    if type(network.C) is not DensityEstimator:  # its class says what of it is local
-        return all(map(is_known, [*network.E.features, *network.C.layers()]))
-    parts = [part for part in network.C.modules() if type(part) not in (DensityEstimator, nn.Sequential, nn.ModuleList)]
-    return all(map(is_known, [*network.E.features, *parts])) and network.C.head.kernel_size == (1, 1)
+    return is_as_written(network) and all(map(is_known, [*network.E.features, *network.C.layers()]))
 
 
 def is_known(layer: nn.Module) -> bool:

@@ -378,3 +378,17 @@ def test_nobody_waits_for_the_writer_of_a_pipe(kind: str, tmp_path: Path) -> Non
     finally:
         os.close(os.open(tmp_path / name, os.O_RDONLY | os.O_NONBLOCK))
         writer.join()
+
+
+def test_what_links_lead_to_is_in_the_digest_of_a_folder(tmp_path: Path) -> None:
+    """Scenes are moved to another disk and linked; and links may lead in a circle."""
+    plain, linked, disk = tmp_path / "plain", tmp_path / "linked", tmp_path / "disk"
+    for folder in (plain / "scene", disk):
+        folder.mkdir(parents=True)
+        (folder / "a.png").write_bytes(b"mask")
+    linked.mkdir()
+    (linked / "scene").symlink_to(disk)
+    (disk / "back").symlink_to(linked)
+    assert files.folder_digest(linked) == files.folder_digest(plain)
+    (disk / "a.png").write_bytes(b"another")
+    assert files.folder_digest(linked) != files.folder_digest(plain)

@@ -8,6 +8,7 @@ import multiprocessing
 import resource
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -430,3 +431,70 @@ def test_a_map_is_float32_whatever_the_default_and_of_a_program_too() -> None:
         torch.set_default_dtype(torch.float32)
     program = torch.export.export(network, (image_batch(image[None]),)).module()
     assert difference(predict_density(program, image), wanted) < 1e-4
+
+
+def with_a_wide_layer_in_a_step(network: CrowdCounter) -> None:
+    convolution = network.C.convolutions[0]
+    assert isinstance(convolution, nn.Sequential)
+    channels = convolution[0].out_channels
+    wide = nn.Conv2d(channels, channels, 31, padding=15, groups=channels, bias=False)
+    nn.init.constant_(wide.weight, 1 / 961)
+    convolution.append(wide)
+
+
+def with_a_head_of_three_layers(network: CrowdCounter) -> None:
+    channels = network.C.head.in_channels
+    network.C.head = nn.Sequential(nn.Conv2d(channels, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 1))  # type: ignore[assignment]
+
+
+def with_a_bare_convolution(network: CrowdCounter) -> None:
+    network.C.convolutions[1] = network.C.convolutions[1][0]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kernels", ["paper", "authors"])
+@pytest.mark.parametrize("change", [with_a_wide_layer_in_a_step, with_a_head_of_three_layers, with_a_bare_convolution])
+def test_tiles_of_a_changed_C_give_its_map(change: Callable[[CrowdCounter], None], kernels: str) -> None:
+    network, image = counter(8, kernels), picture(200, 280)
+    change(network)
+    network.eval()
+    assert is_local(network)
+    whole = predict_density(network, image)
+    assert difference(predict_density(network, image, pass_pixels=30_000), whole) < 1e-4
+
+
+def test_a_counter_whose_parts_do_not_fit_is_refused() -> None:
+    """E lost a pooling, so C would lead beyond the image, of which the upper left was taken for the map."""
+    network, image = counter(8, "paper"), picture(64, 96)
+    network.E.features[6] = nn.Identity()
+    for pixels in (10**6, 2000):
+        with pytest.raises(ValueError, match="not to the size of the image"):
+            predict_density(network, image, pass_pixels=pixels)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, math.nan, math.inf])
+def test_a_label_factor_is_above_zero(factor: float) -> None:
+    with pytest.raises(ValueError, match="label_factor is a number above 0"):
+        CrowdCounter(8, 1 / 32, label_factor=factor)
+
+
+@pytest.mark.parametrize(
+    ("given", "called"),
+    [((torch.ones(1, 1, 30, 40),), "a tuple"), (np.ones((1, 1, 30, 40)), "a ndarray"), ({}, "a dict")],
+)
+def test_what_is_no_map_is_one_line(given: object, called: str) -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> object:
+            return given
+
+    complaint(lambda: predict_density(Odd(), picture(30, 40)), "must give (1, 1, 30, 40)", f"not {called}")
+
+
+def test_threads_that_share_a_network_in_training_mode_count_as_one_does() -> None:
+    """One that gives the network its mode back would let another one's batch norm learn from the image it looks at."""
+    network, images = counter(8, "paper").train(), [picture(64 + 8 * i, 96) for i in range(8)]
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    alone = [float(predict_density(network, image).sum()) for image in images]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda image: float(predict_density(network, image).sum()), images * 8))
+    assert together == pytest.approx(alone * 8, rel=1e-4)
+    assert network.training and all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())

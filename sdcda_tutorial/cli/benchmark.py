@@ -75,6 +75,7 @@ def benchmark(
     for folder in (out, keep) if keep is not None else (out,):
         require_writable(folder)
     data = _data(source, target, boxes, size)
+    options.labelled_part(target, "test", typer.echo)
     asked = Benchmark(chosen, settings, out, data, weights)
     with one_writer(out):
         asked.refuse_other_files(keep, numbers[0])
@@ -97,11 +98,17 @@ def benchmark(
 
 def _rows(methods: str, settings: Preset, preset: str) -> dict[str, str]:
     """The methods asked for and their titles; of a group those that change something in this preset."""
-    from sdcda_tutorial.experiments.benchmark_rows import GROUPS, changes_nothing, titles
+    from sdcda_tutorial.experiments.benchmark_rows import GROUPS, changes_nothing, parse, titles
+    from sdcda_tutorial.experiments.presets import split_run_name
 
     if methods in GROUPS:
         return titles([name for name in GROUPS[methods] if not changes_nothing(name, settings)])
     names = titles(list(dict.fromkeys(name.strip() for name in methods.split(","))))
+    known: dict[object, str] = {}
+    for name in names:
+        counter, method = split_run_name(name)
+        if (same := known.setdefault((counter, repr(parse(method))), name)) != name:
+            raise InputError(f"{name!r} is {same!r} again; name it once")
     for name in names:
         if changes_nothing(name, settings):
             method = name.partition("@")[0]

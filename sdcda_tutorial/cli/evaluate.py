@@ -28,7 +28,6 @@ def evaluate(
     devices: options.Devices = 1,
 ) -> None:
     """Count the people of a labelled set: MAE, MSE, PSNR, SSIM, where the error lies, and a Fig. 2 panel."""
-    from sdcda_tutorial.datasets import published_split
     from sdcda_tutorial.evaluation.comparison import compare, measured_card
     from sdcda_tutorial.evaluation.tables import table
 
@@ -36,9 +35,7 @@ def evaluate(
         raise InputError(f"variant is standard or authors, not {variant!r}")
     checkpoint = [options.find_model(one) for one in checkpoint]
     dataset = options.open_data(target, "target", split, size)
-    if target != "mini" and split != (opened := published_split(target, split)):
-        say(f"note: the {split} part of {target} has no labels; the {opened} part stands in for it")
-        split = str(opened)
+    split = options.labelled_part(target, split, say)
     hardware = options.choose_hardware("32-true", devices=devices)
     tell_of({"test": dataset})
     results = hardware.run(compare, checkpoint, dataset, out, variant, {"split": split}, hardware)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -137,11 +138,24 @@ def announced_mini_root() -> Path:
     return root
 
 
+def labelled_part(target: str, split: str, say: Callable[[str], object]) -> str:
+    """The part of a data set that has labels where `split` has none; the reader is told."""
+    from sdcda_tutorial.datasets import published_split
+
+    opened = split if target == "mini" else str(published_split(target, split))
+    if opened != split:
+        say(f"note: the {split} part of {target} has no labels; the {opened} part stands in for it")
+    return opened
+
+
 def find_model(given: Path) -> Path:
     """What an option names as a checkpoint: a file, or by its name a model that comes with the package."""
     from sdcda_tutorial.places import MODELS, model
 
-    found = model(str(given)) if str(given) in MODELS and not given.is_file() else given
+    bundled = str(given) in MODELS and not given.is_file()
+    if bundled and (own := given / "model.safetensors").exists():
+        raise InputError(f"{given} is a bundled model and a folder here; name {own}, or call this from another folder")
+    found = model(str(given)) if bundled else given
     if not found.exists():  # before data is read, or drawn
         raise InputError(f"checkpoint {found} does not exist; give a .safetensors file that training has written")
     return found

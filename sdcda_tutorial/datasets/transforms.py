@@ -57,7 +57,7 @@ def flip(sample: Sample) -> Sample:
     image is the mirrored pixel's whole number, so every head stays in its pixel.
     """
     width = float(sample.size[1])
-    points = sample.points.copy()
+    points = sample.points.astype(np.promote_types(sample.points.dtype, np.float32))  # uint8 would wrap around
     x = width - points[:, 0]
     points[:, 0] = np.where(x == np.floor(x), x - 1, x)
 

@@ -47,6 +47,7 @@ from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.guards.provenance import CONTENTS, difference
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.mini_world import ensure_mini_world
+from sdcda_tutorial.places import MINI_WORLD
 from sdcda_tutorial.rivals.translation import TRANSLATIONS
 from sdcda_tutorial.training import Hardware
 from sdcda_tutorial.training.checkpoints import export, load_counter, read_card, versions, weights_digest
@@ -179,7 +180,8 @@ class Benchmark:
                 card, mixed = read_card(model), "which would be mixed; name another place"
                 if (other := card.get("seed", seed)) != seed:
                     raise InputError(f"{kept} holds models of seed {other}, {mixed}")
-                if self.data is not None and self.data.other_than(card):
+                others = card.get("data", MINI_WORLD) != MINI_WORLD if self.data is None else self.data.other_than(card)
+                if others:
                     raise InputError(f"{kept} holds models of other data, {mixed}")
                 if changed := self._other_settings(model.stem, card):
                     raise InputError(f"{model} was trained with other settings ({changed}), {mixed}")
@@ -317,6 +319,7 @@ def evaluate_once(
             raise InputError(f"{path} is damaged; move it away: it is measured again") from None
     whole = found is not None and [row.name for row in found.rows] == test.names and math.isfinite(found.mae)
     current = found is not None and whole and all(found.about.get(key) == value for key, value in of.items())
+    current = current and found is not None and found.about.get("kernel") in (None, asdict(kernel))
     if found is not None and current and found.about.get("rows_sha256") not in (None, found.digest()):
         raise InputError(f"{path} was changed since it was measured; move it away: it is measured again")
     if found is None or not current:

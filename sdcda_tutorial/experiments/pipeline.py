@@ -80,6 +80,10 @@ class Experiment:
     records: Records = field(default_factory=Records)
     rehearsal: Rehearsal | None = None
     report: Callable[[str, int, int], None] | None = None
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.folder)
+
     _translated: dict[str, CrowdDataset] = field(default_factory=dict, init=False, repr=False)
 
     def train(self, method: str, config: AdaptationConfig | None = None, *, resume: bool = False) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdcda_tutorial.errors import InputError
-from sdcda_tutorial.files import read_object, write_json
+from sdcda_tutorial.files import files_below, read_object, write_json
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric  # slow to import
@@ -88,7 +88,7 @@ def is_from(folder: Path, origin: Mapping[str, Any], provenance: str, *, what: s
             raise InputError(f"{folder} holds {what} made with {other}; remove it, or choose another folder")
         return True
     # Names that begin with a dot are what a killed writer left behind.
-    if folder.is_file() or any(not path.name.startswith(".") for path in folder.rglob(foreign)):
+    if folder.is_file() or any(not path.name.startswith(".") for path in files_below(folder, foreign)):
         raise InputError(
             f"{folder} holds something else than {what}, or ones without a {provenance}; choose a new folder"
         )

@@ -271,11 +271,17 @@ def versions() -> dict[str, str]:
     return found | {"sdcda-tutorial": __version__} | {package: version(package) for package in packages}
 
 
-def _counter_of(path: str | Path) -> tuple[CrowdCounter, dict[str, Tensor], dict[str, Any]]:
-    """A counter with the architecture of a model's checkpoint but random weights; the tensors and the card."""
+def load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """As `load`, of a checkpoint that is no state of a run."""
     tensors, card = load(path)
     if "state" in card:
         raise InputError(f"checkpoint {path} is the state of a run, to go on from; use the model.safetensors beside it")
+    return tensors, card
+
+
+def _counter_of(path: str | Path) -> tuple[CrowdCounter, dict[str, Tensor], dict[str, Any]]:
+    """A counter with the architecture of a model's checkpoint but random weights; the tensors and the card."""
+    tensors, card = load_model(path)
 
     def make() -> CrowdCounter:
         counter = make_counter(**_architecture(card, path))

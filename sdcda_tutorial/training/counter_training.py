@@ -222,7 +222,7 @@ def _run_beside(folder: Path, init: str | Path | None) -> Path | None:
 
 def _load_other_model(networks: Networks, path: str | Path) -> dict[str, Any]:
     """E and C of a checkpoint, and S where it has one: a new S would begin by pulling E towards noise. Its card."""
-    tensors, card = checkpoints.load(path)
+    tensors, card = checkpoints.load_model(path)
     checkpoints.refuse_other_architecture(card, networks.counter.architecture, path)
     checkpoints.load_weights(networks.counter, tensors, "counter", path)
     if networks.S is not None and any(name.startswith("S.") for name in tensors):

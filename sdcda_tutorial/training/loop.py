@@ -107,7 +107,7 @@ class Training:
             if self.after is not None:
                 self.after(done)
             report(done, self.steps)
-            if done == self.steps or done % save_every == 0:
+            if run.is_due(done, save_every, self.steps) or run.ends_epoch(done, self.images) or self.validates(done):
                 self._refuse_changed_data()
             if done % LOG_EVERY == 0 or done == self.steps:
                 values = {name: float(value.detach()) for name, value in terms.items()}
@@ -121,7 +121,8 @@ class Training:
                     error = self.validate(self.held_out)
                 run.consider(done, error)
             run.keep_epoch(done, self.images)
-            run.save(done, save_every, self.steps)
+            if run.is_due(done, save_every, self.steps):
+                run.save(done)
         run.log.close()
         # A finished run that is begun again keeps its file: others may know it by its digest.
         if self.validate is None and (start < self.steps or not run.holds_last_model()):

@@ -207,11 +207,12 @@ class RunFolder:
             self._require_chosen_model(step)
         changed = last is not None and self._notes_contents(step)
         self._began = self._saved = time.perf_counter()
+        self._asked_at = -1, False  # step, and what `is_due` said of it
         tensorboard = self.records.tensorboard and self.fabric.is_global_zero
         self.log = Log(self.folder, step, wanted=self._logged, tensorboard=tensorboard)
         # Before any model: where that lies alone, somebody has put it there. And before config.json knows new contents.
         if last is None or changed:
-            self.save(step, 1, 0)
+            self.save(step)
         if last is not None:
             self._write_config()
         return step
@@ -376,13 +377,15 @@ class RunFolder:
             if self.fabric.is_global_zero:
                 self.best["weights_sha256"] = checkpoints.weights_digest(self.model_path)
 
-    def save(self, step: int, every: int, steps: int) -> None:
-        """Write last.safetensors: every so many steps, after the last, and where `SAVE_AFTER` seconds have gone by.
+    def is_due(self, step: int, every: int, steps: int) -> bool:
+        """Whether to save: every so many steps, after the last, and where `SAVE_AFTER` seconds have gone by."""
+        if step != self._asked_at[0]:  # once a step: time goes on
+            late = time.perf_counter() - self._saved > SAVE_AFTER
+            self._asked_at = step, step % every == 0 or step == steps or late
+        return self._asked_at[1]
 
-        After a step it is written last: a run that resumes from before it writes the rest again.
-        """
-        if step % every and step != steps and time.perf_counter() - self._saved <= SAVE_AFTER:
-            return
+    def save(self, step: int) -> None:
+        """Write last.safetensors. Last of all of a step: a run that resumes from before it writes the rest again."""
         self._saved = time.perf_counter()
         if not self.fabric.is_global_zero:
             return
@@ -398,11 +401,15 @@ class RunFolder:
         state["unmoved"] = [name for name, one in self.optimizers.items() if not one.state_dict()["state"]]
         checkpoints.save(self.last_path, tensors, {**self.card, "state": state})
 
+    def ends_epoch(self, step: int, images: int) -> bool:
+        """Whether an epoch that is to be kept ends with this step."""
+        seen = self.config["batch_size"]
+        return self.records.keep > 0 and step * seen // images > (step - 1) * seen // images
+
     def keep_epoch(self, step: int, images: int) -> None:
         """Keep the model after an epoch, where asked for; only then delete the one that is too many."""
-        seen = self.config["batch_size"]
-        epoch = step * seen // images
-        if not self.records.keep or epoch == (step - 1) * seen // images or not self.fabric.is_global_zero:
+        epoch = step * self.config["batch_size"] // images
+        if not self.ends_epoch(step, images) or not self.fabric.is_global_zero:
             return
         self._require_finite_weights(checkpoints.module_tensors(self.deployed), step)
         path = self.folder / f"epoch_{epoch:04d}.safetensors"

@@ -704,3 +704,41 @@ def test_splits_of_a_set_share_what_is_known(tmp_path: Path, monkeypatch: pytest
         for split in ("train", "test"):
             open_dataset(f"mini-source:{world}", split).describe()
     assert len(opened) == len(set(opened)) == 30
+
+
+def test_masks_of_scenes_that_are_linked_are_masks(out: Path, tmp_path: Path) -> None:
+    """Scenes on another disk: their masks are read, so they are in the digest, and a change of them is seen."""
+    disk, target = tmp_path / "disk", ("--target", "mini-source:data/mini")
+    ran("masks", *target, "--segmenter", out / "segmenter/model.safetensors", "--out", tmp_path / "m")
+    disk.mkdir()
+    for scene in [path for path in (tmp_path / "m/masks").iterdir() if path.is_dir()]:
+        shutil.move(scene, disk)
+        scene.symlink_to(disk / scene.name)
+    asked = (*SE, tmp_path / "run", *target, "--masks", tmp_path / "m/masks")
+    ran(*asked)
+    ran(*asked, "--resume")
+    mask = next(disk.rglob("*.png"))
+    masks.write_png(mask, 1 - masks.read_png(mask))
+    assert "was started with pseudo_masks = " in complaint_of(*asked, "--resume")
+
+
+def test_a_folder_that_is_called_as_a_bundled_model_is_not_passed_over(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's own run of NoAdapt, evaluated from beside it: the bundled counter was counted with."""
+    (tmp_path / "noadapt").mkdir()
+    shutil.copy(out / "se/model.safetensors", tmp_path / "noadapt")
+    monkeypatch.chdir(tmp_path)
+    for name in ("noadapt", "./noadapt", "noadapt/"):
+        complaint = refused("evaluate", "--checkpoint", name, "--target", f"shanghaitech-b:{tmp_path}")
+        assert "noadapt is a bundled model and a folder here; name noadapt/model.safetensors" in complaint
+
+
+def test_names_too_long_for_their_masks_are_told_before_the_mask_model_is_trained(tmp_path: Path) -> None:
+    photos = other_frames(tmp_path / "photos")
+    (photos / "IMG_1.jpg").rename(photos / f"{'x' * 249}.jpg")
+    assert "is longer than this disk allows" in refused(
+        "masks", "--target", f"images:{photos}", "--boxes", "mini", "--out", tmp_path / "out"
+    )
+    with pytest.raises(InputError, match="pseudo-masks are missing"):
+        refuse_unfit_masks(tmp_path, open_dataset(f"images:{photos}"))

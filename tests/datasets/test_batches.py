@@ -285,3 +285,33 @@ def test_workers_end_at_once_with_a_killed_training(tmp_path: Path, start: Calla
     while not all(map(ended, workers)):
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_the_mask_of_a_crop_is_the_crop_of_the_mask() -> None:
+    """A head just above the crop leaves its body in it; the radii are those of all neighbours."""
+    points = np.array([[64.0, 45.0], [64.0, 100.0]], np.float32)
+    rng = np.random.default_rng(0)
+    samples = [Sample(rng.integers(0, 256, (128, 128, 3), np.uint8), points, name=str(i)) for i in range(4)]
+    whole = masks.from_points(points, (128, 128))
+    crops = {}
+    for batch in (Batches(samples, 4, Augmentation((64, 64)), seed=seed, kernel=KERNEL)[0] for seed in range(5)):
+        for image, mask in zip((255 * batch["image"]).round().byte(), batch["mask"][:, 0].numpy(), strict=True):
+            seen = image.permute(1, 2, 0).numpy()
+            found = [
+                (top, left, flipped)
+                for sample in samples
+                for flipped, picture in ((False, sample.image), (True, sample.image[:, ::-1]))
+                for top in range(65)
+                for left in range(65)
+                if (picture[top : top + 64, left : left + 64] == seen).all()
+            ]
+            ((top, left, flipped),) = found
+            crops[top] = mask
+            of_whole = whole[:, ::-1] if flipped else whole
+            assert (mask == of_whole[top : top + 64, left : left + 64]).all()
+    assert any(top > 45 for top in crops)  # the first head is above it
+
+
+def test_a_set_without_images_is_one_line() -> None:
+    with pytest.raises(InputError, match="no images to learn from"):
+        Batches([], 2, Augmentation((24, 32)), seed=0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -23,8 +24,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from sdcda_tutorial.datasets import DATASET_NAMES, GCC, CrowdHuman, ImageFolder, Sample, ShanghaiTech, open_dataset
 from sdcda_tutorial.datasets.batches import PseudoMasked
+from sdcda_tutorial.datasets.formats import gcc_index
 from sdcda_tutorial.datasets.images import image_size, read_image, read_image_at, stored_size
 from sdcda_tutorial.datasets.transforms import random_crop, resize_to_fit
+from sdcda_tutorial.guards.provenance import WORLD
 from sdcda_tutorial.networks import image_batch
 
 XY = np.array([[3.5, 30.25], [50.0, 2.0]])
@@ -738,3 +741,69 @@ def test_what_several_share_nobody_changes(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # as torch's, of an array that it may not write to
         assert float(image_batch(shared[0].image[None]).mean()) == pytest.approx(9 / 255)
+
+
+def test_a_cached_part_says_nothing_of_what_its_set_reads(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_shanghaitech(tmp_path, number, XY)
+    data = ShanghaiTech(tmp_path)
+    part = data.subset([0]).cache_if_small()
+    assert part.cached and part[0].count == 2 and not data.cached
+    before = part.describe(), data.describe()
+    write_shanghaitech(tmp_path, 1, XY[:1])  # mended
+    assert data[0].count == 1 and data.describe() == ShanghaiTech(tmp_path).describe() != before[1]
+    assert part[0].count == 2 and part.describe() == before[0]
+
+
+def test_gcc_lists_and_scenes_of_any_case(tmp_path: Path) -> None:
+    """As from a disk that knows capitals only: without its lists, the test images would be learnt from."""
+    gcc_world(tmp_path)
+    by_list = {split: GCC(tmp_path, split).names for split in ("train", "test")}
+    for name in ("train.txt", "test.txt"):
+        (tmp_path / name).rename(tmp_path / name.upper())
+    assert {split: GCC(tmp_path, split).names for split in ("train", "test")} == by_list
+    for name in ("TRAIN.TXT", "TEST.TXT"):
+        (tmp_path / name).unlink()
+    everything = len(GCC(tmp_path))
+    scene = sorted(tmp_path.glob("scene_*"))[0]
+    scene.rename(tmp_path / scene.name.title())
+    assert len(GCC(tmp_path)) == everything
+
+
+def test_a_set_of_ones_own_inside_a_mini_world_is_no_mini_world(mini_world: Path, tmp_path: Path) -> None:
+    world = Path(shutil.copytree(mini_world, tmp_path / "mini"))
+    shutil.copytree(world / "target", world / "own")
+    assert open_dataset(f"mini-target:{world}").describe()[WORLD] == "mini world"
+    assert WORLD not in open_dataset(f"shanghaitech-b:{world / 'own'}").describe()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"size": 64}, {"size": (3,)}, {"max_side": "40"}, {"size": (3.5, 4)}, {"max_side": 0}, {"size": (0, 4)}]
+)
+def test_impossible_sizes_are_one_line(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    write_shanghaitech(tmp_path, 1, XY)
+    complaint(lambda: ShanghaiTech(tmp_path, **wrong), "size", "max_side", "pixels")
+
+
+def test_sizes_may_be_numpys(tmp_path: Path) -> None:
+    write_shanghaitech(tmp_path, 1, XY)
+    assert json.dumps(ShanghaiTech(tmp_path, max_side=np.int32(32)).describe())  # type: ignore[arg-type]
+    assert ShanghaiTech(tmp_path, size=np.array([8, 9])).describe()["size"] == [8, 9]  # type: ignore[arg-type]
+
+
+def test_the_index_of_gcc_keeps_nothing_of_a_file_that_changed_while_it_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    mat = write_gcc(tmp_path, "scene_00_0", "1500000000", np.array([[5, 6], [7, 8]]), hour=18)
+    read = gcc_index.load_image_info
+
+    def changing(path: Path) -> Any:
+        found = read(path)
+        write_gcc(tmp_path, "scene_00_0", "1500000000", np.array([[5, 6]]), hour=3)
+        return found
+
+    monkeypatch.setattr(gcc_index, "load_image_info", changing)
+    assert GCC(tmp_path).scene_records()[0].hour == 18  # as it was when it was read
+    monkeypatch.setattr(gcc_index, "load_image_info", read)
+    assert mat.exists() and (GCC(tmp_path).scene_records()[0].hour, GCC(tmp_path)[0].count) == (3, 1)

@@ -251,3 +251,11 @@ def test_nothing_writes_into_its_input() -> None:
     rng = np.random.default_rng(0)
     T.flip(frozen), T.crop(frozen, 1, 2, (9, 9)), T.resize(frozen, (11, 13)), T.color_jitter(frozen, rng, **JITTER)
     T.random_crop(frozen, (60, 60), rng), T.random_scaled_crop(frozen, (9, 9), 0.5, 2, rng), T.random_flip(frozen, rng)
+
+
+def test_labels_may_be_small_integers() -> None:
+    wide = Sample(
+        np.zeros((4, 400, 3), np.uint8), np.array([[10, 1]], np.uint8), boxes=np.array([[5, 0, 9, 3]], np.uint8)
+    )
+    mirrored = T.flip(wide)
+    assert mirrored.points.tolist() == [[389.0, 1.0]] and mirrored.boxes.tolist() == [[391.0, 0.0, 395.0, 3.0]]

@@ -16,11 +16,14 @@ from command_line import files, ran, refused, run, small_home
 from native_files import write_shanghaitech
 from PIL import Image
 
+from sdcda_tutorial.datasets import open_dataset
+from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.experiments import demo
-from sdcda_tutorial.experiments.benchmark import Benchmark
+from sdcda_tutorial.experiments.benchmark import Benchmark, evaluate_once
 from sdcda_tutorial.experiments.cell_records import read_cells
 from sdcda_tutorial.experiments.measurements import collect_measurements
+from sdcda_tutorial.experiments.pipeline import Experiment
 from sdcda_tutorial.experiments.presets import PRESETS
 from sdcda_tutorial.files import write_json
 from sdcda_tutorial.places import model
@@ -620,3 +623,33 @@ def test_a_picture_that_breaks_on_the_way_is_named_and_the_benchmark_goes_on(own
     picture.write_bytes(whole)
     ran(*command)
     assert models and models.items() <= files(tmp_path / "out").items()
+
+
+def test_models_of_ones_own_data_and_of_the_mini_world_are_not_kept_in_one_folder(tmp_path: Path) -> None:
+    kept, own = tmp_path / "kept", ("--source", "mini-source:data/mini", "--target", "mini-target:data/mini")
+    asked = ("benchmark", "--seeds", 1, "--keep", kept)
+    ran(*asked, *own, "--methods", "noadapt-early", "--out", tmp_path / "own")
+    for methods in ("noadapt", "noadapt-early"):
+        complaint = refused(*asked, "--methods", methods, "--out", tmp_path / "mini")
+        assert f"{kept} holds models of other data, which would be mixed" in complaint
+
+
+def test_figures_of_another_kernel_are_measured_anew(tmp_path: Path) -> None:
+    ran("benchmark", "--seeds", 1, "--methods", "noadapt-early", "--out", tmp_path)
+    path, checkpoint = tmp_path / "target.json", tmp_path / "seed_1/warm_start/model.safetensors"
+    test = open_dataset(f"mini-target:{tmp_path / 'seed_1/world'}", "test")
+    psnr = [
+        evaluate_once(path, checkpoint, test, DensityKernel("fixed", sigma, 15), {}).totals()["psnr"]
+        for sigma in (2.0, 1.0, 1.0)
+    ]
+    assert psnr[0] != psnr[1] == psnr[2]
+
+
+def test_one_method_in_two_spellings_is_one(tmp_path: Path) -> None:
+    complaint = refused("benchmark", "--methods", "se@lambda_t=0.1,se@lambda_t=0.10", "--out", tmp_path / "out")
+    assert "'se@lambda_t=0.10' is 'se@lambda_t=0.1' again; name it once" in complaint
+
+
+def test_an_experiment_takes_its_folder_as_a_text(tmp_path: Path) -> None:
+    source = open_dataset("mini-source:data/mini", "train")
+    assert Experiment(str(tmp_path / "run"), PRESETS["mini"], source).folder == tmp_path / "run"  # type: ignore[arg-type]

@@ -516,3 +516,18 @@ def test_script_without_a_main_guard_still_gets_its_world(tmp_path: Path) -> Non
     run = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert mini_world.is_whole(tmp_path / "mini", 0, TINY)
+
+
+def test_what_another_world_of_a_similar_name_is_drawn_in_stays(tmp_path: Path) -> None:
+    drawn = tmp_path / ".w1.making-abc"
+    drawn.mkdir()
+    left = tmp_path / ".w[1].making-abc"
+    left.mkdir()
+    ensure_mini_world(tmp_path / "w[1]", settings=TINY, workers=1, progress=False)
+    assert drawn.is_dir() and not left.exists()
+
+
+def test_a_world_in_the_home_of_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert ensure_mini_world("~/world", settings=TINY, workers=1, progress=False) == tmp_path / "world"

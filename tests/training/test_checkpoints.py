@@ -344,3 +344,9 @@ def test_a_damaged_log_is_named(tmp_path: Path, line: bytes) -> None:
         Log(tmp_path, 5)
     (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n{"step": 9}\n')
     assert Log(tmp_path, 5).lines == [{"step": 1}]
+
+
+def test_the_state_of_a_run_is_no_model_to_begin_with(tmp_path: Path) -> None:
+    checkpoints.save(tmp_path / "last.safetensors", {"a": torch.zeros(1)}, {"kind": "adaptation", "state": {}})
+    with pytest.raises(InputError, match=r"is the state of a run, to go on from; use the model\.safetensors"):
+        checkpoints.load_model(tmp_path / "last.safetensors")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -20,10 +21,10 @@ from lightning_fabric.plugins.precision import MixedPrecision
 from tqdm import tqdm
 
 from sdcda_tutorial import losses
-from sdcda_tutorial.datasets import CrowdDataset
+from sdcda_tutorial.datasets import CrowdDataset, open_dataset
 from sdcda_tutorial.datasets.batches import Augmentation
 from sdcda_tutorial.errors import InputError, TrainingStopped
-from sdcda_tutorial.experiments.presets import PAPER
+from sdcda_tutorial.experiments.presets import MINI, PAPER
 from sdcda_tutorial.files import atomic_path
 from sdcda_tutorial.training import checkpoints, loop, saving
 from sdcda_tutorial.training.counter_training import adapt
@@ -335,3 +336,23 @@ def test_tensorboard_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPat
         with pytest.raises(InputError, match="pip install tensorboard, or drop `tensorboard`") as caught:
             ask()
         assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_saved_of_data_that_has_changed(
+    mini_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither after five minutes nor after an epoch: put back, such data would be gone on with, silently."""
+    monkeypatch.setattr(saving, "SAVE_AFTER", 0.0)  # a checkpoint after every step
+    world = Path(shutil.copytree(mini_world, tmp_path / "world"))
+    ours = open_dataset(f"mini-source:{world}", "train")  # not cached, as large sets are
+
+    def report(done: int, steps: int) -> None:
+        if done == 1:
+            first, second, *_ = ours.image_paths
+            first.write_bytes(second.read_bytes())
+
+    config = replace(MINI.method("noadapt"), steps=12, batch_size=4, validate_every=100, holdout=0.0)
+    with pytest.raises(InputError, match="has learnt from data that has changed since: source_data"):
+        adapt(ours, None, config, tmp_path / "run", hardware=OnCPU(), records=Records(keep=2), report=report)
+    assert checkpoints.read_card(tmp_path / "run/last.safetensors")["state"]["step"] <= 1
+    assert not list((tmp_path / "run").glob("epoch_*"))
