@@ -166,8 +166,8 @@ print(f"mean of steps 31 to 40:            {np.mean(live[-10:]):.2f}")
 #
 # ## From probabilities to a pseudo-mask
 #
-# A stored model, after 700 such steps, now looks at the target. Where is the probability high
-# although nobody is there?
+# A stored model, trained for 700 steps in another mini world, now looks at the target. Where is the
+# probability high although nobody is there?
 
 # %%
 segmenter = notebook.segmenter()
@@ -213,12 +213,12 @@ display(Markdown(table))
 
 # %% [markdown]
 # The strict mask loses 30.9 % of the heads instead of 1.3 %, to gain background: 86.4 instead of
-# 67.8 %. Lost lessons cost too: with masks grown by another 8 pixels, SE's MAE is 2.4 people higher
+# 67.8 %. Teaching less background has a price, too: with masks grown by another 8 pixels, SE's MAE is 2.4 people higher
 # ([appendix A](A_controls.ipynb)).
 #
 # ### Try it
 #
-# What saves heads more cheaply, a lower threshold or more dilation? Find two ways to lose 5 % of
+# Which saves more heads for the same loss of background, a lower threshold or more dilation? Find two ways to lose 5 % of
 # the heads, one with dilation 0 and one with 8. Which leaves more background? Dimmed pixels are
 # taught as background; crosses are lost heads. (The [solutions](solutions/02_crowd_masks.ipynb)
 # compare a lower threshold with more dilation, at about the same background.)

@@ -248,7 +248,8 @@ for rank, index in enumerate(worst, start=1):
 
 # %% [markdown]
 # First mostly rough ground, then hedges and trees. (The square patches are the reach of the heads'
-# kernels.) The source has no trees, so nothing taught the counter that leaves are not people.
+# kernels.) The source is flat and clean: nothing taught the counter that leaves and stones are not
+# people.
 #
 # **Try it.** Target images 15 and 16 both have trees and hedges. Compare their background errors.
 

@@ -172,7 +172,7 @@ for name, term in terms.items():
 display(Markdown(markdown_table(["loss", "E", "C", "S", "D"], table, aligned=False)))
 
 # %% [markdown]
-# Every term of Eq. 5 reaches E: so S and D, thrown away after training, change a counter. If D is not frozen, the gradient of Eq. 10 also reaches D; if the features are
+# Every term of Eq. 5 reaches E: S and D shape the counter, although both are thrown away. If D is not frozen, the gradient of Eq. 10 also reaches D; if the features are
 # not detached, that of D's loss also reaches E. Steps on these gradients would teach D to be
 # fooled, and E to keep the domains apart. In our loop the first mistake is harmless, because
 # `adam_D.zero_grad()` deletes that gradient. The second raises an error: `L.backward()` has already
@@ -222,11 +222,11 @@ notebook.show(
 #
 # ### Nine questions
 #
-# Choose two (the stated minutes are for two). Write your prediction between the quotes, then
-# run the cell: it trains for up to half a minute and adds a row. Without a prediction nothing runs.
+# Choose two (the minutes are for two). Write your prediction between the quotes, then
+# run the cell: it trains for up to half a minute on an idle machine and adds a row. Without a prediction nothing runs.
 # All runs are kept in `runs/laboratory`, so stop any time: `lab.table()` shows all rows again, and
 # an interrupted run goes on. On Colab, tick `KEEP_ON_DRIVE` in the first cell: after a disconnect,
-# run it again, and you lose about a minute.
+# run it again: you lose about a minute.
 #
 # Compare with care: three seeds of the *same* run end at an MAE of 14.7, 19.6 and 27.7 people, so a
 # difference of 13 between two single rows can be chance. Some questions scatter far more. The

@@ -275,8 +275,8 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 # labels. Without D, the comparison is undecided (SE is 0.6 people worse; interval −0.9 to +2.1).
 # With λd = 0.0001, SE+FD is worse than SE CycleGAN on all five seeds.
 #
-# *With SFCN* the order of the adaptations is open: both of their intervals contain zero, and
-# seeds run from −27.2 to +14.7. In the paper, SE CycleGAN has the lower MAE on all three data
+# *With SFCN* the adaptations cannot be ranked: both of their intervals contain zero, and single
+# seeds differ by −27.2 to +14.7 people. In the paper, SE CycleGAN has the lower MAE on all three data
 # sets (table in [notebook 09](09_evaluation.ipynb)).
 #
 # ### Where does the error lie?

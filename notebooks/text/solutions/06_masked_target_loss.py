@@ -23,7 +23,6 @@ import torch
 import torch.nn.functional as nnF
 from IPython.display import Markdown, display
 
-from sdcda_tutorial import losses
 from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.teaching.exercises import check
 
@@ -66,8 +65,8 @@ display(Markdown(markdown_table(["logit", *(f"`{name}`" for name in ways)], rows
 # and a gradient that is not a number; one such pixel spoils every weight. With a small constant the
 # loss is finite, but the gradient is 0 where S is most wrong. Softplus gives 100 and 1.
 #
-# That your loss agrees with the package does not prove that this reading of Eq. 9 is the authors'.
-# It shows that two programs read it alike.
+# That `check` accepts your loss does not prove that this reading of Eq. 9 is the authors'. It shows
+# that two programs read it alike.
 
 # %% [markdown]
 # ## 6.2 Mean over which pixels?

@@ -78,7 +78,7 @@ print("slope for D", *(f"{value:7.3f}" for value in of_D.flatten().tolist()))
 # %% [markdown]
 # They are not each other's negative, though. E's is largest where D is right, D's where D is
 # wrong. So this is not one loss with two signs. It does not follow that the two ever come to
-# rest: the game at λd = 10 (see *Try it* in the notebook) still swings after step 300.
+# rest: choose λd = 10 under *Try it* in the notebook and look.
 #
 # ## 7.3 Four games with a bug
 

@@ -54,7 +54,8 @@ print(f"{stored['mean_count']:.0f} people per image")
 #
 # 1. **No adaptation.** On average the MAE does not fall: 91.0 people against 85.0 at the warm
 #    start. More of the source does not teach E anything about the target's background (79.6 people).
-# 2. **No pseudo-masks.** The background error stays at 58.5 people, against 12.4 with them. The
+# 2. **No pseudo-masks.** The background error falls only from 75.6 to 58.5 people (one seed to 31.1), against 12.4
+#    with them. The
 #    crowd error is small (−1.7). So it is the loss on the target's background that removes the
 #    people who are not there.
 # 3. **No D.** MAE 17.7 against 20.7 people: no difference that three seeds could show. Over five
@@ -70,8 +71,8 @@ print(f"{stored['mean_count']:.0f} people per image")
 #    ([appendix A](../A_controls.ipynb)).
 # 6. **No crowd in the masks.** The crowd error is stronger, 16.1 people too few; the MAE,
 #    18.4, is within the spread of row 0.
-# 7. **A strong D.** MAE 9.3, 25.6 and 16.2 people: among the best and among the worst runs.
-#    Unpredictable.
+# 7. **A strong D.** MAE 9.3, 25.6 and 16.2 people: from among the best to nearly the worst of row 0
+#    (27.7). Unpredictable.
 # 8. **D looks at the mask.** MAE 16.9 people: within the spread of row 0.
 # 9. **A learning rate ten times larger.** MAE 10.1 people, and all three seeds beat all three of
 #    row 0: eighty steps at the preset's rate are an unfinished training. Part of it is cancelling
@@ -81,7 +82,7 @@ print(f"{stored['mean_count']:.0f} people per image")
 # Row 10 was not asked: a λt of 1 leaves the MAE at 12.4 people and, with two of three seeds, too
 # few in the crowd.
 #
-# What none of this proves: that it holds in another world. For that, notebook 09 has five.
+# None of this shows that it holds in other worlds; notebook 09 tests five.
 #
 # One of them, run here: SE, which needs no D. Its row is compared with the stored ones.
 
