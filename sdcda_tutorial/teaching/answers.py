@@ -63,9 +63,13 @@ class Kept:
     source: str
 
 
-def keep(number: str, replaces: str, answer: Any, folder: Path = FOLDER) -> str | None:
+def keep(
+    number: str, replaces: str, answer: Any, judge: Callable[[Any], tuple[str, str]], folder: Path = FOLDER
+) -> str | None:
     """Keep a right answer, outside the solutions, which would replace the reader's own.
 
+    Args:
+        judge: gives "right" or another word, and a reason. The kept function must be right by itself, too.
     Returns:
         Why it could not be kept, in one line: a lambda, code that Python cannot show again, or what does not run by
         itself. What was kept before is then left as it was. None if it was kept, or outside a lesson.
@@ -79,7 +83,9 @@ def keep(number: str, replaces: str, answer: Any, folder: Path = FOLDER) -> str 
             raise TypeError("it is not a function with a name")
         text = source(answer)
         head = _HEAD.format(number=number, date=datetime.date.today(), name=answer.__name__, replaces=replaces)
-        _run(text, number)[answer.__name__]  # it must run without the notebook
+        said, why = judge(_run(text, number)[answer.__name__])  # without the notebook
+        if said != "right":
+            raise TypeError(f"by itself it is not right any more: {why.rstrip('.')}")
         write_text(path, head + text)
     except Exception as error:  # whatever the reader's code refers to
         why = " ".join(str(error).split()) or type(error).__name__
@@ -111,23 +117,28 @@ def _collect(own: str, function: types.FunctionType, needed: dict[str, str]) -> 
 
     Args:
         own: what the notebook calls it; an alias gets a line of its own.
+    Raises:
+        TypeError: one of them cannot be written down.
     """
     function = inspect.unwrap(function)  # of what decorates it
+    if function.__code__.co_freevars:
+        raise TypeError(f"{own} takes {', '.join(function.__code__.co_freevars)} from the function around it")
     text = textwrap.dedent(inspect.getsource(function))
     needed.setdefault(own, "")  # a function may call itself
     for name in sorted(_names(function.__code__, text) & function.__globals__.keys() - needed.keys()):
         value = function.__globals__[name]
         if isinstance(value, types.ModuleType):
             needed[name] = f"import {value.__name__} as {name}"
-        elif isinstance(value, types.FunctionType) and value.__module__ == function.__module__:
+        elif isinstance(inspect.unwrap(value), types.FunctionType) and value.__module__ == function.__module__:
             _collect(name, value, needed)
         elif isinstance(value, float):  # as NumPy's are, which write themselves in another way
             needed[name] = f"{name} = {float(value)!r}" if math.isfinite(value) else f"{name} = float('{value}')"
         elif isinstance(value, bool | int | str | tuple):
             needed[name] = f"{name} = {value!r}"
         else:  # a class or function of a package
-            module, original = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
-            if module is None or getattr(importlib.import_module(module), original, None) is not value:
+            module, original = getattr(value, "__module__", None) or "__main__", getattr(value, "__qualname__", "")
+            # Nothing can be imported from the notebook, which is gone when the file is read.
+            if module == "__main__" or getattr(importlib.import_module(module), original, None) is not value:
                 raise TypeError(f"{name} is made in another line")
             needed[name] = f"from {module} import {original} as {name}"
     needed.pop(own)  # after what it needs
@@ -171,6 +182,8 @@ def _read(path: Path) -> Kept:
     head = _READ.match(text)
     if head is None or head[3] not in REPLACEABLE:
         raise InputError("it is not an answer that `check` kept")
+    if head[1] != path.stem:  # such as a backup
+        raise InputError(f"the answer to exercise {head[1]} is {head[1]}.py")
     linecache.checkcache(str(path))
     return Kept(head[1], head[3], path, _run(text, path.stem, str(path))[head[2]], text)
 

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import shutil
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import ipywidgets
@@ -36,6 +38,7 @@ from sdcda_tutorial.evaluation import evaluate
 from sdcda_tutorial.evaluation.pictures import show_pixels
 from sdcda_tutorial.experiments.control_masks import write_control_masks
 from sdcda_tutorial.experiments.presets import MINI
+from sdcda_tutorial.files import expanded, require_writable
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.places import MINI_WORLD
@@ -43,12 +46,14 @@ from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.teaching import answers, notebook
 from sdcda_tutorial.teaching.laboratory_form import Form
 from sdcda_tutorial.teaching.laboratory_run import DEFAULTS, FIGURES, Run, Settings, row
-from sdcda_tutorial.training.checkpoints import load_counter, versions
+from sdcda_tutorial.training.checkpoints import load_counter, versions, weights_digest
 from sdcda_tutorial.training.saving import read_log
 
 FOLDER = Path("runs/laboratory")
 WARM_START = "noadapt-early"
 SHOWN = (5, 20, 37)  # test images whose maps are shown
+RUN_FILES = ("config.json", "metrics.jsonl", "last.safetensors", "model.safetensors")  # of a training, in its folder
+OTHER_WEIGHTS = f"it was made with other weights than {notebook.CHECKPOINTS} holds now"
 
 
 Report = Callable[[int, int], None]  # steps done, steps in all
@@ -71,6 +76,9 @@ class Laboratory:
     test: CrowdDataset | None = None
     own: Path = answers.FOLDER
     made: list[Run] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder, self.own = expanded(self.folder), expanded(self.own)  # readers write them as strings
 
     def run(self, *, own: bool = False, again: bool = False, **changed: Any) -> Run:
         """Train with these changes, show the table and three images, and return the row.
@@ -118,20 +126,24 @@ class Laboratory:
         lines += settings.without_effect()
         path = self.folder / f"{settings.key}.json"
         with one_writer(self.folder):
-            known = self._kept(path)
-            found = None if again else known
-            if found is None:
-                found, said = self._train(settings, mine, again, report)
+            known, why = self._kept(path)
+            if again or known is None or why is not None:
+                lines += [] if why is None else [f"{path} is made again: {why}"]
+                about: dict[str, Any] = {"start": _start(settings.lambda_t > 0)}
                 if known is not None and "prediction" in known.about:
-                    found = replace(found, about={**found.about, "prediction": known.about["prediction"]})
+                    about["prediction"] = known.about["prediction"]
+                found, said = self._train(settings, mine, again, report)
+                found = replace(found, about={**found.about, **about})
                 found.to_json(path)
                 (self.folder / settings.key / "last.safetensors").unlink(missing_ok=True)  # only needed to go on
                 lines += said
             else:
+                found = known
                 by = found.about.get("versions", {}).get("sdcda-tutorial", "?")
                 made = f"on {found.about.get('date')}" + (f" by version {by}" if by != __version__ else "")
                 lines.append(f"This run was made {made} and is shown again: {path}")
-        self.made = [run for run in self.made if run.settings != settings] + [found]
+        others = [run for run in self.made if run.settings != settings and not _is_of_other_weights(run, _start)]
+        self.made = [*others, found]
         return found, lines
 
     def mine(self) -> None:
@@ -149,15 +161,17 @@ class Laboratory:
             raise InputError("no function of yours is kept yet; solve an exercise such as 4.1 or 8.1 first")
         return mine, lines
 
-    def _kept(self, path: Path) -> Run | None:
-        """The run that is kept there, if it can be read: another is made again, and replaced."""
+    def _kept(self, path: Path) -> tuple[Run | None, str | None]:
+        """The run that is kept there, if it can be read, and why it has to be made again, and replaced."""
+        if not path.exists():
+            return None, None
         try:
-            found = Run.from_json(path) if path.exists() else None
-        except InputError:
-            return None
-        if found is not None and not self._is_of_these_data(found):
+            found = Run.from_json(path)
+        except InputError as error:
+            return None, str(error)
+        if not self._is_of_these_data(found):
             raise InputError(f"{path} is a run on other data; keep these in a folder of their own: Laboratory(folder)")
-        return found
+        return found, OTHER_WEIGHTS if _is_of_other_weights(found, _start) else None
 
     def _is_of_these_data(self, run: Run) -> bool:
         """Whether a run was made and measured on these data, as far as its file says."""
@@ -172,26 +186,23 @@ class Laboratory:
         self, settings: Settings, mine: dict[str, answers.Kept], again: bool, report: Report | None
     ) -> tuple[Run, list[str]]:
         folder, lines = self.folder / settings.key, []
-        begun = (folder / "last.safetensors").exists()
-        if again or ((folder / "model.safetensors").exists() and not begun):  # the latter: its file is gone or damaged
-            shutil.rmtree(folder, ignore_errors=True)
-        elif begun:
-            lines.append("An interrupted run with these settings goes on where it was saved.")
         source, target, _ = self.data
         options: dict[str, Any] = {
             "pseudo_masks": self.masks(settings.masks) if settings.lambda_t > 0 else None,
             "init": notebook.CHECKPOINTS / f"{WARM_START}.safetensors", "description": str(settings), "report": report,
         }  # fmt: skip
-        began = time.perf_counter()
-        with answers.in_place_of_the_package(mine) as calls:
-            try:
-                model = training.adapt(source, target, settings.config(), folder, resume=True, **options)
-            except InputError as error:
-                if not folder.exists() or mine:
-                    raise
-                lines.append(f"What an earlier run left cannot be used, so this one starts anew ({error})")
-                shutil.rmtree(folder)
-                model = training.adapt(source, target, settings.config(), folder, **options)
+        adapt = partial(training.adapt, source, target, settings.config(), folder, resume=True, **options)
+        began, model = time.perf_counter(), None
+        with one_writer(folder), answers.in_place_of_the_package(mine) as calls:
+            if (folder / "last.safetensors").exists() and not again:
+                try:
+                    model = adapt()
+                    lines.append("An interrupted run with these settings goes on where it was saved.")
+                except InputError as error:
+                    lines.append(f"What an earlier run left cannot be used, so this one starts anew ({error})")
+            if model is None:
+                with _earlier_run_aside(folder):
+                    model = adapt()
             seconds = time.perf_counter() - began
             found = self.measure(settings, model, seconds)
         lines += [f"called {times} {'time' if times == 1 else 'times'}: your {name}" for name, times in calls.items()]
@@ -221,20 +232,22 @@ class Laboratory:
     def masks(self, kind: str) -> Path:
         """Folder of the pseudo-masks of this kind; they are written once."""
         _, target, _ = self.data
-        folder = self.folder / "masks"
         model = notebook.CHECKPOINTS / "segmenter.safetensors"
+        folder = self.folder / "masks" / weights_digest(model)  # those of another mask model lie beside it
         predicted = training.write_pseudo_masks(model, target, folder / "predicted")
         return predicted if kind == "predicted" else write_control_masks(kind, target, predicted, folder / kind)
 
     def runs(self) -> tuple[list[Run], list[str]]:
         """All kept runs, the oldest first, and a line for each file that is not one."""
-        found, lines = [], []
+        found, lines, start = [], [], cache(_start)  # read once for all rows
         for path in sorted(self.folder.glob("*.json"), key=lambda path: (path.stat().st_mtime, path.name)):
             try:
-                found.append(Run.from_json(path))
-                if not self._is_of_these_data(found[-1]):
-                    found.pop()
-                    lines.append(f"{path} is left out: it is a run on other data")
+                run = Run.from_json(path)
+                if not self._is_of_these_data(run):
+                    raise InputError("it is a run on other data")
+                if _is_of_other_weights(run, start):
+                    raise InputError(OTHER_WEIGHTS)
+                found.append(run)
             except InputError as error:
                 lines.append(f"{path} is left out: {error}")
         return found, lines
@@ -314,6 +327,38 @@ def _settings(changed: dict[str, Any], own: dict[str, str]) -> Settings:
     if unknown:
         raise InputError(f"there is no setting {unknown[0]}; known are {', '.join(known)}")
     return Settings(**changed, own=own)
+
+
+def _start(masks: bool) -> dict[str, str]:
+    """Digests of the weights that runs start from and, with the masks of a mask model, of that."""
+    names = [WARM_START, "segmenter"] if masks else [WARM_START]
+    return {name: weights_digest(notebook.CHECKPOINTS / f"{name}.safetensors") for name in names}
+
+
+def _is_of_other_weights(run: Run, start: Callable[[bool], dict[str, str]]) -> bool:
+    """Whether a run was made with other weights than there are now, as far as its file says."""
+    return "start" in run.about and bool(run.about["start"] != start(run.settings.lambda_t > 0))
+
+
+@contextmanager
+def _earlier_run_aside(folder: Path) -> Iterator[None]:
+    """What an earlier training left in `folder` makes room in this block, and is back after an InputError."""
+    require_writable(folder)
+    with TemporaryDirectory(prefix=".earlier-", dir=folder) as aside:
+        _move_run(folder, Path(aside))
+        try:
+            yield
+        except InputError:
+            if os.listdir(aside):
+                _move_run(Path(aside), folder)
+            raise
+
+
+def _move_run(here: Path, there: Path) -> None:
+    for name in RUN_FILES:  # only these: a reader may keep files of their own beside them
+        (there / name).unlink(missing_ok=True)
+        if (here / name).exists():
+            os.replace(here / name, there / name)
 
 
 def _digest(source: str) -> str:

@@ -12,13 +12,14 @@ from typing import Any
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.experiments.presets import MINI
-from sdcda_tutorial.files import read_object, write_json
+from sdcda_tutorial.files import json_digest, read_object, write_json
 from sdcda_tutorial.losses import LossWeights
 from sdcda_tutorial.numbers import check_numbers
 from sdcda_tutorial.training.config import D_SEES, AdaptationConfig
 
 MASKS = ("predicted", "perfect", "shuffled", "none")
 FIGURES = {"mae": "MAE", "background": "background error", "crowd": "crowd error"}
+DIGEST = "figures_sha256"  # by which an edited row is known
 SAVE_EVERY = 20  # steps, so that an interrupted run loses little
 AVERAGE = 0.95  # the running mean spans about 20 steps; the preset's 50 would be most of so short a run
 
@@ -108,7 +109,7 @@ class Run:
     Attributes:
         mae, background, crowd: errors in people per image, as in `evaluation.Results`.
         seconds: that the training took.
-        about: date, versions.
+        about: date, versions, data, and `start`: digests of the weights it was made with.
     """
 
     settings: Settings
@@ -134,21 +135,23 @@ class Run:
 
     def to_json(self, path: Path) -> None:
         of = {"settings": asdict(self.settings), "figures": self.figures, "seconds": self.seconds}
-        write_json(path, {**of, **self.about})
+        write_json(path, {**of, DIGEST: json_digest(self.figures), **self.about})
 
     @classmethod
     def from_json(cls, path: Path) -> Run:
-        """Read what `to_json` wrote; an InputError for anything else."""
-        stored = read_object(path)
+        """Read what `to_json` wrote, in earlier versions without a digest; an InputError for anything else."""
+        stored, fields = read_object(path), ("settings", "figures", "seconds", DIGEST)
         try:
             settings = Settings(**stored["settings"])
             figures = {name: float(stored["figures"][name]) for name in FIGURES}
-            about = {key: value for key, value in stored.items() if key not in ("settings", "figures", "seconds")}
+            about = {key: value for key, value in stored.items() if key not in fields}
             run = cls(settings, **figures, seconds=float(stored["seconds"]), about=about)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"it is no run of the laboratory: {type(error).__name__} {error}") from None
         if not all(math.isfinite(value) for value in figures.values()) or settings.key != path.stem:
             raise InputError("its figures or its name do not belong to its settings")
+        if stored.get(DIGEST, ours := json_digest(stored["figures"])) != ours:
+            raise InputError("its figures are not those that were measured")
         return run
 
 

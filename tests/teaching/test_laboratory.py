@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from matplotlib.figure import Figure
 from sdcda_tutorial import __version__
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.losses import LossWeights
-from sdcda_tutorial.teaching import laboratory
+from sdcda_tutorial.teaching import laboratory, notebook
 from sdcda_tutorial.teaching.laboratory import Laboratory
 from sdcda_tutorial.teaching.laboratory_form import Form
 from sdcda_tutorial.teaching.laboratory_questions import QUESTIONS
@@ -36,6 +39,17 @@ def lab(
     return lambda: Laboratory(
         tmp_path / "runs", source=source, target=target, test=target.subset([0, 1]), own=tmp_path / "answers"
     )
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Checkpoints that a test may replace, in place of the project's."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in ("noadapt-early", "segmenter", "se"):
+        shutil.copy(ROOT / "data/checkpoints" / f"{name}.safetensors", folder)
+    monkeypatch.setattr(notebook, "CHECKPOINTS", folder)
+    return folder
 
 
 def run_of(**changed: Any) -> Run:
@@ -130,6 +144,66 @@ def test_a_broken_or_foreign_file_is_left_out_with_one_line(
     assert here.runs()[0] == [good]
 
 
+def test_an_edited_row_is_left_out_and_one_without_a_digest_is_shown(lab: Callable[[], Laboratory]) -> None:
+    made, here = run_of(), lab()
+    made.to_json(path := here.folder / f"{DEFAULTS.key}.json")
+    stored = json.loads(path.read_text())
+    stored["figures"]["mae"] = 0.1
+    path.write_text(json.dumps(stored))
+    assert here.runs() == ([], [f"{path} is left out: its figures are not those that were measured"])
+    del stored["figures_sha256"]  # as earlier versions wrote it
+    path.write_text(json.dumps(stored))
+    assert [run.mae for run in here.runs()[0]] == [0.1]
+
+
+@pytest.mark.slow
+def test_an_edited_row_is_made_again_with_a_line(lab: Callable[[], Laboratory]) -> None:
+    first, lines = lab().train(steps=1, lambda_t=0, lambda_d=0)
+    assert lines == []
+    path = lab().folder / f"{first.settings.key}.json"
+    path.write_text(path.read_text().replace(f'"mae": {first.mae}', '"mae": 0.1'))
+    again, lines = lab().train(steps=1, lambda_t=0, lambda_d=0)
+    assert again.figures == first.figures
+    assert lines == [f"{path} is made again: its figures are not those that were measured"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("replaced", "lambda_t"), [("noadapt-early", 0), ("segmenter", 0.01)])
+def test_a_row_of_other_weights_is_not_shown_beside_the_new_ones(
+    replaced: str, lambda_t: float, lab: Callable[[], Laboratory], weights: Path
+) -> None:
+    first, _ = lab().train(steps=1, lambda_t=lambda_t, lambda_d=0)
+    old, _ = lab().train(steps=1, lambda_t=lambda_t, lambda_d=0, seed=1)
+    lab().ask("better", steps=1, lambda_t=lambda_t, lambda_d=0)
+    here = lab()
+    assert here.train(steps=1, lambda_t=lambda_t, lambda_d=0, seed=1)[0] == old
+    shutil.copy(weights / "se.safetensors", weights / f"{replaced}.safetensors")
+    assert here.runs()[0] == [] and all("made with other weights than data" in line for line in here.runs()[1])
+    again, lines = here.train(steps=1, lambda_t=lambda_t, lambda_d=0)
+    assert any("is made again: it was made with other weights" in line for line in lines)
+    assert again.figures != first.figures and again.about["prediction"] == "better"
+    assert here.made == here.runs()[0] == [again] and len(here.runs()[1]) == 1
+    assert here.train(steps=1, lambda_t=lambda_t, lambda_d=0)[0] == again
+
+
+def test_the_mask_model_concerns_only_runs_with_masks(lab: Callable[[], Laboratory], weights: Path) -> None:
+    with_masks, without = ({"start": laboratory._start(masks)} for masks in (True, False))
+    shutil.copy(weights / "se.safetensors", weights / "segmenter.safetensors")
+    here = lab()
+    for changed, about in (({"lambda_t": 0}, without), ({"seed": 1}, {}), ({"seed": 2}, with_masks)):
+        made = Run(Settings(**changed), mae=1, background=1, crowd=0, seconds=1, about=about)  # type: ignore[arg-type]
+        made.to_json(here.folder / f"{made.settings.key}.json")
+    shown, (line,) = here.runs()
+    assert {str(run.settings) for run in shown} == {"λt = 0", "seed = 1"} and Settings(seed=2).key in line
+
+
+def test_a_folder_may_be_named_by_a_string(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))  # of Windows
+    here = Laboratory("runs/lab2", own="~/answers")  # type: ignore[arg-type]
+    assert (here.folder, here.own) == (Path("runs/lab2"), tmp_path / "answers")
+
+
 def test_rows_are_in_the_order_in_which_they_were_made(lab: Callable[[], Laboratory]) -> None:
     here = lab()
     for place, seed in enumerate((5, 1, 3)):
@@ -185,27 +259,90 @@ def test_every_kind_of_mask_and_of_D_trains(lab: Callable[[], Laboratory]) -> No
     assert len(lab().runs()[0]) == 6
 
 
-@pytest.mark.slow
-def test_an_interrupted_run_goes_on(lab: Callable[[], Laboratory], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def interrupted(
+    lab: Callable[[], Laboratory], weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Path, list[int]]]:
+    """`interrupted(**settings)` stops a run in its fourth step; its folder, and a list that grows with later steps."""
     monkeypatch.setattr("sdcda_tutorial.teaching.laboratory_run.SAVE_EVERY", 2)
-    step, calls = AdaptationOnDevice.step, []
+    step, before, after = AdaptationOnDevice.step, [], []
 
-    def interrupted(self: Any, source: Any, target: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
+    def counted(self: Any, source: Any, target: Any) -> Any:
+        if len(before) < 4:
+            before.append(1)
+            if len(before) == 4:
+                raise KeyboardInterrupt
+        else:
+            after.append(1)
         return step(self, source, target)
 
-    monkeypatch.setattr(AdaptationOnDevice, "step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        lab().train(steps=5, lambda_d=0)
+    def train(**changed: Any) -> tuple[Path, list[int]]:
+        monkeypatch.setattr(AdaptationOnDevice, "step", counted)
+        with pytest.raises(KeyboardInterrupt):
+            lab().train(**changed)
+        return lab().folder / Settings(**changed).key, after
+
+    return train
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".sdcda-lock"}
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on(lab: Callable[[], Laboratory], interrupted: Callable[..., Any]) -> None:
+    _, steps = interrupted(steps=5, lambda_d=0)
     assert lab().runs() == ([], [])
-    calls.clear()
     resumed, lines = lab().train(steps=5, lambda_d=0)
-    assert len(calls) == 3 and any("goes on where it was saved" in line for line in lines)
-    monkeypatch.setattr(AdaptationOnDevice, "step", step)
+    assert len(steps) == 3 and any("goes on where it was saved" in line for line in lines)
     unbroken, _ = lab().train(steps=5, lambda_d=0, again=True)
     assert (unbroken.mae, unbroken.background) == (resumed.mae, resumed.background)
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_stays_while_another_process_writes_there(
+    lab: Callable[[], Laboratory], interrupted: Callable[..., Any]
+) -> None:
+    few: dict[str, Any] = {"steps": 5, "lambda_t": 0, "lambda_d": 0}
+    folder, steps = interrupted(**few)
+    before = contents(folder)
+    for again in (False, True):
+        with ThreadPoolExecutor(1) as pool, one_writer(folder):  # a thread is as another process
+            with pytest.raises(InputError, match="another process is writing to"):
+                pool.submit(lab().train, again=again, **few).result()
+            assert contents(folder) == before and steps == []
+    lab().train(**few)
+    assert len(steps) == 3
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_stays_where_beginning_anew_fails_too(
+    lab: Callable[[], Laboratory], interrupted: Callable[..., Any], weights: Path
+) -> None:
+    folder, steps = interrupted(steps=5, lambda_t=0, lambda_d=0)
+    before, start = contents(folder), weights / "noadapt-early.safetensors"
+    whole = start.read_bytes()
+    start.write_bytes(whole[:-4])  # a download that broke off
+    with pytest.raises(InputError, match=r"noadapt-early\.safetensors is broken"):
+        lab().train(steps=5, lambda_t=0, lambda_d=0)
+    assert contents(folder) == before
+    start.write_bytes(whole)
+    lab().train(steps=5, lambda_t=0, lambda_d=0)
+    assert len(steps) == 3
+
+
+@pytest.mark.slow
+def test_a_readers_own_files_stay_beside_a_run(
+    lab: Callable[[], Laboratory], interrupted: Callable[..., Any], weights: Path
+) -> None:
+    few: dict[str, Any] = {"steps": 5, "lambda_t": 0, "lambda_d": 0}
+    folder, steps = interrupted(**few)
+    (folder / "my_plot.png").write_text("mine")
+    shutil.copy(weights / "se.safetensors", weights / "noadapt-early.safetensors")
+    _, lines = lab().train(**few)
+    assert "starts anew" in lines[0] and len(steps) == 5
+    lab().train(again=True, **few)
+    assert sorted(contents(folder)) == ["config.json", "metrics.jsonl", "model.safetensors", "my_plot.png"]
 
 
 @pytest.mark.slow

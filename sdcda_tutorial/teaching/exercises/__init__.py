@@ -225,5 +225,7 @@ def check(number: str, answer: Any) -> None:
     replaces = EXERCISES[number].replaces
     sign = {"right": "✔", "wrong": "✘", "not attempted": "…"}[said]
     print(f"{sign} {number}: {text}")
-    if said == "right" and replaces is not None and (lost := answers.keep(number, replaces, answer)):
-        print(f"  {lost}")
+    if said == "right" and replaces is not None:
+        lost = answers.keep(number, replaces, answer, functools.partial(verdict, number))
+        if lost is not None:
+            print(f"  {lost}")
