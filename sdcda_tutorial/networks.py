@@ -5,7 +5,6 @@ E extracts features f, S predicts the crowd mask ẑ, D tells the domains apart,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -207,15 +206,6 @@ class DensityEstimator(nn.Module):
             return torch.relu(self.upsample(self.head(f)))  # (B, 1, H, W)
         return torch.relu(self.head(self.refine(self.upsample(f))))  # (B, 1, H, W)
 
-    def layers(self) -> list[nn.Module]:
-        """Its layers in the order of `forward`, from f to ŷ; see `tiling.reach`."""
-        *first, last = ([*step] if type(step) is nn.Sequential else [step] for step in (*self.convolutions, self.head))
-        *first, before = first
-        layers = [layer for step in first for layer in (*step, self.upsample)]
-        if self.refine is None:
-            return [*layers, *before, *last, self.upsample]
-        return [*layers, *before, self.upsample, *self.refine, *last]
-
 
 def _convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
     return nn.Sequential(
@@ -248,7 +238,7 @@ class CrowdCounter(nn.Module):
         self, stride: int = 16, width: float = 1.0, kernels: str = "paper", label_factor: float = 100.0
     ) -> None:
         super().__init__()
-        if not 0 < label_factor < math.inf:
+        if not 0 < label_factor < float("inf"):
             raise ValueError(f"label_factor is a number above 0, not {label_factor}")
         self.architecture: dict[str, Any] = dict(counter=kernels, stride=stride, width=width, label_factor=label_factor)
         self.label_factor = label_factor

@@ -81,7 +81,18 @@ def _is_changed(module: nn.Module) -> bool:
 
 def is_local(network: nn.Module) -> TypeGuard[CrowdCounter]:
     """Whether tiles give a network's whole map: a `CrowdCounter` of layers whose reach is known, and of no others."""
-    return is_as_written(network) and all(map(is_known, [*network.E.features, *network.C.layers()]))
+    return is_as_written(network) and all(map(is_known, _layers_of(network)))
+
+
+def _layers_of(counter: CrowdCounter) -> list[nn.Module]:
+    """The layers of what is local in a counter, in the order of its `forward`."""
+    C = counter.C
+    if type(C) is not DensityEstimator:  # its class says what of it is local
+        return [*counter.E.features, *C.layers()]  # type: ignore[operator]
+    steps = [[*step] if type(step) is nn.Sequential else [step] for step in (*C.convolutions, C.head)]
+    head = steps.pop()
+    layers = [*counter.E.features, *(layer for step in steps for layer in (*step, C.upsample))]
+    return [*layers[:-1], *head, C.upsample] if C.refine is None else [*layers, *C.refine, *head]
 
 
 def is_known(layer: nn.Module) -> bool:
@@ -101,8 +112,7 @@ def is_known(layer: nn.Module) -> bool:
 
 def reach(counter: CrowdCounter) -> int:
     """How many pixels beyond a tile its part of `counter.local` depends on, rounded up to a multiple of the stride."""
-    layers = [*counter.E.features, *counter.C.layers()]
-    return math.ceil(needed_before(layers) / counter.E.stride) * counter.E.stride
+    return math.ceil(needed_before(_layers_of(counter)) / counter.E.stride) * counter.E.stride
 
 
 def needed_before(layers: Iterable[nn.Module], pixels: int = 0) -> int:

@@ -153,7 +153,9 @@ for name in {CORE}:
 print(sorted(name.split(".")[1] for name in sys.modules if name.startswith("sdcda_tutorial.")))
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ast.literal_eval(run.stdout) == sorted([*CORE, "errors", "files", "folding", "markdown", "pixels", "tiling"])
+    assert ast.literal_eval(run.stdout) == sorted(
+        [*CORE, "errors", "files", "folding", "markdown", "numbers", "pixels", "tiling"]
+    )
     assert sum(len((PACKAGE / f"{name}.py").read_text(encoding="utf-8").splitlines()) for name in CORE) <= 1300
 
 

@@ -16,17 +16,20 @@ import numpy as np
 from sdcda_tutorial.cli.options import open_data
 from sdcda_tutorial.datasets import CrowdDataset
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.evaluation.model_card import load_measured
 from sdcda_tutorial.evaluation.spacing import CLASSES, people_by_spacing
 from sdcda_tutorial.experiments.benchmark_rows import run_folder, titles
+from sdcda_tutorial.experiments.cell_records import read_cells
 from sdcda_tutorial.files import read_object, write_json
 from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.prediction import predict_density
-from sdcda_tutorial.training.checkpoints import load_counter
 
 
-def places(checkpoint: Path, test: CrowdDataset) -> np.ndarray:
-    """(2, 4): true and predicted people per image, by `CLASSES`."""
-    counter, _ = load_counter(checkpoint)
+def places(checkpoint: Path, weights: str, test: CrowdDataset) -> np.ndarray:
+    """(2, 4): true and predicted people per image, by `CLASSES`; an InputError for a model of other `weights`."""
+    counter, _, found = load_measured(checkpoint)
+    if found != weights:
+        raise InputError(f"{checkpoint} is not the model that the benchmark measured; restore it or run that again")
     return np.mean([people_by_spacing(predict_density(counter, one.image), one.points) for one in test], axis=0)
 
 
@@ -43,16 +46,31 @@ def main() -> None:
         parser.error(str(error))
 
 
+def digests(folder: Path, method: str, seeds: list[int]) -> dict[Path, str]:
+    """A method's model on each seed, and the digest of the weights that the benchmark measured."""
+    path, found = folder / "cells.jsonl", {}
+    cells = {(cell["seed"], cell["method"]): cell for cell in read_cells(path)}
+    for seed in seeds:
+        run = run_folder(folder / f"seed_{seed}", method)
+        try:
+            found[run / "model.safetensors"] = cells[seed, method]["made_from"][run.name]["weights_sha256"]
+        except (KeyError, TypeError):
+            raise InputError(f"{path} has no {method} on seed {seed}; run the benchmark with it") from None
+    return found
+
+
 def table(folder: Path, target: str, size: str | None, names: dict[str, str]) -> str:
     """Measure, write error_places.json, and give the table; an InputError for what is no benchmark of these images."""
     done, test = read_object(folder / "results.json"), open_data(target, "target", "test", size)
-    if done.get("data", {}).get("target_test") != test.describe():
+    data, seeds = done.get("data"), done.get("seeds")
+    if not isinstance(data, dict) or data.get("target_test") != test.describe():
         raise InputError(f"{folder} was measured on other images than {target} at this --size; name the same")
-    seeds = done["seeds"]
+    if not (isinstance(seeds, list) and seeds and all(isinstance(seed, int) for seed in seeds)):
+        raise InputError(f"{folder / 'results.json'} names no seeds; restore it or run the benchmark again")
     found, rows = {}, []
     for method, title in names.items():
-        runs = [run_folder(folder / f"seed_{seed}", method) / "model.safetensors" for seed in seeds]
-        (true, *_), predicted = zip(*(places(run, test) for run in runs), strict=True)
+        models = digests(folder, method, seeds)
+        (true, *_), predicted = zip(*(places(*one, test) for one in models.items()), strict=True)
         mean = np.mean(predicted, axis=0)
         found[method] = {"true": np.round(true, 2).tolist(), "mean": np.round(mean, 2).tolist()}
         rows.append([title, *(f"{people:.1f}" for people in mean)])

@@ -110,6 +110,8 @@ def _leave(message: str, code: int) -> None:
         from sdcda_tutorial.training.processes import GRACE
 
         time.sleep(GRACE)
+    line = " ".join(translate(message).split())
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda sign: repr(sign[0])[1:-1], line)  # of names, to command the terminal
     with contextlib.suppress(OSError):  # the terminal may be gone
-        typer.echo("sdcda: " + " ".join(translate(message).split()), err=True)
+        typer.echo(f"sdcda: {line}", err=True)
     sys.exit(code)

@@ -11,6 +11,7 @@ import typer
 from sdcda_tutorial.cli import options
 from sdcda_tutorial.cli.messages import is_first_process, say, tell_of
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.files import in_one_line
 
 
 def evaluate(
@@ -43,8 +44,9 @@ def evaluate(
     if is_first_process():  # the only process that may write into a card
         for path, found in zip(checkpoint, results.values(), strict=True):
             say("\n" + measured_card(path, found))
-    older = [path.name for path in sorted(out.glob("*.json")) if path.stem not in results and _is_evaluation(path)]
-    say(f"\nrows and panel are in {out}" + (f", beside an older evaluation: {', '.join(older)}" if older else ""))
+    older = [path for path in sorted(out.glob("*.json")) if path.stem not in results and _is_evaluation(path)]
+    beside = ", ".join(in_one_line(path.name) for path in older)
+    say(f"\nrows and panel are in {in_one_line(out)}" + (f", beside an older evaluation: {beside}" if older else ""))
 
 
 def _is_evaluation(path: Path) -> bool:

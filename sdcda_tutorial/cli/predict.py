@@ -53,15 +53,13 @@ def predict(
     from sdcda_tutorial.evaluation.regions import parse_region, refuse_beyond
     from sdcda_tutorial.files import refuse_long_names, require_writable
     from sdcda_tutorial.folding import folded
-    from sdcda_tutorial.training.checkpoints import load_counter, weights_digest
 
     corners = None if region is None else parse_region(region)
     if area is not None and not (corners is not None and 1e-6 <= area < math.inf):
         raise InputError("--area is the square metres, a millionth or more, of a --region; give both")
-    _refuse_other_files(json, csv)
+    _refuse_other_files(json, csv, out)
     named, checkpoint = checkpoint, find_model(checkpoint)
-    card, digest = model_card.text(checkpoint), weights_digest(checkpoint)
-    counter, about_counter = load_counter(checkpoint)
+    counter, card, digest = model_card.load_measured(checkpoint)
     counter = folded(counter)
     require_writable(out)
     photo = _without_our_own(photo)
@@ -84,10 +82,11 @@ def predict(
         records.append(record)
         typer.echo(_line(record), err="-" in (json, csv))
     _write(records, json, csv)
-    typer.echo(card, err=True)  # apart from the counts, which a program may read
-    if named != checkpoint or _is_of_drawn_scenes(about_counter):
+    typer.echo(model_card.describe(checkpoint, card, digest), err=True)  # apart from what a program may read
+    if named != checkpoint or _is_of_drawn_scenes(card):
+        model = in_one_line(named)
         typer.echo(
-            f"note: {named} was trained on synthetic scenes only; do not rely on its counts of photographs", err=True
+            f"note: {model} was trained on synthetic scenes only; do not rely on its counts of photographs", err=True
         )
 
 
@@ -142,16 +141,19 @@ def _line(record: Mapping[str, Any]) -> str:
     return ", ".join([*parts, in_one_line(record["overlay"])])
 
 
-def _refuse_other_files(json: str | None, csv: str | None) -> None:
+def _refuse_other_files(json: str | None, csv: str | None, out: Path) -> None:
     """Raise an InputError, before anything is counted, where the records cannot be written."""
     from sdcda_tutorial.evaluation.records import BEGINNINGS, is_csv, is_json
     from sdcda_tutorial.files import refuse_other_file
 
     if None not in (json, csv) and Path(str(json)).resolve() == Path(str(csv)).resolve():
         raise InputError(f"--json and --csv are both {json}; name two files")
-    for name, file, is_ours in (("json", json, is_json), ("csv", csv, is_csv)):
+    for name, file, other, is_ours in (("json", json, csv, is_json), ("csv", csv, json, is_csv)):
         if file not in (None, "-"):
             refuse_other_file(file, BEGINNINGS[name], is_ours)
+            folders = [out.resolve()] + ([] if other in (None, "-") else [Path(other).resolve().parent])
+            if any(Path(file).resolve() in (folder, *folder.parents) for folder in folders):
+                raise InputError(f"--{name} {file} would be the folder of other files of this command; name another")
         if file is not None and Path(file).suffix in (".png", ".npy"):
             raise InputError(f"--{name} {file} would be taken for an overlay or a map; name it FILE.{name}")
 

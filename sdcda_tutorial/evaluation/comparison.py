@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import math
+import os
 from collections.abc import Container, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,13 +21,13 @@ from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import model_card
 from sdcda_tutorial.evaluation import pictures as plotting
 from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate, is_csv, is_json
-from sdcda_tutorial.files import refuse_other_file, require_writable
+from sdcda_tutorial.files import in_one_line, refuse_other_file, require_writable
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.metrics import Variant
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training import Hardware
-from sdcda_tutorial.training.checkpoints import build, load_counter, versions, weights_digest
+from sdcda_tutorial.training.checkpoints import build, read_card, versions, weights_digest
 
 PANEL = "Images, true density maps and predicted ones."  # how its description begins
 
@@ -41,8 +42,8 @@ def compare(
 ) -> dict[str, Results]:
     """Evaluate checkpoints on one data set; write rows (TITLE.json, TITLE.csv) and a panel to `out`.
 
-    Nothing is written before all images are counted. Files that an earlier evaluation left there are replaced; a file
-    of those names that is something else is refused before anything is counted.
+    Nothing is written before all images are counted. Files that an earlier evaluation left there are replaced, and
+    links to such files stay links; a file of those names that is something else is refused before anything is counted.
 
     Args:
         hardware: where to count; several processes share the images.
@@ -52,18 +53,19 @@ def compare(
         InputError: another process is evaluating to `out`, a file there is not an evaluation, or as in `evaluate`.
     """
     require_writable(out)
-    plotting.refuse_other_picture(out / "panel.png", PANEL)
+    panel = _behind_links(out / "panel.png")
+    plotting.refuse_other_picture(panel, PANEL)
     fabric = (hardware or Hardware(precision="32-true")).launch()
     counters: dict[str, CrowdCounter] = {}
     options: dict[str, dict[str, Any]] = {}  # of `evaluate`
     for path in checkpoints:  # all of them before the first long evaluation
-        counter, card = load_counter(path)
+        counter, card, weights = model_card.load_measured(path)
         title = _title(path, counters)
-        refuse_other_file(out / f"{title}.json", BEGINNINGS["json"], is_json)
-        refuse_other_file(out / f"{title}.csv", BEGINNINGS["csv"], is_csv)
+        refuse_other_file(_behind_links(out / f"{title}.json"), BEGINNINGS["json"], is_json)
+        refuse_other_file(_behind_links(out / f"{title}.csv"), BEGINNINGS["csv"], is_csv)
         counters[title], kernel = counter.to(fabric.device), build(partial(_kernel, card), path)
         chosen = build(partial(card.__getitem__, "chosen"), path)
-        origin = {"title": title, "weights_sha256": weights_digest(path), "chosen": chosen}
+        origin = {"title": title, "weights_sha256": weights, "chosen": chosen}
         origin |= {"data": dataset.describe(), "versions": versions(), **about}
         options[title] = {"kernel": kernel, "about": origin, "variant": variant, "fabric": fabric}
     with one_writer(out, fabric=fabric):  # all the time: files of two evaluations must not be mixed
@@ -73,9 +75,9 @@ def compare(
                 raise InputError(f"a count of {path} is not a number: its weights are broken; use another checkpoint")
         if fabric.is_global_zero:
             for title, found in results.items():
-                found.to_json(out / f"{title}.json")
-                found.to_csv(out / f"{title}.csv")
-            save_panel(out / "panel.png", dataset, results, counters, next(iter(options.values()))["kernel"])
+                found.to_json(_behind_links(out / f"{title}.json"))
+                found.to_csv(_behind_links(out / f"{title}.csv"))
+            save_panel(panel, dataset, results, counters, next(iter(options.values()))["kernel"])
     return results
 
 
@@ -85,9 +87,10 @@ def measured_card(path: Path, found: Results) -> str:
     figures = {**which, **found.totals(), "date": datetime.date.today().isoformat()}
     measured = found.about["weights_sha256"]
     trouble = model_card.add_test(path, measured, figures)
-    if not path.is_file() or weights_digest(path) != measured:
-        return f"{path} is no longer the model that was measured ({measured}); its card is not shown"
-    return model_card.text(path) + (f"\n{trouble}" if trouble else "")
+    card = read_card(path) if path.is_file() else {}
+    if not card or weights_digest(path) != measured:  # read first: it may be replaced in between
+        return f"{in_one_line(path)} is no longer the model that was measured ({measured}); its card is not shown"
+    return model_card.describe(path, card, measured) + (f"\n{trouble}" if trouble else "")
 
 
 def save_panel(
@@ -110,6 +113,11 @@ def save_panel(
         for i, sample in enumerate(samples)
     )
     plotting.save(figure, path, f"{PANEL} {counts}.")
+
+
+def _behind_links(path: Path) -> Path:
+    """What is replaced where `path` is written, so that a link stays a link."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _kernel(card: Mapping[str, Any]) -> DensityKernel:

@@ -59,6 +59,7 @@ def linear_probe(source: Tensor, target: Tensor) -> float:
     """Accuracy of a linear classifier of the domain.
 
     Where the domains cannot be told apart it is about 0.5 for equal numbers, and else the share of the larger domain.
+    It is NaN where a feature is not finite.
 
     Every other image fits the weights by ridge regression (source +1, target -1); the rest are classified.
 
@@ -73,7 +74,10 @@ def linear_probe(source: Tensor, target: Tensor) -> float:
     seen = f[fitted].flatten(0, 1)
     ridge = 10 * torch.eye(seen.shape[1]).double()  # keeps the weights small when there are more channels than images
     weights = torch.linalg.solve(seen.T @ seen + ridge, seen.T @ label[fitted].flatten())
-    right = (f[~fitted] @ weights).sign() * label[~fitted]  # 1, -1, or 0 where it says nothing: half right
+    says = f[~fitted] @ weights
+    if not bool(torch.isfinite(says).all()):
+        return math.nan  # whose sign is 0
+    right = says.sign() * label[~fitted]  # 1, -1, or 0 where it says nothing: half right
     return float((1 + right).mean() / 2)
 
 

@@ -75,7 +75,8 @@ class Metric:
         """The value for a data set; NaN where it is undefined, or was not measured."""
         if self.of_rows is not None:
             return self.of_rows(rows)
-        return mean([row.figures.get(self.name, math.nan) for row in rows])
+        values = (row.figures.get(self.name, math.nan) for row in rows)
+        return mean([value for value in values if math.isfinite(value)])
 
     def images(self, rows: Sequence[Row]) -> int:
         """How many images the total is of: for a mean over images, those where the value is finite."""
@@ -95,9 +96,8 @@ def partly(totals: Mapping[str, Any]) -> str:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Mean of the finite values, NaN where there is none."""
-    finite = [value for value in values if math.isfinite(value)]
-    return float(np.mean(finite)) if finite else math.nan
+    """Mean of all values, so NaN where one is; NaN where there is none."""
+    return float(np.mean(values)) if values else math.nan
 
 
 def _count_errors(rows: Sequence[Row]) -> tuple[float, float]:

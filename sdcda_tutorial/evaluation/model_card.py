@@ -13,12 +13,27 @@ from typing import Any
 
 from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, partly
+from sdcda_tutorial.files import in_one_line
 from sdcda_tutorial.guards.locks import one_writer
 from sdcda_tutorial.guards.provenance import CONTENTS, WORLD, difference
+from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.places import MINI_WORLD
 from sdcda_tutorial.training import checkpoints
 
 WAIT = 10.0  # seconds: enough for any number of evaluations, while a training would go on for hours
+
+
+def load_measured(path: Path) -> tuple[CrowdCounter, dict[str, Any], str]:
+    """As `checkpoints.load_counter`, and the `checkpoints.weights_digest` of just that counter.
+
+    A training may save to `path` meanwhile: then it is read again, so that no figure goes under another model's digest.
+    """
+    checkpoints.read_card(path)  # says more of a file that is no checkpoint than the digest does
+    while True:
+        weights = checkpoints.weights_digest(path)
+        counter, card = checkpoints.load_counter(path)
+        if checkpoints.weights_digest(path) == weights:
+            return counter, card, weights
 
 
 def add_test(path: Path, weights: str, figures: Mapping[str, Any]) -> str | None:
@@ -35,16 +50,17 @@ def add_test(path: Path, weights: str, figures: Mapping[str, Any]) -> str | None
     """
     file = path.resolve()  # a link stays a link
     if not file.is_file():
-        return f"{path} has been removed meanwhile"
+        return f"{in_one_line(path)} has been removed meanwhile"
     if not (file.parent / "config.json").exists():
         return None
     if not os.access(file, os.W_OK):  # an atomic write renames, so it would replace the file all the same
-        return f"{path} is read-only: these figures are not in its card"
+        return f"{in_one_line(path)} is read-only: these figures are not in its card"
     try:
         with one_writer(file.parent, wait=WAIT):
             tensors, card = checkpoints.load(file)
             if checkpoints.weights_digest(file) != weights:
-                return f"{path} was trained on meanwhile: these figures are of the model before and not in the card"
+                name = in_one_line(path)
+                return f"{name} was trained on meanwhile: these figures are of the model before and not in the card"
             same = ("data", "split", "variant")
             asked = {key: figures[key] for key in same}
             others = [t for t in card.get("tests", []) if difference({key: t.get(key) for key in same}, asked)]
@@ -56,12 +72,16 @@ def add_test(path: Path, weights: str, figures: Mapping[str, Any]) -> str | None
 
 def text(path: Path) -> str:
     """The card of a counter in a few lines; what a card lacks is left out."""
-    card = checkpoints.read_card(path)
-    lines = [f"model card of {path} (weights {checkpoints.weights_digest(path)})"]
+    return describe(path, checkpoints.read_card(path), checkpoints.weights_digest(path))
+
+
+def describe(path: Path, card: Mapping[str, Any], weights: str) -> str:
+    """As `text`, of a counter that was read before: the file may be another model by now."""
+    lines = [f"model card of {in_one_line(path)} (weights {weights})"]
     for facts_of in (_network, _source, _target, _training, _chosen, _measured, _made):
         label = facts_of.__name__.strip("_")
         with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-            lines += [f"  {label:9} {' '.join(fact.split())}" for fact in facts_of(card)]
+            lines += [f"  {label:9} {in_one_line(' '.join(fact.split()))}" for fact in facts_of(card)]
     return "\n".join(lines)
 
 

@@ -90,18 +90,20 @@ def save_overlay(
 
     The overlay has the name of the photograph and replaces only an earlier overlay of the same photograph, also one by
     another model or of another size: it shows the last count, and another folder keeps both. If the name is taken (by
-    another photograph of that name, or a picture of the user's own) it becomes NAME-2.png and so on.
+    another photograph of that name, or a picture of the user's own), or a map beside it is not of this photograph, it
+    becomes NAME-2.png and so on.
 
     Args:
         max_side: a photograph whose longer side exceeds this is shrunk to it first.
         region: (N, 2) corners of a polygon in pixels of the photograph, upright and as large as it is stored.
-        with_map: also write the density map beside the overlay, under the same conditions: NAME.npy, and NAME-map.png
-            (see `save_map`). A map of this photograph that lies there is written anew in any case.
+        with_map: also write the density map beside the overlay: NAME.npy, and NAME-map.png (see `save_map`). A map of
+            this photograph that lies there is written anew in any case.
     Returns:
         photo, count, height and width in which it was counted; region_count where there is a `region`; the paths of
         overlay, map and map_png.
     Raises:
-        InputError: the photograph cannot be read, the region is not inside it, or the count is not a number.
+        InputError: the photograph cannot be read, the region is not inside it, the count is not a number, or a map that
+            is to be written has people below zero.
     """
     size = image_size(photo, upright=True)
     scale = 1.0 if max_side is None else min(1.0, max_side / max(size))
@@ -123,28 +125,31 @@ def save_overlay(
     description = f"{photo.name} with the predicted density: {count:.1f} people"
     with one_writer(out, wait=math.inf):  # not while it counts: several commands may fill one folder
         while "overlay" not in record:
-            path, new = _free(out, photo.stem, digest, with_map)
+            path, new = _free(out, photo.stem, digest)
+            maps = _map_paths(path)
+            mapped = with_map or any(map(os.path.lexists, maps))  # a map of another count must not stay
+            if mapped:
+                _refuse_negative(density, maps[1])
             with suppress(FileExistsError):  # where there are no locks, another process was faster with this name
                 _save(picture, path, {"Description": description, "Source": digest}, new=new)
                 record["overlay"] = str(path)
-        if with_map or origin_of(_map_paths(path)[1]) == _map_origin(digest):  # a map of another count must not stay
-            record["map"], record["map_png"] = map(str, _map_paths(path))
-            save_map(density, *_map_paths(path), f"{photo.name}: people per pixel", _map_origin(digest))
+        if mapped:
+            record["map"], record["map_png"] = map(str, maps)
+            save_map(density, *maps, f"{photo.name}: people per pixel", _map_origin(digest))
     return record
 
 
-def _free(out: Path, stem: str, digest: str, with_map: bool) -> tuple[Path, bool]:
-    """The first name of an overlay that overwrites no file but those of this photograph, and whether it is new."""
+def _free(out: Path, stem: str, digest: str) -> tuple[Path, bool]:
+    """The first name of an overlay that stands beside no file but those of this photograph, and whether it is new."""
     numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
     while True:
         path = out / f"{stem}{next(numbers)}.png"
         new = not os.path.lexists(path)
-        _, map_png = maps = _map_paths(path)
         ours = new or (origin_of(path) == digest and os.access(path, os.W_OK))
-        maps_free = not any(map(os.path.lexists, maps)) or (
-            origin_of(map_png) == _map_origin(digest) and all(os.access(one, os.W_OK) for one in maps)
-        )
-        if ours and (maps_free or not (with_map or origin_of(map_png) == _map_origin(digest))):
+        _, map_png = maps = _map_paths(path)  # of which photograph both are, only the PNG says
+        there = [one for one in maps if os.path.lexists(one)]
+        maps_ours = origin_of(map_png) == _map_origin(digest) and all(os.access(one, os.W_OK) for one in there)
+        if ours and (maps_ours or not there):
             return path, new
 
 
@@ -157,11 +162,12 @@ def _map_origin(digest: str) -> str:
 
 
 def save_map(density: Tensor, npy: Path, png: Path, description: str, origin: str | None = None) -> None:
-    """Write a density map (H, W), never negative, as float32 to `npy` and as 16-bit gray to `png`.
+    """Write a density map (H, W), nowhere negative, as float32 to `npy` and as 16-bit gray to `png`.
 
     The PNG has a text "Scale": the sum of its pixels times this is the count, up to half the scale. So each pixel is
-    rounded together with those before it, and is right up to one scale.
+    rounded together with those before it, and is right up to one scale. A negative one is an InputError.
     """
+    _refuse_negative(density, png)
     values = density.numpy().astype(np.float64)
     scale = float(values.max()) / 65534 or 1.0  # 65534: rounding together may add 1
     pixels = np.diff(np.rint(values.cumsum() / scale), prepend=0).reshape(values.shape).astype(np.uint16)
@@ -169,6 +175,14 @@ def save_map(density: Tensor, npy: Path, png: Path, description: str, origin: st
     _save(Image.fromarray(pixels), png, texts)  # first: it says of which photograph both are
     with atomic_path(npy) as temporary, open(temporary, "wb") as file:
         np.save(file, density.numpy())
+
+
+def _refuse_negative(density: Tensor, png: Path) -> None:
+    if bool((density < 0).any()):
+        raise InputError(
+            f"{png} cannot hold people below zero, as this network gives; end it with a ReLU, or count without a map "
+            "(and move an earlier one away)"
+        )
 
 
 def _save(picture: Image.Image, path: Path, texts: Mapping[str, str | None], *, new: bool = False) -> None:

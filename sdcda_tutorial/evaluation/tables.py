@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sdcda_tutorial.evaluation.metric_table import METRICS, partly
 from sdcda_tutorial.evaluation.results import Results
+from sdcda_tutorial.files import in_one_line
 from sdcda_tutorial.markdown import markdown_table
 
 
@@ -13,12 +14,13 @@ def rows(results: Mapping[str, Results]) -> str:
     """A Markdown table like Table 1, title -> results: a row for each method, a column for each metric."""
     totals = [found.totals() for found in results.values()]
     shown = [m for m in METRICS.values() if m.shown != "files" and any(m.name in one for one in totals)]
-    texts = [[title, *(m.text(getattr(found, m.name)) for m in shown)] for title, found in results.items()]
+    texts = [[in_one_line(title), *(m.text(getattr(found, m.name)) for m in shown)] for title, found in results.items()]
     return markdown_table(["method", *(metric.heading for metric in shown)], texts)
 
 
 def table(results: Mapping[str, Results]) -> str:
     """The table of `rows`, and below it of how many images it is and what the last columns mean."""
+    results = {in_one_line(title): found for title, found in results.items()}  # a title is the name of a folder
     totals = [found.totals() for found in results.values()]
     first = next(iter(results.values()))
     outside, variant = first.about.get("points_outside"), first.about.get("variant", "standard")

@@ -23,6 +23,7 @@ from sdcda_tutorial.datasets import CrowdDataset, open_dataset
 from sdcda_tutorial.datasets.batches import DensityKernel
 from sdcda_tutorial.datasets.sample import refuse_unlabelled
 from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.evaluation.model_card import load_measured
 from sdcda_tutorial.evaluation.results import Results, evaluate, mask_quality
 from sdcda_tutorial.experiments.benchmark_rows import EARLY, needs_pseudo_masks, parse, run_folder, titles
 from sdcda_tutorial.experiments.benchmark_rows import METHOD_TITLES as METHOD_TITLES
@@ -323,7 +324,7 @@ def evaluate_once(
     if found is not None and current and found.about.get("rows_sha256") not in (None, found.digest()):
         raise InputError(f"{path} was changed since it was measured; move it away: it is measured again")
     if found is None or not current:
-        counter, card = load_counter(checkpoint)
+        counter, card, of["weights_sha256"] = load_measured(checkpoint)  # a training may have saved meanwhile
         about = {**about, **of, "chosen": card["chosen"]}
         found = evaluate(counter, test, kernel=kernel, about=about, progress=False)
         found.about["rows_sha256"] = found.digest()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.metric_table import METRICS, Metric
 from sdcda_tutorial.evaluation.results import Results
 from sdcda_tutorial.experiments.presets import split_run_name
@@ -130,7 +131,12 @@ def difference(
         a, b: absolute errors, per seed an array over images.
         against: the name of method `b`.
         same_images: see above; all arrays then have one length.
+    Raises:
+        InputError: the two were not measured on the same images.
     """
+    shapes = [(of_a.shape, of_b.shape) for of_a, of_b in zip(a, b, strict=True)]
+    if any(one != other for one, other in shapes) or (same_images and len({*shapes}) > 1):
+        raise InputError(f"these errors and those of {against} are not of the same images; evaluate both on the same")
     gains = [of_a - of_b for of_a, of_b in zip(a, b, strict=True)]
     rng = np.random.default_rng(0)  # the same figures always give the same interval
     means = np.empty(draws)

@@ -24,7 +24,7 @@ from sdcda_tutorial.evaluation.overlay import save_overlay
 from sdcda_tutorial.evaluation.regions import count_in
 from sdcda_tutorial.files import in_one_line
 from sdcda_tutorial.prediction import predict_density
-from sdcda_tutorial.training import hardware
+from sdcda_tutorial.training import checkpoints, hardware
 from sdcda_tutorial.training.checkpoints import load, load_counter, save, weights_digest
 
 ROOT = Path(__file__).parents[2]
@@ -300,6 +300,25 @@ def test_the_card_is_that_of_the_model_that_counted(monkeypatch: pytest.MonkeyPa
     assert done.code == 0 and f"(weights {weights_digest(MODEL)})" in done.err
 
 
+def test_a_model_that_a_training_saves_while_it_is_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, load = photograph("a.png"), checkpoints.load_counter
+    Path("m.safetensors").write_bytes(MODEL.read_bytes())
+
+    def slow(path: Path) -> Any:
+        read = load(path)
+        os.link(OTHER, "new")
+        os.replace("new", path)
+        monkeypatch.setattr(checkpoints, "load_counter", load)
+        return read
+
+    monkeypatch.setattr(checkpoints, "load_counter", slow)
+    done = run("predict", photo, "--checkpoint", "m.safetensors", "--out", "out", "--json", "-")
+    (record,) = json.loads(done.out)
+    expected = float(predict_density(load(OTHER)[0], read_image(photo)).double().sum())
+    assert record["count"] == pytest.approx(expected, rel=1e-6)
+    assert record["weights_sha256"] == weights_digest(OTHER) and f"(weights {weights_digest(OTHER)})" in done.err
+
+
 def test_a_folder_of_the_name_is_no_model() -> None:
     Path("se+fd").mkdir()
     assert "a.png: " in ran("predict", photograph("a.png"), "--out", "out")
@@ -407,15 +426,24 @@ def test_records_and_areas_that_would_lose_something_are_refused(tmp_path: Path)
     asked = ("predict", photo, "--checkpoint", MODEL, "--out", tmp_path / "out")
     assert "name two files" in refused(*asked, "--json", tmp_path / "r.x", "--csv", f"{tmp_path}/./r.x")
     assert "overlay or a map" in refused(*asked, "--json", tmp_path / "out/a.png")
+    for name, files_of in (("json", "csv"), ("csv", "json")):
+        for record in ("out", "new/folder"):
+            out = ("--out", tmp_path / "new/folder/out") if record != "out" else asked[-2:]
+            said = refused(*asked[:-2], *out, f"--{name}", tmp_path / record)
+            assert f"--{name} {tmp_path / record} would be the folder of other files" in said
+        said = refused(*asked, f"--{name}", tmp_path / "r", f"--{files_of}", tmp_path / "r/s")
+        assert f"--{name} {tmp_path / 'r'} would be the folder of other files" in said
     assert "--area" in refused(*asked, "--region", "0,0,10,10", "--area", "1e-320", "--json", tmp_path / "r.json")
     assert "cross or touch" in refused(*asked, "--region", "0,0 10,10 20,20")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")
 def test_no_name_commands_the_terminal(tmp_path: Path) -> None:
-    photo = photograph(tmp_path / "n\n\x1b[31mRED.jpg")
-    said = ran("predict", photo, "--checkpoint", MODEL, "--out", tmp_path / "out")
-    assert said.count("\n") == 1 and "\x1b" not in said and "x1b[31mRED" in said
+    photo, model = photograph(tmp_path / "n\n\x1b[31mRED.jpg"), tmp_path / "m\nsdcda: \x1b[31m.safetensors"
+    model.write_bytes(MODEL.read_bytes())
+    done = run("predict", photo, "--checkpoint", model, "--out", tmp_path / "out")
+    assert done.out.count("\n") == 1 and "\x1b" not in done.out and "x1b[31mRED" in done.out
+    assert "x1b[31m" in done.err and "\x1b" not in done.err and "\nsdcda: " not in done.err
 
 
 @linux

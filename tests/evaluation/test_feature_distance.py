@@ -72,6 +72,13 @@ def test_features_that_say_nothing_are_right_by_half() -> None:
         assert linear_probe(torch.zeros(shape), torch.zeros(shape)) == pytest.approx(0.5, abs=0.06)
 
 
+def test_a_probe_of_what_is_no_number_is_none() -> None:
+    for image in (0, 1):  # one that is fitted, one that is classified
+        source, target = domains(6.0)
+        source[image, 3] = float("nan")
+        assert np.isnan(linear_probe(source, target))
+
+
 def test_probe_of_places_is_fitted_to_images_that_it_is_not_asked_about():
     generator = torch.Generator().manual_seed(0)
     # Every image has a place of its own in feature space, and all its places lie there: no domain, much to remember.

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,9 +17,11 @@ from safetensors.torch import save_file
 from sdcda_tutorial.cli import main
 from sdcda_tutorial.datasets import CrowdDataset, open_dataset
 from sdcda_tutorial.datasets.batches import Augmentation
-from sdcda_tutorial.evaluation import model_card
+from sdcda_tutorial.errors import InputError
+from sdcda_tutorial.evaluation import comparison, model_card
 from sdcda_tutorial.guards.provenance import difference
 from sdcda_tutorial.losses import LossWeights
+from sdcda_tutorial.prediction import predict_density
 from sdcda_tutorial.training import checkpoints
 from sdcda_tutorial.training.config import AdaptationConfig
 from sdcda_tutorial.training.counter_training import adapt
@@ -123,6 +126,56 @@ def test_a_model_that_is_nobodys_run_or_may_not_be_written_stays_as_it_is(
     assert copy.read_bytes() == model.read_bytes() == before
     complaint = f"{model} is read-only: these figures are not in its card"
     assert [line for line in printed.splitlines() if "not in" in line] == [complaint]
+
+
+def test_figures_are_those_of_the_model_that_they_name(
+    model: Path, mini_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training saves its next best model while this one is read."""
+    tensors, card = checkpoints.load(model)
+    checkpoints.save(tmp_path / "next", {name: 1.1 * one for name, one in tensors.items()}, card)
+    load, test = checkpoints.load_counter, open_dataset(f"mini-target:{mini_world}", "test")
+
+    def slow(path: Path) -> Any:
+        read = load(path)
+        if (tmp_path / "next").exists():
+            os.replace(tmp_path / "next", path)
+        return read
+
+    monkeypatch.setattr(checkpoints, "load_counter", slow)
+    (found,) = comparison.compare([model], test, tmp_path / "out", "standard", {"split": "test"}).values()
+    assert found.about["weights_sha256"] == checkpoints.weights_digest(model)
+    expected = float(predict_density(load(model)[0], test[0].image).sum())
+    assert found.rows[0].predicted == pytest.approx(expected, rel=1e-5)
+    said = comparison.measured_card(model, found)
+    assert said == model_card.text(model) and len(lines(said, "measured")) == 1
+    checkpoints.save(model, tensors, card)  # and again
+    assert comparison.measured_card(model, found).endswith("its card is not shown")
+
+
+def test_links_to_an_earlier_evaluation_stay_links(model: Path, mini_world: Path, tmp_path: Path) -> None:
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    test, names = open_dataset(f"mini-target:{mini_world}", "test"), ("run.json", "run.csv", "panel.png")
+    comparison.compare([model], test, archive, "standard", {"split": "test"})
+    before = {name: (archive / name).read_bytes() for name in names}
+    out.mkdir()
+    for name in names:
+        (out / name).symlink_to(f"../archive/{name}")
+    comparison.compare([model], test, out, "authors", {"split": "test"})
+    assert all((out / name).is_symlink() for name in names) and len(list(out.iterdir())) == 3
+    assert (archive / "run.json").read_bytes() != before["run.json"]
+    (archive / "run.csv").write_text("my notes")
+    with pytest.raises(InputError, match=r"run\.csv holds something else"):
+        comparison.compare([model], test, out, "standard", {"split": "test"})
+
+
+def test_a_card_commands_no_terminal(model: Path, tmp_path: Path) -> None:
+    tensors, card = checkpoints.load(model)
+    odd = tmp_path / "a\n\x1b[31mb.safetensors"
+    checkpoints.save(odd, tensors, card | {"date": "\x1b[2J2000-01-01"})
+    said = model_card.text(odd)
+    assert len(said.splitlines()) == len(model_card.text(model).splitlines()) and "\x1b" not in said
+    assert lines(said, "made")[0].startswith(r"'\x1b[2J2000")
 
 
 def test_figures_of_a_model_that_was_trained_on_are_not_those_of_the_new_one(model: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageChops
 from torch import Tensor, nn
 
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation import overlay
 from sdcda_tutorial.evaluation.colours import DENSITY, LAID_OVER
 
@@ -154,6 +155,45 @@ def test_a_name_that_another_process_takes_meanwhile_is_not_overwritten(
     (out / "p-2.png").unlink()
     assert while_drawing(one, other=one)["overlay"] == str(out / "p-2.png")
     assert {path.name for path in out.iterdir()} == {"p.png", "p-2.png"}
+
+
+@pytest.mark.parametrize("left", ["npy", "both"])
+def test_an_overlay_does_not_stand_beside_the_map_of_another_photograph(tmp_path: Path, left: str) -> None:
+    one, two, out = photograph(tmp_path / "1/p.png", seed=1), photograph(tmp_path / "2/p.png", seed=2), tmp_path / "out"
+    overlay.save_overlay(out, one, Constant(0.02), with_map=True)
+    (out / "p.png").unlink()
+    if left == "npy":
+        (out / "p-map.png").unlink()  # which alone says of which photograph it is
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    found = overlay.save_overlay(out, two, Constant(0.01))
+    assert found["overlay"] == str(out / "p-2.png") and "map" not in found
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.name != "p-2.png"} == before
+
+
+@pytest.mark.parametrize("lost", ["p.png", "p.npy"])
+def test_what_was_removed_of_a_photographs_files_is_made_anew(tmp_path: Path, lost: str) -> None:
+    photo, out = photograph(tmp_path / "p.png"), tmp_path / "out"
+    overlay.save_overlay(out, photo, Constant(0.02), with_map=True)
+    (out / lost).unlink()
+    found = overlay.save_overlay(out, photo, Constant(0.01))
+    assert (found["overlay"], found["map"]) == (str(out / "p.png"), str(out / "p.npy"))
+    assert np.load(out / "p.npy").sum() == pytest.approx(12) and len(list(out.iterdir())) == 3
+
+
+def test_a_map_with_people_below_zero_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    """16 bits without a sign would hold 65 thousand for each of them."""
+    photo, out = photograph(tmp_path / "p.png"), tmp_path / "out"
+    with pytest.raises(InputError, match=r"p-map\.png cannot hold people below zero"):
+        overlay.save_overlay(out, photo, Constant(-0.01), with_map=True)
+    assert not out.exists()
+    assert overlay.save_overlay(out, photo, Constant(-0.01))["count"] == pytest.approx(-12)  # it can be counted
+    overlay.save_overlay(out, photo, Constant(0.01), with_map=True)
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(InputError, match="below zero"):  # the map that lies there would have to be of this count
+        overlay.save_overlay(out, photo, Constant(-0.01))
+    with pytest.raises(InputError, match="below zero"):
+        overlay.save_map(torch.tensor([[1.0, -1e-6]]), out / "p.npy", out / "p-map.png", "")
+    assert before == {path: path.read_bytes() for path in out.iterdir()}
 
 
 @pytest.mark.parametrize("people", [0.0, 1e-30, 0.3, 50.0])

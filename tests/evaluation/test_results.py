@@ -28,6 +28,7 @@ from sdcda_tutorial.evaluation.results import BEGINNINGS, Results, evaluate, is_
 from sdcda_tutorial.evaluation.tables import table
 from sdcda_tutorial.experiments.presets import MINI
 from sdcda_tutorial.files import refuse_other_file
+from sdcda_tutorial.markdown import markdown_table
 from sdcda_tutorial.networks import CrowdCounter
 from sdcda_tutorial.training import adapt, train_segmenter
 
@@ -126,6 +127,16 @@ def test_the_variant_and_the_kernel_are_used_and_kept(results: Results) -> None:
 def test_a_nan_of_the_model_is_not_hidden() -> None:
     broken = evaluate(Known([MAPS[0], density((0, 0, math.nan))]), SAMPLES, kernel=SPIKE, progress=False)
     assert math.isnan(broken.mae) and math.isnan(broken.mse)
+
+
+def test_a_broken_row_of_a_file_is_in_every_mean_of_the_counts(results: Results, tmp_path: Path) -> None:
+    rows = [results.rows[0], replace(results.rows[1], predicted=math.nan, background=math.nan, crowd=math.nan)]
+    Results(rows, results.about).to_json(tmp_path / "found.json")
+    found = Results.from_json(tmp_path / "found.json")
+    assert [found.totals()[name] for name in ("mae", "mse", "background", "crowd", "mean_count")] == [None] * 4 + [1.0]
+    assert found.psnr == results.psnr  # undefined for one image, which the totals say
+    line = table({"": found}).splitlines()[2]
+    assert [cell.strip() for cell in line.split("|")[-3:-1]] == ["–", "–"]
 
 
 def test_nothing_to_measure_is_refused(tmp_path: Path) -> None:
@@ -308,6 +319,15 @@ def test_table_by_hand(results: Results) -> None:
     assert legend.startswith("2 images, 1.0 people each on average.")
     parts = "PSNR over 1, SSIM over 1 of 2 images, where it is finite."
     assert legend.endswith(f"too few (-) elsewhere. NoAdapt: {parts} SE+FD, longer: {parts}")
+
+
+def test_a_title_of_any_name_stays_in_its_cell(results: Results) -> None:
+    """It is the name of a folder, which may hold what ends a cell or a line, or commands a terminal."""
+    said = table({"a|b": results, "c\nsdcda: all is well\x1b[31m": results})
+    header, rule, first, second, _ = said.splitlines()
+    assert first.startswith(r"| a\|b ") and second.startswith(r"| 'c\nsdcda: all is well\x1b[31m' | 2.00 |")
+    assert {len(line) for line in (header, rule, first, second)} == {len(header)} and "\x1b" not in said
+    assert markdown_table(["|"], [["a"]], aligned=False) == "| \\| |\n| --- |\n| a |"
 
 
 def test_what_must_not_be_compared_is_told(results: Results) -> None:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import error_places
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdcda_tutorial.datasets import open_dataset
 from sdcda_tutorial.density import density_map
+from sdcda_tutorial.errors import InputError
 from sdcda_tutorial.evaluation.spacing import CLASSES, people_by_spacing
+from sdcda_tutorial.places import model
+from sdcda_tutorial.training.checkpoints import weights_digest
 
 SIZE = 60, 240
 
@@ -48,3 +59,50 @@ def test_the_classes_add_up_to_the_counts(heads: list[tuple[float, float]], seed
     assert true.sum() == len(heads) and np.isclose(predicted.sum(), float(density.sum()), rtol=1e-5)
     _, own = people_by_spacing(density_map(np.array(heads).reshape(-1, 2), SIZE, sigma=1.0, kernel_size=3), heads)
     assert own[3] < 1e-6  # a true map puts nobody far from all
+
+
+# --- the benchmark of tools/error_places.py ---------------------------------------------------------------------------
+def benchmark(folder: Path, world: Path, **damage: Any) -> Path:
+    """The files that a benchmark of the bundled SE+FD on one seed would leave; `damage` is done to results.json."""
+    run = folder / "seed_3/se+fd"
+    run.mkdir(parents=True)
+    shutil.copy(model("se+fd"), run / "model.safetensors")
+    made = {"se+fd": {"weights_sha256": weights_digest(model("se+fd"))}}
+    (folder / "cells.jsonl").write_text(json.dumps({"seed": 3, "method": "se+fd", "made_from": made}) + "\n")
+    data = {"target_test": open_dataset(f"mini-target:{world}", "test").describe()}
+    kept = {"seeds": [3], "data": data} | damage
+    (folder / "results.json").write_text(json.dumps({key: value for key, value in kept.items() if value != "none"}))
+    return folder
+
+
+def measured(folder: Path, world: Path, method: str = "se+fd") -> str:
+    return error_places.table(folder, f"mini-target:{world}", None, {method: "SE+FD"})
+
+
+def test_the_models_of_a_benchmark_are_measured_and_no_others(tmp_path: Path, mini_world: Path) -> None:
+    folder = benchmark(tmp_path, mini_world)
+    said, written = measured(folder, mini_world), (folder / "error_places.json").read_bytes()
+    true = sum(len(one.points) for one in open_dataset(f"mini-target:{mini_world}", "test")) / 2
+    assert sum(json.loads(written)["methods"]["se+fd"]["true"]) == pytest.approx(true, abs=0.02)
+    assert said.splitlines()[3].startswith("| SE+FD ")
+    shutil.copy(model("noadapt"), folder / "seed_3/se+fd/model.safetensors")
+    with pytest.raises(InputError, match=r"model\.safetensors is not the model that the benchmark measured"):
+        measured(folder, mini_world)
+    with pytest.raises(InputError, match=r"cells\.jsonl has no fd on seed 3"):
+        measured(folder, mini_world, "fd")
+    assert (folder / "error_places.json").read_bytes() == written
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        *(({"data": value}, "was measured on other images") for value in ([], None, {}, "none")),
+        *(({"seeds": value}, "names no seeds") for value in ([], "3", ["3"], None, "none")),
+        ({"seeds": [7]}, "has no se.fd on seed 7"),
+    ],
+)
+def test_what_is_no_benchmark_is_refused_in_a_line(
+    damage: dict[str, Any], says: str, tmp_path: Path, mini_world: Path
+) -> None:
+    with pytest.raises(InputError, match=says):
+        measured(benchmark(tmp_path, mini_world, **damage), mini_world)

@@ -144,6 +144,18 @@ def test_an_image_that_all_seeds_share_is_drawn_for_all_of_them() -> None:
     assert shared.high - shared.low > 1.5 * (apart.high - apart.low)
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "same_images"),
+    [((50,), (1,), False), ((5, 50), (5, 49), False), ((5, 50), (5, 50), True), ((5, 5), (5,), False)],
+)
+def test_errors_of_different_images_are_not_compared(a: tuple[int], b: tuple[int], same_images: bool) -> None:
+    """One error would be taken from each of 50, or an image be drawn from the first five of every seed."""
+    with pytest.raises(ValueError, match=r"not of the same images|shorter"):
+        difference([np.ones(n) for n in a], [np.zeros(n) for n in b], "zero", same_images=same_images)
+    apart = difference([np.ones(5), np.ones(50)], [np.zeros(5), np.zeros(50)], "zero", same_images=False)
+    assert (apart.mae, apart.low, apart.high) == (1, 1, 1)
+
+
 def test_the_same_figures_give_the_same_interval(found: dict[str, Any]) -> None:
     again = differences(found, same_images=False)["se"]
     assert vars(again) == found["differences"]["se"]

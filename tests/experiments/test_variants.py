@@ -174,7 +174,7 @@ def test_masks_of_a_control_are_made_once_and_of_one_origin(predicted: Path) -> 
     with pytest.raises(InputError, match="holds masks made with"):
         write_control_masks("shuffled", target, predicted, folder)
     (predicted.parent / "mine").mkdir()
-    (predicted.parent / "mine/notes.txt").write_text("mine")
+    (predicted.parent / "mine/notes.png").write_text("mine")
     with pytest.raises(InputError, match="holds something else than masks"):
         write_control_masks("none", target, predicted, predicted.parent / "mine")
     with pytest.raises(InputError, match="no other image"):
