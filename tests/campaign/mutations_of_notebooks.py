@@ -67,7 +67,8 @@ MUTATIONS = [
     ),
     Mutation("counts times the label factor", "networks.py", ".float() / self.label_factor", ".float()", ("04",)),
     Mutation(
-        "batch norm in training mode", "folding.py", "module.training = False", "module.training = True", ("04", "09")
+        "batch norm in training mode", "folding.py",
+        "            module.training = False", "            pass\n        network.train()", ("04", "09"),
     ),
     Mutation("pyramid with a 4 × 4 grid", "networks.py", "= (1, 2, 3, 6)", "= (1, 2, 4, 6)", ("05",)),
     Mutation(
