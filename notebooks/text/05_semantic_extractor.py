@@ -153,7 +153,7 @@ for grid in (1, 2, 3, 6):
 # %% [markdown]
 # *Adaptive* pooling fixes the number of cells, not their size. Of $n$ rows, cell $i$ of $g$ takes
 # those from $\lfloor i\,n/g \rfloor$ up to, not including, $\lceil (i+1)\,n/g \rceil$. Columns
-# likewise. If $g$ does not divide $n$, neighbouring cells overlap: here some of 32 columns
+# likewise. If $g$ does not divide $n$, some cells overlap: here some of 32 columns
 # count twice, and the mean shifts: 0.395 and 0.392, not 0.401.
 #
 # So S accepts images of any size. But a 6 × 6 cell is 48 pixels wide here, and hundreds in a

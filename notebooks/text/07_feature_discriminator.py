@@ -203,7 +203,7 @@ found = {value: [play(value, rate_of_D=0.01, seed=seed) for seed in range(3)] fo
 notebook.show(
     adversarial_toy.sweep(found),
     "Gap and error against λd, mean of steps 300 to 600: a grey dot is one of three seeds, the "
-    "line goes through the medians and covers one dot. Errors below 0.00001 are drawn at 0.00001.",
+    "line goes through the medians and hides a dot or more. Errors below 0.00001 are drawn there.",
 )
 for value, of_seeds in found.items():
     gap, error = (median(game.late(name) for game in of_seeds) for name in ("gap", "error"))

@@ -276,8 +276,8 @@ display(Markdown(markdown_table(header, rows, aligned=False)))
 # With λd = 0.0001, SE+FD is worse than SE CycleGAN on all five seeds.
 #
 # *With SFCN* the adaptations cannot be ranked: both of their intervals contain zero, and single
-# seeds differ by −27.2 to +14.7 people. In the paper, SE CycleGAN has the lower MAE on all three data
-# sets (table in [notebook 09](09_evaluation.ipynb)).
+# seeds differ by −27.2 to +14.7 people. In the paper, SE CycleGAN's MAE is below CycleGAN's on all three
+# data sets (table in [notebook 09](09_evaluation.ipynb)).
 #
 # ### Where does the error lie?
 
@@ -309,8 +309,8 @@ for run in notebook.result("translation_development")["runs"][1:3]:
     print(f"CycleGAN on the development world, {run['steps']} steps: MAE {mae:.0f} % of the count")
 
 # %% [markdown]
-# Every new target needs a translation of its own, which takes at least half an hour. Mask model, warm start
-# and SE+FD take at least 110 s together. Longer translations may improve: with twice the steps the
+# Every new target needs a translation of its own, which took us about half an hour. Mask model, warm start
+# and SE+FD took some 110 s together. Longer translations may improve: with twice the steps the
 # MAE fell from 40 to 29 %.
 #
 # ## Exercises

@@ -320,7 +320,7 @@ own_photo(counters, first.image)
 #
 # We chose the settings on seed 0 without target labels, with two exceptions: λt and the masks. In a
 # first round on A we had changed both; it did worse than NoAdapt on A's test images, so we went back.
-# That choice used test labels. B's test images had been read once before as well, and four other
+# That choice used test labels. B's test images had been read before as well, and four other
 # seeds ran with the final settings. The four seeds below are fresh
 # ([all rounds](../docs/results.md#real-photographs)).
 

@@ -84,11 +84,11 @@ print(f"{stored['mean_count']:.0f} people per image")
 #
 # None of this shows that it holds in other worlds; notebook 09 tests five.
 #
-# One of them, run here: SE, which needs no D. Its row is compared with the stored ones.
+# One of them, run here: SE, which needs no D. Compare its row with row 3 above.
 
 # %% tags=["nbval-ignore-output"]
 lab = laboratory.Laboratory()
-run = lab.run(lambda_d=0, again=True)  # trains in any case: the next cell compares its figures
+run = lab.run(lambda_d=0, again=True)  # trains in any case: the next cell prints its figures
 
 # %% sdcda={"tolerance": {"rel": 0.4, "abs": 4}}
 print(f"MAE {run.mae:.1f} people per image")

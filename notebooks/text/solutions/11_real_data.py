@@ -79,10 +79,10 @@ check("11.3", hours_left)
 
 # %%
 for workers in (0, 1, 2, 4, 8):
-    print(f"{workers} workers: {hours_left(342_275, 0, 0.5, 1.6, workers):6.1f} h")
+    print(f"{workers} workers: {hours_left(342_250, 0, 0.5, 1.6, workers):6.1f} h")
 
 # %% [markdown]
-# The preset `paper` takes 342,275 steps on all of GCC; the 0.5 s and 1.6 s are made up for the
+# The preset `paper` takes 342,250 steps on all of GCC; the 0.5 s and 1.6 s are made up for the
 # example. From 4 workers on, the device is the slower part and more workers gain nothing. The
 # estimate knows nothing of a disk that other people use, too, and leaves out the validations, which
 # `--dry-run` counts.
