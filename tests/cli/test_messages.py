@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from command_line import run
 
 from sdcda_tutorial import cli
 from sdcda_tutorial.cli import messages as messages_of_cli
@@ -108,3 +109,9 @@ def test_the_first_process_is_that_of_the_training(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert is_first_process() == processes.is_first()
+
+
+def test_an_error_commands_no_terminal(tmp_path: Path) -> None:
+    """Whatever brings a name into a message: a file's name may hold what colours a terminal, or clears it."""
+    done = run("evaluate", "--checkpoint", tmp_path / "a\x1b[31mred\x07.safetensors")
+    assert done.code == 2 and "a\\x1b[31mred\\x07.safetensors" in done.err and not {"\x1b", "\x07"} & {*done.err}

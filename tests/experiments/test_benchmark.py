@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import files, ran, refused, run, small_home
-from native_files import write_shanghaitech
+from native_files import write_crowdhuman, write_shanghaitech
 from PIL import Image
 
 from sdcda_tutorial.datasets import open_dataset
@@ -626,6 +626,7 @@ def test_a_picture_that_breaks_on_the_way_is_named_and_the_benchmark_goes_on(own
 
 
 def test_models_of_ones_own_data_and_of_the_mini_world_are_not_kept_in_one_folder(tmp_path: Path) -> None:
+    ran("data", "mini")
     kept, own = tmp_path / "kept", ("--source", "mini-source:data/mini", "--target", "mini-target:data/mini")
     asked = ("benchmark", "--seeds", 1, "--keep", kept)
     ran(*asked, *own, "--methods", "noadapt-early", "--out", tmp_path / "own")
@@ -651,5 +652,18 @@ def test_one_method_in_two_spellings_is_one(tmp_path: Path) -> None:
 
 
 def test_an_experiment_takes_its_folder_as_a_text(tmp_path: Path) -> None:
+    ran("data", "mini")
     source = open_dataset("mini-source:data/mini", "train")
     assert Experiment(str(tmp_path / "run"), PRESETS["mini"], source).folder == tmp_path / "run"  # type: ignore[arg-type]
+
+
+def test_a_benchmark_names_the_part_that_stands_in_for_another(tmp_path: Path) -> None:
+    """CrowdHuman publishes no labels of its test part."""
+    ran("data", "mini")
+    target = tmp_path / "target"
+    box = {"tag": "person", "vbox": [20, 20, 9, 20], "hbox": [22, 20, 5, 5]}
+    for split in ("train", "val"):
+        write_crowdhuman(target, [{"ID": split, "gtboxes": [box]}], split=split, size=(96, 112))
+    own = ("--source", "mini-source:data/mini", "--target", f"crowdhuman:{target}", "--out", tmp_path / "out")
+    said = ran("benchmark", *own, "--seeds", 1, "--methods", "noadapt-early")
+    assert f"note: the test part of crowdhuman:{target} has no labels; the val part stands in for it" in said
